@@ -1,1 +1,14 @@
-//! ir.
+//! Warploom's representations as plain values: nests, schedules, kernels, diagnostics.
+//!
+//! Keeps: no unsafe code, no C library, no I/O. Everything here can be built, printed, parsed and
+//! compared with nothing else alive, and is `Send + Sync`.
+#![forbid(unsafe_code)]
+
+pub mod abi;
+pub mod affine;
+pub mod diag;
+pub mod dtype;
+pub mod expr;
+pub mod kernel;
+pub mod nest;
+pub mod schedule;

@@ -1,0 +1,188 @@
+//! The Kernel: *one explicit device program*; here its CPU form of loops, guards and stores.
+//!
+//! Meaning: nodes run in order. A `Parallel` loop's iterations may run at the same time on
+//! several threads, a `Vector` loop's in lockstep lanes; both only where the verifier agreed.
+//! Values are typed: every conversion is written out.
+//! Keeps: a plain value whose text form parses back to it.
+
+use crate::affine::Name;
+use crate::dtype::DType;
+use crate::expr::{BinOp, Literal, Rounding, UnOp};
+use crate::nest::{AssignOp, Order, Role};
+
+/// An integer expression over loop variables and parameters (64 bits, never overflowing in a
+/// verified kernel).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Index {
+    /// A constant.
+    Const(i64),
+    /// A loop variable or parameter.
+    Var(Name),
+    /// Sum.
+    Add(Box<Index>, Box<Index>),
+    /// Difference.
+    Sub(Box<Index>, Box<Index>),
+    /// Product with a constant.
+    Mul(i64, Box<Index>),
+    /// Quotient by a positive constant, rounded down.
+    FloorDiv(Box<Index>, i64),
+    /// Remainder by a positive constant, in `0..divisor`.
+    Mod(Box<Index>, i64),
+    /// Smaller of two.
+    Min(Box<Index>, Box<Index>),
+    /// Larger of two.
+    Max(Box<Index>, Box<Index>),
+    /// One of two by a condition.
+    Select(Box<Condition>, Box<Index>, Box<Index>),
+}
+
+/// A condition on indices.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// `a >= b`.
+    Ge(Index, Index),
+    /// `a == b`.
+    Eq(Index, Index),
+    /// Every one holds; none is true.
+    All(Vec<Condition>),
+    /// Some holds; none is false.
+    Any(Vec<Condition>),
+}
+
+/// A typed expression; `I` is the index type (`Affine` in nests, [`Index`] in kernels).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Typed<I> {
+    /// The type of the value.
+    pub dtype: DType,
+    /// How it is made.
+    pub kind: TypedKind<I>,
+}
+
+/// How a typed value is made. Operands have the result's type except where noted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TypedKind<I> {
+    /// A number, rounded to nearest-even to `dtype`.
+    Literal(Literal),
+    /// An integer value of an index, converted to `dtype` (rounded to nearest-even).
+    Index(I),
+    /// An array element; `dtype` is the array's.
+    Read {
+        /// The array.
+        array: Name,
+        /// One index per dimension.
+        indices: Vec<I>,
+    },
+    /// `Exponent` and `IsFinite` take any float; the rest the result's type.
+    Unary(UnOp, Box<Typed<I>>),
+    /// Comparisons take two operands of one type; `Ldexp`'s second operand is an i32; the rest
+    /// take the result's type.
+    Binary(BinOp, Box<Typed<I>>, Box<Typed<I>>),
+    /// a·b + c rounded once.
+    Fma(Box<Typed<I>>, Box<Typed<I>>, Box<Typed<I>>),
+    /// Condition (bool), then, otherwise.
+    Select(Box<Typed<I>>, Box<Typed<I>>, Box<Typed<I>>),
+    /// A conversion from the operand's type.
+    Convert {
+        /// Rounding where it is inexact.
+        rounding: Rounding,
+        /// Clamp to the finite range.
+        saturate: bool,
+        /// The operand.
+        value: Box<Typed<I>>,
+    },
+    /// The operand's bits.
+    Bitcast(Box<Typed<I>>),
+}
+
+/// A typed statement instance: `target = convert(combine(convert(target), value))`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Store<I> {
+    /// The statement this comes from.
+    pub statement: Name,
+    /// The array written.
+    pub array: Name,
+    /// The array's element type.
+    pub dtype: DType,
+    /// One index per dimension.
+    pub indices: Vec<I>,
+    /// How the value is combined; in the value's type.
+    pub op: AssignOp,
+    /// The value; its type is the statement's evaluation type.
+    pub value: Typed<I>,
+    /// Runs only where true (bool).
+    pub guard: Option<Typed<I>>,
+    /// Freedom of association.
+    pub order: Order,
+    /// No contraction into fma.
+    pub strict: bool,
+}
+
+/// How the iterations of a loop run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LoopMode {
+    /// One after another.
+    #[default]
+    Serial,
+    /// On several threads.
+    Parallel,
+    /// As vector lanes.
+    Vector,
+    /// One after another, the body repeated.
+    Unroll,
+}
+
+/// A loop `for var in lower..upper step step`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KernelLoop {
+    /// The variable, unique in the kernel.
+    pub var: Name,
+    /// The schedule's loop it comes from.
+    pub label: Name,
+    /// First value.
+    pub lower: Index,
+    /// Exclusive end.
+    pub upper: Index,
+    /// Distance, positive.
+    pub step: i64,
+    /// How iterations run.
+    pub mode: LoopMode,
+    /// What runs in each.
+    pub body: Vec<KernelNode>,
+}
+
+/// An item of a kernel's body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KernelNode {
+    /// A loop.
+    Loop(KernelLoop),
+    /// A guard: condition, then, otherwise.
+    If(Condition, Vec<KernelNode>, Vec<KernelNode>),
+    /// A store.
+    Store(Store<Index>),
+}
+
+/// An array a kernel uses; row-major.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Buffer {
+    /// Its name.
+    pub name: Name,
+    /// What it is to the caller.
+    pub role: Role,
+    /// Element type.
+    pub dtype: DType,
+    /// Extents in elements, over the parameters.
+    pub shape: Vec<Index>,
+}
+
+/// One explicit device program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kernel {
+    /// Its entry point's name.
+    pub name: Name,
+    /// Parameters (i64), in the order of the launch arguments.
+    pub params: Vec<Name>,
+    /// Buffers, in the order of the launch arguments.
+    pub buffers: Vec<Buffer>,
+    /// What runs.
+    pub body: Vec<KernelNode>,
+}

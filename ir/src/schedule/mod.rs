@@ -1,0 +1,113 @@
+//! The Schedule's values: the polyhedral form of a nest and the tree of named loops.
+//!
+//! A [`Poly`] is a nest without an order: statements with iteration domains. A [`Tree`] gives the
+//! order. Steps rewrite both (`fuse-at` adds statements, most steps only change the tree).
+//! Keeps: plain values; no isl here.
+
+use std::collections::BTreeMap;
+
+use crate::affine::{Affine, Name};
+use crate::nest::{Array, Constraint, Param, Statement};
+
+/// A statement with its iteration domain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolyStatement {
+    /// The statement; its accesses are affine in `iters` and the parameters.
+    pub statement: Statement,
+    /// The iterators, outermost first as written.
+    pub iters: Vec<Name>,
+    /// The iteration domain: all constraints hold; over `iters` and parameters.
+    pub domain: Vec<Constraint>,
+    /// The original statement whose instance this one computes, and that instance's iterators in
+    /// terms of `iters`: identity for a statement of the nest itself.
+    pub origin: (Name, Vec<Affine>),
+}
+
+/// The working nest: arrays and statements with domains, without an order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Poly {
+    /// Symbolic sizes.
+    pub params: Vec<Param>,
+    /// Facts about them.
+    pub assumptions: Vec<Constraint>,
+    /// All arrays, those that steps added at the end.
+    pub arrays: Vec<Array>,
+    /// All statements.
+    pub statements: Vec<PolyStatement>,
+}
+
+impl Poly {
+    /// The statement of this name.
+    #[must_use]
+    pub fn statement(&self, name: &str) -> Option<&PolyStatement> {
+        self.statements.iter().find(|s| &*s.statement.name == name)
+    }
+}
+
+/// What a loop is annotated with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Marks {
+    /// Iterations run on several threads.
+    pub parallel: bool,
+    /// Iterations become lanes of vectors.
+    pub vectorize: bool,
+    /// The body is repeated.
+    pub unroll: bool,
+}
+
+/// The order of all instances: nested loops, sequences and statements.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Tree {
+    /// A loop.
+    Loop(TreeLoop),
+    /// Children one after another.
+    Sequence(Vec<Tree>),
+    /// One statement.
+    Statement(Name),
+}
+
+/// A loop of the tree: instances run in ascending order of `rows[statement]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TreeLoop {
+    /// Stable and unique in the tree (`m`, `m.0`, …; a name shared by loops of several statements
+    /// is qualified, `S0.m`).
+    pub name: Name,
+    /// For each statement below, the time in its iterators and the parameters.
+    pub rows: BTreeMap<Name, Affine>,
+    /// Annotations.
+    pub marks: Marks,
+    /// What runs in each iteration.
+    pub body: Box<Tree>,
+}
+
+impl Tree {
+    /// The statements below, in order.
+    #[must_use]
+    pub fn statements(&self) -> Vec<Name> {
+        match self {
+            Self::Loop(l) => l.body.statements(),
+            Self::Sequence(children) => children.iter().flat_map(Self::statements).collect(),
+            Self::Statement(name) => vec![name.clone()],
+        }
+    }
+
+    /// Every loop, outer before inner.
+    #[must_use]
+    pub fn loops(&self) -> Vec<&TreeLoop> {
+        match self {
+            Self::Loop(l) => {
+                let mut out = vec![l];
+                out.extend(l.body.loops());
+                out
+            }
+            Self::Sequence(children) => children.iter().flat_map(Self::loops).collect(),
+            Self::Statement(_) => Vec::new(),
+        }
+    }
+
+    /// The loop of this name.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<&TreeLoop> {
+        self.loops().into_iter().find(|l| &*l.name == name)
+    }
+}
