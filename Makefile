@@ -10,7 +10,7 @@ warploom := $(target_dir)/release/warploom
 
 # What `make demo` runs: the main job, checked against the interpreter, and one nest.
 demo_einsum := run "mk,kn->mn" --size m=512,n=384,k=640 --dtype f32 --verify
-demo_nest := run examples/nests/heat1d.nest --size N=4096,T=64 --verify
+demo_nest := run examples/nests/seidel2d.nest --size T=8,N=64 --verify
 
 .PHONY: help setup build demo test ci clean
 

@@ -1,8 +1,10 @@
 //! Rules about the pages: each can be reached, each link leads somewhere, the changelog is open.
 //!
-//! In: all files by path. Out: violations. Only inline Markdown links are read: `[text](target)`.
+//! In: all files by path. Out: violations. Only inline Markdown links are read: `[text](target)`;
+//! in comments of Rust files, every word that ends like a page.
 
 use super::Violation;
+use super::source::Source;
 use std::collections::BTreeMap;
 
 /// Pages from which every page under docs/ must be linked.
@@ -31,10 +33,28 @@ pub(super) fn check(files: &BTreeMap<String, String>) -> Vec<Violation> {
             found.push(Violation::new(path, 1, "unlinked-page", message));
         }
     }
+    found.extend(check_mentions(files));
     let changelog = files.get("CHANGELOG.md").map(String::as_str).unwrap_or_default();
     if !changelog.lines().any(|line| line.trim_end() == "## Unreleased") {
         let message = "no `## Unreleased` section";
         found.push(Violation::new("CHANGELOG.md", 1, "changelog", message));
+    }
+    found
+}
+
+/// A comment may name only pages of this repository, by their path from the root.
+fn check_mentions(files: &BTreeMap<String, String>) -> Vec<Violation> {
+    let mut found = Vec::new();
+    for (path, text) in files.iter().filter(|(path, _)| path.ends_with(".rs")) {
+        for (idx, line) in Source::new(text, false).lines.iter().enumerate() {
+            let is_name = |c: char| c.is_alphanumeric() || "_-./:".contains(c);
+            let words = line.comment.split(|c| !is_name(c)).map(|word| word.trim_matches('.'));
+            let pages = words.filter(|word| word.ends_with(".md") && !word.contains("://"));
+            for page in pages.filter(|page| !files.contains_key(*page)) {
+                let message = format!("`{page}` does not exist");
+                found.push(Violation::new(path, idx + 1, "broken-link", message));
+            }
+        }
     }
     found
 }
@@ -106,6 +126,14 @@ mod tests {
         let page = ("docs/decisions/a.md", "[up](../../README.md) [folder](..)\n");
         assert_eq!(rules(&[page, ("README.md", "[a](docs/decisions/a.md) [f](docs)\n")]), []);
         assert_eq!(rules(&[("README.md", "```\n[a](b.md)\n```\n")]), []);
+    }
+
+    #[test]
+    fn comments_name_pages_that_exist() {
+        let page = ("README.md", "");
+        let text = "//! See README.md.\n// (docs/a.md) https://b.c/d.md\n\"e.md\"\n";
+        let expected = [("ir/src/a.rs".to_owned(), 2, "broken-link")];
+        assert_eq!(rules(&[page, ("ir/src/a.rs", text)]), expected);
     }
 
     #[test]

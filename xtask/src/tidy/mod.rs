@@ -4,6 +4,7 @@
 //! [`Report`]. Keeps: a rule never reads a file itself; it gets path and text and returns
 //! violations, which is what makes each of them testable with a few lines of text.
 
+mod codes;
 mod docs;
 mod edges;
 mod rust;
@@ -71,6 +72,7 @@ pub(crate) fn check(root: &Path) -> Result<Report, String> {
     report.violations.extend(edges::check(&packages));
     report.violations.extend(rust::check_forbid_unsafe(&packages, &files));
     report.violations.extend(docs::check(&files));
+    report.violations.extend(codes::check(&files));
     report.violations.sort();
     report.notices.sort();
     Ok(report)

@@ -45,7 +45,7 @@ pub(super) fn check(path: &str, text: &str) -> (Vec<Violation>, Vec<Violation>) 
 }
 
 /// Files that only test builds see: the package `tests`, `tests` folders and modules.
-fn is_test_file(path: &str) -> bool {
+pub(super) fn is_test_file(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path);
     path.split('/').any(|part| part == "tests") || name == "tests.rs" || name.ends_with("_tests.rs")
 }
