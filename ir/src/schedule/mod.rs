@@ -4,6 +4,8 @@
 //! order. Steps rewrite both (`fuse-at` adds statements, most steps only change the tree).
 //! Keeps: plain values; no isl here.
 
+mod poly;
+
 use std::collections::BTreeMap;
 
 use crate::affine::{Affine, Name};
