@@ -8,6 +8,7 @@ pub mod abi;
 pub mod affine;
 pub mod diag;
 pub mod dtype;
+pub mod einsum;
 pub mod expr;
 pub mod kernel;
 pub mod nest;
