@@ -5,6 +5,9 @@
 //! Keeps: plain values; no isl here.
 
 mod poly;
+pub mod print;
+pub mod script;
+pub mod step;
 
 use std::collections::BTreeMap;
 

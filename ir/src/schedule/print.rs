@@ -1,0 +1,141 @@
+//! Prints steps, scripts and trees.
+//!
+//! In: values of `step` and [`Tree`]. Out: the `.sched` text, one step per line.
+//! Keeps: `parse(print(x)) == x` for every script, and for every tree inside `order`.
+
+use std::fmt;
+
+use super::step::{Ref, Script, Step, StepKind};
+use super::{Marks, Tree};
+
+const INDENT: &str = "  ";
+
+fn list<T: fmt::Display>(items: &[T]) -> String {
+    items.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn named(names: &[Ref]) -> String {
+    if names.is_empty() { String::new() } else { format!(" as {}", list(names)) }
+}
+
+impl fmt::Display for Ref {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
+}
+
+impl fmt::Display for StepKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_step(f, self, 0)
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_step(f, &self.kind, 0)
+    }
+}
+
+fn write_step(f: &mut fmt::Formatter<'_>, kind: &StepKind, depth: usize) -> fmt::Result {
+    match kind {
+        StepKind::Tile { loops, sizes, names } => {
+            write!(f, "tile {} by {}{}", list(loops), list(sizes), named(names))
+        }
+        StepKind::Split { target, size, names } => {
+            write!(f, "split {target} by {size}{}", named(names))
+        }
+        StepKind::Reorder { loops } => write!(f, "reorder {}", list(loops)),
+        StepKind::Fuse { first, second, shift, name } => {
+            write!(f, "fuse {first}, {second}")?;
+            if *shift != 0 {
+                write!(f, " shift {shift}")?;
+            }
+            f.write_str(&named(name.as_slice()))
+        }
+        StepKind::Distribute { target, at, names } => {
+            write!(f, "distribute {target}")?;
+            if let Some(at) = at {
+                write!(f, " at {at}")?;
+            }
+            f.write_str(&named(names))
+        }
+        StepKind::Skew { target, factor, by } => match factor {
+            1 => write!(f, "skew {target} by {by}"),
+            -1 => write!(f, "skew {target} by -{by}"),
+            factor => write!(f, "skew {target} by {factor}*{by}"),
+        },
+        StepKind::Shift { target, by } => write!(f, "shift {target} by {by}"),
+        StepKind::Coalesce { outer, inner, name } => {
+            write!(f, "coalesce {outer}, {inner}{}", named(name.as_slice()))
+        }
+        StepKind::Unroll(l) => write!(f, "unroll {l}"),
+        StepKind::Vectorize(l) => write!(f, "vectorize {l}"),
+        StepKind::Parallel(l) => write!(f, "parallel {l}"),
+        StepKind::Reverse(l) => write!(f, "reverse {l}"),
+        StepKind::Order(tree) => {
+            writeln!(f, "order {{")?;
+            write_children(f, tree, depth + 1)?;
+            write!(f, "{}}}", INDENT.repeat(depth))
+        }
+        StepKind::FuseAt { producers, at } => write!(f, "fuse-at {} at {at}", list(producers)),
+        StepKind::Atomically(steps) => {
+            writeln!(f, "atomically {{")?;
+            for step in steps {
+                f.write_str(&INDENT.repeat(depth + 1))?;
+                write_step(f, &step.kind, depth + 1)?;
+                writeln!(f)?;
+            }
+            write!(f, "{}}}", INDENT.repeat(depth))
+        }
+        StepKind::Require(property, l) => write!(f, "require {} {l}", property.text()),
+    }
+}
+
+/// One step per line, each line ended.
+impl fmt::Display for Script {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.steps.iter().try_for_each(|step| writeln!(f, "{step}"))
+    }
+}
+
+/// The text inside `order { … }`, each line ended.
+impl fmt::Display for Tree {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_children(f, self, 0)
+    }
+}
+
+fn marks_text(marks: &Marks) -> String {
+    let words =
+        [(marks.parallel, " parallel"), (marks.vectorize, " vectorize"), (marks.unroll, " unroll")];
+    words.iter().filter(|(on, _)| *on).map(|(_, word)| *word).collect()
+}
+
+/// What stands inside braces: two or more trees there are a sequence.
+fn write_children(f: &mut fmt::Formatter<'_>, tree: &Tree, depth: usize) -> fmt::Result {
+    match tree {
+        Tree::Sequence(children) if children.len() >= 2 => {
+            children.iter().try_for_each(|child| write_tree(f, child, depth))
+        }
+        Tree::Sequence(_) | Tree::Loop(_) | Tree::Statement(_) => write_tree(f, tree, depth),
+    }
+}
+
+fn write_tree(f: &mut fmt::Formatter<'_>, tree: &Tree, depth: usize) -> fmt::Result {
+    let indent = INDENT.repeat(depth);
+    match tree {
+        Tree::Loop(l) => {
+            let rows: Vec<String> = l.rows.iter().map(|(s, row)| format!("{s}: {row}")).collect();
+            let marks = marks_text(&l.marks);
+            writeln!(f, "{indent}loop {} [{}]{marks} {{", l.name, rows.join(", "))?;
+            write_children(f, &l.body, depth + 1)?;
+            writeln!(f, "{indent}}}")
+        }
+        Tree::Sequence(children) => {
+            writeln!(f, "{indent}seq {{")?;
+            children.iter().try_for_each(|child| write_tree(f, child, depth + 1))?;
+            writeln!(f, "{indent}}}")
+        }
+        Tree::Statement(name) => writeln!(f, "{indent}{name}"),
+    }
+}

@@ -1,0 +1,202 @@
+//! Schedule steps as data: what a script says, before it is applied to anything.
+//!
+//! In: nothing; `script` reads steps from text, the Rust API builds them. Out: values that `print`
+//! writes and the scheduler applies.
+//! Keeps: equality ignores where a step was written, so `parse(print(x)) == x`.
+//! Why here: a compiled result is (nest, script, target), so a script must be a plain value.
+
+use crate::affine::{Affine, Name};
+use crate::diag::{Source, Span};
+
+use super::Tree;
+
+/// The name of a loop, statement or array as a step wrote it.
+///
+/// A loop's name may be qualified by a statement below it: `S1.k` is the loop `k` above `S1`.
+#[derive(Clone, Debug)]
+pub struct Ref {
+    /// The text, dots included.
+    pub name: Name,
+    /// Where it was written.
+    pub span: Span,
+}
+
+impl Ref {
+    /// A reference that was not written in a text.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        Self { name: name.into(), span: Span::NONE }
+    }
+
+    /// The part before the first dot and the rest, if there is a dot.
+    #[must_use]
+    pub fn qualified(&self) -> Option<(&str, &str)> {
+        self.name.split_once('.')
+    }
+}
+
+impl PartialEq for Ref {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Ref {}
+
+impl From<&str> for Ref {
+    fn from(name: &str) -> Self {
+        Self::new(name)
+    }
+}
+
+impl From<Name> for Ref {
+    fn from(name: Name) -> Self {
+        Self { name, span: Span::NONE }
+    }
+}
+
+/// A property of a loop that a schedule states as a contract.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Property {
+    /// No dependence between two iterations of the loop.
+    Parallel,
+    /// Iterations may run as lanes of one vector.
+    Vector,
+}
+
+impl Property {
+    /// Its text.
+    #[must_use]
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Parallel => "parallel",
+            Self::Vector => "vector",
+        }
+    }
+}
+
+/// What a step does. Each variant's line is its text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StepKind {
+    /// `tile a, b by 32, 64 [as a0, b0, a1, b1]`: tile loops `a.0 b.0`, then points `a.1 b.1`.
+    Tile {
+        /// Loops of one perfectly nested chain.
+        loops: Vec<Ref>,
+        /// One positive size per loop, in iterations.
+        sizes: Vec<i64>,
+        /// Names of the tile loops, then of the point loops; empty or two per loop.
+        names: Vec<Ref>,
+    },
+    /// `split k by 8 [as a, b]`: strip-mining.
+    Split {
+        /// The loop.
+        target: Ref,
+        /// Iterations per strip, positive.
+        size: i64,
+        /// Names of the outer and inner loop; empty or two.
+        names: Vec<Ref>,
+    },
+    /// `reorder a, b, c`: the places these loops hold in their chain are filled in this order.
+    Reorder {
+        /// At least two loops of one perfectly nested chain.
+        loops: Vec<Ref>,
+    },
+    /// `fuse a, b [shift 1] [as x]`: adjacent loops of a sequence become one.
+    Fuse {
+        /// The loop that comes first.
+        first: Ref,
+        /// The loop right behind it.
+        second: Ref,
+        /// Added to the second loop's rows: its iterations come that many later.
+        shift: i64,
+        /// The result's name; the first loop's by default.
+        name: Option<Ref>,
+    },
+    /// `distribute l [at S1] [as x, y]`: a loop over a sequence becomes a sequence of loops.
+    Distribute {
+        /// The loop.
+        target: Ref,
+        /// Splits into two loops only: the second starts with this statement's part.
+        at: Option<Ref>,
+        /// One name per resulting loop, or none.
+        names: Vec<Ref>,
+    },
+    /// `skew j by 2*i`: the rows of `j` gain twice those of `i`.
+    Skew {
+        /// The loop that changes.
+        target: Ref,
+        /// How often the other loop's row is added; not zero.
+        factor: i64,
+        /// A loop outside it.
+        by: Ref,
+    },
+    /// `shift S1.i by 1`: one statement's row of a loop changes; `shift i by 1`: those of all.
+    Shift {
+        /// The loop, qualified by the statement that moves.
+        target: Ref,
+        /// Added to the row; affine in the parameters.
+        by: Affine,
+    },
+    /// `coalesce i, j [as ij]`: two perfectly nested loops become one.
+    Coalesce {
+        /// The outer loop.
+        outer: Ref,
+        /// The loop right inside it.
+        inner: Ref,
+        /// The result's name; the outer loop's by default.
+        name: Option<Ref>,
+    },
+    /// `unroll l`.
+    Unroll(Ref),
+    /// `vectorize l`.
+    Vectorize(Ref),
+    /// `parallel l`.
+    Parallel(Ref),
+    /// `reverse l`: from last to first.
+    Reverse(Ref),
+    /// `order { tree }`: the whole order given outright.
+    Order(Tree),
+    /// `fuse-at S0, S1 at l`: what these statements write is computed at a consumer's loop.
+    FuseAt {
+        /// Statements that write one temporary array.
+        producers: Vec<Ref>,
+        /// The consumer's loop.
+        at: Ref,
+    },
+    /// `atomically { … }`: only the order after the last step must be legal.
+    Atomically(Vec<Step>),
+    /// `require parallel l`: refuses the schedule where it does not hold.
+    Require(Property, Ref),
+}
+
+/// A step with its place in the script.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// What it does.
+    pub kind: StepKind,
+    /// Where it was written.
+    pub span: Span,
+}
+
+impl PartialEq for Step {
+    fn eq(&self, other: &Self) -> bool {
+        self.kind == other.kind
+    }
+}
+
+impl Eq for Step {}
+
+impl From<StepKind> for Step {
+    fn from(kind: StepKind) -> Self {
+        Self { kind, span: Span::NONE }
+    }
+}
+
+/// The steps that made a schedule, in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Script {
+    /// The steps.
+    pub steps: Vec<Step>,
+    /// The text that spans point into.
+    pub source: Source,
+}
