@@ -19,8 +19,8 @@ use lex::{Reader, Token};
 /// How deep braces and parentheses may nest.
 pub const MAX_DEPTH: usize = 64;
 
-const STEPS: &str = "a step (tile, split, reorder, fuse, distribute, skew, shift, coalesce, unroll, \
-                     vectorize, parallel, reverse, order, fuse-at, atomically, require)";
+const STEPS: &str = "a step (tile, split, reorder, fuse, distribute, skew, shift, coalesce, \
+                     unroll, vectorize, parallel, reverse, order, fuse-at, atomically, require)";
 
 impl Script {
     /// Reads a script.

@@ -31,8 +31,8 @@ const GOOD: &[&str] = &[
     "require vector n",
     "order {\n  S0\n}",
     "atomically {\n  reverse i\n  atomically {\n    reverse j\n  }\n}",
-    "order {\n  loop t0 [S0: -m, S1: floor((m + n) / 2)] parallel unroll {\n    S0\n    loop t1 [S1: n] {\n      \
-     seq {\n        S1\n      }\n    }\n  }\n}",
+    "order {\n  loop t0 [S0: -m, S1: floor((m + n) / 2)] parallel unroll {\n    S0\n    \
+     loop t1 [S1: n] {\n      seq {\n        S1\n      }\n    }\n  }\n}",
 ];
 
 #[test]
