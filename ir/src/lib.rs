@@ -13,3 +13,6 @@ pub mod expr;
 pub mod kernel;
 pub mod nest;
 pub mod schedule;
+pub mod tensor;
+pub mod typing;
+pub mod value;
