@@ -155,9 +155,15 @@ impl Builder<'_> {
         let reduced: Vec<usize> = axes_in(present & !kept).collect();
         let mut body = Vec::new();
         if reduced.is_empty() {
-            let value = self.product(factors, target.dtype);
-            let acc = (factors.len() > 1).then_some(self.types.acc);
-            let acc = acc.filter(|acc| acc.widens_to(target.dtype));
+            let (value, acc) = match factors {
+                [single] => (stored(read(single), single.dtype, target.dtype), None),
+                _ => {
+                    let acc = self.types.acc;
+                    let value = stored(self.product(factors), acc, target.dtype);
+                    let is_cast = matches!(value, Expr::Cast { .. });
+                    (value, (!is_cast).then_some(acc))
+                }
+            };
             body.push(self.assign(target, AssignOp::Set, value, acc));
         } else if target.dtype == self.types.acc {
             self.sum(&mut body, target, factors, &reduced);
@@ -173,7 +179,7 @@ impl Builder<'_> {
                 mask: kept,
                 span: self.span,
             };
-            let value = convert(read(&sum), acc.dtype, target.dtype);
+            let value = stored(read(&sum), acc.dtype, target.dtype);
             body.push(self.assign(target, AssignOp::Set, value, None));
         }
         let nested = self.wrap(body, &target.axes);
@@ -196,28 +202,25 @@ impl Builder<'_> {
             (Literal::Int(0), AssignOp::Add)
         };
         body.push(self.assign(target, AssignOp::Set, Expr::Literal(zero), None));
-        let value = self.product(factors, target.dtype);
+        let value = self.product(factors);
         let update = self.assign(target, op, value, Some(self.types.acc));
         body.extend(self.wrap(vec![update], reduced));
     }
 
-    /// The product of all factors in the accumulation type, as `stored` takes it.
-    fn product(&self, factors: &[Factor], stored: DType) -> Expr {
+    /// The product of all factors in the accumulation type.
+    fn product(&self, factors: &[Factor]) -> Expr {
         let acc = self.types.acc;
-        if let [single] = factors {
-            return convert(read(single), single.dtype, stored);
-        }
         let op = if acc == DType::Bool { BinOp::And } else { BinOp::Mul };
-        // under a cast the product has the type of its factors: one of them must bring `acc`
+        // alone, a product has the type of its factors: one of them must bring integers to bools
+        // and the width that a cast around the product needs
         let natural = factors.iter().try_fold(DType::Bool, |t, f| t.join(f.dtype.compute_type()));
-        let lift = !acc.widens_to(stored) && natural != Some(acc);
+        let lift = factors.len() > 1 && !acc.is_float() && natural != Some(acc);
         let terms = factors.iter().enumerate().map(|(i, f)| {
-            let value = convert(read(f), f.dtype, acc);
-            if lift && i == 0 && f.dtype.widens_to(acc) { cast(value, acc) } else { value }
+            let lifted = lift && i == 0 && f.dtype != acc;
+            if lifted { cast(read(f), acc) } else { convert(read(f), f.dtype, acc) }
         });
         let product = terms.reduce(|a, b| Expr::Binary(op, Box::new(a), Box::new(b)));
-        let product = product.unwrap_or(Expr::Literal(Literal::Int(1)));
-        convert(product, acc, stored)
+        product.unwrap_or(Expr::Literal(Literal::Int(1)))
     }
 
     fn assign(&mut self, target: &Target, op: AssignOp, value: Expr, acc: Option<DType>) -> Node {
@@ -267,6 +270,11 @@ fn read(factor: &Factor) -> Expr {
 /// `value` of type `from` as `to`: with a cast where that is not exact.
 fn convert(value: Expr, from: DType, to: DType) -> Expr {
     if from.widens_to(to) { value } else { cast(value, to) }
+}
+
+/// `value` of type `from`, to be stored as `to`: a store rounds floats by itself.
+fn stored(value: Expr, from: DType, to: DType) -> Expr {
+    if from.is_float() && to.is_float() { value } else { convert(value, from, to) }
 }
 
 fn cast(value: Expr, to: DType) -> Expr {

@@ -45,6 +45,11 @@ pub(super) fn choose(
         (false, true) => out.compute_type(),
         (true | false, false) => out,
     });
+    if acc.compute_type() != acc {
+        let d = Diagnostic::input("E0413", format!("nothing is computed in `{acc}`"))
+            .help(format!("accumulate in `{}`", acc.compute_type()));
+        return Err(Box::new(d));
+    }
     for (flag, from, to) in [("--acc", common, acc), ("--out-dtype", acc, out)] {
         let narrows =
             (from.is_float() && !to.is_float()) || (to == DType::Bool && from != DType::Bool);
@@ -98,6 +103,7 @@ mod tests {
         assert_eq!(chosen(&[Bf16], Some(F64), None), Some((F64, Bf16)));
         assert_eq!(chosen(&[F32], None, Some(F64)), Some((F64, F64)));
         assert_eq!(chosen(&[F32], None, Some(I32)), None);
+        assert_eq!(chosen(&[Bf16], Some(Bf16), None), None);
         assert_eq!(chosen(&[I32], None, Some(Bool)), None);
     }
 }
