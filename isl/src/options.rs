@@ -92,7 +92,7 @@ impl Default for AstOptions {
             exploit_nested_bounds: true,
             group_coscheduled: false,
             implicit_separation_bounds: false,
-            scale_strides: false,
+            scale_strides: true,
             allow_else: true,
             allow_or: true,
         }
@@ -113,6 +113,9 @@ struct Setting {
 pub(crate) struct Restore {
     ctx: Ctx,
     former: Vec<(Setter, c_int)>,
+    /// The values set instead, for the test that the defaults agree with isl's.
+    #[cfg(test)]
+    applied: Vec<c_int>,
 }
 
 impl Drop for Restore {
@@ -125,7 +128,12 @@ impl Drop for Restore {
 }
 
 fn apply(ctx: &Ctx, settings: Vec<Setting>) -> Restore {
-    let mut restore = Restore { ctx: ctx.clone(), former: Vec::new() };
+    let mut restore = Restore {
+        ctx: ctx.clone(),
+        former: Vec::new(),
+        #[cfg(test)]
+        applied: settings.iter().map(|s| s.value).collect(),
+    };
     for setting in settings {
         // SAFETY: the context is live; isl's setters store the number.
         unsafe {
@@ -217,5 +225,26 @@ impl AstOptions {
                     = self.allow_or;
             },
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_defaults_are_those_of_isl() {
+        let ctx = Ctx::new();
+        let restores = [
+            AstOptions::default().apply(&ctx),
+            ScheduleOptions::default().apply(&ctx).expect("the defaults are in range"),
+        ];
+        for restore in &restores {
+            for (i, (set, former)) in restore.former.iter().enumerate() {
+                // SAFETY: the context is live; the setter is called with the value in force.
+                assert_eq!(unsafe { set(ctx.raw(), *former) }.0, 0);
+                assert_eq!(*former, restore.applied[i], "option {i}");
+            }
+        }
     }
 }
