@@ -1,1 +1,24 @@
-//! verify.
+//! Verifiers: what code generation accepts, proven or refused with reasons.
+//!
+//! In: kernels from lowering or from a person. Out: the same kernel, sealed, or diagnostics.
+//! Why here: the verifier shares no code with lowering, so that neither hides the other's faults.
+
+pub mod kernel;
+
+/// A value that its verifier accepted. Only this crate can make one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verified<T>(T);
+
+impl<T> Verified<T> {
+    /// The value.
+    #[must_use]
+    pub const fn get(&self) -> &T {
+        &self.0
+    }
+
+    /// The value, unsealed.
+    #[must_use]
+    pub fn into_inner(self) -> T {
+        self.0
+    }
+}

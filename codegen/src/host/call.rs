@@ -1,0 +1,184 @@
+//! Calling compiled code: arguments in, pool callback out, panics kept on their side.
+
+use std::any::Any;
+use std::cell::RefCell;
+use std::ffi::c_void;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+use warploom_ir::abi::{HostArg, HostCode, Pool};
+use warploom_ir::diag::{Diagnostic, Result};
+use warploom_ir::kernel::{Condition, Index, Kernel};
+use warploom_ir::nest::Role;
+
+use super::{HostOptions, jit};
+
+/// Chunks per thread: enough to balance triangular loops.
+const CHUNKS_PER_THREAD: usize = 4;
+
+type Body = unsafe extern "C" fn(*const c_void, i64, i64);
+type RunParallel = extern "C" fn(*const CallContext<'_>, Body, *const c_void, i64);
+type Entry = unsafe extern "C" fn(*const *mut u8, *const i64, RunParallel, *const CallContext<'_>);
+
+/// What a call hands through the code to its parallel loops.
+struct CallContext<'a> {
+    pool: &'a dyn Pool,
+    panic: RefCell<Option<Box<dyn Any + Send>>>,
+}
+
+/// A pointer that may go to other threads.
+struct Shared(*const c_void);
+
+// SAFETY: it points to the loop's environment, which is only read while tasks run; the arrays it
+// leads to are accessed without races, as the verifier proved.
+unsafe impl Sync for Shared {}
+
+impl Shared {
+    const fn get(&self) -> *const c_void {
+        self.0
+    }
+}
+
+/// Runs a parallel loop's iterations `0..n`.
+extern "C" fn run_parallel(
+    context: *const CallContext<'_>,
+    body: Body,
+    env: *const c_void,
+    n: i64,
+) {
+    // SAFETY: the code passes on the pointer it got from `call`, which outlives the call.
+    let context = unsafe { &*context };
+    let Ok(n) = usize::try_from(n) else { return };
+    if n == 0 || context.panic.borrow().is_some() {
+        return;
+    }
+    let threads = context.pool.threads().max(1);
+    let chunks = if threads == 1 { 1 } else { n.min(threads * CHUNKS_PER_THREAD) };
+    let env = Shared(env);
+    let task = |i: usize| {
+        let at = |i: usize| (n / chunks * i + (n % chunks).min(i)) as i64;
+        // SAFETY: the outlined body of this loop with its own environment; compiled code does not
+        // unwind.
+        unsafe { body(env.get(), at(i), at(i + 1)) };
+    };
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| context.pool.run(chunks, &task))) {
+        *context.panic.borrow_mut() = Some(panic);
+    }
+}
+
+/// The value of an index; `None` for an unknown name or an overflow.
+fn eval(index: &Index, lookup: &dyn Fn(&str) -> Option<i64>) -> Option<i64> {
+    let both = |a: &Index, b: &Index| Some((eval(a, lookup)?, eval(b, lookup)?));
+    match index {
+        Index::Const(v) => Some(*v),
+        Index::Var(name) => lookup(name),
+        Index::Add(a, b) => both(a, b).and_then(|(a, b)| a.checked_add(b)),
+        Index::Sub(a, b) => both(a, b).and_then(|(a, b)| a.checked_sub(b)),
+        Index::Mul(c, a) => eval(a, lookup)?.checked_mul(*c),
+        Index::FloorDiv(a, d) => eval(a, lookup)?.checked_div_euclid(*d),
+        Index::Mod(a, d) => eval(a, lookup)?.checked_rem_euclid(*d),
+        Index::Min(a, b) => both(a, b).map(|(a, b)| a.min(b)),
+        Index::Max(a, b) => both(a, b).map(|(a, b)| a.max(b)),
+        Index::Select(c, a, b) => eval(if holds(c, lookup)? { a } else { b }, lookup),
+    }
+}
+
+fn holds(c: &Condition, lookup: &dyn Fn(&str) -> Option<i64>) -> Option<bool> {
+    match c {
+        Condition::Ge(a, b) => Some(eval(a, lookup)? >= eval(b, lookup)?),
+        Condition::Eq(a, b) => Some(eval(a, lookup)? == eval(b, lookup)?),
+        Condition::All(parts) => {
+            parts.iter().map(|p| holds(p, lookup)).try_fold(true, |all, v| Some(all & v?))
+        }
+        Condition::Any(parts) => {
+            parts.iter().map(|p| holds(p, lookup)).try_fold(false, |any, v| Some(any | v?))
+        }
+    }
+}
+
+/// A kernel's machine code.
+pub struct HostModule {
+    kernel: Kernel,
+    code: jit::Loaded,
+}
+
+impl std::fmt::Debug for HostModule {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HostModule").field("kernel", &self.kernel.name).finish_non_exhaustive()
+    }
+}
+
+impl HostModule {
+    pub(crate) fn new(kernel: &Kernel, options: &HostOptions) -> Result<Self> {
+        Ok(Self { kernel: kernel.clone(), code: jit::load(kernel, options)? })
+    }
+
+    /// Checks one argument and gives its address.
+    fn argument(&self, i: usize, arg: &mut HostArg<'_>, params: &[i64]) -> Result<*mut u8> {
+        let buffer = &self.kernel.buffers[i];
+        let wrong = |what: String| {
+            Box::new(Diagnostic::input("E0402", format!("argument `{}` {what}", buffer.name)))
+        };
+        let lookup =
+            |name: &str| self.kernel.params.iter().position(|p| &**p == name).map(|p| params[p]);
+        let mut bytes = buffer.dtype.size_bytes();
+        for extent in &buffer.shape {
+            let extent = eval(extent, &lookup).and_then(|v| usize::try_from(v).ok());
+            bytes = extent
+                .and_then(|e| bytes.checked_mul(e))
+                .filter(|b| isize::try_from(*b).is_ok())
+                .ok_or_else(|| wrong("has no representable shape for these sizes".into()))?;
+        }
+        let written = !matches!(buffer.role, Role::In | Role::Const(_));
+        let (address, len) = match arg {
+            HostArg::Read(_) if written => {
+                return Err(wrong("is written but given to read".into()));
+            }
+            HostArg::Read(data) => (data.as_ptr().cast_mut(), data.len()),
+            HostArg::Write(data) => (data.as_mut_ptr(), data.len()),
+        };
+        if len != bytes {
+            return Err(wrong(format!("has {len} bytes, but its shape needs {bytes}")));
+        }
+        if len > 0 && !(address as usize).is_multiple_of(64) {
+            return Err(wrong("is not aligned to 64 bytes".into()));
+        }
+        Ok(address)
+    }
+}
+
+impl HostCode for HostModule {
+    fn kernel(&self) -> &Kernel {
+        &self.kernel
+    }
+
+    fn call(&self, buffers: &mut [HostArg<'_>], params: &[i64], pool: &dyn Pool) -> Result<()> {
+        let (want, got) = (self.kernel.buffers.len(), buffers.len());
+        if want != got || self.kernel.params.len() != params.len() {
+            return Err(Box::new(Diagnostic::input(
+                "E0401",
+                format!(
+                    "the kernel takes {want} buffers and {} sizes, not {got} and {}",
+                    self.kernel.params.len(),
+                    params.len()
+                ),
+            )));
+        }
+        let addresses: Vec<*mut u8> = buffers
+            .iter_mut()
+            .enumerate()
+            .map(|(i, arg)| self.argument(i, arg, params))
+            .collect::<Result<_>>()?;
+        let context = CallContext { pool, panic: RefCell::new(None) };
+        // SAFETY: `entry` is the compiled kernel with this signature, alive as long as `self`;
+        // lengths and access were checked above, and the verifier sealed the kernel, so every
+        // access stays inside its buffer and written buffers are not shared.
+        unsafe {
+            let entry: Entry = std::mem::transmute::<usize, Entry>(self.code.entry());
+            entry(addresses.as_ptr(), params.as_ptr(), run_parallel, &raw const context);
+        }
+        match context.panic.into_inner() {
+            Some(panic) => resume_unwind(panic),
+            None => Ok(()),
+        }
+    }
+}

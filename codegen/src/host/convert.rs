@@ -1,0 +1,445 @@
+//! Conversions between all types, by integer arithmetic on the bits where formats are narrow.
+//!
+//! Why not LLVM's own types: conversions to bf16 and fp8 (and f16 on some machines) become
+//! library calls that do not exist. This form has no calls, no branches, and vectorises.
+//! Keeps: bit-equal with `ir::value::Scalar::convert`, NaNs become the positive quiet NaN.
+
+use warploom_ir::dtype::DType;
+use warploom_ir::expr::Rounding;
+
+use super::build::{Value, bits, int_elem};
+use super::emit::Emitter;
+use super::expr::reg_elem;
+
+/// A binary floating-point layout.
+#[derive(Clone, Copy, Debug)]
+struct Layout {
+    /// Bits of the exponent field.
+    exponent: u32,
+    /// Bits of the significand field.
+    significand: u32,
+    /// Unused low bits of the storage.
+    padding: u32,
+    /// Top exponent means infinity or NaN; else only all ones is NaN.
+    ieee: bool,
+}
+
+const F64: Layout = Layout { exponent: 11, significand: 52, padding: 0, ieee: true };
+const F32: Layout = Layout { exponent: 8, significand: 23, padding: 0, ieee: true };
+
+impl Layout {
+    const fn of(dtype: DType) -> Option<Self> {
+        let (exponent, significand, padding, ieee) = match dtype {
+            DType::F64 => return Some(F64),
+            DType::F32 => return Some(F32),
+            DType::Tf32 => (8, 10, 13, true),
+            DType::F16 => (5, 10, 0, true),
+            DType::Bf16 => (8, 7, 0, true),
+            DType::E4m3 => (4, 3, 0, false),
+            DType::E5m2 => (5, 2, 0, true),
+            DType::I64
+            | DType::U64
+            | DType::I32
+            | DType::U32
+            | DType::I16
+            | DType::U16
+            | DType::I8
+            | DType::U8
+            | DType::Bool => return None,
+        };
+        Some(Self { exponent, significand, padding, ieee })
+    }
+
+    const fn bias(self) -> i128 {
+        (1 << (self.exponent - 1)) - 1
+    }
+
+    /// The magnitude bits of infinity, in an IEEE format.
+    const fn infinity(self) -> i128 {
+        ((1 << self.exponent) - 1) << self.significand
+    }
+
+    const fn max_finite(self) -> i128 {
+        let all = (1 << (self.exponent + self.significand)) - 1;
+        if self.ieee { all - (1 << self.significand) } else { all - 1 }
+    }
+
+    const fn nan(self) -> i128 {
+        let fraction =
+            if self.ieee { 1 << (self.significand - 1) } else { (1 << self.significand) - 1 };
+        self.infinity() | fraction
+    }
+
+    /// Magnitude bits beyond the largest finite number when nothing clamps.
+    const fn overflowed(self) -> i128 {
+        if self.ieee { self.infinity() } else { self.nan() }
+    }
+
+    const fn sign_shift(self) -> u32 {
+        self.exponent + self.significand
+    }
+}
+
+impl Emitter<'_> {
+    /// A value of type `from` as type `to`.
+    pub(crate) fn convert(
+        &mut self,
+        v: &Value,
+        from: DType,
+        to: DType,
+        rounding: Rounding,
+        saturate: bool,
+    ) -> Value {
+        if from == to && !(saturate && to.is_float()) {
+            return v.clone();
+        }
+        if to == DType::Bool {
+            let v = self.widen(v, from);
+            return if v.is_float() {
+                self.f.cmp("une", &v, &Value::float(v.elem, 0.0))
+            } else {
+                self.f.cmp_int("ne", &v, 0)
+            };
+        }
+        match (from.is_float(), to.is_float()) {
+            (true, true) => self.float_to_float(v, from, to, rounding, saturate),
+            (true, false) => self.float_to_int(v, from, to, rounding, saturate),
+            (false, true) => self.int_to_float(v, from, to, rounding, saturate),
+            (false, false) => self.int_to_int(v, from, to, saturate),
+        }
+    }
+
+    /// A narrow float as f32, exactly; every other value as it is.
+    pub(crate) fn widen(&mut self, v: &Value, dtype: DType) -> Value {
+        match dtype {
+            DType::F16 | DType::Bf16 | DType::E4m3 | DType::E5m2 => self.decode(v, dtype),
+            DType::F64
+            | DType::F32
+            | DType::Tf32
+            | DType::I64
+            | DType::U64
+            | DType::I32
+            | DType::U32
+            | DType::I16
+            | DType::U16
+            | DType::I8
+            | DType::U8
+            | DType::Bool => v.clone(),
+        }
+    }
+
+    fn decode(&mut self, v: &Value, dtype: DType) -> Value {
+        let raw = self.f.resize(v, "i32", false);
+        if dtype == DType::Bf16 {
+            let high = self.f.bin_int("shl", &raw, 16);
+            return self.f.cast("bitcast", &high, "float");
+        }
+        let l = Layout::of(dtype).expect("a float");
+        let shift = F32.significand - l.significand;
+        let abs = self.f.bin_int("and", &raw, (1 << l.sign_shift()) - 1);
+        let sign = self.f.bin_int("lshr", &raw, l.sign_shift().into());
+        let sign = self.f.bin_int("shl", &sign, 31);
+        let moved = self.f.bin_int("shl", &abs, shift.into());
+        let normal = self.f.bin_int("add", &moved, (127 - l.bias()) << 23);
+        // subnormal: an integer times the least number, exact in f32
+        let count = self.f.cast("uitofp", &abs, "float");
+        let least = 2_f64.powi(1 - l.bias() as i32 - l.significand as i32);
+        let small = self.f.bin("fmul", &count, &Value::float("float", least));
+        let small = self.f.cast("bitcast", &small, "i32");
+        let is_small = self.f.cmp_int("ult", &abs, 1 << l.significand);
+        let mut out = self.f.select(&is_small, &small, &normal);
+        if l.ieee {
+            let special = self.f.bin_int("or", &moved, F32.infinity());
+            let is_special = self.f.cmp_int("uge", &abs, l.infinity());
+            out = self.f.select(&is_special, &special, &out);
+        } else {
+            let is_nan = self.f.cmp_int("eq", &abs, l.nan());
+            out = self.f.select(&is_nan, &Value::int("i32", F32.nan()), &out);
+        }
+        let out = self.f.bin("or", &out, &sign);
+        self.f.cast("bitcast", &out, "float")
+    }
+
+    fn float_to_float(
+        &mut self,
+        v: &Value,
+        from: DType,
+        to: DType,
+        rounding: Rounding,
+        saturate: bool,
+    ) -> Value {
+        let wide = self.widen(v, from);
+        if !saturate {
+            match (wide.elem, to) {
+                ("float", DType::F64) => return self.f.cast("fpext", &wide, "double"),
+                ("float", DType::F32) | ("double", DType::F64) => return wide,
+                ("double", DType::F32) if rounding == Rounding::Nearest => {
+                    return self.f.cast("fptrunc", &wide, "float");
+                }
+                _ => {}
+            }
+        }
+        let wide = if to == DType::F64 { self.f.cast("fpext", &wide, "double") } else { wide };
+        self.encode(&wide, to, rounding, saturate)
+    }
+
+    /// An f32 or f64 rounded once to a format no wider than itself.
+    fn encode(&mut self, v: &Value, to: DType, rounding: Rounding, saturate: bool) -> Value {
+        let l = Layout::of(to).expect("a float");
+        let s = if v.elem == "float" { F32 } else { F64 };
+        let total = bits(v.elem);
+        let int = int_elem(total);
+        let raw = self.f.cast("bitcast", v, int);
+        let abs = self.f.bin_int("and", &raw, (1 << (total - 1)) - 1);
+        let negative = self.f.cmp_int("slt", &raw, 0);
+        let magnitude = self.round_magnitude(&abs, &negative, s, l, rounding);
+        // beyond the largest finite number
+        let top =
+            |clamped: bool| Value::int(int, if clamped { l.max_finite() } else { l.overflowed() });
+        let over = match (saturate, rounding) {
+            (true, _) | (false, Rounding::Zero) => top(true),
+            (false, Rounding::Nearest) => top(false),
+            (false, Rounding::Up) => self.f.select(&negative, &top(true), &top(false)),
+            (false, Rounding::Down) => self.f.select(&negative, &top(false), &top(true)),
+        };
+        let is_over = self.f.cmp_int("ugt", &magnitude, l.max_finite());
+        let mut out = self.f.select(&is_over, &over, &magnitude);
+        let is_infinite = self.f.cmp_int("eq", &abs, s.infinity());
+        out = self.f.select(&is_infinite, &top(saturate), &out);
+        let sign = self.f.bin_int("lshr", &raw, (total - 1).into());
+        let sign = self.f.bin_int("shl", &sign, l.sign_shift().into());
+        let mut whole = self.f.bin("or", &out, &sign);
+        if !l.ieee {
+            // the NaN that stands for an overflow is positive
+            let is_nan = self.f.cmp_int("eq", &out, l.nan());
+            whole = self.f.select(&is_nan, &Value::int(int, l.nan()), &whole);
+        }
+        let is_nan = self.f.cmp_int("ugt", &abs, s.infinity());
+        let whole = self.f.select(&is_nan, &Value::int(int, l.nan()), &whole);
+        let whole = self.f.bin_int("shl", &whole, l.padding.into());
+        let storage = int_elem(l.sign_shift() + 1 + l.padding);
+        let stored = self.f.resize(&whole, storage, false);
+        self.f.cast("bitcast", &stored, reg_elem(to))
+    }
+
+    /// The magnitude bits in layout `l` of finite `abs` in layout `s`; too large ones carry on
+    /// beyond the largest finite number.
+    fn round_magnitude(
+        &mut self,
+        abs: &Value,
+        negative: &Value,
+        s: Layout,
+        l: Layout,
+        rounding: Rounding,
+    ) -> Value {
+        let int = abs.elem;
+        let one = Value::int(int, 1);
+        let drop = s.significand - l.significand;
+        let field = self.f.bin_int("lshr", abs, s.significand.into());
+        let fraction = self.f.bin_int("and", abs, (1 << s.significand) - 1);
+        let normal = self.f.cmp_int("ne", &field, 0);
+        let hidden =
+            self.f.select(&normal, &Value::int(int, 1 << s.significand), &Value::int(int, 0));
+        let significand = self.f.bin("or", &fraction, &hidden);
+        let field = self.f.intrinsic("umax", &[&field, &one]);
+        let target = self.f.bin_int("sub", &field, s.bias() - l.bias());
+        let mut shift = Value::int(int, drop.into());
+        let mut base = target.clone();
+        if s.exponent != l.exponent {
+            let missing = self.f.bin("sub", &one, &target);
+            let missing = self.f.intrinsic("smax", &[&missing, &Value::int(int, 0)]);
+            let most = i128::from(s.significand + 2 - drop);
+            let missing = self.f.intrinsic("smin", &[&missing, &Value::int(int, most)]);
+            shift = self.f.bin("add", &missing, &shift);
+            base = self.f.intrinsic("smax", &[&target, &one]);
+        }
+        let kept = if drop == 0 && s.exponent == l.exponent {
+            significand
+        } else {
+            let add = self.rounding_addend(&significand, &shift, negative, rounding);
+            let sum = self.f.bin("add", &significand, &add);
+            self.f.bin("lshr", &sum, &shift)
+        };
+        let base = self.f.bin_int("sub", &base, 1);
+        let base = self.f.bin_int("shl", &base, l.significand.into());
+        self.f.bin("add", &kept, &base)
+    }
+
+    /// What to add before `shift` bits are cut off.
+    fn rounding_addend(
+        &mut self,
+        v: &Value,
+        shift: &Value,
+        negative: &Value,
+        rounding: Rounding,
+    ) -> Value {
+        let int = v.elem;
+        let zero = Value::int(int, 0);
+        let one = Value::int(int, 1);
+        match rounding {
+            Rounding::Zero => zero,
+            Rounding::Nearest => {
+                let odd = self.f.bin("lshr", v, shift);
+                let odd = self.f.bin_int("and", &odd, 1);
+                let before = self.f.bin_int("sub", shift, 1);
+                let half = self.f.bin("shl", &one, &before);
+                let below = self.f.bin_int("sub", &half, 1);
+                self.f.bin("add", &below, &odd)
+            }
+            Rounding::Up | Rounding::Down => {
+                let unit = self.f.bin("shl", &one, shift);
+                let all = self.f.bin_int("sub", &unit, 1);
+                if rounding == Rounding::Up {
+                    self.f.select(negative, &zero, &all)
+                } else {
+                    self.f.select(negative, &all, &zero)
+                }
+            }
+        }
+    }
+
+    fn float_to_int(
+        &mut self,
+        v: &Value,
+        from: DType,
+        to: DType,
+        rounding: Rounding,
+        saturate: bool,
+    ) -> Value {
+        let wide = self.widen(v, from);
+        let name = match rounding {
+            Rounding::Nearest => "roundeven",
+            Rounding::Zero => "trunc",
+            Rounding::Up => "ceil",
+            Rounding::Down => "floor",
+        };
+        let whole = self.f.intrinsic(name, &[&wide]);
+        if saturate {
+            let sign = if to.is_signed_int() { 's' } else { 'u' };
+            return self.float_to_int_saturating(sign, &whole, reg_elem(to));
+        }
+        let whole = self.f.cast("fpext", &whole, "double");
+        let near = self.float_to_int_saturating('s', &whole, "i64");
+        let far = self.wrapped(&whole);
+        let size = self.f.intrinsic("fabs", &[&whole]);
+        let fits = self.f.cmp("olt", &size, &Value::float("double", 9_223_372_036_854_775_808.0));
+        let all = self.f.select(&fits, &near, &far);
+        self.f.resize(&all, reg_elem(to), false)
+    }
+
+    fn float_to_int_saturating(&mut self, sign: char, v: &Value, elem: &'static str) -> Value {
+        let (to, from) =
+            (super::build::mangle(elem, v.lanes), super::build::mangle(v.elem, v.lanes));
+        let ty = super::build::ty(elem, v.lanes);
+        let call = format!("call {ty} @llvm.fpto{sign}i.sat.{to}.{from}({})", v.arg());
+        self.f.def(elem, v.lanes, &call)
+    }
+
+    /// An integral f64 of at least 2^63 in magnitude, modulo 2^64; infinities and NaN give 0.
+    fn wrapped(&mut self, v: &Value) -> Value {
+        let raw = self.f.cast("bitcast", v, "i64");
+        let field = self.f.bin_int("lshr", &raw, 52);
+        let field = self.f.bin_int("and", &field, 2047);
+        let fraction = self.f.bin_int("and", &raw, (1 << 52) - 1);
+        let significand = self.f.bin_int("or", &fraction, 1 << 52);
+        let shift = self.f.bin_int("sub", &field, 1075);
+        let inside = self.f.cmp_int("ult", &shift, 64);
+        let zero = Value::int("i64", 0);
+        let shift = self.f.select(&inside, &shift, &zero);
+        let size = self.f.bin("shl", &significand, &shift);
+        let size = self.f.select(&inside, &size, &zero);
+        let minus = self.f.bin("sub", &zero, &size);
+        let negative = self.f.cmp_int("slt", &raw, 0);
+        self.f.select(&negative, &minus, &size)
+    }
+
+    fn int_to_float(
+        &mut self,
+        v: &Value,
+        from: DType,
+        to: DType,
+        rounding: Rounding,
+        saturate: bool,
+    ) -> Value {
+        let signed = from.is_signed_int();
+        let op = if signed { "sitofp" } else { "uitofp" };
+        let exact = |to: DType| from.precision_bits() <= to.precision_bits();
+        if matches!(to, DType::F32 | DType::F64) && (exact(to) || rounding == Rounding::Nearest) {
+            return self.f.cast(op, v, reg_elem(to));
+        }
+        if exact(DType::F32) {
+            let wide = self.f.cast(op, v, "float");
+            return self.encode(&wide, to, rounding, saturate);
+        }
+        if exact(DType::F64) {
+            let wide = self.f.cast(op, v, "double");
+            return self.encode(&wide, to, rounding, saturate);
+        }
+        let zero = Value::int("i64", 0);
+        let negative =
+            if signed { self.f.cmp_int("slt", v, 0) } else { Value::literal("i1", "false") };
+        let minus = self.f.bin("sub", &zero, v);
+        let size = self.f.select(&negative, &minus, v);
+        let wide = self.u64_to_f64(&size, &negative, to, rounding);
+        if to == DType::F64 { wide } else { self.encode(&wide, to, rounding, saturate) }
+    }
+
+    /// `±size` as f64: rounded as asked where that is the result, else so that a second, coarser
+    /// rounding gives what one rounding would (cut off, with a sticky last bit).
+    fn u64_to_f64(
+        &mut self,
+        size: &Value,
+        negative: &Value,
+        to: DType,
+        rounding: Rounding,
+    ) -> Value {
+        let zeros = self.leading_zeros(size);
+        let none = self.f.cmp_int("eq", size, 0);
+        let zero = Value::int("i64", 0);
+        let shift = self.f.select(&none, &zero, &zeros);
+        let top = self.f.bin("shl", size, &shift);
+        let rest = self.f.bin_int("and", &top, 0x7ff);
+        let inexact = self.f.cmp_int("ne", &rest, 0);
+        let sticky = self.f.cast("zext", &inexact, "i64");
+        let cut = self.f.bin_int("lshr", &top, 11);
+        let significand = if to == DType::F64 {
+            // nearest is LLVM's own conversion and never gets here
+            let away = match rounding {
+                Rounding::Nearest | Rounding::Zero => zero.clone(),
+                Rounding::Up => self.f.select(negative, &zero, &sticky),
+                Rounding::Down => self.f.select(negative, &sticky, &zero),
+            };
+            self.f.bin("add", &cut, &away)
+        } else {
+            self.f.bin("or", &cut, &sticky)
+        };
+        // the hidden one adds itself to the exponent field: 1023 + 63 - 1 - shift
+        let field = self.f.bin("sub", &Value::int("i64", 1085), &shift);
+        let field = self.f.bin_int("shl", &field, 52);
+        let raw = self.f.bin("add", &significand, &field);
+        let raw = self.f.select(&none, &zero, &raw);
+        let sign = self.f.select(negative, &Value::int("i64", i64::MIN.into()), &zero);
+        let raw = self.f.bin("or", &raw, &sign);
+        self.f.cast("bitcast", &raw, "double")
+    }
+
+    fn int_to_int(&mut self, v: &Value, from: DType, to: DType, saturate: bool) -> Value {
+        let signed = from.is_signed_int();
+        if !saturate || from == DType::Bool {
+            return self.f.resize(v, reg_elem(to), signed);
+        }
+        let magnitude = to.precision_bits();
+        let mut v = v.clone();
+        if signed && to.is_unsigned_int() {
+            v = self.f.intrinsic("smax", &[&v, &Value::int(v.elem, 0)]);
+        }
+        if from.precision_bits() > magnitude {
+            let name = if signed { ("smin", "smax") } else { ("umin", "") };
+            v = self.f.intrinsic(name.0, &[&v, &Value::int(v.elem, (1 << magnitude) - 1)]);
+            if signed && to.is_signed_int() {
+                v = self.f.intrinsic(name.1, &[&v, &Value::int(v.elem, -(1 << magnitude))]);
+            }
+        }
+        self.f.resize(&v, reg_elem(to), signed)
+    }
+}

@@ -1,0 +1,576 @@
+//! Control flow: a kernel's loops, guards and outlined parallel bodies as LLVM IR text.
+//!
+//! In: a verified kernel. Out: a module's text whose entry is
+//! `void NAME(ptr buffers, ptr params, ptr pool, ptr pool_context)`.
+//! Keeps: loops are written in final form; `Unroll` and constant `Vector` loops leave no loop.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use warploom_ir::affine::Name;
+use warploom_ir::dtype::DType;
+use warploom_ir::kernel::{Kernel, KernelLoop, KernelNode, LoopMode, Store};
+
+use super::build::{Function, Value};
+use super::lin::{Atom, Cond, Env, Lin};
+use super::tile::{Tile, TileKey};
+
+/// Most copies of one loop's body that unrolling makes.
+const MAX_UNROLL: i64 = 1024;
+/// Most stores one loop may grow to by unrolling; beyond it a loop stays a loop.
+const MAX_STORES: i64 = 8192;
+
+/// A buffer's registers in the current function.
+#[derive(Clone, Debug)]
+pub(crate) struct BufferRegs {
+    /// Position among the kernel's buffers.
+    pub(crate) index: usize,
+    /// Its address.
+    pub(crate) pointer: Value,
+    /// Elements between neighbours, per dimension.
+    pub(crate) strides: Vec<Value>,
+    /// Element type.
+    pub(crate) dtype: DType,
+}
+
+/// A loop that stays a loop: `trip` iterations of `var = lower + step · i`.
+#[derive(Clone, Debug)]
+pub(crate) struct Counted {
+    /// The variable.
+    pub(crate) var: Name,
+    /// Its first value.
+    pub(crate) lower: Lin,
+    /// How many iterations; not negative.
+    pub(crate) trip: Lin,
+    /// Distance of iterations.
+    pub(crate) step: i64,
+    /// Lanes of one iteration.
+    pub(crate) width: u32,
+    /// Distance of neighbouring lanes.
+    pub(crate) lane_step: i64,
+}
+
+impl Counted {
+    /// What the variable stands for inside.
+    pub(crate) fn inside(&self) -> Lin {
+        let base = Lin::var(&self.var);
+        if self.width > 1 { base.plus(self.lane_step, &Lin::atom(Atom::Lane)) } else { base }
+    }
+}
+
+/// What becomes of a loop.
+#[derive(Clone, Debug)]
+pub(crate) enum Expansion {
+    /// The body once per entry: the variable's value and the lanes.
+    Copies(Vec<(Lin, u32)>),
+    /// Loops, one after another.
+    Loops(Vec<Counted>),
+    /// Runs through the pool.
+    Parallel(Counted),
+}
+
+/// The state of code generation (see the file's page).
+pub(crate) struct Emitter<'k> {
+    pub(crate) kernel: &'k Kernel,
+    pub(crate) f: Function,
+    functions: Vec<String>,
+    pub(crate) env: Env,
+    pub(crate) vars: BTreeMap<Name, Value>,
+    pub(crate) buffers: BTreeMap<Name, BufferRegs>,
+    pub(crate) tiles: BTreeMap<TileKey, Tile>,
+    pub(crate) width: u32,
+    in_parallel: bool,
+    /// Bytes of the machine's vector registers.
+    pub(crate) vector_bytes: u32,
+    /// `declare` lines of the math functions used.
+    pub(crate) externs: BTreeSet<String>,
+}
+
+/// The LLVM module's text of a kernel, for a machine with vector registers of `vector_bytes`.
+pub(crate) fn module(kernel: &Kernel, vector_bytes: u32, attributes: &str) -> String {
+    let mut e = Emitter {
+        kernel,
+        f: Function::new(format!(
+            "define void @{}(ptr noalias %bufs, ptr noalias %params, ptr %pool, ptr %ctx) #0",
+            entry_name(kernel)
+        )),
+        functions: Vec::new(),
+        env: Env::new(),
+        vars: BTreeMap::new(),
+        buffers: BTreeMap::new(),
+        tiles: BTreeMap::new(),
+        width: 1,
+        in_parallel: false,
+        vector_bytes,
+        externs: BTreeSet::new(),
+    };
+    e.prologue();
+    e.nodes(&kernel.body);
+    let main = std::mem::take(&mut e.f).finish();
+    let mut out = format!("; kernel {}\n", kernel.name.escape_debug());
+    for line in &e.externs {
+        out.push_str(line);
+        out.push('\n');
+    }
+    for function in &e.functions {
+        out.push_str(function);
+    }
+    out.push_str(&main);
+    let _ = writeln!(out, "attributes #0 = {{ nounwind {attributes} }}");
+    out.push_str("attributes #1 = { nounwind willreturn memory(none) }\n");
+    e.metadata(&mut out);
+    out
+}
+
+/// The entry point's symbol: the kernel's name in letters that need no quotes.
+pub(crate) fn entry_name(kernel: &Kernel) -> String {
+    let safe: String =
+        kernel.name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+    format!("wl_{safe}")
+}
+
+impl Emitter<'_> {
+    /// Scopes that say that different buffers do not overlap.
+    fn metadata(&self, out: &mut String) {
+        let n = self.kernel.buffers.len();
+        out.push_str("!0 = distinct !{!0, !\"buffers\"}\n");
+        for i in 0..n {
+            let others: Vec<String> =
+                (0..n).filter(|&j| j != i).map(|j| format!("!{}", j + 1)).collect();
+            let _ = writeln!(out, "!{} = distinct !{{!{}, !0}}", i + 1, i + 1);
+            let _ = writeln!(out, "!{} = !{{!{}}}", 1 + n + i, i + 1);
+            let _ = writeln!(out, "!{} = !{{{}}}", 1 + 2 * n + i, others.join(", "));
+        }
+        let _ = writeln!(out, "!{} = !{{}}", 1 + 3 * n);
+        let _ = writeln!(out, "!{} = !{{i64 64}}", 2 + 3 * n);
+    }
+
+    /// The alias annotations of an access to buffer `index`.
+    pub(crate) fn alias(&self, index: usize) -> String {
+        let n = self.kernel.buffers.len();
+        format!(", !alias.scope !{}, !noalias !{}", 1 + n + index, 1 + 2 * n + index)
+    }
+
+    /// Loads parameters and buffer addresses and computes strides.
+    fn prologue(&mut self) {
+        let n = self.kernel.buffers.len();
+        let fixed = format!("!invariant.load !{}", 1 + 3 * n);
+        for (i, name) in self.kernel.params.iter().enumerate() {
+            let p = self.f.def("ptr", 1, &format!("getelementptr i64, ptr %params, i64 {i}"));
+            let v = self.f.def("i64", 1, &format!("load i64, ptr {}, align 8, {fixed}", p.text));
+            self.vars.insert(name.clone(), v);
+        }
+        for (index, buffer) in self.kernel.buffers.iter().enumerate() {
+            let p = self.f.def("ptr", 1, &format!("getelementptr ptr, ptr %bufs, i64 {index}"));
+            let align = 2 + 3 * n;
+            let pointer = self.f.def(
+                "ptr",
+                1,
+                &format!("load ptr, ptr {}, align 8, !align !{align}, {fixed}", p.text),
+            );
+            let shape: Vec<Lin> = buffer.shape.iter().map(|s| Lin::of(s, &self.env)).collect();
+            let mut strides = vec![Value::int("i64", 1); shape.len()];
+            let mut known = Some(1_i64);
+            for d in (1..shape.len()).rev() {
+                known = known.zip(shape[d].as_constant()).and_then(|(a, b)| a.checked_mul(b));
+                strides[d - 1] = if let Some(v) = known {
+                    Value::int("i64", v.into())
+                } else {
+                    let extent = self.lin(&shape[d]);
+                    let inner = strides[d].clone();
+                    self.f.bin("mul nuw nsw", &inner, &extent)
+                };
+            }
+            let regs = BufferRegs { index, pointer, strides, dtype: buffer.dtype };
+            self.buffers.insert(buffer.name.clone(), regs);
+        }
+    }
+
+    /// The nodes of a body, in order.
+    pub(crate) fn nodes(&mut self, nodes: &[KernelNode]) {
+        for node in nodes {
+            match node {
+                KernelNode::Loop(l) => self.run_loop(l),
+                KernelNode::If(c, then, otherwise) => {
+                    let c = Cond::of(c, &self.env);
+                    self.branch(&c, then, otherwise);
+                }
+                KernelNode::Store(s) => self.store(s),
+            }
+        }
+    }
+
+    fn branch(&mut self, c: &Cond, then: &[KernelNode], otherwise: &[KernelNode]) {
+        match c.as_constant() {
+            Some(true) => return self.nodes(then),
+            Some(false) => return self.nodes(otherwise),
+            None => {}
+        }
+        let test = self.cond(c);
+        let (yes, no, end) = (self.f.label("then"), self.f.label("else"), self.f.label("end"));
+        self.f.cond_br(&test, &yes, &no);
+        self.f.start(&yes);
+        self.nodes(then);
+        self.f.br(&end);
+        self.f.start(&no);
+        self.nodes(otherwise);
+        self.f.br(&end);
+        self.f.start(&end);
+    }
+
+    fn run_loop(&mut self, l: &KernelLoop) {
+        match self.expand(l, &self.env, self.width) {
+            Expansion::Copies(copies) => {
+                let outside = self.width;
+                for (value, width) in copies {
+                    self.env.insert(l.var.clone(), value);
+                    self.width = width;
+                    self.nodes(&l.body);
+                }
+                self.width = outside;
+                self.env.remove(&l.var);
+            }
+            Expansion::Loops(loops) => {
+                for counted in loops {
+                    self.counted(&counted, &l.body);
+                }
+            }
+            Expansion::Parallel(counted) => self.parallel(&counted, &l.body),
+        }
+    }
+
+    /// What a loop becomes where its surroundings are `env` and `width`.
+    pub(crate) fn expand(&self, l: &KernelLoop, env: &Env, width: u32) -> Expansion {
+        let (lower, upper) = (Lin::of(&l.lower, env), Lin::of(&l.upper, env));
+        let trip =
+            upper.plus(-1, &lower).offset(l.step - 1).floor_div(l.step).larger(&Lin::constant(0));
+        let serial = Counted {
+            var: l.var.clone(),
+            lower: lower.clone(),
+            trip: trip.clone(),
+            step: l.step,
+            width,
+            lane_step: 0,
+        };
+        let known = trip.as_constant();
+        if known.is_some_and(|n| n <= 1) {
+            let copies = if known == Some(1) { vec![(lower, width)] } else { Vec::new() };
+            return Expansion::Copies(copies);
+        }
+        match l.mode {
+            LoopMode::Parallel if !self.in_parallel => Expansion::Parallel(serial),
+            LoopMode::Unroll => match known {
+                Some(n)
+                    if n <= MAX_UNROLL
+                        && n.saturating_mul(unrolled_stores(&l.body)) <= MAX_STORES =>
+                {
+                    Expansion::Copies(
+                        (0..n).map(|i| (lower.offset(i.wrapping_mul(l.step)), width)).collect(),
+                    )
+                }
+                Some(_) | None => Expansion::Loops(vec![serial]),
+            },
+            LoopMode::Vector if width == 1 && self.vectorizable(&l.body, env) => {
+                self.expand_vector(l, &serial)
+            }
+            LoopMode::Serial | LoopMode::Parallel | LoopMode::Vector => {
+                Expansion::Loops(vec![serial])
+            }
+        }
+    }
+
+    /// A vector loop as whole chunks, or as a loop of wide iterations and a scalar rest.
+    fn expand_vector(&self, l: &KernelLoop, serial: &Counted) -> Expansion {
+        let native = i64::from((self.vector_bytes / widest(&l.body)).max(2));
+        let lane = |offset: i64| {
+            let base = serial.lower.offset(offset.wrapping_mul(l.step));
+            base.plus(l.step, &Lin::atom(Atom::Lane))
+        };
+        match serial.trip.as_constant() {
+            Some(n) if n <= 8 * native => {
+                let (mut done, mut copies) = (0, Vec::new());
+                while done < n {
+                    let mut w = 4 * native;
+                    while w > n - done {
+                        w /= 2;
+                    }
+                    let value = if w == 1 {
+                        serial.lower.offset(done.wrapping_mul(l.step))
+                    } else {
+                        lane(done)
+                    };
+                    copies.push((value, u32::try_from(w).expect("few lanes")));
+                    done += w;
+                }
+                Expansion::Copies(copies)
+            }
+            Some(_) | None => {
+                let wide = 2 * native;
+                let chunks = serial.trip.floor_div(wide);
+                let done = Lin::default().plus(wide, &chunks);
+                let main = Counted {
+                    trip: chunks,
+                    step: l.step.wrapping_mul(wide),
+                    width: u32::try_from(wide).expect("few lanes"),
+                    lane_step: l.step,
+                    ..serial.clone()
+                };
+                let rest = Counted {
+                    lower: serial.lower.plus(l.step, &done),
+                    trip: serial.trip.plus(-1, &done),
+                    ..serial.clone()
+                };
+                let mut loops = vec![main];
+                if rest.trip.as_constant() != Some(0) {
+                    loops.push(rest);
+                }
+                Expansion::Loops(loops)
+            }
+        }
+    }
+
+    /// Whether a vector loop's body can run in lanes: stores and unrolled loops only.
+    fn vectorizable(&self, body: &[KernelNode], env: &Env) -> bool {
+        body.iter().all(|node| match node {
+            KernelNode::Store(_) => true,
+            KernelNode::If(..) => false,
+            KernelNode::Loop(l) => {
+                let mut inner = env.clone();
+                inner.remove(&l.var);
+                l.mode == LoopMode::Unroll
+                    && matches!(self.expand(l, env, 2), Expansion::Copies(_))
+                    && self.vectorizable(&l.body, &inner)
+            }
+        })
+    }
+
+    /// A loop with a counter from 0 to the trip count.
+    fn counted(&mut self, c: &Counted, body: &[KernelNode]) {
+        let (outside, shadow) = (self.width, self.env.get(&c.var).cloned());
+        let plan = self.plan_tiles(c, body);
+        let trip = self.lin(&c.trip);
+        let lower = self.lin(&c.lower);
+        let (pre, head, done, end) =
+            (self.f.label("pre"), self.f.label("loop"), self.f.label("done"), self.f.label("end"));
+        if c.trip.as_constant().is_some() {
+            self.f.br(&pre);
+        } else {
+            let some = self.f.cmp_int("sgt", &trip, 0);
+            self.f.cond_br(&some, &pre, &end);
+        }
+        self.f.start(&pre);
+        let opened = self.open_tiles(plan);
+        let from = self.f.current_block();
+        self.f.br(&head);
+        self.f.start(&head);
+        let (i, next) = (self.f.fresh(), self.f.fresh());
+        let latch = self.f.label("latch");
+        self.f.line(&format!("{i} = phi i64 [ 0, %{from} ], [ {next}, %{latch} ]"));
+        let counter = Value::register(i.clone(), "i64", 1);
+        let scaled = self.f.bin_int("mul nsw", &counter, c.step.into());
+        let var = self.f.bin("add nsw", &lower, &scaled);
+        self.vars.insert(c.var.clone(), var);
+        self.env.insert(c.var.clone(), c.inside());
+        self.width = c.width;
+        self.nodes(body);
+        self.f.br(&latch);
+        self.f.start(&latch);
+        self.f.line(&format!("{next} = add nuw nsw i64 {i}, 1"));
+        self.f.line(&format!("{next}.more = icmp slt i64 {next}, {}", trip.text));
+        self.f.line(&format!("br i1 {next}.more, label %{head}, label %{done}"));
+        self.f.start(&done);
+        self.width = outside;
+        self.vars.remove(&c.var);
+        match shadow {
+            Some(v) => self.env.insert(c.var.clone(), v),
+            None => self.env.remove(&c.var),
+        };
+        self.close_tiles(opened);
+        self.f.br(&end);
+        self.f.start(&end);
+    }
+
+    /// A loop whose body becomes a function `(env, from, to)` over iteration numbers.
+    fn parallel(&mut self, c: &Counted, body: &[KernelNode]) {
+        let trip = self.lin(&c.trip);
+        let lower = self.lin(&c.lower);
+        let outer: Vec<Name> =
+            self.vars.keys().filter(|n| !self.kernel.params.contains(n)).cloned().collect();
+        let slots = 3 + outer.len();
+        let env = self.f.alloca("i64", 1, slots, 8);
+        let mut fields = vec!["ptr %bufs".to_owned(), "ptr %params".to_owned(), lower.arg()];
+        fields.extend(outer.iter().map(|n| self.vars[n].arg()));
+        for (i, field) in fields.iter().enumerate() {
+            let p = self.f.def("ptr", 1, &format!("getelementptr i64, ptr {env}, i64 {i}"));
+            self.f.line(&format!("store {field}, ptr {}, align 8", p.text));
+        }
+        let name = format!("{}.par{}", entry_name(self.kernel), self.functions.len());
+        self.f.line(&format!(
+            "call void %pool(ptr %ctx, ptr @\"{name}\", ptr {env}, i64 {})",
+            trip.text
+        ));
+        self.outlined(&name, c, &outer, body);
+    }
+
+    fn outlined(&mut self, name: &str, c: &Counted, outer: &[Name], body: &[KernelNode]) {
+        let header =
+            format!("define internal void @\"{name}\"(ptr noalias %env, i64 %from, i64 %to) #0");
+        // reserves the name's number while the body may outline more
+        let place = self.functions.len();
+        self.functions.push(String::new());
+        let function = std::mem::replace(&mut self.f, Function::new(header));
+        let vars = std::mem::take(&mut self.vars);
+        let buffers = std::mem::take(&mut self.buffers);
+        let env = self.env.clone();
+        for (i, (name, ty)) in [("%bufs", "ptr"), ("%params", "ptr")].iter().enumerate() {
+            self.f.line(&format!("{name}.p = getelementptr i64, ptr %env, i64 {i}"));
+            self.f.line(&format!("{name} = load {ty}, ptr {name}.p, align 8"));
+        }
+        self.prologue();
+        let field = |e: &mut Self, i: usize| {
+            let p = e.f.def("ptr", 1, &format!("getelementptr i64, ptr %env, i64 {i}"));
+            e.f.def("i64", 1, &format!("load i64, ptr {}, align 8", p.text))
+        };
+        let lower = field(self, 2);
+        for (i, n) in outer.iter().enumerate() {
+            let v = field(self, 3 + i);
+            self.vars.insert(n.clone(), v);
+        }
+        let register = |text: &str| Value::register(text, "i64", 1);
+        let (from, to) = (Name::from("%from"), Name::from("%to"));
+        self.vars.insert(from.clone(), register("%from"));
+        self.vars.insert(to.clone(), register("%to"));
+        let base = Name::from("%lower");
+        self.vars.insert(base.clone(), lower);
+        self.in_parallel = true;
+        let first = Lin::var(&base).plus(c.step, &Lin::var(&from));
+        let trip = Lin::var(&to).plus(-1, &Lin::var(&from));
+        self.counted(&Counted { lower: first, trip, ..c.clone() }, body);
+        self.in_parallel = false;
+        let done = std::mem::replace(&mut self.f, function);
+        self.functions[place] = done.finish();
+        self.vars = vars;
+        self.buffers = buffers;
+        self.env = env;
+    }
+
+    /// The registers of a linear form; a vector where it differs between lanes.
+    pub(crate) fn lin(&mut self, lin: &Lin) -> Value {
+        let mut sum: Option<Value> = None;
+        for (atom, c) in &lin.terms {
+            let v = self.atom(atom);
+            let v = if *c == 1 { v } else { self.f.bin_int("mul", &v, (*c).into()) };
+            sum = Some(match sum {
+                Some(s) => self.f.bin("add", &s, &v),
+                None => v,
+            });
+        }
+        match sum {
+            None => Value::int("i64", lin.constant.into()),
+            Some(s) if lin.constant == 0 => s,
+            Some(s) => self.f.bin_int("add", &s, lin.constant.into()),
+        }
+    }
+
+    fn atom(&mut self, atom: &Atom) -> Value {
+        match atom {
+            Atom::Var(name) => self.vars.get(name).cloned().expect("verified: names resolve"),
+            Atom::Lane => Function::lane_numbers(self.width),
+            Atom::FloorDiv(a, d) => {
+                let a = self.lin(a);
+                self.floor_div(&a, *d)
+            }
+            Atom::Mod(a, d) => {
+                let a = self.lin(a);
+                let q = self.floor_div(&a, *d);
+                let back = self.f.bin_int("mul", &q, (*d).into());
+                self.f.bin("sub", &a, &back)
+            }
+            Atom::Min(a, b) => {
+                let (a, b) = (self.lin(a), self.lin(b));
+                self.f.intrinsic("smin", &[&a, &b])
+            }
+            Atom::Max(a, b) => {
+                let (a, b) = (self.lin(a), self.lin(b));
+                self.f.intrinsic("smax", &[&a, &b])
+            }
+            Atom::Select(c, a, b) => {
+                let c = self.cond(c);
+                let (a, b) = (self.lin(a), self.lin(b));
+                self.f.select(&c, &a, &b)
+            }
+        }
+    }
+
+    /// Quotient by a positive constant, rounded down.
+    fn floor_div(&mut self, a: &Value, d: i64) -> Value {
+        if d.count_ones() == 1 {
+            return self.f.bin_int("ashr", a, d.trailing_zeros().into());
+        }
+        let q = self.f.bin_int("sdiv", a, d.into());
+        let r = self.f.bin_int("srem", a, d.into());
+        let below = self.f.cmp_int("slt", &r, 0);
+        let one = self.f.cast("sext", &below, "i64");
+        self.f.bin("add", &q, &one)
+    }
+
+    /// The register of a condition.
+    pub(crate) fn cond(&mut self, c: &Cond) -> Value {
+        match c {
+            Cond::Ge(a, b) | Cond::Eq(a, b) => {
+                let predicate = if matches!(c, Cond::Ge(..)) { "sge" } else { "eq" };
+                let (a, b) = (self.lin(a), self.lin(b));
+                self.f.cmp(predicate, &a, &b)
+            }
+            Cond::All(parts) => self.join("and", "true", parts),
+            Cond::Any(parts) => self.join("or", "false", parts),
+        }
+    }
+
+    fn join(&mut self, op: &str, empty: &'static str, parts: &[Cond]) -> Value {
+        let mut out = Value::literal("i1", empty);
+        for part in parts {
+            let v = self.cond(part);
+            out = self.f.bin(op, &out, &v);
+        }
+        out
+    }
+}
+
+/// Bytes of the widest type a body computes with, at least 4.
+fn widest(body: &[KernelNode]) -> u32 {
+    let of = |s: &Store<_>| {
+        let bytes = s.dtype.size_bytes().max(s.value.dtype.size_bytes());
+        u32::try_from(bytes).expect("few bytes")
+    };
+    body.iter()
+        .map(|node| match node {
+            KernelNode::Store(s) => of(s),
+            KernelNode::Loop(l) => widest(&l.body),
+            KernelNode::If(_, a, b) => widest(a).max(widest(b)),
+        })
+        .max()
+        .unwrap_or(4)
+        .max(4)
+}
+
+/// Stores of a body after unrolling; an unknown trip count is taken as 64.
+fn unrolled_stores(body: &[KernelNode]) -> i64 {
+    body.iter()
+        .map(|node| match node {
+            KernelNode::Store(_) => 1,
+            KernelNode::If(_, a, b) => unrolled_stores(a).saturating_add(unrolled_stores(b)),
+            KernelNode::Loop(l) => {
+                let env = Env::new();
+                let trip = match l.mode {
+                    LoopMode::Unroll => Lin::of(&l.upper, &env)
+                        .difference(&Lin::of(&l.lower, &env))
+                        .map_or(64, |d| (d / l.step).max(1)),
+                    LoopMode::Vector => 4,
+                    LoopMode::Serial | LoopMode::Parallel => 1,
+                };
+                trip.saturating_mul(unrolled_stores(&l.body))
+            }
+        })
+        .fold(0, i64::saturating_add)
+}

@@ -1,0 +1,303 @@
+//! Index expressions with everything around them substituted, as linear forms.
+//!
+//! In: an [`Index`] and what its variables stand for. Out: a [`Lin`], `constant + Σ coefficient ·
+//! atom`, equal to another exactly when the two were built from equal parts: this is how code
+//! generation sees that two accesses name one address, or that a trip count is constant.
+//! Keeps: coefficients wrap silently; the verifier excludes kernels where that could happen.
+
+use std::collections::BTreeMap;
+
+use warploom_ir::affine::Name;
+use warploom_ir::kernel::{Condition, Index};
+
+/// What variables stand for.
+pub(crate) type Env = BTreeMap<Name, Lin>;
+
+/// What a coefficient multiplies.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Atom {
+    /// A parameter, or a loop variable whose value is in a register.
+    Var(Name),
+    /// The number of the vector lane.
+    Lane,
+    /// Quotient by a positive constant, rounded down.
+    FloorDiv(Box<Lin>, i64),
+    /// Remainder by a positive constant.
+    Mod(Box<Lin>, i64),
+    /// Smaller of two.
+    Min(Box<Lin>, Box<Lin>),
+    /// Larger of two.
+    Max(Box<Lin>, Box<Lin>),
+    /// One of two by a condition.
+    Select(Box<Cond>, Box<Lin>, Box<Lin>),
+}
+
+/// A condition on linear forms.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Cond {
+    /// `a >= b`.
+    Ge(Lin, Lin),
+    /// `a == b`.
+    Eq(Lin, Lin),
+    /// Every one holds.
+    All(Vec<Cond>),
+    /// Some holds.
+    Any(Vec<Cond>),
+}
+
+/// A linear form (see the file's page).
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Lin {
+    /// Atoms and their coefficients, none zero.
+    pub(crate) terms: BTreeMap<Atom, i64>,
+    /// The constant part.
+    pub(crate) constant: i64,
+}
+
+impl Lin {
+    /// A constant.
+    pub(crate) fn constant(value: i64) -> Self {
+        Self { terms: BTreeMap::new(), constant: value }
+    }
+
+    /// One atom.
+    pub(crate) fn atom(atom: Atom) -> Self {
+        Self { terms: BTreeMap::from([(atom, 1)]), constant: 0 }
+    }
+
+    /// A variable in a register.
+    pub(crate) fn var(name: &Name) -> Self {
+        Self::atom(Atom::Var(name.clone()))
+    }
+
+    /// `self + factor * other`.
+    pub(crate) fn plus(&self, factor: i64, other: &Self) -> Self {
+        let mut out = self.clone();
+        out.constant = out.constant.wrapping_add(factor.wrapping_mul(other.constant));
+        for (atom, c) in &other.terms {
+            let entry = out.terms.entry(atom.clone()).or_insert(0);
+            *entry = entry.wrapping_add(factor.wrapping_mul(*c));
+        }
+        out.terms.retain(|_, c| *c != 0);
+        out
+    }
+
+    /// `self + value`.
+    pub(crate) fn offset(&self, value: i64) -> Self {
+        let mut out = self.clone();
+        out.constant = out.constant.wrapping_add(value);
+        out
+    }
+
+    /// The value, if it depends on nothing.
+    pub(crate) fn as_constant(&self) -> Option<i64> {
+        self.terms.is_empty().then_some(self.constant)
+    }
+
+    /// `self - other`, if that depends on nothing.
+    pub(crate) fn difference(&self, other: &Self) -> Option<i64> {
+        self.plus(-1, other).as_constant()
+    }
+
+    /// `floor(self / divisor)`.
+    pub(crate) fn floor_div(&self, divisor: i64) -> Self {
+        if divisor == 1 {
+            return self.clone();
+        }
+        match self.as_constant() {
+            Some(v) => Self::constant(v.div_euclid(divisor)),
+            None => Self::atom(Atom::FloorDiv(Box::new(self.clone()), divisor)),
+        }
+    }
+
+    /// `self - divisor * floor(self / divisor)`.
+    pub(crate) fn modulo(&self, divisor: i64) -> Self {
+        match self.as_constant() {
+            Some(v) => Self::constant(v.rem_euclid(divisor)),
+            None if divisor == 1 => Self::constant(0),
+            None => Self::atom(Atom::Mod(Box::new(self.clone()), divisor)),
+        }
+    }
+
+    /// The smaller of two.
+    pub(crate) fn smaller(&self, other: &Self) -> Self {
+        match self.difference(other) {
+            Some(d) if d <= 0 => self.clone(),
+            Some(_) => other.clone(),
+            None => Self::atom(Atom::Min(Box::new(self.clone()), Box::new(other.clone()))),
+        }
+    }
+
+    /// The larger of two.
+    pub(crate) fn larger(&self, other: &Self) -> Self {
+        match self.difference(other) {
+            Some(d) if d >= 0 => self.clone(),
+            Some(_) => other.clone(),
+            None => Self::atom(Atom::Max(Box::new(self.clone()), Box::new(other.clone()))),
+        }
+    }
+
+    /// The linear form of an index.
+    pub(crate) fn of(index: &Index, env: &Env) -> Self {
+        match index {
+            Index::Const(v) => Self::constant(*v),
+            Index::Var(name) => env.get(name).cloned().unwrap_or_else(|| Self::var(name)),
+            Index::Add(a, b) => Self::of(a, env).plus(1, &Self::of(b, env)),
+            Index::Sub(a, b) => Self::of(a, env).plus(-1, &Self::of(b, env)),
+            Index::Mul(c, a) => Self::default().plus(*c, &Self::of(a, env)),
+            Index::FloorDiv(a, d) => Self::of(a, env).floor_div(*d),
+            Index::Mod(a, d) => Self::of(a, env).modulo(*d),
+            Index::Min(a, b) => Self::of(a, env).smaller(&Self::of(b, env)),
+            Index::Max(a, b) => Self::of(a, env).larger(&Self::of(b, env)),
+            Index::Select(c, a, b) => {
+                let (c, a, b) = (Cond::of(c, env), Self::of(a, env), Self::of(b, env));
+                match c.as_constant() {
+                    Some(true) => a,
+                    Some(false) => b,
+                    None => Self::atom(Atom::Select(Box::new(c), Box::new(a), Box::new(b))),
+                }
+            }
+        }
+    }
+
+    /// Whether some atom, at any depth, satisfies `test`.
+    pub(crate) fn any_atom(&self, test: &dyn Fn(&Atom) -> bool) -> bool {
+        self.terms.keys().any(|atom| {
+            test(atom)
+                || match atom {
+                    Atom::Var(_) | Atom::Lane => false,
+                    Atom::FloorDiv(a, _) | Atom::Mod(a, _) => a.any_atom(test),
+                    Atom::Min(a, b) | Atom::Max(a, b) => a.any_atom(test) || b.any_atom(test),
+                    Atom::Select(c, a, b) => {
+                        c.any_atom(test) || a.any_atom(test) || b.any_atom(test)
+                    }
+                }
+        })
+    }
+
+    /// Whether the value differs between lanes.
+    pub(crate) fn has_lane(&self) -> bool {
+        self.any_atom(&|a| *a == Atom::Lane)
+    }
+
+    /// The distance between neighbouring lanes, if it is one constant.
+    pub(crate) fn lane_stride(&self) -> Option<i64> {
+        let mut rest = self.clone();
+        let stride = rest.terms.remove(&Atom::Lane).unwrap_or(0);
+        (!rest.has_lane()).then_some(stride)
+    }
+
+    /// The value in one lane.
+    pub(crate) fn in_lane(&self, lane: i64) -> Self {
+        let mut out = Self::constant(self.constant);
+        for (atom, c) in &self.terms {
+            let part = match atom {
+                Atom::Lane => Self::constant(lane),
+                Atom::Var(_) => Self::atom(atom.clone()),
+                Atom::FloorDiv(a, d) => a.in_lane(lane).floor_div(*d),
+                Atom::Mod(a, d) => a.in_lane(lane).modulo(*d),
+                Atom::Min(a, b) => a.in_lane(lane).smaller(&b.in_lane(lane)),
+                Atom::Max(a, b) => a.in_lane(lane).larger(&b.in_lane(lane)),
+                Atom::Select(c, a, b) => Self::atom(Atom::Select(
+                    Box::new(c.in_lane(lane)),
+                    Box::new(a.in_lane(lane)),
+                    Box::new(b.in_lane(lane)),
+                )),
+            };
+            out = out.plus(*c, &part);
+        }
+        out
+    }
+}
+
+impl Cond {
+    /// The condition with its variables substituted.
+    pub(crate) fn of(condition: &Condition, env: &Env) -> Self {
+        match condition {
+            Condition::Ge(a, b) => Self::Ge(Lin::of(a, env), Lin::of(b, env)),
+            Condition::Eq(a, b) => Self::Eq(Lin::of(a, env), Lin::of(b, env)),
+            Condition::All(parts) => Self::All(parts.iter().map(|p| Self::of(p, env)).collect()),
+            Condition::Any(parts) => Self::Any(parts.iter().map(|p| Self::of(p, env)).collect()),
+        }
+    }
+
+    /// The truth value, if it depends on nothing.
+    pub(crate) fn as_constant(&self) -> Option<bool> {
+        match self {
+            Self::Ge(a, b) => a.difference(b).map(|d| d >= 0),
+            Self::Eq(a, b) => a.difference(b).map(|d| d == 0),
+            Self::All(parts) => {
+                let known: Vec<_> = parts.iter().map(Self::as_constant).collect();
+                if known.contains(&Some(false)) {
+                    return Some(false);
+                }
+                known.iter().all(|k| *k == Some(true)).then_some(true)
+            }
+            Self::Any(parts) => {
+                let known: Vec<_> = parts.iter().map(Self::as_constant).collect();
+                if known.contains(&Some(true)) {
+                    return Some(true);
+                }
+                known.iter().all(|k| *k == Some(false)).then_some(false)
+            }
+        }
+    }
+
+    /// Whether some atom satisfies `test`.
+    pub(crate) fn any_atom(&self, test: &dyn Fn(&Atom) -> bool) -> bool {
+        match self {
+            Self::Ge(a, b) | Self::Eq(a, b) => a.any_atom(test) || b.any_atom(test),
+            Self::All(parts) | Self::Any(parts) => parts.iter().any(|p| p.any_atom(test)),
+        }
+    }
+
+    /// The condition in one lane.
+    fn in_lane(&self, lane: i64) -> Self {
+        match self {
+            Self::Ge(a, b) => Self::Ge(a.in_lane(lane), b.in_lane(lane)),
+            Self::Eq(a, b) => Self::Eq(a.in_lane(lane), b.in_lane(lane)),
+            Self::All(parts) => Self::All(parts.iter().map(|p| p.in_lane(lane)).collect()),
+            Self::Any(parts) => Self::Any(parts.iter().map(|p| p.in_lane(lane)).collect()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn v(name: &str) -> Index {
+        Index::Var(name.into())
+    }
+
+    #[test]
+    fn equal_addresses_are_equal_forms() {
+        let env = Env::new();
+        let a = Index::Add(Box::new(Index::Mul(6, Box::new(v("m")))), Box::new(Index::Const(2)));
+        let b = Index::Sub(
+            Box::new(Index::Add(
+                Box::new(Index::Const(5)),
+                Box::new(Index::Mul(6, Box::new(v("m")))),
+            )),
+            Box::new(Index::Const(3)),
+        );
+        assert_eq!(Lin::of(&a, &env), Lin::of(&b, &env));
+        assert_eq!(Lin::of(&a, &env).difference(&Lin::of(&v("m"), &env)), None);
+    }
+
+    #[test]
+    fn lanes_substitute_below_divisions() {
+        let lin = Lin::var(&"i".into()).plus(1, &Lin::atom(Atom::Lane)).floor_div(4);
+        assert_eq!(lin.lane_stride(), None);
+        assert_eq!(lin.in_lane(3), Lin::var(&"i".into()).offset(3).floor_div(4));
+        let linear = Lin::constant(7).plus(3, &Lin::atom(Atom::Lane));
+        assert_eq!(linear.lane_stride(), Some(3));
+        assert_eq!(linear.in_lane(2), Lin::constant(13));
+    }
+
+    #[test]
+    fn negative_division_rounds_down() {
+        assert_eq!(Lin::constant(-7).floor_div(4), Lin::constant(-2));
+        assert_eq!(Lin::constant(-7).modulo(4), Lin::constant(1));
+    }
+}

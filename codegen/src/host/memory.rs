@@ -1,0 +1,302 @@
+//! Array elements in memory and in register tiles: addresses, loads, stores, reductions.
+//!
+//! Keeps: values here have their type in memory (`bool` is i8, narrow floats are their bits).
+
+use warploom_ir::affine::Name;
+use warploom_ir::dtype::DType;
+use warploom_ir::kernel::{Index, Store, Typed, TypedKind};
+use warploom_ir::nest::AssignOp;
+
+use super::build::{Value, ty};
+use super::emit::Emitter;
+use super::expr::identity;
+use super::lin::Lin;
+use super::tile::{StoreForm, TileKey, contiguous, form};
+
+/// LLVM's type of an element in memory.
+pub(crate) const fn mem_elem(dtype: DType) -> &'static str {
+    match dtype {
+        DType::F64 => "double",
+        DType::F32 | DType::Tf32 => "float",
+        DType::F16 | DType::Bf16 | DType::I16 | DType::U16 => "i16",
+        DType::I64 | DType::U64 => "i64",
+        DType::I32 | DType::U32 => "i32",
+        DType::E4m3 | DType::E5m2 | DType::I8 | DType::U8 | DType::Bool => "i8",
+    }
+}
+
+impl Emitter<'_> {
+    /// The address of an element; indices do not depend on the lane.
+    fn address(&mut self, array: &Name, dims: &[Lin]) -> String {
+        let regs = self.buffers[array].clone();
+        let elem = mem_elem(regs.dtype);
+        let mut p = regs.pointer.text;
+        for (dim, stride) in dims.iter().zip(&regs.strides) {
+            if dim.as_constant() == Some(0) {
+                continue;
+            }
+            let i = self.lin(dim);
+            let i = if stride.text == "1" { i } else { self.f.bin("mul nsw", &i, stride) };
+            p = self
+                .f
+                .def("ptr", 1, &format!("getelementptr inbounds {elem}, ptr {p}, i64 {}", i.text))
+                .text;
+        }
+        p
+    }
+
+    /// Elements from memory: one, or `width` neighbours.
+    pub(crate) fn load_memory(&mut self, array: &Name, dims: &[Lin], width: u32) -> Value {
+        let first: Vec<Lin> = dims.iter().map(|d| d.in_lane(0)).collect();
+        let p = self.address(array, &first);
+        let regs = &self.buffers[array];
+        let (elem, index) = (mem_elem(regs.dtype), regs.index);
+        let (align, alias) = (regs.dtype.size_bytes(), self.alias(index));
+        let ty = ty(elem, width);
+        self.f.def(elem, width, &format!("load {ty}, ptr {p}, align {align}{alias}"))
+    }
+
+    /// Writes one element or neighbours, where `mask` says.
+    pub(crate) fn store_memory(
+        &mut self,
+        array: &Name,
+        dims: &[Lin],
+        value: &Value,
+        mask: Option<&Value>,
+    ) {
+        let first: Vec<Lin> = dims.iter().map(|d| d.in_lane(0)).collect();
+        let p = self.address(array, &first);
+        let regs = &self.buffers[array];
+        let (align, alias) = (regs.dtype.size_bytes(), self.alias(regs.index));
+        match mask {
+            None => self.f.line(&format!("store {}, ptr {p}, align {align}{alias}", value.arg())),
+            Some(mask) => {
+                let mask = self.f.splat(mask, value.lanes);
+                let suffix = super::build::mangle(value.elem, value.lanes);
+                self.f.line(&format!(
+                    "call void @llvm.masked.store.{suffix}.p0({}, ptr align {align} {p}, {}){alias}",
+                    value.arg(),
+                    mask.arg()
+                ));
+            }
+        }
+    }
+
+    /// Elements from their tile or from memory.
+    fn load_at(&mut self, array: &Name, dims: &[Lin], width: u32) -> Value {
+        let key = TileKey { array: array.clone(), dims: dims.to_vec(), width, partial: None };
+        match self.tiles.get(&key) {
+            Some(tile) => {
+                let elem = mem_elem(self.buffers[array].dtype);
+                let load = format!("load {}, ptr {}, align 64", ty(elem, width), tile.slot);
+                self.f.def(elem, width, &load)
+            }
+            None => self.load_memory(array, dims, width),
+        }
+    }
+
+    /// Elements to their tile or to memory.
+    fn store_at(&mut self, array: &Name, dims: &[Lin], value: &Value, mask: Option<&Value>) {
+        let width = value.lanes;
+        let key = TileKey { array: array.clone(), dims: dims.to_vec(), width, partial: None };
+        let Some(tile) = self.tiles.get(&key) else {
+            return self.store_memory(array, dims, value, mask);
+        };
+        let slot = tile.slot.clone();
+        let value = match mask {
+            None => value.clone(),
+            Some(mask) => {
+                let load = format!("load {}, ptr {slot}, align 64", value.ty());
+                let old = self.f.def(value.elem, width, &load);
+                self.f.select(mask, value, &old)
+            }
+        };
+        self.f.line(&format!("store {}, ptr {slot}, align 64", value.arg()));
+    }
+
+    /// An array element as an expression sees it, in all lanes.
+    pub(crate) fn read(&mut self, array: &Name, indices: &[Index]) -> Value {
+        let dims: Vec<Lin> = indices.iter().map(|i| Lin::of(i, &self.env)).collect();
+        let raw = match contiguous(&dims) {
+            Some(0) => self.load_at(array, &dims, 1),
+            Some(1) => self.load_at(array, &dims, self.width),
+            Some(_) | None => {
+                let lanes: Vec<Value> = (0..i64::from(self.width))
+                    .map(|lane| {
+                        let dims: Vec<Lin> = dims.iter().map(|d| d.in_lane(lane)).collect();
+                        self.load_at(array, &dims, 1)
+                    })
+                    .collect();
+                self.f.gather(&lanes)
+            }
+        };
+        self.loaded(self.buffers[array].dtype, raw)
+    }
+
+    fn loaded(&mut self, dtype: DType, raw: Value) -> Value {
+        if dtype == DType::Bool { self.f.cmp_int("ne", &raw, 0) } else { raw }
+    }
+
+    fn stored(&mut self, value: Value) -> Value {
+        if value.elem == "i1" { self.f.cast("zext", &value, "i8") } else { value }
+    }
+
+    /// A statement instance, or as many as there are lanes.
+    pub(crate) fn store(&mut self, s: &Store<Index>) {
+        let dims: Vec<Lin> = s.indices.iter().map(|i| Lin::of(i, &self.env)).collect();
+        match form(s, &self.env, self.width) {
+            StoreForm::Scalar => self.store_scalar(s, &dims),
+            StoreForm::Vector => {
+                let mask = s.guard.as_ref().map(|g| self.typed(g));
+                let value = self.updated(s, &dims, self.width);
+                let value = self.f.splat(&value, self.width);
+                self.store_at(&s.array, &dims, &value, mask.as_ref());
+            }
+            StoreForm::Reduce => self.store_reduced(s, &dims),
+            StoreForm::Lanes => {
+                let (width, env) = (self.width, self.env.clone());
+                self.width = 1;
+                for lane in 0..i64::from(width) {
+                    for value in self.env.values_mut() {
+                        if value.has_lane() {
+                            *value = value.in_lane(lane);
+                        }
+                    }
+                    let dims: Vec<Lin> = dims.iter().map(|d| d.in_lane(lane)).collect();
+                    self.store_scalar(s, &dims);
+                    self.env = env.clone();
+                }
+                self.width = width;
+            }
+        }
+    }
+
+    fn store_scalar(&mut self, s: &Store<Index>, dims: &[Lin]) {
+        let end = s.guard.as_ref().map(|g| {
+            let c = self.typed(g);
+            let (yes, end) = (self.f.label("when"), self.f.label("end"));
+            self.f.cond_br(&c, &yes, &end);
+            self.f.start(&yes);
+            end
+        });
+        let value = self.updated(s, dims, 1);
+        self.store_at(&s.array, dims, &value, None);
+        if let Some(end) = end {
+            self.f.br(&end);
+            self.f.start(&end);
+        }
+    }
+
+    /// The target's new content, as in memory.
+    fn updated(&mut self, s: &Store<Index>, dims: &[Lin], width: u32) -> Value {
+        let value = if s.op.is_update() {
+            let raw = self.load_at(&s.array, dims, width);
+            let old = self.loaded(s.dtype, raw);
+            let old = self.convert_nearest(&old, s.dtype, s.value.dtype);
+            self.combined(s, &old)
+        } else {
+            self.typed(&s.value)
+        };
+        let value = self.convert_nearest(&value, s.value.dtype, s.dtype);
+        self.stored(value)
+    }
+
+    /// `old op value`, with one rounding for a sum of products where that is allowed.
+    fn combined(&mut self, s: &Store<Index>, old: &Value) -> Value {
+        let fused = matches!(s.value.dtype, DType::F32 | DType::F64) && !s.strict;
+        if let (AssignOp::Add, true, Some((a, b))) = (s.op, fused, product(&s.value)) {
+            let (a, b) = (self.typed(a), self.typed(b));
+            return self.f.intrinsic("fmuladd", &[&a, &b, old]);
+        }
+        let value = self.typed(&s.value);
+        self.combine(s.op, s.value.dtype, old, &value)
+    }
+
+    /// All lanes into one element.
+    fn store_reduced(&mut self, s: &Store<Index>, dims: &[Lin]) {
+        let key = TileKey {
+            array: s.array.clone(),
+            dims: dims.to_vec(),
+            width: self.width,
+            partial: Some((s.op, s.dtype)),
+        };
+        let mask = s.guard.as_ref().map(|g| self.typed(g));
+        let Some(tile) = self.tiles.get(&key) else {
+            let value = self.typed(&s.value);
+            let value = self.f.splat(&value, self.width);
+            let value = match mask {
+                Some(mask) => {
+                    let identity = identity(s.op, s.dtype);
+                    self.f.select(&mask, &value, &identity)
+                }
+                None => value,
+            };
+            let one = self.reduce(s.op, s.dtype, value);
+            return self.combine_element(&s.array, dims, s.op, s.dtype, &one);
+        };
+        let slot = tile.slot.clone();
+        let elem = mem_elem(s.dtype);
+        let old = self.f.def(
+            elem,
+            self.width,
+            &format!("load {}, ptr {slot}, align 64", ty(elem, self.width)),
+        );
+        let mut new = self.combined(s, &old);
+        if let Some(mask) = mask {
+            new = self.f.select(&mask, &new, &old);
+        }
+        self.f.line(&format!("store {}, ptr {slot}, align 64", new.arg()));
+    }
+
+    /// Combines a value into an element.
+    pub(crate) fn combine_element(
+        &mut self,
+        array: &Name,
+        dims: &[Lin],
+        op: AssignOp,
+        dtype: DType,
+        value: &Value,
+    ) {
+        let old = self.load_at(array, dims, 1);
+        let new = self.combine(op, dtype, &old, value);
+        self.store_at(array, dims, &new, None);
+    }
+
+    /// Combines all lanes: halves onto halves, so the order is the same on every run.
+    pub(crate) fn reduce(&mut self, op: AssignOp, dtype: DType, mut value: Value) -> Value {
+        while value.lanes > 1 {
+            let half = value.lanes / 2;
+            let pick = |from: u32| {
+                let list: Vec<String> = (from..from + half).map(|l| format!("i32 {l}")).collect();
+                format!("<{half} x i32> <{}>", list.join(", "))
+            };
+            if half == 1 {
+                let (a, b) = (self.f.extract(&value, 0), self.f.extract(&value, 1));
+                return self.combine(op, dtype, &a, &b);
+            }
+            let shuffle = |mask: String| {
+                format!("shufflevector {}, {} poison, {mask}", value.arg(), value.ty())
+            };
+            let low = self.f.def(value.elem, half, &shuffle(pick(0)));
+            let high = self.f.def(value.elem, half, &shuffle(pick(half)));
+            value = self.combine(op, dtype, &low, &high);
+        }
+        value
+    }
+}
+
+/// The factors of a product.
+fn product(value: &Typed<Index>) -> Option<(&Typed<Index>, &Typed<Index>)> {
+    match &value.kind {
+        TypedKind::Binary(warploom_ir::expr::BinOp::Mul, a, b) => Some((a, b)),
+        TypedKind::Literal(_)
+        | TypedKind::Index(_)
+        | TypedKind::Read { .. }
+        | TypedKind::Unary(..)
+        | TypedKind::Binary(..)
+        | TypedKind::Fma(..)
+        | TypedKind::Select(..)
+        | TypedKind::Convert { .. }
+        | TypedKind::Bitcast(_) => None,
+    }
+}
