@@ -55,7 +55,7 @@ impl Checker {
     fn kernel(&mut self, k: &Kernel) {
         for p in &k.params {
             if !self.scope.insert(p.clone()) {
-                self.fault("E0501", format!("parameter `{p}` is declared twice"));
+                self.fault("E1001", format!("parameter `{p}` is declared twice"));
             }
         }
         for b in &k.buffers {
@@ -63,7 +63,7 @@ impl Checker {
                 self.index(extent, &format!("the shape of `{}`", b.name), 0);
             }
             if self.arrays.insert(b.name.clone(), b.clone()).is_some() {
-                self.fault("E0501", format!("buffer `{}` is declared twice", b.name));
+                self.fault("E1001", format!("buffer `{}` is declared twice", b.name));
             }
             self.table(b);
         }
@@ -84,7 +84,7 @@ impl Checker {
         }
         if size != Some(values.len()) {
             self.fault(
-                "E0505",
+                "E1005",
                 format!(
                     "constant `{}` has {} values, not as many as its shape",
                     b.name,
@@ -93,13 +93,13 @@ impl Checker {
             );
         }
         if let Some(bad) = values.iter().find(|v| !types::literal_fits(**v, b.dtype)) {
-            self.fault("E0504", format!("{bad:?} is no value of `{}`: {}", b.name, b.dtype));
+            self.fault("E1004", format!("{bad:?} is no value of `{}`: {}", b.name, b.dtype));
         }
     }
 
     fn nodes(&mut self, nodes: &[KernelNode], around: Around) {
         if around.depth > MAX_DEPTH {
-            self.fault("E0503", "loops and guards are nested too deeply");
+            self.fault("E1003", "loops and guards are nested too deeply");
             return;
         }
         let inner = Around { depth: around.depth + 1, ..around };
@@ -108,7 +108,7 @@ impl Checker {
                 KernelNode::Loop(l) => self.run_loop(l, inner),
                 KernelNode::If(c, then, otherwise) => {
                     if around.vector {
-                        self.fault("E0503", "a vector loop contains a guard");
+                        self.fault("E1003", "a vector loop contains a guard");
                     }
                     self.condition(c, "a guard", 0);
                     self.nodes(then, inner);
@@ -124,13 +124,13 @@ impl Checker {
         self.index(&l.lower, &place, 0);
         self.index(&l.upper, &place, 0);
         if l.step <= 0 {
-            self.fault("E0503", format!("loop `{}` has the step {}", l.var, l.step));
+            self.fault("E1003", format!("loop `{}` has the step {}", l.var, l.step));
         }
         if around.vector && l.mode != LoopMode::Unroll {
-            self.fault("E0503", format!("loop `{}` inside a vector loop is not unrolled", l.var));
+            self.fault("E1003", format!("loop `{}` inside a vector loop is not unrolled", l.var));
         }
         if !self.seen.insert(l.var.clone()) || self.scope.contains(&l.var) {
-            self.fault("E0501", format!("the name `{}` is used by two loops", l.var));
+            self.fault("E1001", format!("the name `{}` is used by two loops", l.var));
             return;
         }
         around.vector |= l.mode == LoopMode::Vector;
@@ -143,18 +143,18 @@ impl Checker {
         let place = format!("statement `{}`", s.statement);
         self.access(&s.array, &s.indices, s.dtype, &place);
         if self.arrays.get(&s.array).is_some_and(|b| matches!(b.role, Role::In | Role::Const(_))) {
-            self.fault("E0502", format!("{place} writes `{}`, which is only read", s.array));
+            self.fault("E1002", format!("{place} writes `{}`, which is only read", s.array));
         }
         self.typed(&s.value, &place, 0);
         if let Some(guard) = &s.guard {
             self.typed(guard, &place, 0);
             if guard.dtype != warploom_ir::dtype::DType::Bool {
-                self.fault("E0504", format!("the guard of {place} is {}, not bool", guard.dtype));
+                self.fault("E1004", format!("the guard of {place} is {}, not bool", guard.dtype));
             }
         }
         if !types::combines(s.op, s.value.dtype) {
             let (op, dtype) = (s.op.text(), s.value.dtype);
-            self.fault("E0504", format!("{place}: `{op}` is not defined on {dtype}"));
+            self.fault("E1004", format!("{place}: `{op}` is not defined on {dtype}"));
         }
     }
 
@@ -167,15 +167,15 @@ impl Checker {
         place: &str,
     ) {
         match self.arrays.get(array) {
-            None => self.fault("E0501", format!("{place} names `{array}`, which is no buffer")),
+            None => self.fault("E1001", format!("{place} names `{array}`, which is no buffer")),
             Some(b) => {
                 let (want, rank) = (b.dtype, b.shape.len());
                 if want != dtype {
-                    self.fault("E0504", format!("{place}: `{array}` is {want}, not {dtype}"));
+                    self.fault("E1004", format!("{place}: `{array}` is {want}, not {dtype}"));
                 }
                 if rank != indices.len() {
                     let n = indices.len();
-                    self.fault("E0502", format!("{place}: `{array}` has rank {rank}, not {n}"));
+                    self.fault("E1002", format!("{place}: `{array}` has rank {rank}, not {n}"));
                 }
             }
         }
@@ -186,7 +186,7 @@ impl Checker {
 
     fn index(&mut self, index: &Index, place: &str, depth: usize) {
         if depth > MAX_DEPTH {
-            self.fault("E0503", format!("an index in {place} is nested too deeply"));
+            self.fault("E1003", format!("an index in {place} is nested too deeply"));
             return;
         }
         match index {
@@ -194,7 +194,7 @@ impl Checker {
             Index::Var(name) => {
                 if !self.scope.contains(name) {
                     let text = format!("{place} uses `{name}`, which is no variable there");
-                    self.fault("E0501", text);
+                    self.fault("E1001", text);
                 }
             }
             Index::Add(a, b) | Index::Sub(a, b) | Index::Min(a, b) | Index::Max(a, b) => {
@@ -204,7 +204,7 @@ impl Checker {
             Index::Mul(_, a) => self.index(a, place, depth + 1),
             Index::FloorDiv(a, d) | Index::Mod(a, d) => {
                 if *d <= 0 {
-                    self.fault("E0502", format!("{place} divides by {d}"));
+                    self.fault("E1002", format!("{place} divides by {d}"));
                 }
                 self.index(a, place, depth + 1);
             }
@@ -218,7 +218,7 @@ impl Checker {
 
     fn condition(&mut self, c: &Condition, place: &str, depth: usize) {
         if depth > MAX_DEPTH {
-            self.fault("E0503", format!("a condition in {place} is nested too deeply"));
+            self.fault("E1003", format!("a condition in {place} is nested too deeply"));
             return;
         }
         match c {
@@ -236,7 +236,7 @@ impl Checker {
 
     fn typed(&mut self, t: &Typed<Index>, place: &str, depth: usize) {
         if depth > MAX_DEPTH {
-            self.fault("E0503", format!("an expression in {place} is nested too deeply"));
+            self.fault("E1003", format!("an expression in {place} is nested too deeply"));
             return;
         }
         match &t.kind {
@@ -259,7 +259,7 @@ impl Checker {
             }
         }
         if let Err(why) = types::node(t) {
-            self.fault("E0504", format!("{place}: {why}"));
+            self.fault("E1004", format!("{place}: {why}"));
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! In: kernels from lowering or from a person. Out: the same kernel, sealed, or diagnostics.
 //! Why here: the verifier shares no code with lowering, so that neither hides the other's faults.
+#![forbid(unsafe_code)]
 
 pub mod kernel;
 

@@ -116,7 +116,7 @@ impl HostModule {
     fn argument(&self, i: usize, arg: &mut HostArg<'_>, params: &[i64]) -> Result<*mut u8> {
         let buffer = &self.kernel.buffers[i];
         let wrong = |what: String| {
-            Box::new(Diagnostic::input("E0402", format!("argument `{}` {what}", buffer.name)))
+            Box::new(Diagnostic::input("E1102", format!("argument `{}` {what}", buffer.name)))
         };
         let lookup =
             |name: &str| self.kernel.params.iter().position(|p| &**p == name).map(|p| params[p]);
@@ -155,7 +155,7 @@ impl HostCode for HostModule {
         let (want, got) = (self.kernel.buffers.len(), buffers.len());
         if want != got || self.kernel.params.len() != params.len() {
             return Err(Box::new(Diagnostic::input(
-                "E0401",
+                "E1101",
                 format!(
                     "the kernel takes {want} buffers and {} sizes, not {got} and {}",
                     self.kernel.params.len(),

@@ -30,7 +30,7 @@ pub enum Stage {
 /// Our defect or the machine's: nothing the user wrote.
 fn failure(what: &str, why: &str) -> Box<Diagnostic> {
     Box::new(
-        Diagnostic::new("E0601", Blame::Environment, format!("{what}: {}", why.trim()))
+        Diagnostic::new("E1201", Blame::Environment, format!("{what}: {}", why.trim()))
             .help("this is a defect of the compiler or of its LLVM; please report the kernel"),
     )
 }

@@ -26,6 +26,8 @@ wrap! {
     warploom_log2_f64: (x) f64 => x.log2();
     warploom_tanh_f32: (x) f32 => x.tanh();
     warploom_tanh_f64: (x) f64 => x.tanh();
+    warploom_erf_f32: (x) f32 => libm::erff(x);
+    warploom_erf_f64: (x) f64 => libm::erf(x);
     warploom_pow_f32: (x, y) f32 => x.powf(y);
     warploom_pow_f64: (x, y) f64 => x.powf(y);
 }

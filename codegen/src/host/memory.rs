@@ -73,10 +73,10 @@ impl Emitter<'_> {
             Some(mask) => {
                 let mask = self.f.splat(mask, value.lanes);
                 let suffix = super::build::mangle(value.elem, value.lanes);
+                let name = format!("@llvm.masked.store.{suffix}.p0");
+                let (value, mask) = (value.arg(), mask.arg());
                 self.f.line(&format!(
-                    "call void @llvm.masked.store.{suffix}.p0({}, ptr align {align} {p}, {}){alias}",
-                    value.arg(),
-                    mask.arg()
+                    "call void {name}({value}, ptr align {align} {p}, {mask}){alias}"
                 ));
             }
         }

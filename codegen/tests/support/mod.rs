@@ -55,7 +55,10 @@ impl Bytes {
     }
 
     pub fn to_f32(&self) -> Vec<f32> {
-        self.get().chunks_exact(4).map(|c| f32::from_ne_bytes(c.try_into().expect("4 bytes"))).collect()
+        self.get()
+            .chunks_exact(4)
+            .map(|c| f32::from_ne_bytes(c.try_into().expect("4 bytes")))
+            .collect()
     }
 }
 

@@ -77,44 +77,44 @@ fn a_sound_kernel_is_sealed_unchanged() {
 
 #[test]
 fn names_resolve() {
-    assert_eq!(one(|s| s.array = "X".into()), ["E0501"]);
-    assert_eq!(one(|s| s.indices = vec![var("j")]), ["E0501"]);
+    assert_eq!(one(|s| s.array = "X".into()), ["E1001"]);
+    assert_eq!(one(|s| s.indices = vec![var("j")]), ["E1001"]);
     let twice = around(
         LoopMode::Serial,
         "i",
         vec![KernelNode::Loop(around(LoopMode::Serial, "i", vec![]))],
     );
-    assert_eq!(codes(with(vec![KernelNode::Loop(twice)])), ["E0501"]);
+    assert_eq!(codes(with(vec![KernelNode::Loop(twice)])), ["E1001"]);
 }
 
 #[test]
 fn ranks_and_access() {
-    assert_eq!(one(|s| s.indices.push(Index::Const(0))), ["E0502"]);
-    assert_eq!(one(|s| s.array = "A".into()), ["E0502"]);
-    assert_eq!(one(|s| s.indices = vec![Index::Mod(Box::new(var("i")), 0)]), ["E0502"]);
+    assert_eq!(one(|s| s.indices.push(Index::Const(0))), ["E1002"]);
+    assert_eq!(one(|s| s.array = "A".into()), ["E1002"]);
+    assert_eq!(one(|s| s.indices = vec![Index::Mod(Box::new(var("i")), 0)]), ["E1002"]);
 }
 
 #[test]
 fn loops() {
     let inner = around(LoopMode::Serial, "j", vec![]);
     let outer = around(LoopMode::Vector, "i", vec![KernelNode::Loop(inner)]);
-    assert_eq!(codes(with(vec![KernelNode::Loop(outer)])), ["E0503"]);
+    assert_eq!(codes(with(vec![KernelNode::Loop(outer)])), ["E1003"]);
     let guarded = KernelNode::If(Condition::All(vec![]), vec![], vec![]);
     let outer = around(LoopMode::Vector, "i", vec![guarded]);
-    assert_eq!(codes(with(vec![KernelNode::Loop(outer)])), ["E0503"]);
+    assert_eq!(codes(with(vec![KernelNode::Loop(outer)])), ["E1003"]);
     let still = KernelLoop { step: 0, ..around(LoopMode::Serial, "i", vec![]) };
-    assert_eq!(codes(with(vec![KernelNode::Loop(still)])), ["E0503"]);
+    assert_eq!(codes(with(vec![KernelNode::Loop(still)])), ["E1003"]);
 }
 
 #[test]
 fn types() {
-    assert_eq!(one(|s| s.dtype = DType::F64), ["E0504"]);
-    assert_eq!(one(|s| s.guard = Some(read("A", var("i")))), ["E0504"]);
+    assert_eq!(one(|s| s.dtype = DType::F64), ["E1004"]);
+    assert_eq!(one(|s| s.guard = Some(read("A", var("i")))), ["E1004"]);
     let half = Typed { dtype: DType::F16, kind: TypedKind::Literal(Literal::Int(1)) };
-    assert_eq!(one(|s| s.value = half.clone()), ["E0504"]);
+    assert_eq!(one(|s| s.value = half.clone()), ["E1004"]);
     let byte = |v| Typed::<Index> { dtype: DType::U8, kind: TypedKind::Literal(Literal::Int(v)) };
-    assert_eq!(one(|s| s.value = byte(256)), ["E0504"]);
+    assert_eq!(one(|s| s.value = byte(256)), ["E1004"]);
     assert!(one(|s| s.value = byte(255)).is_empty());
     let mixed = TypedKind::Binary(BinOp::Add, Box::new(byte(1)), Box::new(read("A", var("i"))));
-    assert_eq!(one(|s| s.value = Typed { dtype: DType::U8, kind: mixed }), ["E0504"]);
+    assert_eq!(one(|s| s.value = Typed { dtype: DType::U8, kind: mixed }), ["E1004"]);
 }
