@@ -1,1 +1,25 @@
-//! scheduler.
+//! Dependences, legality, schedule steps and lowering (DESIGN.md §2).
+//!
+//! In: a nest as [`warploom_ir::schedule::Poly`] and a [`warploom_ir::schedule::Tree`]. Out: what
+//! depends on what, whether an order is legal and why not, and kernels.
+//! Keeps: isl objects stay inside [`DepContext`] and single calls; every isl call runs under a
+//! deadline, so nothing here hangs.
+//!
+//! ```text
+//! let (poly, tree) = Poly::from_nest(&nest)?;
+//! let deps = DepContext::new(&poly, &tree, &nest.source)?;
+//! deps.check_order(&new_tree)?;             // Err(Box<Illegal>): diagnostic + witness
+//! deps.check_parallel(&new_tree, "m")?;
+//! deps.check_vector(&new_tree, "n")?;
+//! deps.coincident(&new_tree, "k")?;         // Ok(None) or Ok(Some(why not))
+//! ```
+#![forbid(unsafe_code)]
+
+mod deps;
+mod legality;
+mod poly_isl;
+mod times;
+mod trouble;
+
+pub use deps::{DepContext, DepKind, Dependence};
+pub use legality::{Illegal, Instance, Why, Witness};

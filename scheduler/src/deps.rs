@@ -1,0 +1,297 @@
+//! Dependences: which instance must stay before which, and through which element.
+//!
+//! In: a poly and the tree of a legal order. Out: for each pair of accesses to one array, one of
+//! them a write, the pairs of instances that touch one element in that order.
+//! Keeps: memory-based, that is all ordered conflicting pairs and not only the last writer's. With
+//! reductions relaxed a chain of updates no longer implies its ends, so the ends must be there
+//! themselves.
+//! Why here: legality, the `deps` command and the automatic scheduler read this one list.
+
+use std::time::Duration;
+
+use warploom_ir::affine::Name;
+use warploom_ir::diag::{Result, Source, Span};
+use warploom_ir::expr::Access;
+use warploom_ir::nest::{AssignOp, Order};
+use warploom_ir::schedule::{Poly, PolyStatement, Tree};
+use warploom_isl::{Map, UnionAccessInfo, UnionMap};
+
+use crate::poly_isl::Model;
+use crate::times::{Times, times};
+use crate::trouble::Trouble;
+
+/// Time a single question to isl may take.
+pub(crate) const LIMIT: Duration = Duration::from_secs(20);
+
+/// Why two instances are ordered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DepKind {
+    /// The first writes what the second reads.
+    Flow,
+    /// The first reads what the second overwrites.
+    Anti,
+    /// Both write.
+    Output,
+    /// Both update by one operator whose order may change.
+    Reduction,
+}
+
+impl DepKind {
+    /// Its name.
+    #[must_use]
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Flow => "flow",
+            Self::Anti => "anti",
+            Self::Output => "output",
+            Self::Reduction => "reduction",
+        }
+    }
+}
+
+/// A dependence between two accesses, for reading.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dependence {
+    /// Why.
+    pub kind: DepKind,
+    /// The statement that comes first.
+    pub source: Name,
+    /// The statement that comes second.
+    pub target: Name,
+    /// The array both touch.
+    pub array: Name,
+    /// The pairs of instances, in isl's notation with the user's names.
+    pub relation: String,
+    /// The pairs without those that an earlier write of the same element hides (last writer only).
+    pub direct: Option<String>,
+    /// For a reduction, its operator and order class.
+    pub reduction: Option<(AssignOp, Order)>,
+    /// The first access.
+    pub source_span: Span,
+    /// The second access.
+    pub target_span: Span,
+}
+
+/// One access of a statement.
+#[derive(Clone, Debug)]
+pub(crate) struct Touch {
+    /// Index of the statement.
+    pub(crate) statement: usize,
+    /// What is touched.
+    pub(crate) access: Access,
+    /// Written rather than read.
+    pub(crate) write: bool,
+    /// The target of an update, which is read and written in one.
+    pub(crate) update: bool,
+    /// Instances to elements.
+    map: Map,
+}
+
+/// A dependence with its isl relation.
+pub(crate) struct Conflict {
+    pub(crate) kind: DepKind,
+    pub(crate) source: Touch,
+    pub(crate) target: Touch,
+    /// Source instance to target instance.
+    pub(crate) relation: Map,
+    /// The first conflict with the same relation: a check may skip the others.
+    pub(crate) same_as: usize,
+}
+
+/// The dependences of a poly in isl. Belongs to one thread.
+pub struct DepContext {
+    pub(crate) model: Model,
+    pub(crate) source: Source,
+    pub(crate) conflicts: Vec<Conflict>,
+    pub(crate) times: Times,
+}
+
+impl DepContext {
+    /// Finds the dependences of `poly` executed in the order of `tree`, which is taken as the
+    /// meaning of the program.
+    ///
+    /// # Errors
+    /// `E0601` when isl takes too long, `E0704` for a tree that does not fit the poly.
+    pub fn new(poly: &Poly, tree: &Tree, source: &Source) -> Result<Self> {
+        let times = times(poly, tree)?;
+        let build = || -> std::result::Result<_, Trouble> {
+            let model = Model::new(poly)?;
+            let limited = model.ctx.clone();
+            limited.with_deadline(LIMIT, || {
+                let conflicts = conflicts(&model, &times)?;
+                Ok(Self { model, source: source.clone(), conflicts, times })
+            })
+        };
+        build().map_err(|t| with_source(t.explain("finding the dependences"), source))
+    }
+
+    /// The working nest the dependences are of.
+    #[must_use]
+    pub fn poly(&self) -> &Poly {
+        &self.model.poly
+    }
+
+    /// The dependences as plain values, in the order of the statements.
+    ///
+    /// # Errors
+    /// `E0601` when isl takes too long.
+    pub fn dependences(&self) -> Result<Vec<Dependence>> {
+        let read = || -> std::result::Result<_, Trouble> {
+            self.model.ctx.with_deadline(LIMIT, || {
+                let direct = self.last_writers()?;
+                self.conflicts.iter().map(|c| self.describe(c, &direct)).collect()
+            })
+        };
+        read().map_err(|t| with_source(t.explain("printing the dependences"), &self.source))
+    }
+
+    fn describe(
+        &self,
+        conflict: &Conflict,
+        direct: &UnionMap,
+    ) -> std::result::Result<Dependence, Trouble> {
+        let statement = |t: &Touch| -> &PolyStatement { &self.model.poly.statements[t.statement] };
+        let first = statement(&conflict.source);
+        let text = |map: &Map| -> std::result::Result<String, Trouble> {
+            let context = &self.model.context;
+            Ok(self.model.readable(&map.coalesce()?.gist_params(context)?.to_str()?))
+        };
+        let flow = match conflict.kind {
+            DepKind::Flow => {
+                let known = direct.extract_map(&conflict.relation.space()?)?;
+                Some(text(&known.intersect(&conflict.relation)?)?)
+            }
+            DepKind::Anti | DepKind::Output | DepKind::Reduction => None,
+        };
+        let reduces = conflict.kind == DepKind::Reduction;
+        Ok(Dependence {
+            kind: conflict.kind,
+            source: first.statement.name.clone(),
+            target: statement(&conflict.target).statement.name.clone(),
+            array: conflict.source.access.array.clone(),
+            relation: text(&conflict.relation)?,
+            direct: flow,
+            reduction: reduces.then_some((first.statement.op, first.statement.order)),
+            source_span: conflict.source.access.span,
+            target_span: conflict.target.access.span,
+        })
+    }
+
+    /// The flow from each read's last writer (isl's dataflow analysis).
+    pub(crate) fn last_writers(&self) -> std::result::Result<UnionMap, Trouble> {
+        let ctx = &self.model.ctx;
+        let (mut reads, mut sure, mut maybe) =
+            (UnionMap::empty(ctx)?, UnionMap::empty(ctx)?, UnionMap::empty(ctx)?);
+        for touch in touches(&self.model)? {
+            let guarded = self.model.poly.statements[touch.statement].statement.guard.is_some();
+            if touch.update || !touch.write {
+                reads = reads.union(&UnionMap::from_map(&touch.map)?)?;
+            }
+            if touch.update || touch.write {
+                let into = if guarded { &mut maybe } else { &mut sure };
+                *into = into.union(&UnionMap::from_map(&touch.map)?)?;
+            }
+        }
+        let mut order = UnionMap::empty(ctx)?;
+        for (k, row) in self.times.rows.iter().enumerate() {
+            order = order.union(&UnionMap::from_map(&self.model.rows(k, row)?)?)?;
+        }
+        let info = UnionAccessInfo::from_sink(&reads)?
+            .set_must_source(&sure)?
+            .set_may_source(&maybe)?
+            .set_schedule_map(&order)?;
+        Ok(info.compute_flow()?.may_dependence()?)
+    }
+}
+
+/// A diagnostic that points into `source` unless it already points somewhere.
+pub(crate) fn with_source(
+    mut diagnostic: Box<warploom_ir::diag::Diagnostic>,
+    source: &Source,
+) -> Box<warploom_ir::diag::Diagnostic> {
+    diagnostic.source.get_or_insert_with(|| source.clone());
+    diagnostic
+}
+
+/// Every access of every statement once; the target of an update stands for its read and write.
+fn touches(model: &Model) -> std::result::Result<Vec<Touch>, Trouble> {
+    let mut out = Vec::new();
+    for (k, s) in model.poly.statements.iter().enumerate() {
+        let target = &s.statement.target;
+        let update = s.statement.op.is_update();
+        let map = model.access(k, target)?;
+        out.push(Touch { statement: k, access: target.clone(), write: true, update, map });
+        let mut reads = s.statement.value.reads();
+        reads.extend(s.statement.guard.iter().flat_map(|g| g.reads()));
+        let mut seen: Vec<&Access> = Vec::new();
+        for access in reads {
+            if seen.contains(&access) {
+                continue;
+            }
+            seen.push(access);
+            let (access, map) = (access.clone(), model.access(k, access)?);
+            out.push(Touch { statement: k, access, write: false, update: false, map });
+        }
+    }
+    Ok(out)
+}
+
+fn conflicts(model: &Model, times: &Times) -> std::result::Result<Vec<Conflict>, Trouble> {
+    let touches = touches(model)?;
+    let mut order = Vec::new();
+    for (k, row) in times.rows.iter().enumerate() {
+        order.push(model.rows(k, row)?);
+    }
+    let mut out: Vec<Conflict> = Vec::new();
+    for source in &touches {
+        for target in &touches {
+            let apart = source.access.array != target.access.array;
+            if apart || !(source.write || target.write) {
+                continue;
+            }
+            let same = source.map.apply_range(&target.map.reverse()?)?;
+            let (first, second) = (&order[source.statement], &order[target.statement]);
+            let space = first.space()?.range()?;
+            let earlier =
+                first.apply_range(&Map::lex_lt(&space)?)?.apply_range(&second.reverse()?)?;
+            let relation = same.intersect(&earlier)?.coalesce()?;
+            if relation.is_empty()? {
+                continue;
+            }
+            let same_as = out.len();
+            for kind in kinds(model, source, target) {
+                let (source, target) = (source.clone(), target.clone());
+                out.push(Conflict { kind, source, target, relation: relation.clone(), same_as });
+            }
+        }
+    }
+    Ok(out)
+}
+
+/// The dependences between two accesses to one element, the first one earlier.
+fn kinds(model: &Model, source: &Touch, target: &Touch) -> Vec<DepKind> {
+    if source.update && target.update && relaxed(model, source, target) {
+        return vec![DepKind::Reduction];
+    }
+    let mut out = Vec::new();
+    let reads = |t: &Touch| t.update || !t.write;
+    if source.write && reads(target) {
+        out.push(DepKind::Flow);
+    }
+    if reads(source) && target.write {
+        out.push(DepKind::Anti);
+    }
+    if source.write && target.write {
+        out.push(DepKind::Output);
+    }
+    out
+}
+
+/// Two updates whose order may change: one operator and type, neither serial.
+fn relaxed(model: &Model, source: &Touch, target: &Touch) -> bool {
+    let (a, b) = (
+        &model.poly.statements[source.statement].statement,
+        &model.poly.statements[target.statement].statement,
+    );
+    a.op == b.op && a.acc == b.acc && a.order != Order::Serial && b.order != Order::Serial
+}

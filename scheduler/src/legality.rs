@@ -1,0 +1,448 @@
+//! Whether a tree keeps the dependences, and the smallest pair of instances where it does not.
+//!
+//! In: dependences and a new tree. Out: yes, or an [`Illegal`] with two instances, the element
+//! they share and both places in the source.
+//! Keeps: a witness is smallest first in its parameters (their sum), then in the two instances.
+//! Why here: every step asks these questions when it is made (DESIGN.md §1).
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use warploom_ir::affine::{Affine, Name};
+use warploom_ir::diag::{Blame, Diagnostic, Result};
+use warploom_ir::schedule::{PolyStatement, Tree};
+use warploom_isl::{DimType, Map, Set, Val};
+
+use crate::deps::{Conflict, DepContext, DepKind, LIMIT, Touch, with_source};
+use crate::times::{Times, times};
+use crate::trouble::Trouble;
+
+type Answer<T> = std::result::Result<T, Trouble>;
+
+/// A statement instance.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Instance {
+    /// The statement.
+    pub statement: Name,
+    /// The values of its iterators, outermost first.
+    pub at: Vec<i64>,
+}
+
+impl fmt::Display for Instance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.statement, bracket(&self.at))
+    }
+}
+
+/// Two instances that show a violation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Witness {
+    /// The parameters' values.
+    pub params: BTreeMap<Name, i64>,
+    /// The instance that runs first in the original order.
+    pub first: Instance,
+    /// The instance that runs second.
+    pub second: Instance,
+    /// The array both touch.
+    pub array: Name,
+    /// The element both touch.
+    pub element: Vec<i64>,
+}
+
+impl fmt::Display for Witness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.params.is_empty() {
+            let values: Vec<String> =
+                self.params.iter().map(|(name, value)| format!("{name} = {value}")).collect();
+            write!(f, "with {}, ", values.join(", "))?;
+        }
+        let (first, second) = (&self.first, &self.second);
+        write!(f, "{first} and {second} both touch {}{}", self.array, bracket(&self.element))
+    }
+}
+
+fn bracket(values: &[i64]) -> String {
+    let values: Vec<String> = values.iter().map(ToString::to_string).collect();
+    format!("[{}]", values.join(","))
+}
+
+/// A refusal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Illegal {
+    /// What to tell the user.
+    pub diagnostic: Box<Diagnostic>,
+    /// The smallest example, where the refusal is about one.
+    pub witness: Option<Witness>,
+}
+
+impl From<Box<Diagnostic>> for Box<Illegal> {
+    fn from(diagnostic: Box<Diagnostic>) -> Self {
+        Self::new(Illegal { diagnostic, witness: None })
+    }
+}
+
+impl From<Box<Illegal>> for Box<Diagnostic> {
+    fn from(illegal: Box<Illegal>) -> Self {
+        illegal.diagnostic
+    }
+}
+
+impl fmt::Display for Illegal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.diagnostic.fmt(f)
+    }
+}
+
+impl std::error::Error for Illegal {}
+
+/// Why the iterations of a loop depend on each other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Why {
+    /// The kind of the dependence.
+    pub kind: DepKind,
+    /// How far apart the two iterations of the witness are.
+    pub distance: i64,
+    /// The smallest example.
+    pub witness: Witness,
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (kind, by) = (self.kind.text(), self.distance);
+        write!(f, "{kind} dependence over distance {by}: {}", self.witness)
+    }
+}
+
+/// A violated dependence while the smallest is sought.
+struct Found<'a> {
+    conflict: &'a Conflict,
+    /// Sum of the parameters, the parameters, then both instances: the order of witnesses.
+    point: Vec<i64>,
+}
+
+impl DepContext {
+    /// Whether `tree` runs the instances in an order that keeps every dependence. Updates of a
+    /// reduction that is not `serial` may change their order.
+    ///
+    /// # Errors
+    /// `E0701` with the smallest witness, `E0703` where the tree does not order two instances of a
+    /// statement, `E0704` for a malformed tree, `E0601` when isl takes too long.
+    pub fn check_order(&self, tree: &Tree) -> Result<(), Box<Illegal>> {
+        let new = times(&self.model.poly, tree)
+            .map_err(|d| Box::<Illegal>::from(with_source(d, &self.source)))?;
+        let found = self.ask("checking the order", || {
+            if let Some(k) = self.first_ambiguous(&new)? {
+                return Err(Trouble::Diagnostic(self.ambiguous(k)));
+            }
+            self.smallest(|c| {
+                if c.kind == DepKind::Reduction {
+                    return Ok(None);
+                }
+                let (a, b) = self.ends(c, &new)?;
+                let late = a.apply_range(&Map::lex_ge(&a.space()?.range()?)?)?;
+                Ok(Some(c.relation.intersect(&late.apply_range(&b.reverse()?)?)?))
+            })
+        })?;
+        match found {
+            None => Ok(()),
+            Some(found) => Err(self.refuse_order(&found)),
+        }
+    }
+
+    /// Whether the iterations of a loop of a legal `tree` may run at the same time.
+    ///
+    /// # Errors
+    /// `E0702` with the smallest witness; reductions of every class are refused too.
+    pub fn check_parallel(&self, tree: &Tree, name: &str) -> Result<(), Box<Illegal>> {
+        match self.coincident(tree, name)? {
+            None => Ok(()),
+            Some(why) => Err(self.refuse_loop(name, "run in parallel", &why)),
+        }
+    }
+
+    /// Whether the iterations of a loop of a legal `tree` may become vector lanes; updates of a
+    /// reduction that is not `serial` may.
+    ///
+    /// # Errors
+    /// `E0702` with the smallest witness.
+    pub fn check_vector(&self, tree: &Tree, name: &str) -> Result<(), Box<Illegal>> {
+        match self.carried(tree, name, false)? {
+            None => Ok(()),
+            Some(why) => Err(self.refuse_loop(name, "become vector lanes", &why)),
+        }
+    }
+
+    /// `None` if the iterations of the loop are independent of each other, else the smallest pair
+    /// that is not.
+    ///
+    /// # Errors
+    /// `E0705` for an unknown loop, `E0601` when isl takes too long.
+    pub fn coincident(&self, tree: &Tree, name: &str) -> Result<Option<Why>> {
+        self.carried(tree, name, true)
+    }
+
+    /// The smallest dependence between two iterations of a loop at equal outer times.
+    fn carried(&self, tree: &Tree, name: &str, reductions: bool) -> Result<Option<Why>> {
+        let new = times(&self.model.poly, tree).map_err(|d| with_source(d, &self.source))?;
+        let Some((&depth, under)) = new.loops.get(name).zip(tree.find(name)) else {
+            return Err(self.unknown_loop(tree, name));
+        };
+        let below = under.body.statements();
+        let inside = |t: &Touch| below.contains(&self.statement(t).statement.name);
+        let found = self.ask("checking a loop", || {
+            self.smallest(|c| {
+                let skip = c.kind == DepKind::Reduction && !reductions;
+                if skip || !inside(&c.source) || !inside(&c.target) {
+                    return Ok(None);
+                }
+                self.between_iterations(c, &new, depth).map(Some)
+            })
+        })?;
+        Ok(found.map(|f| {
+            let witness = self.witness(&f);
+            let at = |i: &Instance| self.time_at(&new, depth, &witness, i);
+            let distance = at(&witness.second).saturating_sub(at(&witness.first));
+            Why { kind: f.conflict.kind, distance, witness }
+        }))
+    }
+
+    /// The part of a dependence with equal times before `depth` and different times at it.
+    fn between_iterations(&self, c: &Conflict, new: &Times, depth: usize) -> Answer<Map> {
+        let rows =
+            |t: &Touch, upto: usize| self.model.rows(t.statement, &new.rows[t.statement][..upto]);
+        let outer = rows(&c.source, depth)?.apply_range(&rows(&c.target, depth)?.reverse()?)?;
+        let equal =
+            rows(&c.source, depth + 1)?.apply_range(&rows(&c.target, depth + 1)?.reverse()?)?;
+        Ok(c.relation.intersect(&outer)?.subtract(&equal)?)
+    }
+
+    fn statement(&self, touch: &Touch) -> &PolyStatement {
+        &self.model.poly.statements[touch.statement]
+    }
+
+    fn ends(&self, c: &Conflict, new: &Times) -> Answer<(Map, Map)> {
+        let rows = |t: &Touch| self.model.rows(t.statement, &new.rows[t.statement]);
+        Ok((rows(&c.source)?, rows(&c.target)?))
+    }
+
+    /// Runs questions to isl under the limit.
+    pub(crate) fn ask<T>(&self, what: &str, f: impl FnOnce() -> Answer<T>) -> Result<T> {
+        self.model
+            .ctx
+            .with_deadline(LIMIT, f)
+            .map_err(|t| with_source(t.explain(what), &self.source))
+    }
+
+    /// The first statement two instances of which have one time.
+    fn first_ambiguous(&self, new: &Times) -> Answer<Option<usize>> {
+        for (k, rows) in new.rows.iter().enumerate() {
+            if !self.model.rows(k, rows)?.is_injective()? {
+                return Ok(Some(k));
+            }
+        }
+        Ok(None)
+    }
+
+    fn ambiguous(&self, k: usize) -> Box<Diagnostic> {
+        let s = &self.model.poly.statements[k].statement;
+        let message = format!("the schedule runs several instances of `{}` at one time", s.name);
+        Box::new(
+            Diagnostic::new("E0703", Blame::Schedule, message)
+                .label(s.span, "this statement")
+                .help("add loops until the order of its instances is determined"),
+        )
+    }
+
+    /// The smallest witness among the violations that `violated` finds.
+    fn smallest(
+        &self,
+        violated: impl Fn(&Conflict) -> Answer<Option<Map>>,
+    ) -> Answer<Option<Found<'_>>> {
+        let mut best: Option<Found<'_>> = None;
+        for (index, conflict) in self.conflicts.iter().enumerate() {
+            if conflict.same_as != index {
+                continue;
+            }
+            let Some(map) = violated(conflict)? else {
+                continue;
+            };
+            if map.is_empty()? {
+                continue;
+            }
+            let point = self.smallest_point(&map)?;
+            if best.as_ref().is_none_or(|b| point < b.point) {
+                best = Some(Found { conflict, point });
+            }
+        }
+        Ok(best)
+    }
+
+    /// The smallest point of a map that is not empty: sum of parameters, parameters, in, out.
+    fn smallest_point(&self, map: &Map) -> Answer<Vec<i64>> {
+        let pairs = map.wrap()?.flatten()?;
+        let n = pairs.dim(DimType::Param)?;
+        let mut set = pairs.move_dims(DimType::Set, 0, DimType::Param, 0, n)?.reset_tuple_id()?;
+        let zero = Val::int_from_si(&self.model.ctx, 0)?;
+        let mut positive = set.clone();
+        for p in 0..n {
+            positive = positive.lower_bound_val(DimType::Set, p, &zero)?;
+        }
+        let bounded = !positive.is_empty()?;
+        if bounded {
+            set = positive;
+        }
+        let dims: Vec<String> = (0..set.dim(DimType::Set)?).map(|i| format!("x{i}")).collect();
+        let sum = if n == 0 { "0".to_string() } else { dims[..n].join(" + ") };
+        let all: Vec<String> = std::iter::once(sum).chain(dims.iter().cloned()).collect();
+        let text = format!("{{ [{}] -> [{}] }}", dims.join(", "), all.join(", "));
+        let set = set.apply(&Map::parse(&self.model.ctx, &text)?)?;
+        // Negative parameters may be unbounded below: then any point has to do.
+        let smallest: Set = if bounded { set.lexmin()? } else { set };
+        match smallest.sample_point()? {
+            Some(point) => Ok(point.coordinates()?),
+            None => Err(Trouble::Isl(no_point())),
+        }
+    }
+
+    fn witness(&self, found: &Found<'_>) -> Witness {
+        let params = &self.model.poly.params;
+        let (source, target) = (&found.conflict.source, &found.conflict.target);
+        let (values, rest) = found.point[1..].split_at(params.len());
+        let (a, b) = rest.split_at(self.statement(source).iters.len());
+        let params: BTreeMap<Name, i64> =
+            params.iter().map(|p| p.name.clone()).zip(values.iter().copied()).collect();
+        let instance = |t: &Touch, at: &[i64]| Instance {
+            statement: self.statement(t).statement.name.clone(),
+            at: at.to_vec(),
+        };
+        let mut witness = Witness {
+            params,
+            first: instance(source, a),
+            second: instance(target, b),
+            array: source.access.array.clone(),
+            element: Vec::new(),
+        };
+        witness.element =
+            source.access.indices.iter().map(|e| self.value(e, &witness, &witness.first)).collect();
+        witness
+    }
+
+    /// The value of an expression of an instance's statement.
+    fn value(&self, e: &Affine, witness: &Witness, instance: &Instance) -> i64 {
+        let iters = self.model.poly.statement(&instance.statement).map(|s| &s.iters);
+        let lookup = |name: &str| {
+            let at = iters.and_then(|i| i.iter().position(|v| &**v == name));
+            at.map_or_else(|| witness.params.get(name), |at| instance.at.get(at)).copied()
+        };
+        e.eval(&lookup).unwrap_or_default()
+    }
+
+    fn time_at(&self, new: &Times, depth: usize, witness: &Witness, instance: &Instance) -> i64 {
+        let statements = &self.model.poly.statements;
+        statements
+            .iter()
+            .position(|s| s.statement.name == instance.statement)
+            .map_or(0, |k| self.value(&new.rows[k][depth], witness, instance))
+    }
+
+    fn refuse_order(&self, found: &Found<'_>) -> Box<Illegal> {
+        let witness = self.witness(found);
+        let (first, second) = (&witness.first, &witness.second);
+        let message = format!(
+            "the new order breaks a {} dependence from `{}` to `{}` through `{}`",
+            found.conflict.kind.text(),
+            first.statement,
+            second.statement,
+            witness.array,
+        );
+        let example = format!(
+            "{}{first} must run before {second}; the new order runs {second} first",
+            with_params(&witness),
+        );
+        let mut diagnostic = Diagnostic::new("E0701", Blame::Schedule, message)
+            .in_source(&self.source)
+            .witness(example)
+            .help(
+                "skew or shift the loops so that the dependence points forward, or keep this order",
+            );
+        for label in self.labels(found.conflict, &witness) {
+            diagnostic = diagnostic.label(label.0, label.1);
+        }
+        Box::new(Illegal { diagnostic: Box::new(diagnostic), witness: Some(witness) })
+    }
+
+    /// What both accesses do at the witness, with their places.
+    fn labels(&self, c: &Conflict, witness: &Witness) -> [(warploom_ir::diag::Span, String); 2] {
+        let element = format!("{}{}", witness.array, bracket(&witness.element));
+        let [reads, writes, updates] = ["reads", "writes", "updates"];
+        let (first, second) = match c.kind {
+            DepKind::Flow => (writes, reads),
+            DepKind::Anti => (reads, writes),
+            DepKind::Output => (writes, writes),
+            DepKind::Reduction => (updates, updates),
+        };
+        [
+            (c.source.access.span, format!("{} {first} {element}", witness.first)),
+            (c.target.access.span, format!("{} {second} {element}", witness.second)),
+        ]
+    }
+
+    fn refuse_loop(&self, name: &str, what: &str, why: &Why) -> Box<Illegal> {
+        let kind = why.kind.text();
+        let witness = &why.witness;
+        let message = format!(
+            "the iterations of loop `{name}` cannot {what}: a {kind} dependence through `{}`",
+            witness.array
+        );
+        let help = if why.kind == DepKind::Reduction {
+            "split the reduction, or choose another loop: several iterations update one element"
+        } else {
+            "choose a loop whose iterations are independent; `explain` lists them"
+        };
+        let mut diagnostic = Diagnostic::new("E0702", Blame::Schedule, message)
+            .in_source(&self.source)
+            .witness(format!("{witness}, {} iterations apart", why.distance))
+            .help(help);
+        let conflict = self.conflicts.iter().find(|c| {
+            c.kind == why.kind
+                && self.statement(&c.source).statement.name == witness.first.statement
+                && self.statement(&c.target).statement.name == witness.second.statement
+                && c.source.access.array == witness.array
+        });
+        if let Some(conflict) = conflict {
+            for label in self.labels(conflict, witness) {
+                diagnostic = diagnostic.label(label.0, label.1);
+            }
+        }
+        let witness = Some(witness.clone());
+        Box::new(Illegal { diagnostic: Box::new(diagnostic), witness })
+    }
+
+    fn unknown_loop(&self, tree: &Tree, name: &str) -> Box<Diagnostic> {
+        let names: Vec<String> = tree.loops().iter().map(|l| format!("`{}`", l.name)).collect();
+        Box::new(
+            Diagnostic::new("E0705", Blame::Schedule, format!("there is no loop `{name}`"))
+                .in_source(&self.source)
+                .help(format!("the loops are {}", names.join(", "))),
+        )
+    }
+}
+
+fn with_params(witness: &Witness) -> String {
+    let values: Vec<String> =
+        witness.params.iter().map(|(name, value)| format!("{name} = {value}")).collect();
+    if values.is_empty() { String::new() } else { format!("with {}, ", values.join(", ")) }
+}
+
+/// isl said a set is not empty and then found no point in it.
+fn no_point() -> warploom_isl::Error {
+    warploom_isl::Error {
+        call: "isl_set_sample_point",
+        message: "a set that is not empty has no point".to_string(),
+        location: None,
+        kind: warploom_isl::ErrorKind::Internal,
+    }
+}
+
+#[cfg(test)]
+mod tests;
