@@ -11,6 +11,7 @@ pub mod dtype;
 pub mod einsum;
 pub mod expr;
 pub mod kernel;
+pub mod lex;
 pub mod nest;
 pub mod schedule;
 pub mod tensor;

@@ -5,6 +5,11 @@
 //! dense and row-major; `temp` arrays start undefined, `out` arrays too.
 //! Keeps: a plain value; equality ignores spans and source.
 
+mod expand;
+mod parse;
+mod parse_expr;
+mod print;
+
 use std::collections::BTreeSet;
 
 use crate::affine::{Affine, Name};

@@ -1,0 +1,416 @@
+//! The text of nests: what parses, how it prints, and that nothing makes the parser panic.
+
+use proptest::prelude::*;
+use warploom_ir::affine::Affine;
+use warploom_ir::diag::Span;
+use warploom_ir::dtype::DType;
+use warploom_ir::expr::{Access, BinOp, Expr, Literal, Rounding, UnOp};
+use warploom_ir::nest::{
+    Array, AssignOp, Constraint, Loop, Nest, Node, Order, Param, Role, Statement, ValueRange,
+};
+
+const EXAMPLES: [&str; 6] = [
+    "param M, N, K   # sizes
+in  A: bf16[M, K]      in B: bf16[K, N]        out C: f32[M, N]      temp T: f32[M, N]
+const P: i32[3] = [256, 255, 253]
+for m in 0..M, n in 0..N {
+  S0: T[m, n] = 0
+  for k in 0..K { S1: T[m, n] += A[m, k] * B[k, n] }
+  S2: C[m, n] = max(T[m, n], 0)
+}",
+    "param M, N, K in A: bf16[M, K] in B: bf16[K, N] out C: f32[M, N]
+C[m, n] += A[m, k] * B[k, n]",
+    "param N = 64
+assume N >= 4 and N == 64
+in A: i8[N], s: f32 inout B: f32[N, N] assume -127 <= A <= 127, integer
+for i in N-1 downto 0 step 2, j in max(0, i - 4)..min(N, 2*i + 1) {
+  if i + j < N and 0 <= j <= i and i mod 4 == 0 {
+    B[i, floor((i + j) / 2)] *= s * (i - j) + cast_i8_rtz_sat(A[j]) when A[j] > 0 and s[] < 1e3 acc f64 order any strict
+    B[i, j] max= -inf; B[j, i] min= -(2.5)
+  }
+}",
+    "in x: u32[8] out y: u32[8]
+y[i] = shl(xor(x[i], 0xFFFFFFFF), 3)",
+    "in A: f16[8, 8] out C: bf16[8] C[i] += A[i, j]",
+    "in x: f32[4] in w: f32[4] out y: f32[7] y[p + r] += x[p] * w[r] order any",
+];
+
+fn parse(text: &str) -> Nest {
+    text.parse().unwrap_or_else(|e| panic!("{text}\n{e}"))
+}
+
+fn round_trip(nest: &Nest) {
+    let text = nest.to_string();
+    let back: Nest = text.parse().unwrap_or_else(|e| panic!("{text}\n{e}"));
+    assert_eq!(back, *nest, "\n{text}");
+    assert_eq!(back.to_string(), text);
+}
+
+#[test]
+fn examples_round_trip() {
+    for text in EXAMPLES {
+        round_trip(&parse(text));
+        parse(text).validate().unwrap();
+    }
+}
+
+#[test]
+fn a_formula_is_its_loops() {
+    let loops = "param M, N, K in A: bf16[M, K] in B: bf16[K, N] out C: f32[M, N]
+for m in 0..M, n in 0..N { C[m, n] = 0 for k in 0..K { C[m, n] += A[m, k] * B[k, n] order fixed } }";
+    assert_eq!(parse(EXAMPLES[1]), parse(loops));
+}
+
+#[test]
+fn a_narrow_output_accumulates_in_a_temporary() {
+    let loops = "in A: f16[8, 8] out C: bf16[8] temp C_acc: f32[8]
+for i in 0..8 { C_acc[i] = 0 for j in 0..8 { C_acc[i] += A[i, j] order fixed } C[i] = C_acc[i] }";
+    assert_eq!(parse(EXAMPLES[4]), parse(loops));
+}
+
+#[test]
+fn a_scattered_target_is_initialised_before() {
+    let loops = "in x: f32[4] in w: f32[4] out y: f32[7]
+for d0 in 0..7 { y[d0] = 0 } for p in 0..4, r in 0..4 { y[p + r] += x[p] * w[r] order any }";
+    assert_eq!(parse(EXAMPLES[5]), parse(loops));
+}
+
+#[test]
+fn a_second_formula_adds_to_the_first() {
+    let text = "in b: f32[4] in A: f32[4, 4] out y: f32[4] y[i] = b[i] y[i] += A[i, k]";
+    let loops = "in b: f32[4] in A: f32[4, 4] out y: f32[4]
+for i in 0..4 { y[i] = b[i] } for i in 0..4 { for k in 0..4 { y[i] += A[i, k] order fixed } }";
+    assert_eq!(parse(text), parse(loops));
+}
+
+#[test]
+fn a_formula_on_inout_accumulates() {
+    let text = "in A: f16[4, 4] inout y: f16[4] y[i] max= A[i, k]";
+    let loops = "in A: f16[4, 4] inout y: f16[4] temp y_acc: f32[4]
+for i in 0..4 { y_acc[i] = y[i] for k in 0..4 { y_acc[i] max= A[i, k] order fixed } y[i] = y_acc[i] }";
+    assert_eq!(parse(text), parse(loops));
+}
+
+#[test]
+fn scalars_are_written_both_ways() {
+    let a = parse("in s: f32 out t: f32 t = s");
+    assert_eq!(a, parse("in s: f32 out t: f32 t[] = s[]"));
+    assert!(a.to_string().ends_with("S0: t[] = s[]\n"), "{a}");
+}
+
+#[test]
+fn automatic_names_avoid_given_ones() {
+    let nest = parse("out x: f32[9] x[0] = 1 S1: x[1] = 1 x[2] = 1 S0: x[3] = 1");
+    let names: Vec<String> =
+        nest.statements().iter().map(|p| p.statement.name.to_string()).collect();
+    assert_eq!(names, ["S2", "S1", "S3", "S0"]);
+}
+
+fn affine(vars: &'static [&'static str]) -> BoxedStrategy<Affine> {
+    let coefficient = prop_oneof![-4i64..5, any::<i64>()];
+    let leaf = prop_oneof![
+        prop_oneof![-9i64..10, any::<i64>()].prop_map(Affine::constant),
+        prop::sample::select(vars).prop_map(Affine::var),
+    ];
+    leaf.prop_recursive(3, 12, 3, move |inner| {
+        prop_oneof![
+            (inner.clone(), inner.clone()).prop_map(|(a, b)| a.add(&b).unwrap_or(a)),
+            (inner.clone(), coefficient.clone()).prop_map(|(a, c)| a.scale(c).unwrap_or(a)),
+            (inner.clone(), 1i64..9).prop_map(|(a, d)| a.floor_div(d).unwrap()),
+            (inner, 1i64..9).prop_map(|(a, d)| a.modulo(d).unwrap()),
+        ]
+    })
+    .boxed()
+}
+
+const SCOPE: &[&str] = &["M", "N", "i", "j"];
+
+fn literal() -> impl Strategy<Value = Literal> {
+    prop_oneof![
+        any::<i64>().prop_map(Literal::Int),
+        any::<u64>().prop_map(|b| Literal::Float(f64::from_bits(b))),
+        prop::sample::select(vec![
+            0.0,
+            -0.0,
+            5e-324,
+            -5e-324,
+            f64::INFINITY,
+            f64::NEG_INFINITY,
+            f64::NAN,
+            -f64::NAN,
+            f64::MAX,
+            1e16,
+            0.1
+        ])
+        .prop_map(Literal::Float),
+        any::<bool>().prop_map(Literal::Bool),
+    ]
+}
+
+fn access() -> impl Strategy<Value = Access> {
+    prop_oneof![
+        (affine(SCOPE), affine(SCOPE)).prop_map(|(a, b)| ("A", vec![a, b])),
+        affine(SCOPE).prop_map(|a| ("x", vec![a])),
+        Just(("s", vec![])),
+    ]
+    .prop_map(|(array, indices)| Access { array: array.into(), indices, span: Span::NONE })
+}
+
+fn unary() -> impl Strategy<Value = UnOp> {
+    use UnOp::*;
+    prop::sample::select(vec![
+        Neg, Neg, Neg, Neg, Not, Abs, Rint, Floor, Ceil, Trunc, Exponent, IsFinite, Exp, Exp2, Log,
+        Log2, Sqrt, Rsqrt, Tanh, Erf,
+    ])
+}
+
+fn binary() -> impl Strategy<Value = BinOp> {
+    use BinOp::*;
+    prop::sample::select(vec![
+        Add, Sub, Mul, Div, FloorDiv, Mod, Min, Max, Pow, And, Or, Xor, Shl, Shr, MulHi, Ldexp, Lt,
+        Le, Gt, Ge, Eq, Ne, Add, Sub, Mul, Div,
+    ])
+}
+
+fn expr() -> BoxedStrategy<Expr> {
+    let leaf = prop_oneof![
+        literal().prop_map(Expr::Literal),
+        affine(SCOPE).prop_map(Expr::Index),
+        access().prop_map(Expr::Read),
+    ];
+    let roundings = vec![Rounding::Nearest, Rounding::Zero, Rounding::Up, Rounding::Down];
+    leaf.prop_recursive(5, 24, 3, move |inner| {
+        let b = inner.prop_map(Box::new);
+        let dtype = prop::sample::select(DType::ALL.to_vec());
+        prop_oneof![
+            (unary(), b.clone()).prop_map(|(op, a)| Expr::Unary(op, a)),
+            (binary(), b.clone(), b.clone()).prop_map(|(op, x, y)| Expr::Binary(op, x, y)),
+            (binary(), b.clone(), b.clone()).prop_map(|(op, x, y)| Expr::Binary(op, x, y)),
+            (binary(), b.clone(), b.clone()).prop_map(|(op, x, y)| Expr::Binary(op, x, y)),
+            (b.clone(), b.clone(), b.clone()).prop_map(|(x, y, z)| Expr::Fma(x, y, z)),
+            (b.clone(), b.clone(), b.clone()).prop_map(|(x, y, z)| Expr::Select(x, y, z)),
+            (dtype.clone(), prop::sample::select(roundings.clone()), any::<bool>(), b.clone())
+                .prop_map(|(to, rounding, saturate, value)| Expr::Cast {
+                    to,
+                    rounding,
+                    saturate,
+                    value
+                }),
+            (dtype, b).prop_map(|(to, a)| Expr::Bitcast(to, a)),
+        ]
+    })
+    .boxed()
+}
+
+fn statement() -> impl Strategy<Value = Statement> {
+    use AssignOp::{Add, Max, Min, Mul, Set};
+    (
+        access(),
+        prop::sample::select(vec![Set, Add, Mul, Min, Max]),
+        expr(),
+        prop::option::of(expr()),
+        prop::option::of(prop::sample::select(DType::ALL.to_vec())),
+        prop::sample::select(vec![Order::Serial, Order::Fixed, Order::Any, Order::Exact]),
+        any::<bool>(),
+    )
+        .prop_map(|(target, op, value, guard, acc, order, strict)| Statement {
+            name: "".into(),
+            target,
+            op,
+            value,
+            guard,
+            acc,
+            order,
+            strict,
+            span: Span::NONE,
+        })
+}
+
+fn constraint() -> impl Strategy<Value = Constraint> {
+    (affine(SCOPE), any::<bool>()).prop_map(|(expr, equality)| Constraint { expr, equality })
+}
+
+fn body() -> BoxedStrategy<Vec<Node>> {
+    let bounds = || prop::collection::vec(affine(&["M", "N"]), 1..3);
+    let node = statement().prop_map(Node::Statement).boxed();
+    let guarded =
+        (prop::collection::vec(constraint(), 1..4), prop::collection::vec(node.clone(), 0..3))
+            .prop_map(|(c, b)| Node::If(c, b));
+    let inner = prop::collection::vec(prop_oneof![3 => node, 1 => guarded], 0..4).boxed();
+    (inner, bounds(), bounds(), bounds(), bounds(), 1i64..5, any::<(bool, bool)>())
+        .prop_map(|(inner, l0, u0, l1, u1, step, (d0, d1))| {
+            let make = |var: &str, lower, upper: Vec<Affine>, step, descending, body| {
+                // the last value of a descending loop must fit
+                let fits = upper.iter().all(|u| u.add_const(-1).is_ok());
+                Node::Loop(Loop {
+                    var: var.into(),
+                    lower,
+                    upper,
+                    step,
+                    descending: descending && fits,
+                    body,
+                    span: Span::NONE,
+                })
+            };
+            vec![make("i", l0, u0, 1, d0, vec![make("j", l1, u1, step, d1, inner)])]
+        })
+        .boxed()
+}
+
+fn name_all(body: &mut [Node], next: &mut usize) {
+    for node in body {
+        match node {
+            Node::Loop(l) => name_all(&mut l.body, next),
+            Node::If(_, b) => name_all(b, next),
+            Node::Statement(s) => {
+                s.name = format!("X{next}").into();
+                *next += 1;
+            }
+        }
+    }
+}
+
+fn nest() -> impl Strategy<Value = Nest> {
+    let facts = (affine(&["M", "N"]), any::<bool>());
+    (body(), any::<Option<i64>>(), prop::collection::vec(literal(), 3), facts, literal()).prop_map(
+        |(mut body, value, table, (fact, equality), bound)| {
+            name_all(&mut body, &mut 0);
+            let array = |name: &str, role, shape| Array {
+                name: name.into(),
+                role,
+                dtype: DType::F32,
+                shape,
+                span: Span::NONE,
+            };
+            let (m, n) = (Affine::var("M"), Affine::var("N"));
+            Nest {
+                params: ["M", "N"]
+                    .map(|p| Param { name: p.into(), value, span: Span::NONE })
+                    .into(),
+                arrays: vec![
+                    array("A", Role::InOut, vec![m.clone(), n.clone()]),
+                    array("x", Role::Out, vec![m]),
+                    array("s", Role::Temp, vec![]),
+                    array("P", Role::Const(table), vec![Affine::constant(3)]),
+                ],
+                ranges: vec![ValueRange {
+                    array: "A".into(),
+                    lower: bound,
+                    upper: bound,
+                    integer: equality,
+                    span: Span::NONE,
+                }],
+                assumptions: vec![Constraint { expr: fact, equality }],
+                body,
+                ..Nest::default()
+            }
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+    #[test]
+    fn every_nest_round_trips(nest in nest()) {
+        round_trip(&nest);
+    }
+}
+
+/// A small generator of bits (xorshift); fixed seed, so a failure repeats.
+struct Bits(u64);
+
+impl Bits {
+    fn below(&mut self, n: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 % (n.max(1) as u64)).unwrap()
+    }
+}
+
+fn mutate(text: &str, bits: &mut Bits) -> String {
+    let mut words: Vec<String> =
+        text.split_inclusive(|c: char| !c.is_alphanumeric()).map(str::to_owned).collect();
+    for _ in 0..=bits.below(3) {
+        let (i, j) = (bits.below(words.len()), bits.below(words.len()));
+        match bits.below(5) {
+            0 => words.swap(i, j),
+            1 => words.insert(i, words[j].clone()),
+            2 => {
+                words.remove(i);
+            }
+            3 => {
+                let mut bytes = words[i].clone().into_bytes();
+                let at = bits.below(bytes.len());
+                if at < bytes.len() {
+                    bytes.remove(at);
+                }
+                words[i] = String::from_utf8_lossy(&bytes).into_owned();
+            }
+            _ => {
+                let odd = [
+                    "é",
+                    "\u{0}",
+                    "((((",
+                    "..",
+                    "1e999",
+                    "nan(",
+                    "0x",
+                    "-",
+                    "9223372036854775808",
+                    "{",
+                    "for",
+                    ":",
+                ];
+                words.insert(i, odd[bits.below(odd.len())].to_owned());
+            }
+        }
+    }
+    words.concat()
+}
+
+#[test]
+fn mutated_texts_never_panic() {
+    let mut bits = Bits(0x9e37_79b9_7f4a_7c15);
+    let (mut good, mut bad) = (0, 0);
+    for i in 0..10_000 {
+        let text = mutate(EXAMPLES[i % EXAMPLES.len()], &mut bits);
+        match text.parse::<Nest>() {
+            Ok(nest) => {
+                round_trip(&nest);
+                good += 1;
+            }
+            Err(e) => {
+                assert!(e.to_string().contains(e.code));
+                assert!(!e.labels.is_empty(), "{text}\n{e}");
+                bad += 1;
+            }
+        }
+    }
+    assert!(good > 100 && bad > 1000, "{good} parsed, {bad} did not");
+}
+
+#[test]
+fn deep_texts_are_refused() {
+    let deep = |open: &str, close: &str| {
+        format!("out x: f32[4] x[0] = {}1{}", open.repeat(100_000), close.repeat(100_000))
+    };
+    let for_loops: String = (0..5000).map(|i| format!("for i{i} in 0..2 {{ ")).collect();
+    let headers: String = (0..5000).map(|i| format!("i{i} in 0..2, ")).collect();
+    for text in [
+        deep("(", ")"),
+        deep("-", ""),
+        deep("- -", ""),
+        deep("exp(", ")"),
+        deep("1 + ", ""),
+        deep("abs(-(", "))"),
+        format!("out x: f32[4] x[{}0] = 1", "(".repeat(100_000)),
+        format!("out x: f32[4] x[{}0] = 1", "- ".repeat(100_000)),
+        format!("out x: f32[4] x[{}0] = 1", "floor(".repeat(100_000)),
+        for_loops,
+        format!("for {headers} k in 0..1 {{}}"),
+    ] {
+        let e = text.parse::<Nest>().unwrap_err();
+        assert!(matches!(e.code, "E0104" | "E0103"), "{} {}", e.code, e.message);
+    }
+}
