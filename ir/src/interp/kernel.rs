@@ -1,0 +1,340 @@
+//! The oracle for kernels: executes the CPU form, with parallel loops in a hostile order and
+//! vector loops in lockstep.
+//!
+//! In: a kernel, its parameters, one tensor per input. Out: one tensor per output; elements never
+//! written hold the poison of [`Tensor::poisoned`]. Errors: `E0511`–`E0518`.
+
+use std::collections::BTreeMap;
+
+use super::code::{Declared, IndexCode, Memory, StoreCode, extent};
+use super::domain::Exact;
+use crate::affine::Name;
+use crate::diag::{Diagnostic, Result};
+use crate::kernel::{Condition, Index, Kernel, KernelNode, LoopMode};
+use crate::tensor::{Tensor, random_word};
+use crate::value::Scalar;
+
+/// In which order the iterations of parallel loops run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ParallelOrder {
+    /// From first to last.
+    Forward,
+    /// From last to first.
+    #[default]
+    Reverse,
+    /// Shuffled, by a seed.
+    Shuffled(u64),
+}
+
+fn error(code: &'static str, message: String) -> Box<Diagnostic> {
+    Box::new(Diagnostic::input(code, message))
+}
+
+/// An [`Index`] with slots for names.
+enum Code {
+    Const(i64),
+    Var(usize),
+    Add(Box<Code>, Box<Code>),
+    Sub(Box<Code>, Box<Code>),
+    Mul(i64, Box<Code>),
+    FloorDiv(Box<Code>, i64),
+    Mod(Box<Code>, i64),
+    Min(Box<Code>, Box<Code>),
+    Max(Box<Code>, Box<Code>),
+    Select(Box<Test>, Box<Code>, Box<Code>),
+}
+
+/// A [`Condition`] with slots for names.
+enum Test {
+    Ge(Code, Code),
+    Eq(Code, Code),
+    All(Vec<Test>),
+    Any(Vec<Test>),
+}
+
+impl IndexCode for Code {
+    fn eval(&self, env: &[i64]) -> Option<i64> {
+        match self {
+            Self::Const(v) => Some(*v),
+            Self::Var(slot) => Some(env[*slot]),
+            Self::Add(a, b) => a.eval(env)?.checked_add(b.eval(env)?),
+            Self::Sub(a, b) => a.eval(env)?.checked_sub(b.eval(env)?),
+            Self::Mul(k, a) => a.eval(env)?.checked_mul(*k),
+            Self::FloorDiv(a, d) => a.eval(env)?.checked_div_euclid(*d),
+            Self::Mod(a, d) => a.eval(env)?.checked_rem_euclid(*d),
+            Self::Min(a, b) => Some(a.eval(env)?.min(b.eval(env)?)),
+            Self::Max(a, b) => Some(a.eval(env)?.max(b.eval(env)?)),
+            Self::Select(c, a, b) => if c.holds(env)? { a } else { b }.eval(env),
+        }
+    }
+}
+
+impl Test {
+    fn holds(&self, env: &[i64]) -> Option<bool> {
+        match self {
+            Self::Ge(a, b) => Some(a.eval(env)? >= b.eval(env)?),
+            Self::Eq(a, b) => Some(a.eval(env)? == b.eval(env)?),
+            Self::All(all) => all.iter().try_fold(true, |holds, t| Some(holds && t.holds(env)?)),
+            Self::Any(any) => any.iter().try_fold(false, |holds, t| Some(holds || t.holds(env)?)),
+        }
+    }
+}
+
+/// Names in scope, each with the slot of its position.
+struct Names {
+    names: Vec<Name>,
+    params: usize,
+    depth: usize,
+}
+
+impl Names {
+    fn index(&self, i: &Index) -> Result<Code> {
+        let go = |i: &Index| self.index(i).map(Box::new);
+        Ok(match i {
+            Index::Const(v) => Code::Const(*v),
+            Index::Var(name) => Code::Var(
+                self.names
+                    .iter()
+                    .rposition(|n| n == name)
+                    .ok_or_else(|| error("E0511", format!("`{name}` has no value")))?,
+            ),
+            Index::Add(a, b) => Code::Add(go(a)?, go(b)?),
+            Index::Sub(a, b) => Code::Sub(go(a)?, go(b)?),
+            Index::Mul(k, a) => Code::Mul(*k, go(a)?),
+            Index::FloorDiv(_, d) | Index::Mod(_, d) if *d <= 0 => {
+                return Err(error("E0511", "a division by a number that is not positive".into()));
+            }
+            Index::FloorDiv(a, d) => Code::FloorDiv(go(a)?, *d),
+            Index::Mod(a, d) => Code::Mod(go(a)?, *d),
+            Index::Min(a, b) => Code::Min(go(a)?, go(b)?),
+            Index::Max(a, b) => Code::Max(go(a)?, go(b)?),
+            Index::Select(c, a, b) => Code::Select(Box::new(self.test(c)?), go(a)?, go(b)?),
+        })
+    }
+
+    fn test(&self, c: &Condition) -> Result<Test> {
+        let all = |c: &[Condition]| c.iter().map(|c| self.test(c)).collect::<Result<_>>();
+        Ok(match c {
+            Condition::Ge(a, b) => Test::Ge(self.index(a)?, self.index(b)?),
+            Condition::Eq(a, b) => Test::Eq(self.index(a)?, self.index(b)?),
+            Condition::All(c) => Test::All(all(c)?),
+            Condition::Any(c) => Test::Any(all(c)?),
+        })
+    }
+
+    fn steps(&mut self, nodes: &[KernelNode], memory: &Memory<Scalar>) -> Result<Vec<Step>> {
+        nodes.iter().map(|node| self.step(node, memory)).collect()
+    }
+
+    fn step(&mut self, node: &KernelNode, memory: &Memory<Scalar>) -> Result<Step> {
+        Ok(match node {
+            KernelNode::Loop(l) => {
+                if l.step <= 0 {
+                    return Err(error("E0511", format!("the step of `{}` is not positive", l.var)));
+                }
+                let (lower, upper) = (self.index(&l.lower)?, self.index(&l.upper)?);
+                let slot = self.names.len();
+                self.names.push(l.var.clone());
+                self.depth = self.depth.max(slot + 1);
+                let body = self.steps(&l.body, memory)?;
+                self.names.pop();
+                Step::Loop(Loop { slot, lower, upper, step: l.step, mode: l.mode, body })
+            }
+            KernelNode::If(c, then, otherwise) => {
+                Step::If(self.test(c)?, self.steps(then, memory)?, self.steps(otherwise, memory)?)
+            }
+            KernelNode::Store(s) => {
+                let scope = self.names.iter().cloned().zip(0..).skip(self.params).collect();
+                let mut index = |i: &Index| self.index(i);
+                Step::Store(Box::new(StoreCode::new::<_, Exact>(s, memory, scope, &mut index)?))
+            }
+        })
+    }
+}
+
+struct Loop {
+    slot: usize,
+    lower: Code,
+    upper: Code,
+    step: i64,
+    mode: LoopMode,
+    body: Vec<Step>,
+}
+
+impl Loop {
+    /// The values of the variable, in order.
+    fn values(&self, env: &[i64]) -> Result<Vec<i64>> {
+        let (Some(lower), Some(upper)) = (self.lower.eval(env), self.upper.eval(env)) else {
+            return Err(overflow());
+        };
+        let mut out = Vec::new();
+        let mut at = Some(lower);
+        while let Some(i) = at.filter(|&i| i < upper) {
+            out.push(i);
+            at = i.checked_add(self.step);
+        }
+        Ok(out)
+    }
+}
+
+enum Step {
+    Loop(Loop),
+    If(Test, Vec<Step>, Vec<Step>),
+    Store(Box<StoreCode<Code, Scalar>>),
+}
+
+fn overflow() -> Box<Diagnostic> {
+    error("E0517", "an index does not fit 64 bits".to_owned())
+}
+
+/// The state of a run.
+struct Machine {
+    memory: Memory<Scalar>,
+    order: ParallelOrder,
+    /// How many parallel loops have been shuffled.
+    shuffles: u64,
+}
+
+impl Machine {
+    fn arrange(&mut self, values: &mut [i64]) {
+        match self.order {
+            ParallelOrder::Forward => {}
+            ParallelOrder::Reverse => values.reverse(),
+            ParallelOrder::Shuffled(seed) => {
+                self.shuffles += 1;
+                for i in (1..values.len()).rev() {
+                    let word = random_word(seed.wrapping_add(self.shuffles), i as u64);
+                    values.swap(i, (word % (i as u64 + 1)) as usize);
+                }
+            }
+        }
+    }
+
+    /// Runs steps in one lane.
+    fn run(&mut self, steps: &[Step], env: &mut Vec<i64>) -> Result<()> {
+        for step in steps {
+            match step {
+                Step::Store(store) => {
+                    if let Some(pending) = store.evaluate::<Exact>(env, &self.memory)? {
+                        self.memory.commit(&pending);
+                    }
+                }
+                Step::If(test, then, otherwise) => {
+                    let holds = test.holds(env).ok_or_else(overflow)?;
+                    self.run(if holds { then } else { otherwise }, env)?;
+                }
+                Step::Loop(l) => {
+                    let mut values = l.values(env)?;
+                    match l.mode {
+                        LoopMode::Vector => {
+                            let lane = |i| {
+                                let mut lane = env.clone();
+                                lane[l.slot] = i;
+                                lane
+                            };
+                            let lanes: Vec<_> = values.into_iter().map(lane).collect();
+                            self.lockstep(&l.body, &lanes)?;
+                            continue;
+                        }
+                        LoopMode::Parallel => self.arrange(&mut values),
+                        LoopMode::Serial | LoopMode::Unroll => {}
+                    }
+                    for i in values {
+                        env[l.slot] = i;
+                        self.run(&l.body, env)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs steps in several lanes at once: all lanes evaluate a store before any writes.
+    fn lockstep(&mut self, steps: &[Step], lanes: &[Vec<i64>]) -> Result<()> {
+        for step in steps {
+            match step {
+                Step::Store(store) => {
+                    let mut pending = Vec::with_capacity(lanes.len());
+                    for lane in lanes {
+                        pending.extend(store.evaluate::<Exact>(lane, &self.memory)?);
+                    }
+                    for p in &pending {
+                        self.memory.commit(p);
+                    }
+                }
+                Step::If(test, then, otherwise) => {
+                    let (mut yes, mut no) = (Vec::new(), Vec::new());
+                    for lane in lanes {
+                        let holds = test.holds(lane).ok_or_else(overflow)?;
+                        if holds { &mut yes } else { &mut no }.push(lane.clone());
+                    }
+                    self.lockstep(then, &yes)?;
+                    self.lockstep(otherwise, &no)?;
+                }
+                Step::Loop(l) => {
+                    let values: Vec<_> =
+                        lanes.iter().map(|lane| l.values(lane)).collect::<Result<_>>()?;
+                    for turn in 0..values.iter().map(Vec::len).max().unwrap_or(0) {
+                        let mut active = Vec::new();
+                        for (lane, values) in lanes.iter().zip(&values) {
+                            if let Some(&i) = values.get(turn) {
+                                let mut lane = lane.clone();
+                                lane[l.slot] = i;
+                                active.push(lane);
+                            }
+                        }
+                        self.lockstep(&l.body, &active)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Executes a kernel with parallel loops from last to first.
+///
+/// # Errors
+/// Parameters or inputs that do not fit, an access out of bounds, an undefined element that is
+/// read, an ill-typed expression.
+pub fn run(
+    kernel: &Kernel,
+    params: &BTreeMap<Name, i64>,
+    inputs: &BTreeMap<Name, Tensor>,
+) -> Result<BTreeMap<Name, Tensor>> {
+    run_with(kernel, params, inputs, ParallelOrder::default())
+}
+
+/// Executes a kernel with parallel loops in this order.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_with(
+    kernel: &Kernel,
+    params: &BTreeMap<Name, i64>,
+    inputs: &BTreeMap<Name, Tensor>,
+    order: ParallelOrder,
+) -> Result<BTreeMap<Name, Tensor>> {
+    let mut names = Names {
+        names: kernel.params.clone(),
+        params: kernel.params.len(),
+        depth: kernel.params.len(),
+    };
+    let mut env = Vec::new();
+    for p in &kernel.params {
+        let value = params.get(p).copied();
+        env.push(value.ok_or_else(|| error("E0511", format!("the parameter `{p}` has no value")))?);
+    }
+    let mut declared = Vec::new();
+    for b in &kernel.buffers {
+        let shape = b.shape.iter().map(|e| extent(&b.name, names.index(e)?.eval(&env)));
+        let shape = shape.collect::<Result<_>>()?;
+        declared.push(Declared { name: &b.name, role: &b.role, dtype: b.dtype, shape });
+    }
+    let memory = Memory::new::<Exact>(&declared, inputs)?;
+    let steps = names.steps(&kernel.body, &memory)?;
+    env.resize(names.depth, 0);
+    let mut machine = Machine { memory, order, shuffles: 0 };
+    machine.run(&steps, &mut env)?;
+    machine.memory.outputs::<Exact>()
+}
