@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use warploom_ir::abi::{HostArg, HostCode, Pool};
 use warploom_ir::diag::{Diagnostic, Result};
-use warploom_ir::kernel::{Condition, Index, Kernel};
+use warploom_ir::kernel::Kernel;
 use warploom_ir::nest::Role;
 
 use super::{HostOptions, jit};
@@ -65,36 +65,6 @@ extern "C" fn run_parallel(
     }
 }
 
-/// The value of an index; `None` for an unknown name or an overflow.
-fn eval(index: &Index, lookup: &dyn Fn(&str) -> Option<i64>) -> Option<i64> {
-    let both = |a: &Index, b: &Index| Some((eval(a, lookup)?, eval(b, lookup)?));
-    match index {
-        Index::Const(v) => Some(*v),
-        Index::Var(name) => lookup(name),
-        Index::Add(a, b) => both(a, b).and_then(|(a, b)| a.checked_add(b)),
-        Index::Sub(a, b) => both(a, b).and_then(|(a, b)| a.checked_sub(b)),
-        Index::Mul(c, a) => eval(a, lookup)?.checked_mul(*c),
-        Index::FloorDiv(a, d) => eval(a, lookup)?.checked_div_euclid(*d),
-        Index::Mod(a, d) => eval(a, lookup)?.checked_rem_euclid(*d),
-        Index::Min(a, b) => both(a, b).map(|(a, b)| a.min(b)),
-        Index::Max(a, b) => both(a, b).map(|(a, b)| a.max(b)),
-        Index::Select(c, a, b) => eval(if holds(c, lookup)? { a } else { b }, lookup),
-    }
-}
-
-fn holds(c: &Condition, lookup: &dyn Fn(&str) -> Option<i64>) -> Option<bool> {
-    match c {
-        Condition::Ge(a, b) => Some(eval(a, lookup)? >= eval(b, lookup)?),
-        Condition::Eq(a, b) => Some(eval(a, lookup)? == eval(b, lookup)?),
-        Condition::All(parts) => {
-            parts.iter().map(|p| holds(p, lookup)).try_fold(true, |all, v| Some(all & v?))
-        }
-        Condition::Any(parts) => {
-            parts.iter().map(|p| holds(p, lookup)).try_fold(false, |any, v| Some(any | v?))
-        }
-    }
-}
-
 /// A kernel's machine code.
 pub struct HostModule {
     kernel: Kernel,
@@ -122,7 +92,7 @@ impl HostModule {
             |name: &str| self.kernel.params.iter().position(|p| &**p == name).map(|p| params[p]);
         let mut bytes = buffer.dtype.size_bytes();
         for extent in &buffer.shape {
-            let extent = eval(extent, &lookup).and_then(|v| usize::try_from(v).ok());
+            let extent = extent.eval(&lookup).and_then(|v| usize::try_from(v).ok());
             bytes = extent
                 .and_then(|e| bytes.checked_mul(e))
                 .filter(|b| isize::try_from(*b).is_ok())

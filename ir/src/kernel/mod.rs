@@ -5,6 +5,8 @@
 //! Values are typed: every conversion is written out.
 //! Keeps: a plain value whose text form parses back to it.
 
+mod eval;
+
 use crate::affine::Name;
 use crate::dtype::DType;
 use crate::expr::{BinOp, Literal, Rounding, UnOp};
