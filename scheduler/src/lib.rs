@@ -12,14 +12,19 @@
 //! deps.check_parallel(&new_tree, "m")?;
 //! deps.check_vector(&new_tree, "n")?;
 //! deps.coincident(&new_tree, "k")?;         // Ok(None) or Ok(Some(why not))
+//! let kernel = lower(&poly, &new_tree, &nest.source)?;
 //! ```
 #![forbid(unsafe_code)]
 
 mod deps;
+mod index;
 mod legality;
+mod lower;
 mod poly_isl;
+mod specialize;
 mod times;
 mod trouble;
 
 pub use deps::{DepContext, DepKind, Dependence};
 pub use legality::{Illegal, Instance, Why, Witness};
+pub use lower::lower;

@@ -1,0 +1,391 @@
+//! Schedule -> Kernel for the CPU: isl generates the loops, this reads them.
+//!
+//! In: a poly and a legal tree. Out: a kernel whose loops carry the tree's names and modes and
+//! whose statements are typed. Requires: the tree was checked (`DepContext::check_order`).
+//! Keeps: each instance runs once, in the tree's order; inner vector and unrolled loops get a
+//! version with constant trip counts (`specialize`).
+//! Why here: this is the only place where an order becomes code.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use warploom_ir::affine::Name;
+use warploom_ir::diag::{Result, Source};
+use warploom_ir::kernel::{
+    Buffer, Condition, Index, Kernel, KernelLoop, KernelNode, LoopMode, Store,
+};
+use warploom_ir::schedule::{Marks, Poly, Tree, TreeLoop};
+use warploom_ir::typing::type_statement_in;
+use warploom_isl::{
+    AstBuild, AstExpr, AstExprKind, AstNode, AstNodeKind, AstOp, AstOptions, Id, MultiUnionPwAff,
+    ScheduleNode, UnionMap, UnionSet,
+};
+
+use crate::deps::{LIMIT, with_source};
+use crate::index::{simplify, simplify_condition, substitute};
+use crate::poly_isl::Model;
+use crate::specialize::{distinct, specialize};
+use crate::times::times;
+use crate::trouble::Trouble;
+
+type Answer<T> = std::result::Result<T, Trouble>;
+
+/// The kernel that runs the statements of `poly` in the order of `tree`.
+///
+/// # Errors
+/// `E0601` when isl takes too long, `E0704` for a tree that does not fit the poly, typing errors
+/// of a statement.
+pub fn lower(poly: &Poly, tree: &Tree, source: &Source) -> Result<Kernel> {
+    times(poly, tree).map_err(|d| with_source(d, source))?;
+    let stores = poly
+        .statements
+        .iter()
+        .map(|s| type_statement_in(&poly.arrays, source, &s.statement))
+        .collect::<Result<Vec<_>>>()?;
+    let make = || -> Answer<Kernel> {
+        let model = Model::new(poly)?;
+        let ctx = model.ctx.clone();
+        ctx.with_deadline(LIMIT, || {
+            let ast = generate(&model, tree)?;
+            let params = poly.params.iter().map(|p| p.name.clone());
+            let mut reader = Reader {
+                model: &model,
+                stores: &stores,
+                loops: tree.loops(),
+                taken: params.clone().collect(),
+                renamed: BTreeMap::new(),
+            };
+            let body = reader.node(&ast, None)?;
+            let mut taken = params.clone().collect();
+            let buffers = poly.arrays.iter().map(|a| Buffer {
+                name: a.name.clone(),
+                role: a.role.clone(),
+                dtype: a.dtype,
+                shape: a.shape.iter().map(|e| substitute(e, &|_| None)).collect(),
+            });
+            Ok(Kernel {
+                name: "main".into(),
+                params: params.collect(),
+                buffers: buffers.collect(),
+                body: distinct(specialize(body), &mut taken),
+            })
+        })
+    };
+    make().map_err(|t| with_source(t.explain("generating loops"), source))
+}
+
+/// isl's loops for a tree; a mark above each loop holds its number in `tree.loops()`.
+fn generate(model: &Model, tree: &Tree) -> Answer<AstNode> {
+    let mut domain = UnionSet::empty(&model.ctx)?;
+    for set in &model.domains {
+        domain = domain.add_set(set)?;
+    }
+    let root = ScheduleNode::from_domain(&domain)?;
+    let schedule = insert(model, root.child(0)?, tree, &mut 0)?.schedule()?;
+    let options = AstOptions { detect_min_max: true, ..AstOptions::default() };
+    let build = AstBuild::from_context(&model.context)?.with_options(options);
+    Ok(build.node_from_schedule(&schedule)?)
+}
+
+/// Puts a subtree at a leaf; the answer stands at its top.
+fn insert(model: &Model, at: ScheduleNode, tree: &Tree, next: &mut usize) -> Answer<ScheduleNode> {
+    match tree {
+        Tree::Loop(l) => {
+            let mut rows = UnionMap::empty(&model.ctx)?;
+            for (k, s) in model.poly.statements.iter().enumerate() {
+                if let (Some(row), true) =
+                    (l.rows.get(&s.statement.name), l.body.statements().contains(&s.statement.name))
+                {
+                    rows = rows.add_map(&model.rows(k, std::slice::from_ref(row))?)?;
+                }
+            }
+            let mark = Id::new(&model.ctx, &format!("l{next}"))?;
+            *next += 1;
+            let partial = MultiUnionPwAff::from_union_map(&rows)?;
+            let marked = at.insert_partial_schedule(&partial)?.insert_mark(&mark)?;
+            let body = insert(model, marked.child(0)?.child(0)?, &l.body, next)?;
+            Ok(body.parent()?.parent()?)
+        }
+        Tree::Sequence(children) if children.is_empty() => Ok(at),
+        Tree::Sequence(children) => {
+            let mut filters = Vec::new();
+            for child in children {
+                filters.push(universe(model, &child.statements())?);
+            }
+            let mut node = at.insert_sequence(&filters)?;
+            for (position, child) in children.iter().enumerate() {
+                let leaf = node.child(position)?.child(0)?;
+                node = insert(model, leaf, child, next)?.parent()?.parent()?;
+            }
+            Ok(node)
+        }
+        Tree::Statement(_) => Ok(at),
+    }
+}
+
+/// All points of the statements' spaces.
+fn universe(model: &Model, names: &[Name]) -> Answer<UnionSet> {
+    let mut out = UnionSet::empty(&model.ctx)?;
+    for (k, s) in model.poly.statements.iter().enumerate() {
+        if names.contains(&s.statement.name) {
+            out = out.union(&UnionSet::from_set(&model.domains[k])?.universe()?)?;
+        }
+    }
+    Ok(out)
+}
+
+/// Reads isl's code.
+struct Reader<'a> {
+    model: &'a Model,
+    stores: &'a [Store<warploom_ir::affine::Affine>],
+    loops: Vec<&'a TreeLoop>,
+    /// Names that are not free at this place.
+    taken: BTreeSet<Name>,
+    /// What isl's iterators stand for at this place.
+    renamed: BTreeMap<String, Index>,
+}
+
+impl Reader<'_> {
+    /// The nodes of a piece of code; `label` is the loop of the mark around it, if that is still
+    /// to come.
+    fn node(&mut self, node: &AstNode, label: Option<usize>) -> Answer<Vec<KernelNode>> {
+        match node.kind()? {
+            AstNodeKind::Block(children) => {
+                let mut out = Vec::new();
+                for child in &children {
+                    out.extend(self.node(child, label)?);
+                }
+                Ok(out)
+            }
+            AstNodeKind::Mark { id, node } => {
+                let number = id.get(1..).and_then(|n| n.parse().ok()).or(label);
+                self.node(&node, number)
+            }
+            AstNodeKind::If { cond, then, otherwise } => {
+                let condition = simplify_condition(&self.condition(&cond)?);
+                let then = self.node(&then, label)?;
+                let otherwise = match otherwise {
+                    Some(node) => self.node(&node, label)?,
+                    None => Vec::new(),
+                };
+                Ok(vec![KernelNode::If(condition, then, otherwise)])
+            }
+            AstNodeKind::For { iterator, init, body, degenerate: true, .. } => {
+                let value = self.index(&init)?;
+                self.under(iterator, value, &body)
+            }
+            AstNodeKind::For { iterator, init, cond, inc, body, degenerate: false } => {
+                let (Some(cond), Some(inc)) = (cond, inc) else {
+                    return Err(unexpected("a loop without a condition"));
+                };
+                let lower = self.index(&init)?;
+                let upper = self.end(&iterator, &cond)?;
+                let AstExprKind::Int(step) = inc.kind()? else {
+                    return Err(unexpected("a step that is no number"));
+                };
+                let (label, mode) = self.label(label);
+                let var = self.fresh(&label);
+                let body = self.under(iterator, Index::Var(var.clone()), &body)?;
+                self.taken.remove(&var);
+                Ok(vec![KernelNode::Loop(KernelLoop { var, label, lower, upper, step, mode, body })])
+            }
+            AstNodeKind::User(call) => Ok(vec![KernelNode::Store(self.store(&call)?)]),
+        }
+    }
+
+    /// The code of a loop's body, in which isl's iterator has this value.
+    fn under(
+        &mut self,
+        iterator: String,
+        value: Index,
+        body: &AstNode,
+    ) -> Answer<Vec<KernelNode>> {
+        let outer = self.renamed.insert(iterator.clone(), value);
+        let nodes = self.node(body, None);
+        match outer {
+            Some(value) => self.renamed.insert(iterator, value),
+            None => self.renamed.remove(&iterator),
+        };
+        nodes
+    }
+
+    /// The name and mode of the loop with this number.
+    fn label(&self, number: Option<usize>) -> (Name, LoopMode) {
+        match number.and_then(|n| self.loops.get(n)) {
+            Some(l) => (l.name.clone(), mode(&l.marks)),
+            None => ("loop".into(), LoopMode::Serial),
+        }
+    }
+
+    /// A variable for a loop, different from the parameters and the loops around it.
+    fn fresh(&mut self, label: &str) -> Name {
+        let base = label.replace(|c: char| !c.is_ascii_alphanumeric(), "_");
+        let mut name: Name = base.as_str().into();
+        let mut count = 1;
+        while !self.taken.insert(name.clone()) {
+            count += 1;
+            name = format!("{base}_{count}").into();
+        }
+        name
+    }
+
+    /// The exclusive end that a loop condition on `iterator` states.
+    fn end(&self, iterator: &str, cond: &AstExpr) -> Answer<Index> {
+        let AstExprKind::Op { op, args } = cond.kind()? else {
+            return Err(unexpected("a loop condition that is no comparison"));
+        };
+        let [left, right] = args.as_slice() else {
+            return Err(unexpected("a loop condition that is no comparison"));
+        };
+        let on_left = matches!(left.kind()?, AstExprKind::Id(name) if name == iterator);
+        match op {
+            AstOp::Lt if on_left => self.index(right),
+            AstOp::Le if on_left => {
+                let last = self.index(right)?;
+                Ok(simplify(&Index::Add(Box::new(last), Box::new(Index::Const(1)))))
+            }
+            AstOp::And | AstOp::AndThen => {
+                let (a, b) = (self.end(iterator, left)?, self.end(iterator, right)?);
+                Ok(simplify(&Index::Min(Box::new(a), Box::new(b))))
+            }
+            _ => Err(unexpected("a loop condition that is no upper bound")),
+        }
+    }
+
+    fn store(&self, call: &AstExpr) -> Answer<Store<Index>> {
+        let AstExprKind::Op { op: AstOp::Call, args } = call.kind()? else {
+            return Err(unexpected("a statement that is no call"));
+        };
+        let Some((AstExprKind::Id(name), values)) =
+            args.split_first().map(|(f, rest)| f.kind().map(|f| (f, rest))).transpose()?
+        else {
+            return Err(unexpected("a call of no statement"));
+        };
+        let number = name.get(1..).and_then(|n| n.parse::<usize>().ok());
+        let Some((store, s)) = number.and_then(|k| {
+            self.stores.get(k).zip(self.model.poly.statements.get(k))
+        }) else {
+            return Err(unexpected("a call of an unknown statement"));
+        };
+        let values = values.iter().map(|v| self.index(v)).collect::<Answer<Vec<_>>>()?;
+        let lookup = |name: &str| {
+            let at = s.iters.iter().position(|i| &**i == name)?;
+            values.get(at).cloned()
+        };
+        Ok(store.map_index(&mut |e| substitute(e, &lookup)))
+    }
+
+    fn index(&self, e: &AstExpr) -> Answer<Index> {
+        Ok(simplify(&self.raw_index(e)?))
+    }
+
+    fn raw_index(&self, e: &AstExpr) -> Answer<Index> {
+        let (op, args) = match e.kind()? {
+            AstExprKind::Int(value) => return Ok(Index::Const(value)),
+            AstExprKind::Id(name) => return self.variable(&name),
+            AstExprKind::Op { op, args } => (op, args),
+        };
+        match op {
+            AstOp::Cond | AstOp::Select => {
+                let [c, a, b] = args.as_slice() else {
+                    return Err(unexpected("a selection"));
+                };
+                let (a, b) = (Box::new(self.index(a)?), Box::new(self.index(b)?));
+                return Ok(Index::Select(Box::new(self.condition(c)?), a, b));
+            }
+            AstOp::Minus => {
+                let [a] = args.as_slice() else {
+                    return Err(unexpected("a negation"));
+                };
+                return Ok(Index::Mul(-1, Box::new(self.index(a)?)));
+            }
+            _ => {}
+        }
+        let mut values = args.iter().map(|a| self.index(a)).collect::<Answer<Vec<_>>>()?.into_iter();
+        let first = values.next().ok_or_else(|| unexpected("an operation on nothing"))?;
+        values.try_fold(first, |a, b| binary(op, a, b))
+    }
+
+    fn variable(&self, name: &str) -> Answer<Index> {
+        if let Some(value) = self.renamed.get(name) {
+            return Ok(value.clone());
+        }
+        let number = name.strip_prefix('p').and_then(|n| n.parse::<usize>().ok());
+        let param = number.and_then(|k| self.model.poly.params.get(k));
+        param
+            .map(|p| Index::Var(p.name.clone()))
+            .ok_or_else(|| unexpected("a variable that is neither an iterator nor a parameter"))
+    }
+
+    fn condition(&self, e: &AstExpr) -> Answer<Condition> {
+        let (op, args) = match e.kind()? {
+            AstExprKind::Op { op, args } => (op, args),
+            AstExprKind::Int(value) => return Ok(crate::index::constant(value != 0)),
+            AstExprKind::Id(_) => return Err(unexpected("a variable as a condition")),
+        };
+        let parts = || args.iter().map(|a| self.condition(a)).collect::<Answer<Vec<_>>>();
+        match op {
+            AstOp::And | AstOp::AndThen => return Ok(Condition::All(parts()?)),
+            AstOp::Or | AstOp::OrElse => return Ok(Condition::Any(parts()?)),
+            _ => {}
+        }
+        let [a, b] = args.as_slice() else {
+            return Err(unexpected("a condition"));
+        };
+        let (a, b) = (self.index(a)?, self.index(b)?);
+        let above = |a: Index| Index::Add(Box::new(a), Box::new(Index::Const(1)));
+        match op {
+            AstOp::Eq => Ok(Condition::Eq(a, b)),
+            AstOp::Ge => Ok(Condition::Ge(a, b)),
+            AstOp::Le => Ok(Condition::Ge(b, a)),
+            AstOp::Gt => Ok(Condition::Ge(a, above(b))),
+            AstOp::Lt => Ok(Condition::Ge(b, above(a))),
+            _ => Err(unexpected("a condition")),
+        }
+    }
+}
+
+/// An operation of two operands; a divisor and one factor must be numbers.
+fn binary(op: AstOp, a: Index, b: Index) -> Answer<Index> {
+    let number = |index: &Index| match index {
+        Index::Const(value) => Ok(*value),
+        _ => Err(unexpected("a product or division of two variables")),
+    };
+    let (left, right) = (Box::new(a.clone()), Box::new(b.clone()));
+    Ok(match op {
+        AstOp::Add => Index::Add(left, right),
+        AstOp::Sub => Index::Sub(left, right),
+        AstOp::Min => Index::Min(left, right),
+        AstOp::Max => Index::Max(left, right),
+        AstOp::Mul => match (&a, &b) {
+            (Index::Const(factor), _) => Index::Mul(*factor, right),
+            (_, b) => Index::Mul(number(b)?, left),
+        },
+        // The remainder of `ZdivR` is only compared with zero, so its sign does not matter.
+        AstOp::PdivR | AstOp::ZdivR => Index::Mod(left, positive(number(&b)?)?),
+        AstOp::Div | AstOp::FdivQ | AstOp::PdivQ => Index::FloorDiv(left, positive(number(&b)?)?),
+        _ => return Err(unexpected("an operation in an index")),
+    })
+}
+
+fn positive(divisor: i64) -> Answer<i64> {
+    if divisor > 0 { Ok(divisor) } else { Err(unexpected("a divisor that is not positive")) }
+}
+
+fn mode(marks: &Marks) -> LoopMode {
+    match (marks.parallel, marks.vectorize, marks.unroll) {
+        (true, _, _) => LoopMode::Parallel,
+        (false, true, _) => LoopMode::Vector,
+        (false, false, true) => LoopMode::Unroll,
+        (false, false, false) => LoopMode::Serial,
+    }
+}
+
+/// Code of isl that this reader does not know.
+fn unexpected(what: &str) -> Trouble {
+    Trouble::Isl(warploom_isl::Error {
+        call: "isl_ast_build_node_from_schedule",
+        message: format!("the generated code has {what}"),
+        location: None,
+        kind: warploom_isl::ErrorKind::Internal,
+    })
+}

@@ -1,0 +1,260 @@
+//! Versions of inner loops with constant trip counts.
+//!
+//! In: a kernel's body. Out: the same, where a nest of vector or unrolled loops whose last tile is
+//! partial stands twice or three times: for full tiles with constant bounds, where only the vector
+//! loop is full, and as it was. Vector and unrolled loops start at 0 where their start is affine.
+//! Keeps: the same instances in the same order.
+//! Why here: code generation keeps accumulators in registers only where trip counts are constant.
+
+use std::collections::BTreeSet;
+
+use warploom_ir::affine::Name;
+use warploom_ir::kernel::{Condition, Index, KernelLoop, KernelNode, LoopMode, Store};
+
+use crate::index::{
+    condition_uses, difference, replace, replace_condition, simplify, simplify_condition,
+    to_affine,
+};
+
+/// Specialises every nest of vector and unrolled loops in a body.
+pub(crate) fn specialize(body: Vec<KernelNode>) -> Vec<KernelNode> {
+    body.into_iter().flat_map(node).collect()
+}
+
+/// The same body with a name of its own for each loop variable; `taken` are names to avoid.
+pub(crate) fn distinct(body: Vec<KernelNode>, taken: &mut BTreeSet<Name>) -> Vec<KernelNode> {
+    let mut out = Vec::new();
+    for node in body {
+        out.push(match node {
+            KernelNode::Loop(l) => distinct_loop(l, taken),
+            KernelNode::If(c, a, b) => KernelNode::If(c, distinct(a, taken), distinct(b, taken)),
+            KernelNode::Store(s) => KernelNode::Store(s),
+        });
+    }
+    out
+}
+
+fn distinct_loop(mut l: KernelLoop, taken: &mut BTreeSet<Name>) -> KernelNode {
+    let mut name = l.var.clone();
+    let mut count = 1;
+    while !taken.insert(name.clone()) {
+        count += 1;
+        name = format!("{}_{count}", l.var).into();
+    }
+    if name != l.var {
+        let value = Index::Var(name.clone());
+        l.body = l.body.iter().map(|n| rename(n, &l.var, &value)).collect();
+        l.var = name;
+    }
+    l.body = distinct(l.body, taken);
+    KernelNode::Loop(l)
+}
+
+fn node(node: KernelNode) -> Vec<KernelNode> {
+    match node {
+        KernelNode::Loop(l) if is_inner(&l) => vec![versions(normalize(l))],
+        KernelNode::Loop(mut l) => {
+            l.body = specialize(l.body);
+            vec![hoist(l)]
+        }
+        KernelNode::If(c, then, otherwise) => {
+            let (then, otherwise) = (specialize(then), specialize(otherwise));
+            match simplify_condition(&c) {
+                Condition::All(parts) if parts.is_empty() => then,
+                Condition::Any(parts) if parts.is_empty() => otherwise,
+                c => vec![KernelNode::If(c, then, otherwise)],
+            }
+        }
+        KernelNode::Store(s) => vec![KernelNode::Store(s)],
+    }
+}
+
+fn is_inner(l: &KernelLoop) -> bool {
+    matches!(l.mode, LoopMode::Vector | LoopMode::Unroll)
+}
+
+/// Every vector and unrolled loop starts at 0 and has step 1, where that can be written.
+fn normalize(mut l: KernelLoop) -> KernelLoop {
+    if is_inner(&l) && l.step == 1 && l.lower != Index::Const(0) && to_affine(&l.lower).is_some() {
+        let start = l.lower.clone();
+        let length = Index::Sub(Box::new(l.upper.clone()), Box::new(start.clone()));
+        l.upper = simplify(&length);
+        l.lower = Index::Const(0);
+        let var = Index::Var(l.var.clone());
+        let value = simplify(&Index::Add(Box::new(start), Box::new(var)));
+        let name = l.var.clone();
+        l.body = l.body.iter().map(|n| rename(n, &name, &value)).collect();
+    }
+    l.body = l
+        .body
+        .into_iter()
+        .map(|n| match n {
+            KernelNode::Loop(inner) => KernelNode::Loop(normalize(inner)),
+            KernelNode::If(c, a, b) => KernelNode::If(c, normalize_all(a), normalize_all(b)),
+            KernelNode::Store(s) => KernelNode::Store(s),
+        })
+        .collect();
+    l
+}
+
+fn normalize_all(nodes: Vec<KernelNode>) -> Vec<KernelNode> {
+    nodes
+        .into_iter()
+        .map(|n| match n {
+            KernelNode::Loop(inner) => KernelNode::Loop(normalize(inner)),
+            KernelNode::If(c, a, b) => KernelNode::If(c, normalize_all(a), normalize_all(b)),
+            KernelNode::Store(s) => KernelNode::Store(s),
+        })
+        .collect()
+}
+
+/// A node with a variable replaced.
+fn rename(node: &KernelNode, name: &Name, value: &Index) -> KernelNode {
+    let lookup = |v: &str| (v == &**name).then(|| value.clone());
+    let index = |i: &Index| simplify(&replace(i, &lookup));
+    let all = |nodes: &[KernelNode]| nodes.iter().map(|n| rename(n, name, value)).collect();
+    match node {
+        KernelNode::Loop(l) => KernelNode::Loop(KernelLoop {
+            lower: index(&l.lower),
+            upper: index(&l.upper),
+            body: all(&l.body),
+            ..l.clone()
+        }),
+        KernelNode::If(c, a, b) => {
+            KernelNode::If(simplify_condition(&replace_condition(c, &lookup)), all(a), all(b))
+        }
+        KernelNode::Store(s) => KernelNode::Store(store(s, &index)),
+    }
+}
+
+fn store(s: &Store<Index>, f: &dyn Fn(&Index) -> Index) -> Store<Index> {
+    s.map_index(&mut |i| f(i))
+}
+
+/// A loop of the nest whose trip count is constant where a condition holds.
+struct Partial {
+    var: Name,
+    mode: LoopMode,
+    full: i64,
+    condition: Condition,
+}
+
+/// The versions of a nest of inner loops.
+fn versions(l: KernelLoop) -> KernelNode {
+    let mut partial = Vec::new();
+    let mut inside = Vec::new();
+    collect(&l, &mut inside, &mut partial);
+    let whole = KernelNode::Loop(l);
+    if partial.is_empty() {
+        return whole;
+    }
+    let version = |of: &[&Partial], otherwise: KernelNode| {
+        let mut full = whole.clone();
+        for p in of {
+            full = with_trip(full, &p.var, p.full);
+        }
+        let conditions = of.iter().map(|p| p.condition.clone()).collect();
+        let condition = simplify_condition(&Condition::All(conditions));
+        KernelNode::If(condition, vec![full], vec![otherwise])
+    };
+    let all: Vec<&Partial> = partial.iter().collect();
+    let lanes: Vec<&Partial> = partial.iter().filter(|p| p.mode == LoopMode::Vector).collect();
+    let rest = if lanes.is_empty() || lanes.len() == all.len() {
+        whole.clone()
+    } else {
+        version(&lanes, whole.clone())
+    };
+    version(&all, rest)
+}
+
+/// The loops in a nest whose trip count is a minimum of a constant and something known outside.
+fn collect(l: &KernelLoop, inside: &mut Vec<Name>, out: &mut Vec<Partial>) {
+    if l.step == 1 && is_inner(l) {
+        let mut ends = Vec::new();
+        operands(&l.upper, &mut ends);
+        let full = ends.iter().filter_map(|e| difference(e, &l.lower)).min();
+        let others = ends.iter().filter(|e| difference(e, &l.lower).is_none());
+        if let (Some(full), true) = (full, ends.len() > 1) {
+            let conditions = others
+                .map(|e| {
+                    let end = Index::Add(Box::new(l.lower.clone()), Box::new(Index::Const(full)));
+                    Condition::Ge((*e).clone(), end)
+                })
+                .collect();
+            let condition = simplify_condition(&Condition::All(conditions));
+            if full > 0 && !inside.iter().any(|v| condition_uses(&condition, v)) {
+                out.push(Partial { var: l.var.clone(), mode: l.mode, full, condition });
+            }
+        }
+    }
+    inside.push(l.var.clone());
+    collect_in(&l.body, inside, out);
+    inside.pop();
+}
+
+fn collect_in(nodes: &[KernelNode], inside: &mut Vec<Name>, out: &mut Vec<Partial>) {
+    for node in nodes {
+        match node {
+            KernelNode::Loop(l) => collect(l, inside, out),
+            KernelNode::If(_, a, b) => {
+                collect_in(a, inside, out);
+                collect_in(b, inside, out);
+            }
+            KernelNode::Store(_) => {}
+        }
+    }
+}
+
+/// The operands of nested minima.
+fn operands<'a>(index: &'a Index, out: &mut Vec<&'a Index>) {
+    match index {
+        Index::Min(a, b) => {
+            operands(a, out);
+            operands(b, out);
+        }
+        Index::Const(_)
+        | Index::Var(_)
+        | Index::Add(..)
+        | Index::Sub(..)
+        | Index::Mul(..)
+        | Index::FloorDiv(..)
+        | Index::Mod(..)
+        | Index::Max(..)
+        | Index::Select(..) => out.push(index),
+    }
+}
+
+/// A node with the loop over `var` running `trip` times.
+fn with_trip(node: KernelNode, var: &Name, trip: i64) -> KernelNode {
+    let all =
+        |nodes: Vec<KernelNode>| nodes.into_iter().map(|n| with_trip(n, var, trip)).collect();
+    match node {
+        KernelNode::Loop(mut l) => {
+            if l.var == *var {
+                let end = Index::Add(Box::new(l.lower.clone()), Box::new(Index::Const(trip)));
+                l.upper = simplify(&end);
+            }
+            l.body = all(l.body);
+            KernelNode::Loop(l)
+        }
+        KernelNode::If(c, a, b) => KernelNode::If(c, all(a), all(b)),
+        KernelNode::Store(s) => KernelNode::Store(s),
+    }
+}
+
+/// `for x { if c {A} else {B} }` as `if c { for x {A} } else { for x {B} }` where `x` is not in
+/// `c` and the loop is serial: a reduction's loop then stands around constant trips only.
+fn hoist(mut l: KernelLoop) -> KernelNode {
+    if l.mode == LoopMode::Serial && l.body.len() == 1 {
+        match l.body.remove(0) {
+            KernelNode::If(c, a, b) if !condition_uses(&c, &l.var) && !b.is_empty() => {
+                let mut other = l.clone();
+                l.body = a;
+                other.body = b;
+                return KernelNode::If(c, vec![hoist(l)], vec![hoist(other)]);
+            }
+            single => l.body.push(single),
+        }
+    }
+    KernelNode::Loop(l)
+}
