@@ -186,19 +186,22 @@ impl Reader<'_> {
                 let var = self.fresh(&label);
                 let body = self.under(iterator, Index::Var(var.clone()), &body)?;
                 self.taken.remove(&var);
-                Ok(vec![KernelNode::Loop(KernelLoop { var, label, lower, upper, step, mode, body })])
+                Ok(vec![KernelNode::Loop(KernelLoop {
+                    var,
+                    label,
+                    lower,
+                    upper,
+                    step,
+                    mode,
+                    body,
+                })])
             }
             AstNodeKind::User(call) => Ok(vec![KernelNode::Store(self.store(&call)?)]),
         }
     }
 
     /// The code of a loop's body, in which isl's iterator has this value.
-    fn under(
-        &mut self,
-        iterator: String,
-        value: Index,
-        body: &AstNode,
-    ) -> Answer<Vec<KernelNode>> {
+    fn under(&mut self, iterator: String, value: Index, body: &AstNode) -> Answer<Vec<KernelNode>> {
         let outer = self.renamed.insert(iterator.clone(), value);
         let nodes = self.node(body, None);
         match outer {
@@ -261,9 +264,9 @@ impl Reader<'_> {
             return Err(unexpected("a call of no statement"));
         };
         let number = name.get(1..).and_then(|n| n.parse::<usize>().ok());
-        let Some((store, s)) = number.and_then(|k| {
-            self.stores.get(k).zip(self.model.poly.statements.get(k))
-        }) else {
+        let Some((store, s)) =
+            number.and_then(|k| self.stores.get(k).zip(self.model.poly.statements.get(k)))
+        else {
             return Err(unexpected("a call of an unknown statement"));
         };
         let values = values.iter().map(|v| self.index(v)).collect::<Answer<Vec<_>>>()?;
@@ -300,7 +303,8 @@ impl Reader<'_> {
             }
             _ => {}
         }
-        let mut values = args.iter().map(|a| self.index(a)).collect::<Answer<Vec<_>>>()?.into_iter();
+        let mut values =
+            args.iter().map(|a| self.index(a)).collect::<Answer<Vec<_>>>()?.into_iter();
         let first = values.next().ok_or_else(|| unexpected("an operation on nothing"))?;
         values.try_fold(first, |a, b| binary(op, a, b))
     }
@@ -389,3 +393,6 @@ fn unexpected(what: &str) -> Trouble {
         kind: warploom_isl::ErrorKind::Internal,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,8 +12,7 @@ use warploom_ir::affine::Name;
 use warploom_ir::kernel::{Condition, Index, KernelLoop, KernelNode, LoopMode, Store};
 
 use crate::index::{
-    condition_uses, difference, replace, replace_condition, simplify, simplify_condition,
-    to_affine,
+    condition_uses, difference, replace, replace_condition, simplify, simplify_condition, to_affine,
 };
 
 /// Specialises every nest of vector and unrolled loops in a body.
@@ -226,8 +225,7 @@ fn operands<'a>(index: &'a Index, out: &mut Vec<&'a Index>) {
 
 /// A node with the loop over `var` running `trip` times.
 fn with_trip(node: KernelNode, var: &Name, trip: i64) -> KernelNode {
-    let all =
-        |nodes: Vec<KernelNode>| nodes.into_iter().map(|n| with_trip(n, var, trip)).collect();
+    let all = |nodes: Vec<KernelNode>| nodes.into_iter().map(|n| with_trip(n, var, trip)).collect();
     match node {
         KernelNode::Loop(mut l) => {
             if l.var == *var {
