@@ -132,9 +132,7 @@ impl Tensor {
         let (dtype, shape) = (self.dtype, &self.shape);
         Err(Box::new(Diagnostic::input(
             "E0503",
-            format!(
-                "{given} {what} given for a tensor of type {dtype} and shape {shape:?}, which has {wanted}"
-            ),
+            format!("{given} {what} given, but {dtype}{shape:?} has {wanted}"),
         )))
     }
 

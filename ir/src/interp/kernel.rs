@@ -161,17 +161,28 @@ struct Loop {
     body: Vec<Step>,
 }
 
+/// The most iterations a parallel or vector loop may have here: their values are listed.
+const MAX_LISTED: usize = 1 << 26;
+
 impl Loop {
     /// The values of the variable, in order.
-    fn values(&self, env: &[i64]) -> Result<Vec<i64>> {
+    fn values(&self, env: &[i64]) -> Result<impl Iterator<Item = i64> + use<>> {
         let (Some(lower), Some(upper)) = (self.lower.eval(env), self.upper.eval(env)) else {
             return Err(overflow());
         };
-        let mut out = Vec::new();
-        let mut at = Some(lower);
-        while let Some(i) = at.filter(|&i| i < upper) {
-            out.push(i);
-            at = i.checked_add(self.step);
+        let step = self.step;
+        let inside = move |i: &i64| *i < upper;
+        Ok(std::iter::successors(Some(lower).filter(inside), move |i| {
+            i.checked_add(step).filter(inside)
+        }))
+    }
+
+    /// The values of the variable as a list.
+    fn listed(&self, env: &[i64]) -> Result<Vec<i64>> {
+        let out: Vec<i64> = self.values(env)?.take(MAX_LISTED + 1).collect();
+        if out.len() > MAX_LISTED {
+            let message = "a parallel or vector loop is too long to interpret".to_owned();
+            return Err(error("E0511", message));
         }
         Ok(out)
     }
@@ -223,26 +234,35 @@ impl Machine {
                     let holds = test.holds(env).ok_or_else(overflow)?;
                     self.run(if holds { then } else { otherwise }, env)?;
                 }
-                Step::Loop(l) => {
-                    let mut values = l.values(env)?;
-                    match l.mode {
-                        LoopMode::Vector => {
-                            let lane = |i| {
-                                let mut lane = env.clone();
-                                lane[l.slot] = i;
-                                lane
-                            };
-                            let lanes: Vec<_> = values.into_iter().map(lane).collect();
-                            self.lockstep(&l.body, &lanes)?;
-                            continue;
-                        }
-                        LoopMode::Parallel => self.arrange(&mut values),
-                        LoopMode::Serial | LoopMode::Unroll => {}
-                    }
-                    for i in values {
-                        env[l.slot] = i;
-                        self.run(&l.body, env)?;
-                    }
+                Step::Loop(l) => self.run_loop(l, env)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn run_loop(&mut self, l: &Loop, env: &mut Vec<i64>) -> Result<()> {
+        match l.mode {
+            LoopMode::Vector => {
+                let lane = |i| {
+                    let mut lane = env.clone();
+                    lane[l.slot] = i;
+                    lane
+                };
+                let lanes: Vec<_> = l.listed(env)?.into_iter().map(lane).collect();
+                self.lockstep(&l.body, &lanes)?;
+            }
+            LoopMode::Parallel => {
+                let mut values = l.listed(env)?;
+                self.arrange(&mut values);
+                for i in values {
+                    env[l.slot] = i;
+                    self.run(&l.body, env)?;
+                }
+            }
+            LoopMode::Serial | LoopMode::Unroll => {
+                for i in l.values(env)? {
+                    env[l.slot] = i;
+                    self.run(&l.body, env)?;
                 }
             }
         }
@@ -273,7 +293,7 @@ impl Machine {
                 }
                 Step::Loop(l) => {
                     let values: Vec<_> =
-                        lanes.iter().map(|lane| l.values(lane)).collect::<Result<_>>()?;
+                        lanes.iter().map(|lane| l.listed(lane)).collect::<Result<_>>()?;
                     for turn in 0..values.iter().map(Vec::len).max().unwrap_or(0) {
                         let mut active = Vec::new();
                         for (lane, values) in lanes.iter().zip(&values) {

@@ -1,3 +1,5 @@
+//! The typing table, and its agreement with evaluation.
+
 use super::*;
 use crate::value::{Scalar, binary, unary};
 
