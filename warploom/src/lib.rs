@@ -1,1 +1,3 @@
 //! warploom.
+
+pub mod io;

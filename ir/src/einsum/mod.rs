@@ -1,4 +1,4 @@
-//! Einsum strings with NumPy's rules, lowered to nests (DESIGN.md §6).
+//! Einsum strings with NumPy's rules, lowered to nests.
 //!
 //! In: a text such as `mk,kn->mn`, then the operands' types and shapes. Out: a [`Nest`] whose
 //! inputs are named `A`, `B`, … and whose result is `Out`; iterators are the labels, dimensions
