@@ -142,3 +142,32 @@ fn mistakes_about_operands_are_explained() {
         assert!(d.source.is_some() && !d.labels.is_empty(), "{d}");
     }
 }
+
+#[test]
+fn every_statement_types_for_all_types() {
+    let wishes = || std::iter::once(None).chain(DType::ALL.into_iter().map(Some));
+    let mut n_nests = 0;
+    for (text, n_operands) in [("i", 1), ("i->", 1), ("i,i", 2), ("i,i->i", 2), ("i,j,j->", 3)] {
+        let e = Einsum::parse(text).unwrap();
+        let mut all: Vec<(DType, DType)> = Vec::new();
+        DType::ALL.iter().for_each(|&a| all.extend(DType::ALL.map(|b| (a, b))));
+        for (a, b) in all {
+            let kinds = [a, b, b];
+            let operands: Vec<_> =
+                kinds[..n_operands].iter().map(|&t| OperandType::shaped(t, &[50])).collect();
+            for (acc, out_dtype) in wishes().flat_map(|acc| wishes().map(move |out| (acc, out))) {
+                let options = EinsumOptions { acc, out_dtype, ..EinsumOptions::default() };
+                let Ok(n) = e.nest(&operands, &options) else {
+                    assert!(acc.is_some() || out_dtype.is_some(), "{text} {kinds:?}");
+                    continue;
+                };
+                n_nests += 1;
+                for placed in n.statements() {
+                    let typed = warploom_ir::typing::type_statement(&n, placed.statement);
+                    typed.unwrap_or_else(|d| panic!("{text} {kinds:?} {acc:?} {out_dtype:?}: {d}"));
+                }
+            }
+        }
+    }
+    assert!(n_nests > 50_000, "{n_nests}");
+}

@@ -28,9 +28,9 @@ fn dict(descr: &str, fortran: &str, shape: &str) -> String {
 }
 
 fn load_bytes(name: &str, bytes: &[u8]) -> Result<Tensor, String> {
-    let folder = TempDir::new().unwrap();
+    let folder = TempDir::new().expect("a temporary folder");
     let (path, text) = at(&folder, name);
-    std::fs::write(path, bytes).unwrap();
+    std::fs::write(path, bytes).expect("temporary folders can be written");
     load(&text).map_err(|d| {
         assert_eq!(d.blame, Blame::Input, "{d}");
         assert!(d.help.is_some(), "{d}");

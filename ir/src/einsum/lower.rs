@@ -211,10 +211,15 @@ impl Builder<'_> {
     fn product(&self, factors: &[Factor]) -> Expr {
         let acc = self.types.acc;
         let op = if acc == DType::Bool { BinOp::And } else { BinOp::Mul };
-        // alone, a product has the type of its factors: one of them must bring integers to bools
-        // and the width that a cast around the product needs
-        let natural = factors.iter().try_fold(DType::Bool, |t, f| t.join(f.dtype.compute_type()));
-        let lift = factors.len() > 1 && !acc.is_float() && natural != Some(acc);
+        // alone, a product has the type its factors join to: where that does not become `acc`, or
+        // is narrower and wraps, the first factor brings `acc`
+        let joined = factors.iter().try_fold(DType::Bool, |t, f| {
+            let dtype = if f.dtype.widens_to(acc) { f.dtype.compute_type() } else { acc };
+            t.join(dtype)
+        });
+        let fits = joined.is_some_and(|t| t == acc || (acc.is_float() && t.widens_to(acc)));
+        let only_bools = joined == Some(DType::Bool) && acc != DType::Bool;
+        let lift = factors.len() > 1 && (!fits || only_bools);
         let terms = factors.iter().enumerate().map(|(i, f)| {
             let lifted = lift && i == 0 && f.dtype != acc;
             if lifted { cast(read(f), acc) } else { convert(read(f), f.dtype, acc) }
