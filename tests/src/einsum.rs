@@ -7,6 +7,7 @@
 use serde_json::Value;
 use warploom_ir::dtype::DType;
 use warploom_ir::einsum::OperandType;
+use warploom_ir::tensor::Tensor;
 
 /// One expression with its operands and what NumPy makes of it.
 #[derive(Clone, Debug)]
@@ -48,6 +49,18 @@ impl EinsumCase {
         let count: usize = self.shapes[p].iter().product();
         let value = |i: usize| ((i * 7 + p * 3) % 11) as i64 - 5;
         (0..count).map(|i| wrap(value(i), self.dtype)).collect()
+    }
+}
+
+impl EinsumCase {
+    /// The operands as tensors.
+    #[must_use]
+    pub fn operands(&self) -> Vec<Tensor> {
+        let tensor = |(p, shape): (usize, &Vec<usize>)| {
+            let values: Vec<f64> = self.operand(p).iter().map(|&v| v as f64).collect();
+            Tensor::from_f64s(self.dtype, shape, &values).expect("operands are small")
+        };
+        self.shapes.iter().enumerate().map(tensor).collect()
     }
 }
 

@@ -1,19 +1,14 @@
 //! Every expression of the NumPy suite: same shape, same result, same rejections.
 //!
-//! The nest is run by a few lines here that know only what an einsum lowers to; elements that
-//! nobody wrote are poisoned.
+//! The nest interpreter runs the nests; it refuses to read an element that nobody wrote.
 
 use std::collections::BTreeMap;
 
-use warploom_ir::affine::Name;
 use warploom_ir::diag::{Blame, Result};
-use warploom_ir::dtype::DType;
 use warploom_ir::einsum::{Einsum, EinsumOptions};
-use warploom_ir::expr::{Access, BinOp, Expr, Literal};
-use warploom_ir::nest::{Array, AssignOp, Nest, Node, Order, Role, Statement};
+use warploom_ir::interp;
+use warploom_ir::nest::{Array, Nest, Order, Role};
 use warploom_tests::{EinsumCase, Expected, einsum_suite};
-
-const POISON: i64 = -77_777;
 
 fn lower(case: &EinsumCase, order: Order) -> Result<Nest> {
     let options = EinsumOptions { order, ..EinsumOptions::default() };
@@ -24,82 +19,13 @@ fn shape(array: &Array) -> Vec<usize> {
     array.shape.iter().map(|e| e.as_constant().expect("sizes are known") as usize).collect()
 }
 
-/// Runs einsum nests over integers.
-struct Machine<'a> {
-    nest: &'a Nest,
-    data: BTreeMap<Name, Vec<i64>>,
-    iterators: BTreeMap<Name, i64>,
-}
-
-impl Machine<'_> {
-    fn offset(&self, access: &Access) -> usize {
-        let extents = shape(self.nest.array(&access.array).expect("arrays are declared"));
-        assert_eq!(extents.len(), access.indices.len());
-        access.indices.iter().zip(extents).fold(0, |flat, (index, extent)| {
-            let i = index.eval(&|v| self.iterators.get(v).copied()).expect("iterators are bound");
-            assert!(usize::try_from(i).is_ok_and(|i| i < extent), "{access:?} is out of bounds");
-            flat * extent + i as usize
-        })
-    }
-
-    fn eval(&self, expr: &Expr) -> i64 {
-        match expr {
-            Expr::Literal(Literal::Int(v)) => *v,
-            Expr::Literal(Literal::Float(v)) => *v as i64,
-            Expr::Literal(Literal::Bool(v)) => i64::from(*v),
-            Expr::Read(access) => self.data[&access.array][self.offset(access)],
-            Expr::Binary(BinOp::Mul | BinOp::And, a, b) => self.eval(a) * self.eval(b),
-            other => panic!("no einsum of one type lowers to {other:?}"),
-        }
-    }
-
-    fn store(&mut self, s: &Statement) {
-        let (at, value) = (self.offset(&s.target), self.eval(&s.value));
-        let slot = &mut self.data.get_mut(&s.target.array).expect("arrays are declared")[at];
-        *slot = match s.op {
-            AssignOp::Set => value,
-            AssignOp::Add => *slot + value,
-            AssignOp::Max => (*slot).max(value),
-            AssignOp::Mul | AssignOp::Min => panic!("no einsum does this"),
-        };
-    }
-
-    fn run(&mut self, body: &[Node]) {
-        for node in body {
-            match node {
-                Node::Loop(l) => {
-                    for i in 0..l.upper[0].as_constant().expect("sizes are known") {
-                        self.iterators.insert(l.var.clone(), i);
-                        self.run(&l.body);
-                    }
-                }
-                Node::Statement(s) => self.store(s),
-                Node::If(..) => panic!("no einsum has guards"),
-            }
-        }
-    }
-}
-
+/// Runs the nest on the case's operands; gives the result's values.
 fn compute(case: &EinsumCase, nest: &Nest) -> Vec<i64> {
-    let mut data = BTreeMap::new();
-    let mut n_inputs = 0;
-    for array in &nest.arrays {
-        let values = if array.role == Role::In {
-            n_inputs += 1;
-            case.operand(n_inputs - 1)
-        } else {
-            vec![POISON; shape(array).iter().product()]
-        };
-        data.insert(array.name.clone(), values);
-    }
-    let mut machine = Machine { nest, data, iterators: BTreeMap::new() };
-    machine.run(&nest.body);
-    let wrapped = |&v: &i64| match case.dtype {
-        DType::I8 => i64::from(v as i8),
-        DType::U8 => v & 255,
-        _ => v,
-    };
-    machine.data["Out"].iter().map(wrapped).collect()
+    let names = nest.arrays.iter().filter(|a| a.role == Role::In).map(|a| a.name.clone());
+    let inputs = names.zip(case.operands()).collect();
+    let outputs = interp::nest::run(nest, &BTreeMap::new(), &inputs);
+    let outputs = outputs.unwrap_or_else(|d| panic!("{case:?}\n{d}"));
+    outputs["Out"].to_f64s().iter().map(|&v| v as i64).collect()
 }
 
 #[test]
