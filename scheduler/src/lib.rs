@@ -21,10 +21,14 @@ mod index;
 mod legality;
 mod lower;
 mod poly_isl;
+mod schedule;
 mod specialize;
+mod steps;
+mod suggest;
 mod times;
 mod trouble;
 
 pub use deps::{DepContext, DepKind, Dependence};
 pub use legality::{Illegal, Instance, Why, Witness};
 pub use lower::lower;
+pub use schedule::{Applied, Schedule, Session};

@@ -1,0 +1,419 @@
+//! The Schedule: a nest, the order of its instances, and the script of checked steps that made it.
+//!
+//! In: a nest, then steps. Out: a new value per step, or an [`Illegal`] with the reason, the
+//! smallest witness, the places in script and nest, and the nearest legal step where one is found.
+//! Keeps: each step is checked when it is made, and the marks of all loops are checked again after
+//! every step that changes the order; inside `atomically` only the order at its end is. A value is
+//! plain data: isl lives in a [`Session`], which keeps the dependences from step to step.
+//! A contract (`require`) is about the order at its place in the script.
+
+use warploom_ir::affine::{Affine, Name};
+use warploom_ir::diag::{Blame, Diagnostic, Label, Result, Source, Span};
+use warploom_ir::nest::Nest;
+use warploom_ir::schedule::step::{Property, Ref, Script, Step, StepKind};
+use warploom_ir::schedule::{Poly, Tree};
+
+use crate::deps::DepContext;
+use crate::legality::Illegal;
+use crate::steps::{self, Mark};
+use crate::suggest;
+
+/// What a step gives: a new schedule or the reason against it.
+pub type Applied<T> = std::result::Result<T, Box<Illegal>>;
+
+/// A nest with an order (see the module's page).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Schedule {
+    nest: Nest,
+    poly: Poly,
+    /// The order that gives the poly its meaning: dependences are found in it.
+    reference: Tree,
+    tree: Tree,
+    script: Script,
+}
+
+/// The dependences of one poly, kept while steps are made. Belongs to one thread.
+#[derive(Default)]
+pub struct Session {
+    known: Option<(Tree, DepContext)>,
+}
+
+impl Session {
+    /// A session that knows nothing yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The dependences of a schedule's working nest.
+    ///
+    /// # Errors
+    /// `E0601` when isl takes too long.
+    pub fn deps(&mut self, schedule: &Schedule) -> Result<&DepContext> {
+        let fits = |(tree, deps): &(Tree, DepContext)| {
+            *tree == schedule.reference && *deps.poly() == schedule.poly
+        };
+        let known = match self.known.take().filter(fits) {
+            Some(known) => known,
+            None => {
+                let (poly, tree) = (&schedule.poly, &schedule.reference);
+                (tree.clone(), DepContext::new(poly, tree, &schedule.nest.source)?)
+            }
+        };
+        Ok(&self.known.insert(known).1)
+    }
+}
+
+impl Schedule {
+    /// The nest in the order of its text.
+    ///
+    /// # Errors
+    /// What [`Poly::from_nest`] gives.
+    pub fn new(nest: &Nest) -> Result<Self> {
+        let (poly, tree) = Poly::from_nest(nest)?;
+        let (nest, reference, script) = (nest.clone(), tree.clone(), Script::default());
+        Ok(Self { nest, poly, reference, tree, script })
+    }
+
+    /// The original nest.
+    #[must_use]
+    pub const fn nest(&self) -> &Nest {
+        &self.nest
+    }
+
+    /// The working nest: the statements and arrays that steps made are in it.
+    #[must_use]
+    pub const fn poly(&self) -> &Poly {
+        &self.poly
+    }
+
+    /// The order.
+    #[must_use]
+    pub const fn tree(&self) -> &Tree {
+        &self.tree
+    }
+
+    /// The steps so far.
+    #[must_use]
+    pub const fn script(&self) -> &Script {
+        &self.script
+    }
+
+    /// The schedule after one more step.
+    ///
+    /// # Errors
+    /// The reason why the step is refused.
+    pub fn apply(&self, step: impl Into<Step>) -> Applied<Self> {
+        self.apply_in(&mut Session::new(), step)
+    }
+
+    /// The schedule after one more step, with the dependences that the session keeps.
+    ///
+    /// # Errors
+    /// The reason why the step is refused.
+    pub fn apply_in(&self, session: &mut Session, step: impl Into<Step>) -> Applied<Self> {
+        let step = step.into();
+        let text = step.to_string();
+        let script = Script::parse(&Source::new("step", &text))?;
+        match script.steps.as_slice() {
+            [parsed] if *parsed == step => self.checked(session, parsed, &script.source),
+            _ => Err(Box::<Illegal>::from(Box::new(
+                Diagnostic::input("E0700", "the step holds a name or number that has no text")
+                    .in_source(&script.source)
+                    .label(Span::new(0, text.len()), ""),
+            ))),
+        }
+    }
+
+    /// The schedule after all steps of a script.
+    ///
+    /// # Errors
+    /// The reason why one of them is refused.
+    pub fn replay(&self, script: &Script) -> Applied<Self> {
+        self.replay_in(&mut Session::new(), script)
+    }
+
+    /// The schedule after all steps of a script, with the dependences that the session keeps.
+    ///
+    /// # Errors
+    /// The reason why one of them is refused.
+    pub fn replay_in(&self, session: &mut Session, script: &Script) -> Applied<Self> {
+        let mut at = self.clone();
+        if script.source.text.is_empty() {
+            for step in &script.steps {
+                at = at.apply_in(session, step.clone())?;
+            }
+            return Ok(at);
+        }
+        for step in &script.steps {
+            at = at.checked(session, step, &script.source)?;
+        }
+        Ok(at)
+    }
+
+    /// Applies a step whose spans point into `source`, and completes a refusal.
+    fn checked(&self, session: &mut Session, step: &Step, source: &Source) -> Applied<Self> {
+        self.attempt(session, step).map_err(|illegal| {
+            let help = suggest::nearest(self, session, step, &illegal);
+            self.complete(*illegal, step, source, help)
+        })
+    }
+
+    /// Applies and checks a step without looking for a better one.
+    pub(crate) fn attempt(&self, session: &mut Session, step: &Step) -> Applied<Self> {
+        let mut next = self.rewrite(session, step)?;
+        check(session.deps(&next)?, &next.tree, changes_order(&step.kind))?;
+        next.script.steps.push(step.clone());
+        Ok(next)
+    }
+
+    /// The tree after a step, whose order is not checked.
+    fn rewrite(&self, session: &mut Session, step: &Step) -> Applied<Self> {
+        let mut next = self.clone();
+        if let StepKind::Atomically(inner) = &step.kind {
+            for step in inner {
+                next = next.rewrite(session, step)?;
+            }
+            return Ok(next);
+        }
+        next.tree = self.rewrite_tree(session, step)?;
+        steps::unique(&next.tree, step.span)?;
+        Ok(next)
+    }
+
+    fn rewrite_tree(&self, session: &mut Session, step: &Step) -> Applied<Tree> {
+        let tree = &self.tree;
+        Ok(match &step.kind {
+            StepKind::Tile { loops, sizes, names } => steps::tile(tree, loops, sizes, names)?,
+            StepKind::Split { target, size, names } => steps::split(tree, target, *size, names)?,
+            StepKind::Reorder { loops } => steps::reorder(tree, loops)?,
+            StepKind::Fuse { first, second, shift, name } => {
+                steps::fuse(tree, first, second, *shift, name.as_ref())?
+            }
+            StepKind::Distribute { target, at, names } => {
+                steps::distribute(tree, target, at.as_ref(), names)?
+            }
+            StepKind::Skew { target, factor, by } => steps::skew(tree, target, *factor, by)?,
+            StepKind::Shift { target, by } => {
+                let params: Vec<Name> = self.poly.params.iter().map(|p| p.name.clone()).collect();
+                steps::shift(tree, target, by, &params)?
+            }
+            StepKind::Coalesce { outer, inner, name } => {
+                let deps = session.deps(self)?;
+                let bounds = |s: &Name, row: &Affine| deps.row_bounds(s, row);
+                steps::coalesce(tree, outer, inner, name.as_ref(), &bounds)?
+            }
+            StepKind::Unroll(l) => steps::mark(tree, l, Mark::Unroll)?,
+            StepKind::Vectorize(l) => steps::mark(tree, l, Mark::Vectorize)?,
+            StepKind::Parallel(l) => steps::mark(tree, l, Mark::Parallel)?,
+            StepKind::Reverse(l) => steps::reverse(tree, l)?,
+            StepKind::Order(new) => steps::order(&self.poly, new, step.span)?,
+            StepKind::FuseAt { at, .. } => {
+                return Err(Box::<Illegal>::from(Box::new(
+                    Diagnostic::new("E0720", Blame::Unsupported, "`fuse-at` is not supported")
+                        .label(at.span, "")
+                        .help("use `fuse` with a shift where producer and consumer allow it"),
+                )));
+            }
+            StepKind::Atomically(_) => tree.clone(),
+            StepKind::Require(property, l) => {
+                require(session.deps(self)?, tree, *property, l)?;
+                tree.clone()
+            }
+        })
+    }
+
+    /// A refusal with places in the script first, then those in the nest.
+    fn complete(
+        &self,
+        illegal: Illegal,
+        step: &Step,
+        source: &Source,
+        help: Option<String>,
+    ) -> Box<Illegal> {
+        let Illegal { diagnostic: mut d, witness } = illegal;
+        let in_nest = d.source.take().is_some();
+        if in_nest {
+            let mine = Label { source: None, span: step.span, text: "this step".into() };
+            for label in &mut d.labels {
+                label.source.get_or_insert_with(|| self.nest.source.clone());
+            }
+            d.labels.insert(0, mine);
+        }
+        d.source = Some(source.clone());
+        if let Some(help) = help {
+            d.help = Some(help);
+        }
+        Box::new(Illegal { diagnostic: d, witness })
+    }
+}
+
+/// Whether a step changes the order of instances: only then it is checked.
+const fn changes_order(kind: &StepKind) -> bool {
+    match kind {
+        StepKind::Unroll(_)
+        | StepKind::Vectorize(_)
+        | StepKind::Parallel(_)
+        | StepKind::Require(..) => false,
+        StepKind::Tile { .. }
+        | StepKind::Split { .. }
+        | StepKind::Reorder { .. }
+        | StepKind::Fuse { .. }
+        | StepKind::Distribute { .. }
+        | StepKind::Skew { .. }
+        | StepKind::Shift { .. }
+        | StepKind::Coalesce { .. }
+        | StepKind::Reverse(_)
+        | StepKind::Order(_)
+        | StepKind::FuseAt { .. }
+        | StepKind::Atomically(_) => true,
+    }
+}
+
+/// Checks the order (if asked) and the marks of every loop.
+fn check(deps: &DepContext, tree: &Tree, order: bool) -> Applied<()> {
+    if order {
+        deps.check_order(tree)?;
+    }
+    for l in tree.loops() {
+        if l.marks.parallel {
+            deps.check_parallel(tree, &l.name)?;
+        }
+        if l.marks.vectorize {
+            deps.check_vector(tree, &l.name)?;
+        }
+    }
+    Ok(())
+}
+
+/// Checks a contract.
+fn require(deps: &DepContext, tree: &Tree, property: Property, target: &Ref) -> Applied<()> {
+    let name = steps::resolve(tree, target)?;
+    let answer = match property {
+        Property::Parallel => deps.check_parallel(tree, &name),
+        Property::Vector => deps.check_vector(tree, &name),
+    };
+    answer.map_err(|mut illegal| {
+        illegal.diagnostic.code = "E0710";
+        illegal.diagnostic.message =
+            format!("the contract is broken: {}", illegal.diagnostic.message);
+        illegal
+    })
+}
+
+/// The steps as methods, for programs.
+impl Schedule {
+    /// `tile loops by sizes`.
+    ///
+    /// # Errors
+    /// The reason why the step is refused.
+    pub fn tile(&self, loops: &[&str], sizes: &[i64]) -> Applied<Self> {
+        let (sizes, names) = (sizes.to_vec(), Vec::new());
+        self.apply(StepKind::Tile { loops: refs(loops), sizes, names })
+    }
+
+    /// `split target by size`.
+    ///
+    /// # Errors
+    /// The reason why the step is refused.
+    pub fn split(&self, target: &str, size: i64) -> Applied<Self> {
+        self.apply(StepKind::Split { target: target.into(), size, names: Vec::new() })
+    }
+
+    /// `reorder loops`.
+    ///
+    /// # Errors
+    /// The reason why the step is refused.
+    pub fn reorder(&self, loops: &[&str]) -> Applied<Self> {
+        self.apply(StepKind::Reorder { loops: refs(loops) })
+    }
+
+    /// `fuse first, second`.
+    ///
+    /// # Errors
+    /// The reason why the step is refused.
+    pub fn fuse(&self, first: &str, second: &str) -> Applied<Self> {
+        let (first, second) = (first.into(), second.into());
+        self.apply(StepKind::Fuse { first, second, shift: 0, name: None })
+    }
+
+    /// `distribute target`.
+    ///
+    /// # Errors
+    /// The reason why the step is refused.
+    pub fn distribute(&self, target: &str) -> Applied<Self> {
+        self.apply(StepKind::Distribute { target: target.into(), at: None, names: Vec::new() })
+    }
+
+    /// `skew target by factor*by`.
+    ///
+    /// # Errors
+    /// The reason why the step is refused.
+    pub fn skew(&self, target: &str, factor: i64, by: &str) -> Applied<Self> {
+        self.apply(StepKind::Skew { target: target.into(), factor, by: by.into() })
+    }
+
+    /// `shift target by by`.
+    ///
+    /// # Errors
+    /// The reason why the step is refused.
+    pub fn shift(&self, target: &str, by: i64) -> Applied<Self> {
+        self.apply(StepKind::Shift { target: target.into(), by: Affine::constant(by) })
+    }
+
+    /// `coalesce outer, inner`.
+    ///
+    /// # Errors
+    /// The reason why the step is refused.
+    pub fn coalesce(&self, outer: &str, inner: &str) -> Applied<Self> {
+        let (outer, inner) = (outer.into(), inner.into());
+        self.apply(StepKind::Coalesce { outer, inner, name: None })
+    }
+
+    /// `unroll target`.
+    ///
+    /// # Errors
+    /// The reason why the step is refused.
+    pub fn unroll(&self, target: &str) -> Applied<Self> {
+        self.apply(StepKind::Unroll(target.into()))
+    }
+
+    /// `vectorize target`.
+    ///
+    /// # Errors
+    /// The reason why the step is refused.
+    pub fn vectorize(&self, target: &str) -> Applied<Self> {
+        self.apply(StepKind::Vectorize(target.into()))
+    }
+
+    /// `parallel target`.
+    ///
+    /// # Errors
+    /// The reason why the step is refused.
+    pub fn parallel(&self, target: &str) -> Applied<Self> {
+        self.apply(StepKind::Parallel(target.into()))
+    }
+
+    /// `reverse target`.
+    ///
+    /// # Errors
+    /// The reason why the step is refused.
+    pub fn reverse(&self, target: &str) -> Applied<Self> {
+        self.apply(StepKind::Reverse(target.into()))
+    }
+
+    /// `order { tree }`.
+    ///
+    /// # Errors
+    /// The reason why the step is refused.
+    pub fn order(&self, tree: &Tree) -> Applied<Self> {
+        self.apply(StepKind::Order(tree.clone()))
+    }
+}
+
+fn refs(names: &[&str]) -> Vec<Ref> {
+    names.iter().map(|n| Ref::new(n)).collect()
+}
+
+#[cfg(test)]
+mod tests;
