@@ -204,7 +204,7 @@ impl Cursor {
     }
 
     /// Takes the next token; at the end it stays there.
-    pub fn next(&mut self) -> Token {
+    pub fn bump(&mut self) -> Token {
         let token = self.tokens[self.at.min(self.tokens.len() - 1)].clone();
         if self.at + 1 < self.tokens.len() {
             self.at += 1;
@@ -228,7 +228,7 @@ impl Cursor {
     pub fn eat(&mut self, p: &str) -> bool {
         let hit = self.at_punct(p);
         if hit {
-            self.next();
+            self.bump();
         }
         hit
     }
@@ -237,7 +237,7 @@ impl Cursor {
     pub fn eat_word(&mut self, word: &str) -> bool {
         let hit = self.at_word(word);
         if hit {
-            self.next();
+            self.bump();
         }
         hit
     }
@@ -247,7 +247,7 @@ impl Cursor {
     /// # Errors
     /// `E0103` if something else is next.
     pub fn expect(&mut self, p: &str) -> Result<Span> {
-        if self.at_punct(p) { Ok(self.next().span) } else { Err(self.unexpected(&quoted(p))) }
+        if self.at_punct(p) { Ok(self.bump().span) } else { Err(self.unexpected(&quoted(p))) }
     }
 
     /// Takes this word.
@@ -255,7 +255,7 @@ impl Cursor {
     /// # Errors
     /// `E0103` if something else is next.
     pub fn expect_word(&mut self, word: &str) -> Result<Span> {
-        if self.at_word(word) { Ok(self.next().span) } else { Err(self.unexpected(&quoted(word))) }
+        if self.at_word(word) { Ok(self.bump().span) } else { Err(self.unexpected(&quoted(word))) }
     }
 
     /// Takes a name; `what` says of what, for the message.
@@ -264,7 +264,7 @@ impl Cursor {
     /// `E0103` if something else is next.
     pub fn ident(&mut self, what: &str) -> Result<(Name, Span)> {
         match self.peek().clone() {
-            Tok::Ident(name) => Ok((name, self.next().span)),
+            Tok::Ident(name) => Ok((name, self.bump().span)),
             Tok::Int(_) | Tok::Hex(_) | Tok::Float(_) | Tok::Punct(_) | Tok::End => {
                 Err(self.unexpected(what))
             }
@@ -289,7 +289,7 @@ impl Cursor {
                 return Err(self.unexpected(what));
             }
         };
-        self.next();
+        self.bump();
         value.ok_or_else(|| {
             self.error("E0102", "an integer exceeds 64 bits", start.to(self.last_span()), "")
         })

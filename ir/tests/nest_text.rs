@@ -1,5 +1,7 @@
 //! The text of nests: what parses, how it prints, and that nothing makes the parser panic.
 
+#![expect(clippy::unwrap_used, reason = "tests")]
+
 use proptest::prelude::*;
 use warploom_ir::affine::Affine;
 use warploom_ir::diag::Span;

@@ -13,6 +13,7 @@ use crate::dtype::DType;
 use crate::expr::{Access, Expr, Literal, Rounding};
 
 /// A statement as written.
+#[derive(Clone, Debug)]
 pub(super) struct Raw {
     pub(super) name: Option<Name>,
     pub(super) target: Access,
@@ -53,16 +54,26 @@ impl Raw {
 }
 
 /// An index of a formula and its extent.
-struct Dim {
-    name: Name,
-    extent: Affine,
-    span: Span,
+pub(super) struct Dim {
+    pub(super) name: Name,
+    pub(super) extent: Affine,
+    pub(super) span: Span,
 }
 
 /// The nodes that a formula stands for; may declare a temporary in `nest`. `written` says whether
 /// an earlier statement writes the target.
 pub(super) fn expand(nest: &mut Nest, raw: Raw, written: bool) -> Result<Vec<Node>> {
     let dims = extents(nest, &raw)?;
+    expand_over(nest, raw, written, dims)
+}
+
+/// As [`expand`], with the extents given.
+pub(super) fn expand_over(
+    nest: &mut Nest,
+    raw: Raw,
+    written: bool,
+    dims: Vec<Dim>,
+) -> Result<Vec<Node>> {
     let target_vars: BTreeSet<Name> = raw.target.indices.iter().flat_map(Affine::vars).collect();
     let (outer, inner): (Vec<Dim>, Vec<Dim>) =
         dims.into_iter().partition(|d| target_vars.contains(&d.name));

@@ -5,7 +5,9 @@
 //! dense and row-major; `temp` arrays start undefined, `out` arrays too.
 //! Keeps: a plain value; equality ignores spans and source.
 
+pub mod builder;
 mod expand;
+pub mod formula;
 mod parse;
 mod parse_expr;
 mod print;

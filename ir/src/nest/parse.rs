@@ -11,7 +11,7 @@ use super::{
     Array, AssignOp, Constraint, Loop, Nest, Node, Order, Param, Role, Statement, ValueRange,
 };
 use crate::affine::{Affine, Name};
-use crate::diag::{Diagnostic, Label, Result, Source, Span};
+use crate::diag::{Diagnostic, Result, Source, Span};
 use crate::dtype::DType;
 use crate::expr::Literal;
 use crate::lex::{Cursor, Tok, nearest};
@@ -109,7 +109,7 @@ impl Parser {
 
     /// Refuses reserved words.
     pub(super) fn check_name(&self, name: &str, span: Span) -> Result<()> {
-        if RESERVED.contains(&name) {
+        if is_reserved(name) {
             let message = format!("`{name}` is a reserved word");
             return Err(self.cur.error("E0109", message, span, "choose another name"));
         }
@@ -127,25 +127,14 @@ impl Parser {
             .or_else(|| self.nest.param(&name).map(|p| p.span));
         match before {
             None => Ok((name, span)),
-            Some(first) => Err(self.duplicate("E0202", &format!("`{name}`"), span, first)),
+            Some(first) => {
+                Err(duplicate(self.cur.source(), "E0202", &format!("`{name}`"), span, first))
+            }
         }
     }
 
-    fn duplicate(
-        &self,
-        code: &'static str,
-        what: &str,
-        again: Span,
-        first: Span,
-    ) -> Box<Diagnostic> {
-        let message = format!("{what} is declared twice");
-        let mut d = self.cur.error(code, message, again, "choose another name");
-        d.labels.push(Label { source: None, span: first, text: "first declared here".into() });
-        d
-    }
-
     fn params(&mut self) -> Result<()> {
-        self.cur.next();
+        self.cur.bump();
         loop {
             let (name, span) = self.declare("a parameter's name")?;
             let value = match self.cur.eat("=") {
@@ -160,7 +149,7 @@ impl Parser {
     }
 
     fn arrays(&mut self, role: &str) -> Result<()> {
-        self.cur.next();
+        self.cur.bump();
         loop {
             let (name, span) = self.declare("an array's name")?;
             self.cur.expect(":")?;
@@ -246,7 +235,7 @@ impl Parser {
 
     /// `assume -127 <= A <= 127, integer` or `assume N >= 4 and M == N`.
     fn assume(&mut self) -> Result<()> {
-        let from = self.cur.next().span;
+        let from = self.cur.bump().span;
         let minus = usize::from(self.cur.at_punct("-"));
         let mut ahead = minus + 1;
         if matches!(self.cur.peek_at(ahead), Tok::Punct("(")) {
@@ -294,7 +283,7 @@ impl Parser {
     /// A loop, a guard or a statement; at the top a statement may be a formula.
     fn node(&mut self, body: &mut Vec<Node>, top: bool) -> Result<()> {
         if self.cur.at_word("for") {
-            self.cur.next();
+            self.cur.bump();
             let l = self.loops()?;
             body.push(Node::Loop(l));
             return Ok(());
@@ -342,7 +331,7 @@ impl Parser {
             }
         }
         self.cur.leave();
-        self.cur.next();
+        self.cur.bump();
         Ok(body)
     }
 
@@ -446,7 +435,7 @@ impl Parser {
         if word.is_none() {
             return Ok(vec![self.affine()?]);
         }
-        self.cur.next();
+        self.cur.bump();
         self.cur.expect("(")?;
         let mut out = vec![self.affine()?];
         while self.cur.eat(",") {
@@ -464,11 +453,17 @@ impl Parser {
             let (n, span) = self.cur.ident("a statement's name")?;
             self.check_name(&n, span)?;
             if let Some(&first) = self.names.get(&n) {
-                return Err(self.duplicate("E0208", &format!("statement `{n}`"), span, first));
+                return Err(duplicate(
+                    self.cur.source(),
+                    "E0208",
+                    &format!("statement `{n}`"),
+                    span,
+                    first,
+                ));
             }
             self.names.insert(n.clone(), span);
             name = Some(n);
-            self.cur.next();
+            self.cur.bump();
         }
         let (word, span) = match self.cur.peek().clone() {
             Tok::Ident(word) => (word, self.cur.span()),
@@ -515,9 +510,9 @@ impl Parser {
             "max" => AssignOp::Max,
             _ => return Err(self.cur.unexpected("an assignment (= += *= min= max=)")),
         };
-        self.cur.next();
+        self.cur.bump();
         if matches!(op, AssignOp::Min | AssignOp::Max) {
-            self.cur.next();
+            self.cur.bump();
         }
         Ok(op)
     }
@@ -537,7 +532,7 @@ impl Parser {
             let message = format!("`{word}` is given twice");
             return Err(self.cur.error("E0105", message, span, "keep one of them"));
         }
-        self.cur.next();
+        self.cur.bump();
         match &*word {
             "when" => raw.guard = Some(self.value()?),
             "acc" => raw.acc = Some(self.dtype()?),
@@ -556,32 +551,57 @@ impl Parser {
         Ok(true)
     }
 
-    /// Names the statements that have none: S0, S1, … in textual order, leaving out taken names.
-    pub(super) fn name_statements(&mut self, body: &mut [Node]) -> Result<()> {
-        let mut taken = BTreeMap::new();
-        each_statement(body, &mut |s| {
-            if s.name.is_empty() {
-                return Ok(());
-            }
-            match taken.insert(s.name.clone(), s.span) {
-                None => Ok(()),
-                Some(first) => {
-                    Err(self.duplicate("E0208", &format!("statement `{}`", s.name), s.span, first))
-                }
-            }
-        })?;
-        let mut next = 0u64;
-        each_statement(body, &mut |s| {
-            while s.name.is_empty() {
-                let name: Name = format!("S{next}").into();
-                next += 1;
-                if !taken.contains_key(&name) {
-                    s.name = name;
-                }
-            }
-            Ok(())
-        })
+    /// As [`name_statements`].
+    pub(super) fn name_statements(&self, body: &mut [Node]) -> Result<()> {
+        name_statements(body, self.cur.source())
     }
+}
+
+/// Whether a word may not be a name.
+pub(super) fn is_reserved(word: &str) -> bool {
+    RESERVED.contains(&word)
+}
+
+fn duplicate(
+    source: &Source,
+    code: &'static str,
+    what: &str,
+    again: Span,
+    first: Span,
+) -> Box<Diagnostic> {
+    Diagnostic::input(code, format!("{what} is declared twice"))
+        .in_source(source)
+        .label(again, "")
+        .label(first, "first declared here")
+        .help("choose another name")
+        .into()
+}
+
+/// Names the statements that have none: S0, S1, … in textual order, leaving out taken names.
+pub(super) fn name_statements(body: &mut [Node], source: &Source) -> Result<()> {
+    let mut taken = BTreeMap::new();
+    each_statement(body, &mut |s| {
+        if s.name.is_empty() {
+            return Ok(());
+        }
+        match taken.insert(s.name.clone(), s.span) {
+            None => Ok(()),
+            Some(first) => {
+                Err(duplicate(source, "E0208", &format!("statement `{}`", s.name), s.span, first))
+            }
+        }
+    })?;
+    let mut next = 0u64;
+    each_statement(body, &mut |s| {
+        while s.name.is_empty() {
+            let name: Name = format!("S{next}").into();
+            next += 1;
+            if !taken.contains_key(&name) {
+                s.name = name;
+            }
+        }
+        Ok(())
+    })
 }
 
 fn each_statement(

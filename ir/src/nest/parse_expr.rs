@@ -73,7 +73,7 @@ impl Parser {
                 // -9223372036854775808 has no positive counterpart
                 let least = matches!(self.cur.peek_at(1), Tok::Int(v) if *v == 1 << 63);
                 if !least {
-                    self.cur.next();
+                    self.cur.bump();
                 }
                 let term = self.affine_term()?;
                 sum = self.fits(if least { sum.add(&term) } else { sum.sub(&term) }, from)?;
@@ -149,20 +149,20 @@ impl Parser {
                 Ok(Affine::constant(self.cur.integer("an integer")?))
             }
             Tok::Punct("-") => {
-                self.cur.next();
+                self.cur.bump();
                 self.cur.enter()?;
                 let inner = self.affine_factor()?;
                 self.cur.leave();
                 self.fits(inner.scale(-1), from)
             }
             Tok::Punct("(") => {
-                self.cur.next();
+                self.cur.bump();
                 let inner = self.affine()?;
                 self.cur.expect(")")?;
                 Ok(inner)
             }
             Tok::Ident(name) => {
-                self.cur.next();
+                self.cur.bump();
                 self.affine_name(&name, from)
             }
             Tok::Float(_) => {
@@ -250,7 +250,7 @@ impl Parser {
             let first = out.len();
             while let Some(op) = self.comparison() {
                 let from = self.cur.span();
-                self.cur.next();
+                self.cur.bump();
                 let right = self.affine()?;
                 let made = match op {
                     BinOp::Lt => right.sub(&left).and_then(|e| e.add_const(-1)),
@@ -340,7 +340,7 @@ impl Parser {
         self.cur.enter()?;
         let (mut left, mut height) = self.unary()?;
         while let Some((op, strength)) = self.infix().filter(|(_, s)| *s >= min) {
-            self.cur.next();
+            self.cur.bump();
             let (right, h) = self.binary(strength + 1)?;
             let made = Expr::Binary(op, Box::new(left), Box::new(right));
             (left, height) = self.tall(made, height.max(h))?;
@@ -364,7 +364,7 @@ impl Parser {
         if let Some(literal) = self.number(true)? {
             return Ok((Expr::Literal(literal), 1));
         }
-        self.cur.next();
+        self.cur.bump();
         self.cur.enter()?;
         let (inner, height) = self.unary()?;
         self.cur.leave();
@@ -382,17 +382,17 @@ impl Parser {
             Tok::Ident(name) if &*name == "inf" => f64::INFINITY,
             Tok::Ident(name) if &*name == "nan" => f64::from_bits(NAN_BITS),
             Tok::Ident(name) if !minus && (&*name == "true" || &*name == "false") => {
-                self.cur.next();
+                self.cur.bump();
                 return Ok(Some(Literal::Bool(&*name == "true")));
             }
             Tok::Ident(_) | Tok::Punct(_) | Tok::End => return Ok(None),
         };
         self.cur.eat("-");
-        self.cur.next();
+        self.cur.bump();
         let mut bits = float.to_bits();
         if float.is_nan() && self.cur.eat("(") {
             let span = self.cur.span();
-            match self.cur.next().tok {
+            match self.cur.bump().tok {
                 Tok::Hex(v) if v >> 63 == 0 && f64::from_bits(v).is_nan() => bits = v,
                 _ => {
                     let help =
@@ -412,20 +412,20 @@ impl Parser {
         let span = self.cur.span();
         match self.cur.peek().clone() {
             Tok::Punct("(") => {
-                self.cur.next();
+                self.cur.bump();
                 let inner = self.binary(0)?;
                 self.cur.expect(")")?;
                 Ok(inner)
             }
             Tok::Ident(name) => {
                 if matches!(self.cur.peek_at(1), Tok::Punct("(")) {
-                    self.cur.next();
+                    self.cur.bump();
                     return self.call(&name, span);
                 }
                 if self.is_element(&name) {
                     return Ok((Expr::Read(self.access(false)?), 1));
                 }
-                self.cur.next();
+                self.cur.bump();
                 Ok((Expr::Index(self.variable(&name, span)?), 1))
             }
             Tok::Int(_) | Tok::Hex(_) | Tok::Float(_) | Tok::Punct(_) | Tok::End => {
