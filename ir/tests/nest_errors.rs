@@ -1,6 +1,5 @@
 //! Wrong nests and formulas: the code, the message and the place of each error; one-line formulas
 //! and the builder.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 use warploom_ir::affine::Affine;
 use warploom_ir::dtype::DType;

@@ -3,7 +3,7 @@
 //! In: declarations and nodes. Out: a [`Nest`] that passed the checks of the text form
 //! ([`Nest::validate`]). Statements without a name are named S0, S1, …
 
-use super::parse::name_statements;
+use super::names::name_statements;
 use super::{
     Array, AssignOp, Constraint, Loop, Nest, Node, Order, Param, Role, Statement, ValueRange,
 };

@@ -319,7 +319,7 @@ fn least(index: &Affine) -> Option<i64> {
 fn param_name(index: &str, taken: &BTreeSet<Name>) -> Name {
     let upper = index.to_ascii_uppercase();
     let other = if upper == index { index.to_ascii_lowercase() } else { upper };
-    if other != index && !taken.contains(other.as_str()) && !super::parse::is_reserved(&other) {
+    if other != index && !taken.contains(other.as_str()) && !super::names::is_reserved(&other) {
         return other.into();
     }
     let mut name = format!("{index}_size");

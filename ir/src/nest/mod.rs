@@ -8,6 +8,7 @@
 pub mod builder;
 mod expand;
 pub mod formula;
+mod names;
 mod parse;
 mod parse_expr;
 mod print;

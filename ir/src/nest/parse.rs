@@ -7,21 +7,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
 use super::expand::{Raw, expand};
-use super::{
-    Array, AssignOp, Constraint, Loop, Nest, Node, Order, Param, Role, Statement, ValueRange,
-};
+use super::names::{duplicate, is_reserved, name_statements};
+use super::{Array, AssignOp, Constraint, Loop, Nest, Node, Order, Param, Role, ValueRange};
 use crate::affine::{Affine, Name};
 use crate::diag::{Diagnostic, Result, Source, Span};
 use crate::dtype::DType;
 use crate::expr::Literal;
 use crate::lex::{Cursor, Tok, nearest};
-
-/// Words that name nothing but themselves.
-const RESERVED: [&str; 29] = [
-    "param", "in", "out", "inout", "temp", "const", "assume", "integer", "for", "step", "downto",
-    "if", "else", "and", "or", "mod", "when", "acc", "order", "strict", "true", "false", "inf",
-    "nan", "index", "min", "max", "floor", "not",
-];
 
 /// The state of parsing one text.
 pub(super) struct Parser {
@@ -555,67 +547,6 @@ impl Parser {
     pub(super) fn name_statements(&self, body: &mut [Node]) -> Result<()> {
         name_statements(body, self.cur.source())
     }
-}
-
-/// Whether a word may not be a name.
-pub(super) fn is_reserved(word: &str) -> bool {
-    RESERVED.contains(&word)
-}
-
-fn duplicate(
-    source: &Source,
-    code: &'static str,
-    what: &str,
-    again: Span,
-    first: Span,
-) -> Box<Diagnostic> {
-    Diagnostic::input(code, format!("{what} is declared twice"))
-        .in_source(source)
-        .label(again, "")
-        .label(first, "first declared here")
-        .help("choose another name")
-        .into()
-}
-
-/// Names the statements that have none: S0, S1, … in textual order, leaving out taken names.
-pub(super) fn name_statements(body: &mut [Node], source: &Source) -> Result<()> {
-    let mut taken = BTreeMap::new();
-    each_statement(body, &mut |s| {
-        if s.name.is_empty() {
-            return Ok(());
-        }
-        match taken.insert(s.name.clone(), s.span) {
-            None => Ok(()),
-            Some(first) => {
-                Err(duplicate(source, "E0208", &format!("statement `{}`", s.name), s.span, first))
-            }
-        }
-    })?;
-    let mut next = 0u64;
-    each_statement(body, &mut |s| {
-        while s.name.is_empty() {
-            let name: Name = format!("S{next}").into();
-            next += 1;
-            if !taken.contains_key(&name) {
-                s.name = name;
-            }
-        }
-        Ok(())
-    })
-}
-
-fn each_statement(
-    body: &mut [Node],
-    f: &mut dyn FnMut(&mut Statement) -> Result<()>,
-) -> Result<()> {
-    for node in body {
-        match node {
-            Node::Loop(l) => each_statement(&mut l.body, f)?,
-            Node::If(_, inner) => each_statement(inner, f)?,
-            Node::Statement(s) => f(s)?,
-        }
-    }
-    Ok(())
 }
 
 /// Whether a bound is above another; booleans and NaN compare as never.
