@@ -6,6 +6,8 @@
 //! Keeps: a plain value whose text form parses back to it.
 
 mod eval;
+mod parse;
+mod print;
 
 use crate::affine::Name;
 use crate::dtype::DType;
