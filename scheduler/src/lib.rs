@@ -16,11 +16,13 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod auto;
 mod deps;
 mod index;
 mod legality;
 mod lower;
 mod poly_isl;
+pub mod report;
 mod schedule;
 mod specialize;
 mod steps;
@@ -28,6 +30,7 @@ mod suggest;
 mod times;
 mod trouble;
 
+pub use auto::{CpuOptions, auto_cpu};
 pub use deps::{DepContext, DepKind, Dependence};
 pub use legality::{Illegal, Instance, Why, Witness};
 pub use lower::lower;
