@@ -199,7 +199,7 @@ impl Auto {
         let Some((_, inner)) = self.split(name, lanes, width) else {
             return;
         };
-        self.innermost(name, &[inner.clone()]);
+        self.innermost(name, std::slice::from_ref(&inner));
         self.step(StepKind::Vectorize(Ref::from(inner)));
     }
 
