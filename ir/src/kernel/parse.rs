@@ -176,7 +176,7 @@ impl Parser {
             let then = self.nodes()?;
             let mut otherwise = Vec::new();
             if self.0.at_word("else") && matches!(self.0.peek_at(1), Tok::Punct("{")) {
-                self.0.next();
+                self.0.bump();
                 self.0.expect("{")?;
                 otherwise = self.nodes()?;
             }
@@ -308,7 +308,7 @@ impl Parser {
             self.0.enter()?;
             let all = self.0.eat_word("all");
             if !all {
-                self.0.next();
+                self.0.bump();
             }
             self.0.expect("(")?;
             let parts = self.list(")", Self::condition)?;
@@ -338,15 +338,15 @@ impl Parser {
                     return Err(self.0.unexpected("a hexadecimal pattern"));
                 }
             };
-            self.0.next();
+            self.0.bump();
             self.0.expect(")")?;
             return Ok(Literal::Float(f64::from_bits(bits)));
         }
         let ahead = usize::from(self.0.at_punct("-"));
         if let Tok::Float(v) = *self.0.peek_at(ahead) {
-            self.0.next();
+            self.0.bump();
             if ahead == 1 {
-                self.0.next();
+                self.0.bump();
             }
             return Ok(Literal::Float(if ahead == 1 { -v } else { v }));
         }
