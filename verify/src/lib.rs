@@ -1,10 +1,11 @@
 //! Verifiers: what code generation accepts, proven or refused with reasons.
 //!
-//! In: kernels from lowering or from a person. Out: the same kernel, sealed, or diagnostics.
+//! In: nests and kernels, from lowering or from a person. Out: the same value, sealed, or diagnostics.
 //! Why here: the verifier shares no code with lowering, so that neither hides the other's faults.
 #![forbid(unsafe_code)]
 
 pub mod kernel;
+pub mod nest;
 
 /// A value that its verifier accepted. Only this crate can make one.
 #[derive(Clone, Debug, PartialEq, Eq)]
