@@ -7,6 +7,9 @@
 pub mod kernel;
 pub mod nest;
 
+pub use kernel::kernel;
+pub use nest::nest;
+
 /// A value that its verifier accepted. Only this crate can make one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verified<T>(T);
