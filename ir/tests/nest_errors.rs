@@ -8,7 +8,8 @@ use warploom_ir::nest::builder::{NestBuilder, assign, at, count};
 use warploom_ir::nest::formula::{Formula, FormulaTypes};
 use warploom_ir::nest::{AssignOp, Constraint, Nest, Node, Role};
 
-const HEAD: &str = "param M, N = 8 in A: f32[M, N], v: f32[N] out C: f32[M, N], y: f32[N], z: f32[7] const P: i32[2] = [1, 2]\n";
+const HEAD: &str = "param M, N = 8 in A: f32[M, N], v: f32[N]
+out C: f32[M, N], y: f32[N], z: f32[7] const P: i32[2] = [1, 2]\n";
 
 /// What follows [`HEAD`], the code, a part of the message or help, and the text under the carets.
 const WRONG: &[(&str, &str, &str, &str)] = &[
@@ -62,7 +63,7 @@ const WRONG: &[(&str, &str, &str, &str)] = &[
     ("v[0] = 1", "E0205", "read-only", "v[0]"),
     ("P[0] = 1", "E0205", "out, inout or temp", "P[0]"),
     ("for i in 0..N, j in 0..N { y[i * j] = 0 }", "E0206", "product", "i * j"),
-    ("for i in 0..N { y[i * N] = 0 }", "E0206", "param M = 512", "i * N"),
+    ("for i in 0..N { y[i * N] = 0 }", "E0206", "fix a size", "i * N"),
     ("y[v[0]] = 0", "E0206", "depend on data", "v"),
     ("y[M / 2] = 0", "E0206", "floor(i / 4)", "M /"),
     ("y[M mod N] = 0", "E0206", "constant", "N"),

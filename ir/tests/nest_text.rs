@@ -27,7 +27,8 @@ assume N >= 4 and N == 64
 in A: i8[N], s: f32 inout B: f32[N, N] assume -127 <= A <= 127, integer
 for i in N-1 downto 0 step 2, j in max(0, i - 4)..min(N, 2*i + 1) {
   if i + j < N and 0 <= j <= i and i mod 4 == 0 {
-    B[i, floor((i + j) / 2)] *= s * (i - j) + cast_i8_rtz_sat(A[j]) when A[j] > 0 and s[] < 1e3 acc f64 order any strict
+    B[i, floor((i + j) / 2)] *= s * (i - j) + cast_i8_rtz_sat(A[j])
+      when A[j] > 0 and s[] < 1e3 acc f64 order any strict
     B[i, j] max= -inf; B[j, i] min= -(2.5)
   }
 }",
@@ -59,7 +60,8 @@ fn examples_round_trip() {
 #[test]
 fn a_formula_is_its_loops() {
     let loops = "param M, N, K in A: bf16[M, K] in B: bf16[K, N] out C: f32[M, N]
-for m in 0..M, n in 0..N { C[m, n] = 0 for k in 0..K { C[m, n] += A[m, k] * B[k, n] order fixed } }";
+for m in 0..M, n in 0..N { C[m, n] = 0
+for k in 0..K { C[m, n] += A[m, k] * B[k, n] order fixed } }";
     assert_eq!(parse(EXAMPLES[1]), parse(loops));
 }
 
@@ -89,7 +91,8 @@ for i in 0..4 { y[i] = b[i] } for i in 0..4 { for k in 0..4 { y[i] += A[i, k] or
 fn a_formula_on_inout_accumulates() {
     let text = "in A: f16[4, 4] inout y: f16[4] y[i] max= A[i, k]";
     let loops = "in A: f16[4, 4] inout y: f16[4] temp y_acc: f32[4]
-for i in 0..4 { y_acc[i] = y[i] for k in 0..4 { y_acc[i] max= A[i, k] order fixed } y[i] = y_acc[i] }";
+for i in 0..4 { y_acc[i] = y[i]
+for k in 0..4 { y_acc[i] max= A[i, k] order fixed } y[i] = y_acc[i] }";
     assert_eq!(parse(text), parse(loops));
 }
 
@@ -311,7 +314,11 @@ fn nest() -> impl Strategy<Value = Nest> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 512,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
     #[test]
     fn every_nest_round_trips(nest in nest()) {
         round_trip(&nest);

@@ -57,7 +57,7 @@ impl Nest {
             return Ok(());
         }
         Err(Diagnostic::input("E0217", "the nest has no text form that means the same")
-            .help("names must be identifiers, bounds and guards not empty, tables as long as their shape")
+            .help("use plain names, fill bounds and guards, give tables their shape")
             .into())
     }
 }

@@ -109,7 +109,7 @@ impl Parser {
                         return Err(self.not_affine(
                             from.to(self.cur.last_span()),
                             "a product of two variables",
-                            "one factor of a product must be a constant; fix a size with `param M = 512`",
+                            "one factor must be a constant; fix a size with `param M = 512`",
                         ));
                     }
                 };
