@@ -27,6 +27,9 @@ const MAX_DEPTH: usize = 200;
 pub fn kernel(k: Kernel) -> Result<Verified<Kernel>, Vec<Diagnostic>> {
     let mut checker = Checker::default();
     checker.kernel(&k);
+    if checker.faults.is_empty() {
+        checker.faults = crate::kernel_proofs::prove(&k);
+    }
     if checker.faults.is_empty() { Ok(Verified(k)) } else { Err(checker.faults) }
 }
 

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod kernel;
+mod kernel_proofs;
 pub mod nest;
 
 pub use kernel::kernel;

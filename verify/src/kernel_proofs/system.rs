@@ -1,0 +1,400 @@
+//! Systems of constraints over the variables of one or two runs of a kernel's loops.
+//!
+//! In: index expressions and conditions of a kernel. Out: isl sets whose points are runs.
+//! Min, max and select become a fresh dimension with the constraints that define it.
+//! Keeps: every expression added has exactly one value at every point, so a fresh dimension
+//! neither adds nor removes runs.
+
+use std::collections::BTreeMap;
+
+use warploom_ir::affine::{Affine, Name, Overflow};
+use warploom_ir::kernel::{Condition, Index, Kernel, KernelNode, Typed, TypedKind};
+use warploom_isl::{Ctx, Set};
+
+use super::Around;
+
+/// Why a proof could not be made.
+pub(super) struct Fault(pub(super) String);
+
+impl From<warploom_isl::Error> for Fault {
+    fn from(error: warploom_isl::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
+impl From<Overflow> for Fault {
+    fn from(error: Overflow) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// Values of parameters and loop variables.
+pub(super) type Values = BTreeMap<Name, i64>;
+
+/// Constraints over dimensions, and the dimension that each name of the kernel means now.
+#[derive(Clone)]
+pub(super) struct Env {
+    dims: usize,
+    names: BTreeMap<Name, usize>,
+    constraints: Vec<String>,
+}
+
+fn dim(number: usize) -> String {
+    format!("x{number}")
+}
+
+fn text(e: &Affine) -> String {
+    e.to_isl(&str::to_owned)
+}
+
+/// `a < b` in isl's notation.
+pub(super) fn less(a: &Affine, b: &Affine) -> String {
+    format!("{} < {}", text(a), text(b))
+}
+
+/// `a = b` in isl's notation.
+pub(super) fn equal(a: &Affine, b: &Affine) -> String {
+    format!("{} = {}", text(a), text(b))
+}
+
+impl Env {
+    /// The parameters, not negative.
+    pub(super) fn new(params: &[Name]) -> Self {
+        let mut env = Self { dims: 0, names: BTreeMap::new(), constraints: Vec::new() };
+        for p in params {
+            let d = env.fresh();
+            env.names.insert(p.clone(), d);
+            env.require(format!("{} >= 0", dim(d)));
+        }
+        env
+    }
+
+    fn fresh(&mut self) -> usize {
+        self.dims += 1;
+        self.dims - 1
+    }
+
+    pub(super) const fn names(&self) -> &BTreeMap<Name, usize> {
+        &self.names
+    }
+
+    /// Lets names mean other dimensions; gives what they meant.
+    pub(super) fn replace_names(&mut self, names: BTreeMap<Name, usize>) -> BTreeMap<Name, usize> {
+        std::mem::replace(&mut self.names, names)
+    }
+
+    /// One constraint more, in isl's notation.
+    pub(super) fn require(&mut self, constraint: String) {
+        self.constraints.push(constraint);
+    }
+
+    /// The constraints of loops and guards, outermost first; loop variables become dimensions.
+    pub(super) fn enter(&mut self, around: &[Around<'_>]) -> Result<(), Fault> {
+        for item in around {
+            match item {
+                Around::Guard(condition, holds) => {
+                    let constraint = self.condition(condition, *holds)?;
+                    self.require(constraint);
+                }
+                Around::Loop(l) => {
+                    let mut ends = Vec::new();
+                    if l.step == 1 {
+                        self.each_max(&l.lower, &mut ends)?;
+                    } else {
+                        ends.push(self.affine(&l.lower)?);
+                    }
+                    let mut highs = Vec::new();
+                    self.each_min(&l.upper, &mut highs)?;
+                    let d = self.fresh();
+                    let x = Affine::var(dim(d));
+                    for low in &ends {
+                        self.require(format!("{} >= {}", text(&x), text(low)));
+                        if l.step != 1 {
+                            let phase = text(&x.sub(low)?.modulo(l.step)?);
+                            self.require(format!("{phase} = 0"));
+                        }
+                    }
+                    for high in &highs {
+                        self.require(less(&x, high));
+                    }
+                    self.names.insert(l.var.clone(), d);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The operands of nested `max`: a bound below by the maximum is a bound by each.
+    fn each_max(&mut self, index: &Index, out: &mut Vec<Affine>) -> Result<(), Fault> {
+        if let Index::Max(a, b) = index {
+            self.each_max(a, out)?;
+            self.each_max(b, out)
+        } else {
+            out.push(self.affine(index)?);
+            Ok(())
+        }
+    }
+
+    fn each_min(&mut self, index: &Index, out: &mut Vec<Affine>) -> Result<(), Fault> {
+        if let Index::Min(a, b) = index {
+            self.each_min(a, out)?;
+            self.each_min(b, out)
+        } else {
+            out.push(self.affine(index)?);
+            Ok(())
+        }
+    }
+
+    /// An index over dimensions; what is not affine becomes a dimension of its own.
+    pub(super) fn affine(&mut self, index: &Index) -> Result<Affine, Fault> {
+        Ok(match index {
+            Index::Const(value) => Affine::constant(*value),
+            Index::Var(name) => match self.names.get(name) {
+                Some(d) => Affine::var(dim(*d)),
+                None => return Err(Fault(format!("`{name}` is no variable there"))),
+            },
+            Index::Add(a, b) => self.affine(a)?.add(&self.affine(b)?)?,
+            Index::Sub(a, b) => self.affine(a)?.sub(&self.affine(b)?)?,
+            Index::Mul(factor, a) => self.affine(a)?.scale(*factor)?,
+            Index::FloorDiv(a, d) => self.affine(a)?.floor_div(*d)?,
+            Index::Mod(a, d) => self.affine(a)?.modulo(*d)?,
+            Index::Min(a, b) | Index::Max(a, b) => {
+                let (a, b) = (text(&self.affine(a)?), text(&self.affine(b)?));
+                let (low, high) = match index {
+                    Index::Min(..) => ("<=", "<"),
+                    _ => (">=", ">"),
+                };
+                let x = self.fresh();
+                let t = dim(x);
+                self.require(format!(
+                    "(({t} = {a} and {a} {low} {b}) or ({t} = {b} and {b} {high} {a}))"
+                ));
+                Affine::var(t)
+            }
+            Index::Select(c, a, b) => {
+                let (yes, no) = (self.condition(c, true)?, self.condition(c, false)?);
+                let (a, b) = (text(&self.affine(a)?), text(&self.affine(b)?));
+                let t = dim(self.fresh());
+                self.require(format!("(({yes} and {t} = {a}) or ({no} and {t} = {b}))"));
+                Affine::var(t)
+            }
+        })
+    }
+
+    /// That a condition holds (or fails), in isl's notation.
+    fn condition(&mut self, condition: &Condition, holds: bool) -> Result<String, Fault> {
+        Ok(match condition {
+            Condition::Ge(a, b) => {
+                let (a, b) = (text(&self.affine(a)?), text(&self.affine(b)?));
+                format!("{a} {} {b}", if holds { ">=" } else { "<" })
+            }
+            Condition::Eq(a, b) => {
+                let (a, b) = (text(&self.affine(a)?), text(&self.affine(b)?));
+                if holds { format!("{a} = {b}") } else { format!("({a} < {b} or {a} > {b})") }
+            }
+            Condition::All(parts) => self.several(parts, holds, holds)?,
+            Condition::Any(parts) => self.several(parts, holds, !holds)?,
+        })
+    }
+
+    /// All parts (`every`) or some part, each holding or failing.
+    fn several(&mut self, parts: &[Condition], holds: bool, every: bool) -> Result<String, Fault> {
+        let texts: Vec<String> =
+            parts.iter().map(|p| self.condition(p, holds)).collect::<Result<_, _>>()?;
+        Ok(match (texts.is_empty(), every) {
+            (true, true) => "1 = 1".to_owned(),
+            (true, false) => "1 = 0".to_owned(),
+            (false, true) => format!("({})", texts.join(" and ")),
+            (false, false) => format!("({})", texts.join(" or ")),
+        })
+    }
+
+    /// That an index is not in `0..extent`, in isl's notation.
+    pub(super) fn outside(&mut self, index: &Index, extent: &Index) -> Result<String, Fault> {
+        let (i, n) = (text(&self.affine(index)?), text(&self.affine(extent)?));
+        Ok(format!("{i} < 0 or {i} >= {n}"))
+    }
+
+    /// The lexicographically smallest point that meets all constraints.
+    pub(super) fn smallest(&self, ctx: &Ctx) -> Result<Option<Vec<i64>>, Fault> {
+        let dims: Vec<String> = (0..self.dims).map(dim).collect();
+        let all = if self.constraints.is_empty() {
+            "1 = 1".to_owned()
+        } else {
+            self.constraints.join(" and ")
+        };
+        let set = Set::parse(ctx, &format!("{{ [{}] : {all} }}", dims.join(",")))?;
+        if set.is_empty()? {
+            return Ok(None);
+        }
+        match set.lexmin()?.sample_point()? {
+            Some(point) => Ok(Some(point.coordinates()?)),
+            None => Err(Fault("isl lost the point it had found".to_owned())),
+        }
+    }
+
+    /// The values that the names have at a point.
+    pub(super) fn values(&self, point: &[i64]) -> Values {
+        self.names.iter().filter_map(|(n, d)| Some((n.clone(), *point.get(*d)?))).collect()
+    }
+}
+
+/// The value of an index; `None` for an unknown name or beyond 64 bits.
+pub(super) fn eval(index: &Index, values: &Values) -> Option<i64> {
+    let of = |i: &Index| eval(i, values);
+    match index {
+        Index::Const(value) => Some(*value),
+        Index::Var(name) => values.get(name).copied(),
+        Index::Add(a, b) => of(a)?.checked_add(of(b)?),
+        Index::Sub(a, b) => of(a)?.checked_sub(of(b)?),
+        Index::Mul(factor, a) => of(a)?.checked_mul(*factor),
+        Index::FloorDiv(a, d) => of(a)?.checked_div_euclid(*d),
+        Index::Mod(a, d) => of(a)?.checked_rem_euclid(*d),
+        Index::Min(a, b) => Some(of(a)?.min(of(b)?)),
+        Index::Max(a, b) => Some(of(a)?.max(of(b)?)),
+        Index::Select(c, a, b) => {
+            if holds(c, values)? {
+                of(a)
+            } else {
+                of(b)
+            }
+        }
+    }
+}
+
+fn holds(condition: &Condition, values: &Values) -> Option<bool> {
+    match condition {
+        Condition::Ge(a, b) => Some(eval(a, values)? >= eval(b, values)?),
+        Condition::Eq(a, b) => Some(eval(a, values)? == eval(b, values)?),
+        Condition::All(parts) => {
+            parts.iter().try_fold(true, |all, p| Some(all & holds(p, values)?))
+        }
+        Condition::Any(parts) => {
+            parts.iter().try_fold(false, |any, p| Some(any | holds(p, values)?))
+        }
+    }
+}
+
+/// True if `name` occurs in an index.
+pub(super) fn mentions(index: &Index, name: &str) -> bool {
+    let of = |i: &Index| mentions(i, name);
+    match index {
+        Index::Const(_) => false,
+        Index::Var(n) => &**n == name,
+        Index::Mul(_, a) | Index::FloorDiv(a, _) | Index::Mod(a, _) => of(a),
+        Index::Add(a, b) | Index::Sub(a, b) | Index::Min(a, b) | Index::Max(a, b) => of(a) || of(b),
+        Index::Select(c, a, b) => of(a) || of(b) || condition_mentions(c, name),
+    }
+}
+
+fn condition_mentions(condition: &Condition, name: &str) -> bool {
+    match condition {
+        Condition::Ge(a, b) | Condition::Eq(a, b) => mentions(a, name) || mentions(b, name),
+        Condition::All(parts) | Condition::Any(parts) => {
+            parts.iter().any(|p| condition_mentions(p, name))
+        }
+    }
+}
+
+/// Greatest value of a parameter that the proofs consider for 64-bit arithmetic.
+const PARAMETER: u128 = 1 << 40;
+/// No intermediate value of an index may be able to exceed this.
+const LIMIT: u128 = 1 << 62;
+
+/// Checks that no index of the kernel can leave 64 bits while it is computed.
+pub(super) fn magnitudes(kernel: &Kernel) -> Result<(), Fault> {
+    let mut sizes: Sizes = kernel.params.iter().map(|p| (p.clone(), PARAMETER)).collect();
+    for extent in kernel.buffers.iter().flat_map(|b| &b.shape) {
+        size(extent, &sizes)?;
+    }
+    sizes_of(&kernel.body, &mut sizes)
+}
+
+/// An upper bound of the absolute value of each name.
+type Sizes = BTreeMap<Name, u128>;
+
+fn sizes_of(nodes: &[KernelNode], sizes: &mut Sizes) -> Result<(), Fault> {
+    for node in nodes {
+        match node {
+            KernelNode::Loop(l) => {
+                let ends = size(&l.lower, sizes)?.max(size(&l.upper, sizes)?);
+                // The variable passes its end by up to one step before the loop stops.
+                limited(ends.saturating_add(u128::from(l.step.unsigned_abs())))?;
+                sizes.insert(l.var.clone(), ends);
+                sizes_of(&l.body, sizes)?;
+            }
+            KernelNode::If(c, then, otherwise) => {
+                condition_size(c, sizes)?;
+                sizes_of(then, sizes)?;
+                sizes_of(otherwise, sizes)?;
+            }
+            KernelNode::Store(store) => {
+                for index in &store.indices {
+                    size(index, sizes)?;
+                }
+                for value in [Some(&store.value), store.guard.as_ref()].into_iter().flatten() {
+                    value_size(value, sizes)?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn value_size(value: &Typed<Index>, sizes: &Sizes) -> Result<(), Fault> {
+    match &value.kind {
+        TypedKind::Literal(_) => Ok(()),
+        TypedKind::Index(i) => size(i, sizes).map(|_| ()),
+        TypedKind::Read { indices, .. } => {
+            indices.iter().try_for_each(|i| size(i, sizes).map(|_| ()))
+        }
+        TypedKind::Unary(_, a) | TypedKind::Bitcast(a) | TypedKind::Convert { value: a, .. } => {
+            value_size(a, sizes)
+        }
+        TypedKind::Binary(_, a, b) => {
+            value_size(a, sizes)?;
+            value_size(b, sizes)
+        }
+        TypedKind::Fma(a, b, c) | TypedKind::Select(a, b, c) => {
+            value_size(a, sizes)?;
+            value_size(b, sizes)?;
+            value_size(c, sizes)
+        }
+    }
+}
+
+fn limited(size: u128) -> Result<u128, Fault> {
+    if size <= LIMIT { Ok(size) } else { Err(Fault("an index may exceed 64 bits".to_owned())) }
+}
+
+fn size(index: &Index, sizes: &Sizes) -> Result<u128, Fault> {
+    let of = |i: &Index| size(i, sizes);
+    limited(match index {
+        Index::Const(value) => u128::from(value.unsigned_abs()),
+        Index::Var(name) => match sizes.get(name) {
+            Some(size) => *size,
+            None => return Err(Fault(format!("`{name}` is no variable there"))),
+        },
+        Index::Add(a, b) | Index::Sub(a, b) => of(a)?.saturating_add(of(b)?),
+        Index::Mul(factor, a) => of(a)?.saturating_mul(u128::from(factor.unsigned_abs())),
+        Index::FloorDiv(a, d) => (of(a)? / u128::from(d.unsigned_abs().max(1))).saturating_add(1),
+        Index::Mod(a, d) => of(a)?.max(u128::from(d.unsigned_abs())),
+        Index::Min(a, b) | Index::Max(a, b) => of(a)?.max(of(b)?),
+        Index::Select(c, a, b) => {
+            condition_size(c, sizes)?;
+            of(a)?.max(of(b)?)
+        }
+    })
+}
+
+fn condition_size(condition: &Condition, sizes: &Sizes) -> Result<(), Fault> {
+    match condition {
+        Condition::Ge(a, b) | Condition::Eq(a, b) => {
+            // A comparison may be made by subtracting.
+            limited(size(a, sizes)?.saturating_add(size(b, sizes)?)).map(|_| ())
+        }
+        Condition::All(parts) | Condition::Any(parts) => {
+            parts.iter().try_for_each(|p| condition_size(p, sizes))
+        }
+    }
+}
