@@ -1,7 +1,7 @@
 //! Systems of constraints over the variables of one or two runs of a kernel's loops.
 //!
 //! In: index expressions and conditions of a kernel. Out: isl sets whose points are runs.
-//! Min, max and select become a fresh dimension with the constraints that define it.
+//! Min, max, select and quotients become a fresh dimension with the constraints that define it.
 //! Keeps: every expression added has exactly one value at every point, so a fresh dimension
 //! neither adds nor removes runs.
 
@@ -110,8 +110,8 @@ impl Env {
                     for low in &ends {
                         self.require(format!("{} >= {}", text(&x), text(low)));
                         if l.step != 1 {
-                            let phase = text(&x.sub(low)?.modulo(l.step)?);
-                            self.require(format!("{phase} = 0"));
+                            let count = Affine::var(dim(self.fresh()));
+                            self.require(equal(&x, &low.add(&count.scale(l.step)?)?));
                         }
                     }
                     for high in &highs {
@@ -156,8 +156,8 @@ impl Env {
             Index::Add(a, b) => self.affine(a)?.add(&self.affine(b)?)?,
             Index::Sub(a, b) => self.affine(a)?.sub(&self.affine(b)?)?,
             Index::Mul(factor, a) => self.affine(a)?.scale(*factor)?,
-            Index::FloorDiv(a, d) => self.affine(a)?.floor_div(*d)?,
-            Index::Mod(a, d) => self.affine(a)?.modulo(*d)?,
+            Index::FloorDiv(a, d) => self.quotient(a, *d)?.0,
+            Index::Mod(a, d) => self.quotient(a, *d)?.1,
             Index::Min(a, b) | Index::Max(a, b) => {
                 let (a, b) = (text(&self.affine(a)?), text(&self.affine(b)?));
                 let (low, high) = match index {
@@ -179,6 +179,19 @@ impl Env {
                 Affine::var(t)
             }
         })
+    }
+
+    /// Quotient, rounded down, and remainder by a positive constant; the quotient is a dimension
+    /// of its own, because linear constraints are the quickest to read.
+    fn quotient(&mut self, index: &Index, divisor: i64) -> Result<(Affine, Affine), Fault> {
+        let value = self.affine(index)?;
+        if divisor <= 0 {
+            return Err(Fault(format!("a division by {divisor}")));
+        }
+        let quotient = Affine::var(dim(self.fresh()));
+        let rest = value.sub(&quotient.scale(divisor)?)?;
+        self.require(format!("0 <= {} < {divisor}", text(&rest)));
+        Ok((quotient, rest))
     }
 
     /// That a condition holds (or fails), in isl's notation.
