@@ -251,10 +251,10 @@ impl<'a> Proofs<'a> {
         let first_names = env.replace_names(outer);
         env.enter(&second.around[depth..])?;
         let after = env.affine(&variable)?;
-        env.require(system::less(&before, &after));
+        env.less(&before, &after)?;
         for (index, other) in b.indices.iter().zip(&left) {
             let right = env.affine(index)?;
-            env.require(system::equal(other, &right));
+            env.equal(other, &right)?;
         }
         let Some(point) = env.smallest(self.ctx)? else { return Ok(None) };
         let later = env.values(&point);

@@ -1,15 +1,16 @@
 //! Systems of constraints over the variables of one or two runs of a kernel's loops.
 //!
 //! In: index expressions and conditions of a kernel. Out: isl sets whose points are runs.
-//! Min, max, select and quotients become a fresh dimension with the constraints that define it.
+//! Min, max, select and quotients become a fresh dimension with the constraints that define it;
+//! what is linear goes to isl as numbers, since its parser is most of the time a proof takes.
 //! Keeps: every expression added has exactly one value at every point, so a fresh dimension
 //! neither adds nor removes runs.
 
 use std::collections::BTreeMap;
 
-use warploom_ir::affine::{Affine, Name, Overflow};
+use warploom_ir::affine::{Affine, Atom, Name, Overflow};
 use warploom_ir::kernel::{Condition, Index, Kernel, KernelNode, Typed, TypedKind};
-use warploom_isl::{Ctx, Set};
+use warploom_isl::{BasicSet, Constraint, Ctx, DimType, LocalSpace, Set, Space, Val};
 
 use super::Around;
 
@@ -36,7 +37,10 @@ pub(super) type Values = BTreeMap<Name, i64>;
 pub(super) struct Env {
     dims: usize,
     names: BTreeMap<Name, usize>,
-    constraints: Vec<String>,
+    /// Expressions that are 0 (`true`) or at least 0; linear in the dimensions.
+    linear: Vec<(Affine, bool)>,
+    /// Other constraints, in isl's notation.
+    formulas: Vec<String>,
 }
 
 fn dim(number: usize) -> String {
@@ -47,24 +51,15 @@ fn text(e: &Affine) -> String {
     e.to_isl(&str::to_owned)
 }
 
-/// `a < b` in isl's notation.
-pub(super) fn less(a: &Affine, b: &Affine) -> String {
-    format!("{} < {}", text(a), text(b))
-}
-
-/// `a = b` in isl's notation.
-pub(super) fn equal(a: &Affine, b: &Affine) -> String {
-    format!("{} = {}", text(a), text(b))
-}
-
 impl Env {
     /// The parameters, not negative.
     pub(super) fn new(params: &[Name]) -> Self {
-        let mut env = Self { dims: 0, names: BTreeMap::new(), constraints: Vec::new() };
+        let mut env =
+            Self { dims: 0, names: BTreeMap::new(), linear: Vec::new(), formulas: Vec::new() };
         for p in params {
             let d = env.fresh();
             env.names.insert(p.clone(), d);
-            env.require(format!("{} >= 0", dim(d)));
+            env.linear.push((Affine::var(dim(d)), false));
         }
         env
     }
@@ -85,7 +80,24 @@ impl Env {
 
     /// One constraint more, in isl's notation.
     pub(super) fn require(&mut self, constraint: String) {
-        self.constraints.push(constraint);
+        self.formulas.push(constraint);
+    }
+
+    /// `a <= b`.
+    fn at_most(&mut self, a: &Affine, b: &Affine) -> Result<(), Fault> {
+        self.linear.push((b.sub(a)?, false));
+        Ok(())
+    }
+
+    /// `a < b`.
+    pub(super) fn less(&mut self, a: &Affine, b: &Affine) -> Result<(), Fault> {
+        self.at_most(&a.add_const(1)?, b)
+    }
+
+    /// `a = b`.
+    pub(super) fn equal(&mut self, a: &Affine, b: &Affine) -> Result<(), Fault> {
+        self.linear.push((b.sub(a)?, true));
+        Ok(())
     }
 
     /// The constraints of loops and guards, outermost first; loop variables become dimensions.
@@ -93,8 +105,7 @@ impl Env {
         for item in around {
             match item {
                 Around::Guard(condition, holds) => {
-                    let constraint = self.condition(condition, *holds)?;
-                    self.require(constraint);
+                    self.assume(condition, *holds)?;
                 }
                 Around::Loop(l) => {
                     let mut ends = Vec::new();
@@ -108,20 +119,42 @@ impl Env {
                     let d = self.fresh();
                     let x = Affine::var(dim(d));
                     for low in &ends {
-                        self.require(format!("{} >= {}", text(&x), text(low)));
+                        self.at_most(low, &x)?;
                         if l.step != 1 {
                             let count = Affine::var(dim(self.fresh()));
-                            self.require(equal(&x, &low.add(&count.scale(l.step)?)?));
+                            self.equal(&x, &low.add(&count.scale(l.step)?)?)?;
                         }
                     }
                     for high in &highs {
-                        self.require(less(&x, high));
+                        self.less(&x, high)?;
                     }
                     self.names.insert(l.var.clone(), d);
                 }
             }
         }
         Ok(())
+    }
+
+    /// That a condition holds (or fails), as linear constraints where it is a conjunction of them.
+    fn assume(&mut self, condition: &Condition, holds: bool) -> Result<(), Fault> {
+        match (condition, holds) {
+            (Condition::Ge(a, b), _) => {
+                let (a, b) = (self.affine(a)?, self.affine(b)?);
+                if holds { self.at_most(&b, &a) } else { self.less(&a, &b) }
+            }
+            (Condition::Eq(a, b), true) => {
+                let (a, b) = (self.affine(a)?, self.affine(b)?);
+                self.equal(&a, &b)
+            }
+            (Condition::All(parts), true) | (Condition::Any(parts), false) => {
+                parts.iter().try_for_each(|p| self.assume(p, holds))
+            }
+            (Condition::Eq(..) | Condition::All(_), false) | (Condition::Any(_), true) => {
+                let constraint = self.condition(condition, holds)?;
+                self.require(constraint);
+                Ok(())
+            }
+        }
     }
 
     /// The operands of nested `max`: a bound below by the maximum is a bound by each.
@@ -181,8 +214,8 @@ impl Env {
         })
     }
 
-    /// Quotient, rounded down, and remainder by a positive constant; the quotient is a dimension
-    /// of its own, because linear constraints are the quickest to read.
+    /// Quotient, rounded down, and remainder by a positive constant; the quotient is a
+    /// dimension of its own, so that constraints stay linear.
     fn quotient(&mut self, index: &Index, divisor: i64) -> Result<(Affine, Affine), Fault> {
         let value = self.affine(index)?;
         if divisor <= 0 {
@@ -190,7 +223,8 @@ impl Env {
         }
         let quotient = Affine::var(dim(self.fresh()));
         let rest = value.sub(&quotient.scale(divisor)?)?;
-        self.require(format!("0 <= {} < {divisor}", text(&rest)));
+        self.at_most(&Affine::constant(0), &rest)?;
+        self.less(&rest, &Affine::constant(divisor))?;
         Ok((quotient, rest))
     }
 
@@ -228,15 +262,47 @@ impl Env {
         Ok(format!("{i} < 0 or {i} >= {n}"))
     }
 
+    fn constraint(
+        &self,
+        ctx: &Ctx,
+        space: &LocalSpace,
+        expr: &Affine,
+        equality: bool,
+    ) -> Result<Constraint, Fault> {
+        let mut out = if equality {
+            Constraint::alloc_equality(space)?
+        } else {
+            Constraint::alloc_inequality(space)?
+        };
+        out = out.set_constant_val(&Val::int_from_si(ctx, expr.constant_part())?)?;
+        for (atom, coefficient) in expr.terms() {
+            let Atom::Var(name) = atom else {
+                return Err(Fault("a constraint is not linear".to_owned()));
+            };
+            let position = (name.strip_prefix('x').and_then(|d| d.parse::<usize>().ok()))
+                .filter(|d| *d < self.dims)
+                .ok_or_else(|| Fault(format!("`{name}` is no dimension")))?;
+            let value = Val::int_from_si(ctx, coefficient)?;
+            out = out.set_coefficient_val(DimType::Set, position, &value)?;
+        }
+        Ok(out)
+    }
+
     /// The lexicographically smallest point that meets all constraints.
     pub(super) fn smallest(&self, ctx: &Ctx) -> Result<Option<Vec<i64>>, Fault> {
-        let dims: Vec<String> = (0..self.dims).map(dim).collect();
-        let all = if self.constraints.is_empty() {
-            "1 = 1".to_owned()
-        } else {
-            self.constraints.join(" and ")
-        };
-        let set = Set::parse(ctx, &format!("{{ [{}] : {all} }}", dims.join(",")))?;
+        let space = Space::set_alloc(ctx, 0, self.dims)?;
+        let local = LocalSpace::from_space(&space)?;
+        let mut basic = BasicSet::universe(&space)?;
+        for (expr, equality) in &self.linear {
+            basic = basic.add_constraint(&self.constraint(ctx, &local, expr, *equality)?)?;
+        }
+        let mut set = basic.to_set()?;
+        if !self.formulas.is_empty() {
+            let dims: Vec<String> = (0..self.dims).map(dim).collect();
+            let all = self.formulas.join(" and ");
+            let other = Set::parse(ctx, &format!("{{ [{}] : {all} }}", dims.join(",")))?;
+            set = set.intersect(&other)?;
+        }
         if set.is_empty()? {
             return Ok(None);
         }
