@@ -1,3 +1,29 @@
-//! warploom.
+//! Warploom's public API: specs to nests, schedules, compiled programs, verified results.
+//!
+//! Why here: the crates below meet only in this one; users and the command line see nothing else.
+#![forbid(unsafe_code)]
 
+mod bind;
+pub mod compile;
+pub mod doctor;
+pub mod explain;
 pub mod io;
+mod random;
+mod slice;
+mod spec;
+pub mod timeline;
+pub mod verify;
+
+pub use bind::{Sizes, bind, bind_some, parse_sizes};
+pub use random::fill_random;
+pub use spec::{Spec, SpecTypes, inputs, outputs};
+pub use warploom_ir::affine::Name;
+pub use warploom_ir::diag::{self, Diagnostic};
+pub use warploom_ir::dtype::DType;
+pub use warploom_ir::einsum::Einsum;
+pub use warploom_ir::kernel::Kernel;
+pub use warploom_ir::nest::Nest;
+pub use warploom_ir::schedule::script::Script;
+pub use warploom_ir::tensor::Tensor;
+pub use warploom_ir::schedule::Tree;
+pub use warploom_scheduler::{Dependence, Schedule, Session};

@@ -315,6 +315,24 @@ impl<D: Domain> Machine<D> {
             Ok(())
         })
     }
+
+    /// Executes one instance.
+    fn execute(&mut self, env: &mut [i64], statement: &str, instance: &[i64]) -> Result<()> {
+        let code = self
+            .code
+            .iter()
+            .find(|c| &*c.name == statement)
+            .ok_or_else(|| error("E0519", format!("there is no statement `{statement}`")))?;
+        if code.scope.len() != instance.len() {
+            let (have, want) = (instance.len(), code.scope.len());
+            return Err(error("E0519", format!("`{statement}` has {want} iterators, not {have}")));
+        }
+        env[..instance.len()].copy_from_slice(instance);
+        if let Some(pending) = code.evaluate::<D>(env, &self.memory)? {
+            self.memory.commit(&pending);
+        }
+        Ok(())
+    }
 }
 
 fn written(nest: &Nest, array: &str) -> bool {
@@ -383,20 +401,7 @@ impl Interpreter {
     /// # Errors
     /// An unknown statement, a wrong number of iterators, a bad access.
     pub fn execute(&mut self, statement: &str, instance: &[i64]) -> Result<()> {
-        let code = self
-            .machine
-            .code
-            .iter()
-            .find(|c| &*c.name == statement)
-            .ok_or_else(|| error("E0519", format!("there is no statement `{statement}`")))?;
-        if code.scope.len() != instance.len() {
-            let (have, want) = (instance.len(), code.scope.len());
-            return Err(error("E0519", format!("`{statement}` has {want} iterators, not {have}")));
-        }
-        self.env[..instance.len()].copy_from_slice(instance);
-        if let Some(pending) = code.evaluate::<Exact>(&self.env, &self.machine.memory)? {
-            self.machine.memory.commit(&pending);
-        }
+        self.machine.execute(&mut self.env, statement, instance)?;
         Ok(())
     }
 
@@ -434,20 +439,45 @@ pub fn run_bounded(
 ) -> Result<BTreeMap<Name, Bounded>> {
     let mut machine = Machine::<Widened>::new(nest, sizes, inputs)?;
     machine.run()?;
-    let mut out = BTreeMap::new();
-    for b in machine.memory.buffers {
-        if matches!(b.role, Role::Out | Role::InOut) {
-            let pick = |f: &dyn Fn(&Wide) -> f64| -> Vec<f64> {
-                let defined = |i: usize| b.defined.as_ref().is_none_or(|d| d[i]);
-                let all = b.values.iter().enumerate();
-                all.map(|(i, v)| if defined(i) { f(v) } else { f64::NAN }).collect()
-            };
-            let value = pick(&|v| v.value.to_f64());
-            let bound = pick(&|v| v.bound);
-            out.insert(b.name.clone(), Bounded { shape: b.shape.clone(), value, bound });
-        }
+    Ok(machine.bounded())
+}
+
+/// Executes just these instances in this order, as [`run_bounded`] would; what they do not write
+/// is NaN.
+///
+/// # Errors
+/// As [`run_order`].
+pub fn run_bounded_order(
+    nest: &Nest,
+    sizes: &BTreeMap<Name, i64>,
+    inputs: &BTreeMap<Name, Tensor>,
+    order: &[(Name, Vec<i64>)],
+) -> Result<BTreeMap<Name, Bounded>> {
+    let mut machine = Machine::<Widened>::new(nest, sizes, inputs)?;
+    let mut env = vec![0; machine.control.depth];
+    for (statement, instance) in order {
+        machine.execute(&mut env, statement, instance)?;
     }
-    Ok(out)
+    Ok(machine.bounded())
+}
+
+impl Machine<Widened> {
+    fn bounded(self) -> BTreeMap<Name, Bounded> {
+        let mut out = BTreeMap::new();
+        for b in self.memory.buffers {
+            if matches!(b.role, Role::Out | Role::InOut) {
+                let pick = |f: &dyn Fn(&Wide) -> f64| -> Vec<f64> {
+                    let defined = |i: usize| b.defined.as_ref().is_none_or(|d| d[i]);
+                    let all = b.values.iter().enumerate();
+                    all.map(|(i, v)| if defined(i) { f(v) } else { f64::NAN }).collect()
+                };
+                let value = pick(&|v| v.value.to_f64());
+                let bound = pick(&|v| v.bound);
+                out.insert(b.name.clone(), Bounded { shape: b.shape.clone(), value, bound });
+            }
+        }
+        out
+    }
 }
 
 /// Every statement instance in textual order: its name and the values of the loops around it,

@@ -1,0 +1,164 @@
+//! The command line's shape (DESIGN.md §6), parsed by clap.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// A JIT compiler for einsums, indexed formulas and affine loop nests.
+#[derive(Debug, Parser)]
+#[command(name = "warploom", version, about)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Compiles a spec, runs it and prints or stores the result.
+    Run(RunArgs),
+    /// Replays a schedule on a spec and says whether each step is legal.
+    Check(CheckArgs),
+    /// Prints the dependences of a spec.
+    Deps(SpecArgs),
+    /// Prints the schedule of a spec.
+    Schedule(ScheduleArgs),
+    /// Says what each loop does: parallel or not and why, FLOP, bytes, intensity.
+    Explain(ExplainArgs),
+    /// Prints one stage of the compilation.
+    Emit(EmitArgs),
+    /// Says what this machine has and whether Warploom can use it.
+    Doctor(DoctorArgs),
+}
+
+/// A spec and how its sizes and types are chosen.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct SpecArgs {
+    /// A file ending in .nest, a formula (contains `=`), or an einsum.
+    pub(crate) spec: String,
+    /// Sizes, as `m=512,n=384,k=640`.
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) size: Vec<String>,
+    /// Type of the inputs of an einsum or formula (default: that of the files, else f32).
+    #[arg(long)]
+    pub(crate) dtype: Option<String>,
+    /// Accumulation type of an einsum or formula.
+    #[arg(long)]
+    pub(crate) acc: Option<String>,
+    /// Output type of an einsum or formula.
+    #[arg(long)]
+    pub(crate) out_dtype: Option<String>,
+    /// Prints JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) spec: SpecArgs,
+    /// Inputs: FILE in order of declaration, or NAME=FILE (.npy, .safetensors, FILE.safetensors:TENSOR).
+    pub(crate) files: Vec<String>,
+    /// Where outputs go: FILE in order of declaration, or NAME=FILE.
+    #[arg(short, long)]
+    pub(crate) output: Vec<String>,
+    /// Seed of the random inputs that no file gives.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Where to run: `cpu` or `cuda[:i]`; by default the GPU if there is one, else the CPU.
+    #[arg(long)]
+    pub(crate) device: Option<String>,
+    /// The schedule's script; by default one is made.
+    #[arg(long)]
+    pub(crate) schedule: Option<PathBuf>,
+    /// Compares the result with an independent reference and prints error and bound.
+    #[arg(long)]
+    pub(crate) verify: bool,
+    /// Threads of the CPU path (default: all).
+    #[arg(long)]
+    pub(crate) threads: Option<usize>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    #[command(flatten)]
+    pub(crate) spec: SpecArgs,
+    /// The schedule's script.
+    #[arg(long)]
+    pub(crate) schedule: PathBuf,
+}
+
+/// What `schedule` prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum View {
+    /// The tree of loops with marks and reasons.
+    Tree,
+    /// The scheduled loops as code.
+    Loops,
+    /// Instances in execution order.
+    Timeline,
+    /// The script.
+    Script,
+    /// The tree as JSON.
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ScheduleArgs {
+    #[command(flatten)]
+    pub(crate) spec: SpecArgs,
+    /// A script to replay; by default the automatic schedule.
+    #[arg(long)]
+    pub(crate) schedule: Option<PathBuf>,
+    /// What to print.
+    #[arg(long, value_enum, default_value = "tree")]
+    pub(crate) view: View,
+    /// Most instances a timeline prints.
+    #[arg(long, default_value_t = 200)]
+    pub(crate) limit: usize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    #[command(flatten)]
+    pub(crate) spec: SpecArgs,
+    /// A script to replay; by default the automatic schedule.
+    #[arg(long)]
+    pub(crate) schedule: Option<PathBuf>,
+}
+
+/// A stage of the compilation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Stage {
+    /// The nest's canonical text.
+    Nest,
+    /// The schedule's script.
+    Schedule,
+    /// The kernel's text.
+    Kernel,
+    /// LLVM IR.
+    Llvm,
+    /// The scheduled nest as C.
+    C,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EmitArgs {
+    #[command(flatten)]
+    pub(crate) spec: SpecArgs,
+    /// The target: `cpu` (GPU targets are not built yet).
+    #[arg(long, default_value = "cpu")]
+    pub(crate) target: String,
+    /// What to print.
+    #[arg(long, value_enum)]
+    pub(crate) stage: Stage,
+    /// A script to replay; by default the automatic schedule.
+    #[arg(long)]
+    pub(crate) schedule: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// Prints JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}

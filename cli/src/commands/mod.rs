@@ -1,0 +1,9 @@
+//! One file per subcommand.
+
+pub(crate) mod check;
+pub(crate) mod deps;
+pub(crate) mod doctor;
+pub(crate) mod emit;
+pub(crate) mod explain;
+pub(crate) mod run;
+pub(crate) mod schedule;

@@ -1,0 +1,174 @@
+//! `run`: binds inputs, compiles, runs, verifies, stores or shows the outputs.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use warploom::diag::{Blame, Diagnostic, Result};
+use warploom::{Name, Nest, Spec, Tensor, compile, io, verify};
+
+use crate::args::RunArgs;
+use crate::{load, output};
+
+pub(crate) fn run(args: &RunArgs) -> Result<()> {
+    device(args.device.as_deref())?;
+    let (nest, inputs) = problem(args)?;
+    let targets = output_files(&nest, &args.output)?;
+    let started = Instant::now();
+    let schedule = load::schedule(&nest, args.schedule.as_deref())?;
+    let program = compile::compile(&schedule)?;
+    let compile_ms = started.elapsed().as_secs_f64() * 1e3;
+    let started = Instant::now();
+    let outputs = program.run(&inputs, args.threads)?;
+    let run_ms = started.elapsed().as_secs_f64() * 1e3;
+    let verified = if args.verify { Some(verify::check(&nest, &inputs, &outputs)?) } else { None };
+    for (name, path) in &targets {
+        if let Some(tensor) = outputs.get(name) {
+            io::save(path, &[(&**name, tensor)])?;
+        }
+    }
+    report(args, &outputs, compile_ms, run_ms, verified.as_ref())
+}
+
+/// Only the CPU path exists: a named GPU is an environment that cannot serve.
+fn device(name: Option<&str>) -> Result<()> {
+    match name {
+        None | Some("cpu") => Ok(()),
+        Some(cuda) if cuda == "cuda" || cuda.starts_with("cuda:") => Err(Box::new(
+            Diagnostic::new("E0904", Blame::Environment, format!("{cuda} cannot be used"))
+                .help("this version runs on the CPU: leave --device out or give --device cpu"),
+        )),
+        Some(other) => Err(Box::new(
+            Diagnostic::input("E0905", format!("`{other}` is no device"))
+                .help("the devices are cpu and cuda[:i]"),
+        )),
+    }
+}
+
+/// The nest with fixed sizes and all its inputs.
+fn problem(args: &RunArgs) -> Result<(Nest, BTreeMap<Name, Tensor>)> {
+    let (spec, mut types) = load::spec(&args.spec)?;
+    let (positional, named) = split_files(&args.files)?;
+    let mut given: Vec<Tensor> = Vec::new();
+    for file in &positional {
+        given.push(io::load(file)?);
+    }
+    types.operands = given.iter().map(|t| (t.dtype(), Some(t.shape().to_vec()))).collect();
+    let nest = spec.nest(&types)?;
+    let names = warploom::inputs(&nest);
+    if given.len() > names.len() {
+        return Err(Box::new(
+            Diagnostic::input(
+                "E0514",
+                format!("too many files: {} given, {} inputs", given.len(), names.len()),
+            )
+            .help(format!("the inputs are {}", names.join(", "))),
+        ));
+    }
+    let mut inputs: BTreeMap<Name, Tensor> = names.iter().cloned().zip(given).collect();
+    for (name, file) in named {
+        if !names.contains(&name) {
+            return Err(Box::new(
+                Diagnostic::input("E0512", format!("there is no array named `{name}` to fill"))
+                    .help(format!("the inputs are {}", names.join(", "))),
+            ));
+        }
+        inputs.insert(name, io::load(&file)?);
+    }
+    let shapes = inputs.iter().map(|(n, t)| (n.clone(), t.shape().to_vec())).collect();
+    let nest = warploom::bind(&nest, &remaining(&spec, &types), &shapes)?;
+    warploom::fill_random(&nest, &mut inputs, args.seed)?;
+    Ok((nest, inputs))
+}
+
+fn remaining(spec: &Spec, types: &warploom::SpecTypes) -> warploom::Sizes {
+    spec.remaining_sizes(types)
+}
+
+/// Positional files and `NAME=FILE` pairs.
+fn split_files(files: &[String]) -> Result<(Vec<String>, Vec<(Name, String)>)> {
+    let (mut positional, mut named) = (Vec::new(), Vec::new());
+    for file in files {
+        match file.split_once('=') {
+            Some((name, path)) if !Path::new(file).exists() => {
+                named.push((Name::from(name), path.to_owned()));
+            }
+            Some(_) | None => positional.push(file.clone()),
+        }
+    }
+    Ok((positional, named))
+}
+
+/// Which output goes to which file.
+fn output_files(nest: &Nest, files: &[String]) -> Result<Vec<(Name, PathBuf)>> {
+    let names = warploom::outputs(nest);
+    let (positional, named) = split_files(files)?;
+    if positional.len() > names.len() {
+        return Err(Box::new(
+            Diagnostic::input("E0514", "more output files than outputs")
+                .help(format!("the outputs are {}", names.join(", "))),
+        ));
+    }
+    let mut out: Vec<(Name, PathBuf)> =
+        names.iter().cloned().zip(positional.into_iter().map(PathBuf::from)).collect();
+    for (name, path) in named {
+        if !names.contains(&name) {
+            return Err(Box::new(
+                Diagnostic::input("E0512", format!("there is no output named `{name}`"))
+                    .help(format!("the outputs are {}", names.join(", "))),
+            ));
+        }
+        out.push((name, PathBuf::from(path)));
+    }
+    Ok(out)
+}
+
+fn report(
+    args: &RunArgs,
+    outputs: &BTreeMap<Name, Tensor>,
+    compile_ms: f64,
+    run_ms: f64,
+    verified: Option<&verify::Verification>,
+) -> Result<()> {
+    if args.spec.json {
+        let shown: Vec<serde_json::Value> = outputs
+            .iter()
+            .map(|(n, t)| {
+                serde_json::json!({ "name": &**n, "dtype": t.dtype().name(), "shape": t.shape() })
+            })
+            .collect();
+        let checked = verified.map(|v| {
+            serde_json::json!({
+                "method": v.method, "elements": v.elements,
+                "max_error": v.max_error, "bound": v.bound,
+            })
+        });
+        return output::json(&serde_json::json!({
+            "device": "cpu", "compile_ms": compile_ms, "run_ms": run_ms,
+            "outputs": shown, "verified": checked,
+        }));
+    }
+    let mut text = String::new();
+    for (name, tensor) in outputs {
+        let _ = writeln!(text, "{name}: {}{:?} = {}", tensor.dtype(), tensor.shape(), preview(tensor));
+    }
+    let _ = writeln!(text, "cpu: compiled in {compile_ms:.1} ms, ran in {run_ms:.3} ms");
+    if let Some(v) = verified {
+        let _ = writeln!(
+            text,
+            "verified {} elements against {}: largest error {:.3e}, bound there {:.3e}",
+            v.elements, v.method, v.max_error, v.bound
+        );
+    }
+    output::print(&text)
+}
+
+/// The first few elements.
+fn preview(tensor: &Tensor) -> String {
+    const SHOWN: usize = 6;
+    let items: Vec<String> =
+        (0..tensor.len().min(SHOWN)).map(|i| tensor.get_flat(i).to_string()).collect();
+    let more = if tensor.len() > SHOWN { ", …" } else { "" };
+    format!("[{}{more}]", items.join(", "))
+}

@@ -1,0 +1,49 @@
+//! From command-line arguments to a nest with fixed sizes and its schedule.
+
+use std::path::Path;
+
+use warploom::diag::{Diagnostic, Result, Source};
+use warploom::{DType, Nest, Schedule, Script, Spec, SpecTypes};
+
+use crate::args::SpecArgs;
+
+/// The spec and the types the command line gives it; files may add more.
+pub(crate) fn spec(args: &SpecArgs) -> Result<(Spec, SpecTypes)> {
+    let types = SpecTypes {
+        operands: Vec::new(),
+        dtype: dtype(args.dtype.as_deref())?,
+        acc: dtype(args.acc.as_deref())?,
+        out: dtype(args.out_dtype.as_deref())?,
+        sizes: warploom::parse_sizes(&args.size)?,
+    };
+    Ok((Spec::read(&args.spec)?, types))
+}
+
+fn dtype(name: Option<&str>) -> Result<Option<DType>> {
+    let parse = |text: &str| {
+        text.parse::<DType>().map_err(|e| Box::new(Diagnostic::input("E0513", e.to_string())))
+    };
+    name.map(parse).transpose()
+}
+
+/// The nest of a command that needs no data; sizes may stay symbolic.
+pub(crate) fn symbolic_nest(args: &SpecArgs) -> Result<Nest> {
+    let (spec, types) = spec(args)?;
+    let nest = spec.nest(&types)?;
+    warploom::bind_some(&nest, &spec.remaining_sizes(&types))
+}
+
+/// The script in a file, replayed on `nest`; without a file the automatic schedule.
+pub(crate) fn schedule(nest: &Nest, script: Option<&Path>) -> Result<Schedule> {
+    match script {
+        None => warploom::compile::auto(nest),
+        Some(path) => {
+            let text = std::fs::read_to_string(path).map_err(|e| {
+                let message = format!("cannot read the schedule {}: {e}", path.display());
+                Diagnostic::input("E0501", message)
+            })?;
+            let script = Script::parse(Source::new(&path.display().to_string(), &text))?;
+            Schedule::new(nest)?.replay(&script)
+        }
+    }
+}

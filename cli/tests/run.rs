@@ -1,0 +1,131 @@
+//! The main job through the binary: specs of every kind run on the CPU and are verified.
+
+mod common;
+use common::{text, warploom};
+
+/// Runs with `--device cpu --verify` and demands success.
+fn verified(args: &[&str]) {
+    let mut all = vec!["run"];
+    all.extend(args);
+    all.extend(["--device", "cpu", "--verify"]);
+    let output = warploom(&all);
+    let said = text(&output);
+    assert_eq!(output.status.code(), Some(0), "{args:?}:\n{said}");
+    assert!(said.contains("verified"), "{args:?} says nothing of verification:\n{said}");
+}
+
+#[test]
+fn matmul_in_every_float_type() {
+    for dtype in ["f64", "f32", "f16", "bf16", "e4m3", "e5m2"] {
+        verified(&["mk,kn->mn", "--size", "m=64,n=48,k=80", "--dtype", dtype]);
+    }
+}
+
+#[test]
+fn the_size_of_the_readme() {
+    verified(&["mk,kn->mn", "--size", "m=512,n=384,k=640", "--dtype", "f32"]);
+}
+
+#[test]
+fn einsums_of_many_kinds() {
+    for (spec, sizes) in [
+        ("ij->ji", "i=5,j=7"),
+        ("ii->i", "i=6"),
+        ("ii", "i=6"),
+        ("i,j->ij", "i=3,j=4"),
+        ("bmk,bkn->bmn", "b=3,m=9,n=10,k=11"),
+        ("ab,bc,cd->ad", "a=4,b=5,c=6,d=7"),
+        ("abcd,aebf->cdef", "a=2,b=3,c=4,d=5,e=6,f=7"),
+        ("i,i->", "i=100"),
+    ] {
+        verified(&[spec, "--size", sizes]);
+    }
+}
+
+#[test]
+fn formulas() {
+    verified(&["C[m,n] += A[m,k] * B[k,n]", "--size", "m=9,n=8,k=7"]);
+    verified(&["O[n,p] += I[n,p+r] * W[r]", "--size", "n=3,p=10,r=3"]);
+}
+
+#[test]
+fn every_nest_of_the_examples() {
+    for (file, sizes) in [
+        ("matmul", "M=33,N=29,K=31"),
+        ("batched_matmul", "B=3,M=9,N=10,K=11"),
+        ("permuted_matmul", "A=3,B=4,C=5,D=6,E=7,F=2"),
+        ("conv2d", "N=2,P=6,Q=7,K=5,R=3,S=3,C=4"),
+        ("maxpool2d", "N=2,P=5,Q=4,C=3"),
+        ("meanpool2d", "N=2,P=5,Q=4,C=3"),
+        ("softmax", "M=9,N=33"),
+        ("lu", "N=12"),
+        ("seidel2d", "T=4,N=14"),
+        ("jacobi2d_in_place", "T=4,N=14"),
+        ("attention", "Q=9,K=10,D=8"),
+        ("ozaki1_bf16", "M=9,N=10,K=16"),
+        ("ozaki1_pointwise", "M=9,N=10,K=16"),
+        ("ozaki2_int8", "M=9,N=10,K=16"),
+    ] {
+        verified(&[&format!("examples/nests/{file}.nest"), "--size", sizes]);
+    }
+}
+
+#[test]
+fn scripts_of_the_examples() {
+    verified(&[
+        "examples/nests/seidel2d.nest",
+        "--size",
+        "T=5,N=21",
+        "--schedule",
+        "examples/schedules/seidel2d_skewed.sched",
+    ]);
+    verified(&[
+        "examples/nests/matmul.nest",
+        "--size",
+        "M=70,N=65,K=130",
+        "--schedule",
+        "examples/schedules/matmul_tiled.sched",
+    ]);
+    verified(&[
+        "examples/nests/ozaki1_pointwise.nest",
+        "--size",
+        "M=9,N=10,K=16",
+        "--schedule",
+        "examples/schedules/ozaki1_fused.sched",
+    ]);
+}
+
+#[test]
+fn every_stage_is_emitted() {
+    for stage in ["nest", "schedule", "kernel", "llvm", "c"] {
+        let output = warploom(&[
+            "emit",
+            "mk,kn->mn",
+            "--size",
+            "m=64,n=64,k=64",
+            "--target",
+            "cpu",
+            "--stage",
+            stage,
+        ]);
+        assert_eq!(output.status.code(), Some(0), "{stage}: {}", text(&output));
+        assert!(output.stdout.len() > 20, "{stage} is empty");
+    }
+}
+
+#[test]
+fn views_explanations_and_dependences() {
+    let nest = "examples/nests/matmul.nest";
+    let sizes = "M=3,N=2,K=2";
+    for view in ["tree", "loops", "timeline", "script", "json"] {
+        let output = warploom(&["schedule", nest, "--size", sizes, "--view", view]);
+        assert_eq!(output.status.code(), Some(0), "{view}: {}", text(&output));
+    }
+    let timeline = text(&warploom(&["schedule", nest, "--size", sizes, "--view", "timeline"]));
+    assert!(timeline.contains("t=0 | S0[0,0]"), "{timeline}");
+    let explained = text(&warploom(&["explain", nest, "--size", sizes]));
+    assert!(explained.contains("FLOP"), "{explained}");
+    let deps = text(&warploom(&["deps", nest]));
+    assert!(deps.contains("S0") && deps.contains("S1"), "{deps}");
+    assert_eq!(warploom(&["doctor"]).status.code(), Some(0));
+}

@@ -1,0 +1,180 @@
+//! From a schedule to something that runs: lower, verify, generate code, launch.
+//!
+//! In: a schedule. Out: a [`Program`], or the first diagnostic on the way.
+//! Keeps: nothing runs that the verifier has not sealed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use warploom_codegen::{c, host};
+use warploom_ir::abi::HostCode as _;
+use warploom_ir::affine::Name;
+use warploom_ir::diag::{Blame, Diagnostic, Result};
+use warploom_ir::kernel::Kernel;
+use warploom_ir::nest::Nest;
+use warploom_ir::tensor::Tensor;
+use warploom_runtime::host::{Launch, ThreadPool};
+use warploom_scheduler::{CpuOptions, Schedule, auto_cpu, lower as lower_tree};
+use warploom_verify::Verified;
+use warploom_verify::kernel::kernel as verify_kernel;
+use warploom_verify::nest::nest as verify_nest;
+
+/// A kernel that the verifier sealed, before code generation.
+#[derive(Clone, Debug)]
+pub struct Lowered {
+    kernel: Verified<Kernel>,
+}
+
+impl Lowered {
+    /// The kernel.
+    #[must_use]
+    pub fn kernel(&self) -> &Kernel {
+        self.kernel.get()
+    }
+
+    /// LLVM IR as handed to LLVM.
+    #[must_use]
+    pub fn llvm(&self) -> String {
+        host::emit_llvm(&self.kernel)
+    }
+
+    /// Plain C99.
+    ///
+    /// # Errors
+    /// A construct C cannot say.
+    pub fn c(&self) -> Result<String> {
+        c::emit(self.kernel.get())
+    }
+}
+
+/// Checks a nest before anything is made of it: types, bounds, definition before use.
+///
+/// # Errors
+/// The first finding of the verifier; its message says how many more there are.
+pub fn check_nest(nest: &Nest) -> Result<()> {
+    verify_nest(nest.clone()).map(|_| ()).map_err(first)
+}
+
+/// The automatic schedule for this machine's processor.
+///
+/// # Errors
+/// The nest has no polyhedral form, or isl takes too long.
+pub fn auto(nest: &Nest) -> Result<Schedule> {
+    auto_cpu(&Schedule::new(nest)?, &CpuOptions::default())
+}
+
+/// The first of several findings.
+fn first(findings: Vec<Diagnostic>) -> Box<Diagnostic> {
+    let more = findings.len().saturating_sub(1);
+    let mut it = findings.into_iter();
+    let mut head = it.next().unwrap_or_else(|| {
+        Diagnostic::new("E0999", Blame::Unsupported, "refused without a reason: a defect of ours")
+    });
+    if more > 0 {
+        head.message.push_str(&format!(" (and {more} more)"));
+    }
+    Box::new(head)
+}
+
+/// Lowers a schedule to a verified kernel.
+///
+/// # Errors
+/// What lowering cannot do, and whatever the verifier finds.
+pub fn lower(schedule: &Schedule) -> Result<Lowered> {
+    let kernel = lower_tree(schedule.poly(), schedule.tree(), &schedule.nest().source)?;
+    Ok(Lowered { kernel: verify_kernel(kernel).map_err(first)? })
+}
+
+/// A compiled program for the host, with the time each stage took.
+#[derive(Clone)]
+pub struct Program {
+    code: Arc<host::HostModule>,
+    sizes: BTreeMap<Name, i64>,
+    stages: Vec<(&'static str, Duration)>,
+}
+
+/// Compiles a schedule for this machine's processor.
+///
+/// # Errors
+/// As [`lower`], and failures of code generation.
+pub fn compile(schedule: &Schedule) -> Result<Program> {
+    let started = Instant::now();
+    let kernel = lower_tree(schedule.poly(), schedule.tree(), &schedule.nest().source)?;
+    let lowered = started.elapsed();
+    let kernel = verify_kernel(kernel).map_err(first)?;
+    let verified = started.elapsed();
+    let code = host::compile(&kernel, &host::HostOptions::default())?;
+    let generated = started.elapsed();
+    let stages =
+        vec![("lower", lowered), ("verify", verified - lowered), ("code", generated - verified)];
+    let fixed = |p: &warploom_ir::nest::Param| Some((p.name.clone(), p.value?));
+    let sizes = schedule.nest().params.iter().filter_map(fixed).collect();
+    Ok(Program { code: Arc::new(code), sizes, stages })
+}
+
+impl Program {
+    /// The kernel that runs.
+    #[must_use]
+    pub fn kernel(&self) -> &Kernel {
+        self.code.kernel()
+    }
+
+    /// How long each stage of the compilation took.
+    #[must_use]
+    pub fn stages(&self) -> &[(&'static str, Duration)] {
+        &self.stages
+    }
+
+    /// Runs once on `threads` threads (all by default) and returns the outputs by name.
+    ///
+    /// # Errors
+    /// Inputs that do not fit, or no memory.
+    pub fn run(
+        &self,
+        inputs: &BTreeMap<Name, Tensor>,
+        threads: Option<usize>,
+    ) -> Result<BTreeMap<Name, Tensor>> {
+        let mut session = self.session(inputs, threads)?;
+        session.launch()?;
+        Ok(session.finish())
+    }
+
+    /// Binds the inputs once, to launch many times.
+    ///
+    /// # Errors
+    /// Inputs that do not fit, or no memory.
+    pub fn session<'a>(
+        &'a self,
+        inputs: &'a BTreeMap<Name, Tensor>,
+        threads: Option<usize>,
+    ) -> Result<Session<'a>> {
+        let pool = match threads {
+            Some(n) => ThreadPool::with_threads(n)?,
+            None => ThreadPool::new()?,
+        };
+        Ok(Session { launch: Launch::new(&*self.code, inputs, &self.sizes)?, pool })
+    }
+}
+
+/// A program with its arguments bound and its threads waiting.
+pub struct Session<'a> {
+    launch: Launch<'a>,
+    pool: ThreadPool,
+}
+
+impl Session<'_> {
+    /// Runs once.
+    ///
+    /// # Errors
+    /// A failure of the code itself.
+    pub fn launch(&mut self) -> Result<()> {
+        self.launch.run(&self.pool)
+    }
+
+    /// The outputs of the last launch.
+    #[must_use]
+    pub fn finish(self) -> BTreeMap<Name, Tensor> {
+        self.launch.finish()
+    }
+}

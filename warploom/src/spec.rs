@@ -1,0 +1,130 @@
+//! A spec as the user names it: a `.nest` file, a formula or an einsum; each becomes a nest.
+//!
+//! In: the text of DESIGN.md §6 and what is known of types and shapes. Out: a nest, its parameters
+//! still symbolic where no shape fixes them.
+
+use std::path::Path;
+
+use warploom_ir::diag::{Diagnostic, Result, Source};
+use warploom_ir::dtype::DType;
+use warploom_ir::einsum::{Einsum, EinsumOptions, OperandType};
+use warploom_ir::nest::formula::{Formula, FormulaTypes};
+use warploom_ir::nest::{Nest, Role};
+
+use crate::bind::Sizes;
+
+/// What a spec is, by its text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Spec {
+    /// A nest's text, with the file's name.
+    Nest(Source),
+    /// `C[m,n] += A[m,k] * B[k,n]`.
+    Formula(String),
+    /// `mk,kn->mn`.
+    Einsum(String),
+}
+
+/// Types and shapes that the spec's own text does not hold.
+#[derive(Clone, Debug, Default)]
+pub struct SpecTypes {
+    /// Type and, where known, shape of each operand in order.
+    pub operands: Vec<(DType, Option<Vec<usize>>)>,
+    /// Type of operands beyond the list; `f32` where nothing is said.
+    pub dtype: Option<DType>,
+    /// Accumulation type.
+    pub acc: Option<DType>,
+    /// Output type.
+    pub out: Option<DType>,
+    /// Sizes by name; an einsum takes its labels' sizes from here.
+    pub sizes: Sizes,
+}
+
+impl Spec {
+    /// Reads a spec: a file ending in `.nest`, a formula when it contains `=`, else an einsum.
+    ///
+    /// # Errors
+    /// `E0501` when the file cannot be read.
+    pub fn read(text: &str) -> Result<Self> {
+        if Path::new(text).extension().is_some_and(|e| e == "nest") {
+            let body = std::fs::read_to_string(text).map_err(|e| {
+                Diagnostic::input("E0501", format!("cannot read the nest {text}: {e}"))
+                    .help("give the path of a .nest file, a formula or an einsum")
+            })?;
+            return Ok(Self::Nest(Source::new(text, &body)));
+        }
+        Ok(if text.contains('=') {
+            Self::Formula(text.to_owned())
+        } else {
+            Self::Einsum(text.to_owned())
+        })
+    }
+
+    /// The nest this spec means.
+    ///
+    /// # Errors
+    /// Whatever the spec's own front end finds, with a place in its text.
+    pub fn nest(&self, types: &SpecTypes) -> Result<Nest> {
+        let default = types.dtype.unwrap_or(DType::F32);
+        let operand = |i: usize| types.operands.get(i).map_or(default, |(dtype, _)| *dtype);
+        match self {
+            Self::Nest(source) => Nest::parse(source.clone()),
+            Self::Formula(text) => {
+                let formula = Formula::parse(text)?;
+                let inputs = formula.inputs();
+                let mut chosen =
+                    FormulaTypes { default, acc: types.acc, out: types.out, ..Default::default() };
+                for (i, name) in inputs.into_iter().enumerate() {
+                    chosen.arrays.insert(name, operand(i));
+                }
+                formula.nest(&chosen)
+            }
+            Self::Einsum(text) => {
+                let einsum = Einsum::parse(text)?;
+                let operands: Vec<OperandType> = (0..einsum.inputs.len())
+                    .map(|i| match types.operands.get(i) {
+                        Some((dtype, Some(shape))) => OperandType::shaped(*dtype, shape),
+                        Some((dtype, None)) => OperandType::new(*dtype),
+                        None => OperandType::new(default),
+                    })
+                    .collect();
+                let sizes = types
+                    .sizes
+                    .iter()
+                    .filter_map(|(n, &v)| Some((n.clone(), u64::try_from(v).ok()?)))
+                    .collect();
+                let options = EinsumOptions {
+                    acc: types.acc,
+                    out_dtype: types.out,
+                    sizes,
+                    ..Default::default()
+                };
+                einsum.nest(&operands, &options)
+            }
+        }
+    }
+
+    /// The sizes still to be bound after [`Self::nest`]: an einsum has used its own.
+    #[must_use]
+    pub fn remaining_sizes(&self, types: &SpecTypes) -> Sizes {
+        match self {
+            Self::Nest(_) | Self::Formula(_) => types.sizes.clone(),
+            Self::Einsum(_) => Sizes::new(),
+        }
+    }
+}
+
+/// Names of the arrays a caller gives, in order of declaration.
+#[must_use]
+pub fn inputs(nest: &Nest) -> Vec<warploom_ir::affine::Name> {
+    named(nest, |role| matches!(role, Role::In | Role::InOut))
+}
+
+/// Names of the arrays a caller gets back, in order of declaration.
+#[must_use]
+pub fn outputs(nest: &Nest) -> Vec<warploom_ir::affine::Name> {
+    named(nest, |role| matches!(role, Role::Out | Role::InOut))
+}
+
+fn named(nest: &Nest, wanted: impl Fn(&Role) -> bool) -> Vec<warploom_ir::affine::Name> {
+    nest.arrays.iter().filter(|a| wanted(&a.role)).map(|a| a.name.clone()).collect()
+}

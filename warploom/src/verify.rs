@@ -1,0 +1,217 @@
+//! Compares a result with a reference that shares no code with the compiler.
+//!
+//! In: a nest with fixed sizes, inputs, outputs to judge. Out: the largest error and the bound it
+//! was held to, or `E0950` with the first element that misses it.
+//! Keeps: small problems are interpreted whole in binary64; of large ones a sample of outputs is
+//! recomputed from just the instances it depends on. The bound of an element is n·u·magnitude
+//! ([Higham02] §3.1), n the instances it depends on, u the widest unit roundoff of a type the
+//! nest stores, magnitude the sum of absolute values that went into it; integers must be equal.
+
+use std::collections::BTreeMap;
+
+use warploom_ir::affine::Name;
+use warploom_ir::diag::{Blame, Diagnostic, Result};
+use warploom_ir::dtype::DType;
+use warploom_ir::interp::nest::{Bounded, run_bounded, run_bounded_order};
+use warploom_ir::nest::{Nest, Role};
+use warploom_ir::tensor::{Tensor, random_word};
+
+use crate::slice;
+
+/// Most instances that are interpreted.
+const INSTANCES: usize = 4_000_000;
+/// Outputs recomputed of a large problem.
+const SAMPLES: usize = 64;
+/// The binary64 reference itself rounds: no bound is below this multiple of the magnitude.
+const REFERENCE_ROUNDOFF: f64 = 1e-15;
+
+/// What a comparison found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Verification {
+    /// How the reference was made.
+    pub method: &'static str,
+    /// Elements compared.
+    pub elements: usize,
+    /// Largest absolute error.
+    pub max_error: f64,
+    /// The bound of that element.
+    pub bound: f64,
+}
+
+/// Compares `outputs` with a reference.
+///
+/// # Errors
+/// `E0950` for a mismatch; `E0951` when the problem is too large for every method.
+pub fn check(
+    nest: &Nest,
+    inputs: &BTreeMap<Name, Tensor>,
+    outputs: &BTreeMap<Name, Tensor>,
+) -> Result<Verification> {
+    let sizes = BTreeMap::new();
+    let samples = sample(outputs, 1);
+    let longest = samples.iter().map(|e| slice::slice(nest, std::slice::from_ref(e), INSTANCES));
+    let path = longest.map(|s| s.map(|s| s.len())).try_fold(1, |a, n| Some(n?.max(a)));
+    if count(nest).is_some_and(|n| n <= INSTANCES) {
+        let reference = run_bounded(nest, &sizes, inputs)?;
+        let path = path.unwrap_or(INSTANCES);
+        return compare(nest, outputs, &reference, None, path, "the interpreter in binary64");
+    }
+    let wanted = sample(outputs, SAMPLES);
+    let Some(order) = slice::slice(nest, &wanted, INSTANCES) else {
+        return Err(Box::new(
+            Diagnostic::new("E0951", Blame::Unsupported, "the problem is too large to verify")
+                .help("verify the same spec with smaller --size"),
+        ));
+    };
+    let names: Vec<Name> = nest.statements().iter().map(|p| p.statement.name.clone()).collect();
+    let order: Vec<(Name, Vec<i64>)> =
+        order.into_iter().map(|(s, values)| (names[s].clone(), values)).collect();
+    let reference = run_bounded_order(nest, &sizes, inputs, &order)?;
+    let path = path.unwrap_or(order.len());
+    compare(nest, outputs, &reference, Some(&wanted), path, "a binary64 sample")
+}
+
+/// Number of statement instances, if it is below the limit.
+fn count(nest: &Nest) -> Option<usize> {
+    let mut total = 0_usize;
+    for placed in nest.statements() {
+        let mut volume = 1_i64;
+        for l in &placed.loops {
+            let lookup = |name: &str| nest.param(name).and_then(|p| p.value);
+            let extent = |list: &[warploom_ir::affine::Affine]| {
+                list.iter().filter_map(|e| e.eval(&lookup)).collect::<Vec<i64>>()
+            };
+            // a bound that depends on outer loops counts as the widest constant one around it
+            let (low, high) = (extent(&l.lower), extent(&l.upper));
+            let widest = nest.params.iter().filter_map(|p| p.value).max().unwrap_or(i64::MAX);
+            let high = high.into_iter().min().unwrap_or(widest);
+            let low = low.into_iter().max().unwrap_or(0);
+            let steps = high.checked_sub(low)?.max(0).div_euclid(l.step).checked_add(1)?;
+            volume = volume.checked_mul(steps)?;
+        }
+        total = total.checked_add(usize::try_from(volume).ok()?)?;
+    }
+    (total <= INSTANCES).then_some(total)
+}
+
+/// Up to `n` elements of each output, spread pseudo-randomly, the last one among them.
+fn sample(outputs: &BTreeMap<Name, Tensor>, n: usize) -> Vec<slice::Element> {
+    let mut out = Vec::new();
+    for (name, tensor) in outputs {
+        let len = tensor.len() as u64;
+        let picks = (0..n as u64).map(|i| if i == 0 { len - 1 } else { random_word(7, i) % len });
+        for flat in picks.filter(|_| len > 0) {
+            let at = tensor.unflatten(usize::try_from(flat).unwrap_or(0));
+            let at = at.into_iter().map(|i| i64::try_from(i).unwrap_or(i64::MAX)).collect();
+            out.push((name.clone(), at));
+        }
+    }
+    out.sort();
+    out.dedup();
+    out
+}
+
+/// The widest unit roundoff of a float type the nest stores.
+fn unit_roundoff(nest: &Nest) -> f64 {
+    let stored = nest.arrays.iter().filter(|a| match a.role {
+        Role::Out | Role::InOut | Role::Temp => a.dtype.is_float(),
+        Role::In | Role::Const(_) => false,
+    });
+    let bits = stored.map(|a| a.dtype.precision_bits()).min().unwrap_or(53);
+    // powi is exact for powers of two
+    2.0_f64.powi(-i32::try_from(bits).unwrap_or(53))
+}
+
+fn compare(
+    nest: &Nest,
+    outputs: &BTreeMap<Name, Tensor>,
+    reference: &BTreeMap<Name, Bounded>,
+    only: Option<&[slice::Element]>,
+    path: usize,
+    method: &'static str,
+) -> Result<Verification> {
+    let factor = (path as f64 + 2.0) * unit_roundoff(nest).max(REFERENCE_ROUNDOFF);
+    let mut found = Verification { method, elements: 0, max_error: 0.0, bound: 0.0 };
+    for (name, tensor) in outputs {
+        let Some(wide) = reference.get(name) else { continue };
+        let all: Vec<usize> = match only {
+            None => (0..tensor.len()).collect(),
+            Some(list) => list.iter().filter(|e| e.0 == *name).filter_map(|e| flat(tensor, &e.1)).collect(),
+        };
+        for i in all {
+            let got = tensor.get_flat(i).to_f64();
+            let bound = if tensor.dtype().is_float() {
+                wide.bound[i] * factor + smallest(tensor.dtype())
+            } else {
+                0.0
+            };
+            let (want, top) = (wide.value[i], largest(tensor.dtype()));
+            let same = got == want
+                || (got.is_nan() && (want.is_nan() || want.abs() > top))
+                || (got.is_infinite() && want.abs() + bound >= top && got.signum() == want.signum());
+            let error = if same { 0.0 } else { (got - want).abs() };
+            if !same && !(error <= bound) {
+                return Err(mismatch(name, &tensor.unflatten(i), got, want, bound));
+            }
+            found.elements += 1;
+            if error >= found.max_error {
+                (found.max_error, found.bound) = (error, bound);
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn flat(tensor: &Tensor, at: &[i64]) -> Option<usize> {
+    let at: Option<Vec<usize>> = at.iter().map(|&i| usize::try_from(i).ok()).collect();
+    tensor.offset(&at?)
+}
+
+/// Half the least subnormal: below it rounding errors are absolute.
+fn smallest(dtype: DType) -> f64 {
+    match dtype {
+        DType::F64 => f64::MIN_POSITIVE,
+        DType::F32 | DType::Tf32 | DType::Bf16 => f64::from(f32::MIN_POSITIVE),
+        DType::F16 => 2.0_f64.powi(-24),
+        DType::E5m2 => 2.0_f64.powi(-16),
+        DType::E4m3 => 2.0_f64.powi(-9),
+        DType::I64
+        | DType::U64
+        | DType::I32
+        | DType::U32
+        | DType::I16
+        | DType::U16
+        | DType::I8
+        | DType::U8
+        | DType::Bool => 0.0,
+    }
+}
+
+/// The greatest finite value of a float type; beyond it a result overflows.
+fn largest(dtype: DType) -> f64 {
+    match dtype {
+        DType::F32 | DType::Tf32 | DType::Bf16 => f64::from(f32::MAX),
+        DType::F16 => 65504.0,
+        DType::E5m2 => 57344.0,
+        DType::E4m3 => 448.0,
+        DType::F64
+        | DType::I64
+        | DType::U64
+        | DType::I32
+        | DType::U32
+        | DType::I16
+        | DType::U16
+        | DType::I8
+        | DType::U8
+        | DType::Bool => f64::MAX,
+    }
+}
+
+fn mismatch(name: &str, at: &[usize], got: f64, want: f64, bound: f64) -> Box<Diagnostic> {
+    let message = format!("`{name}` is wrong at {at:?}");
+    Box::new(
+        Diagnostic::new("E0950", Blame::Mismatch, message)
+            .witness(format!("got {got:e}, the reference is {want:e}, the bound {bound:e}"))
+            .help("this is a defect of the compiler: report the spec, the sizes and the schedule"),
+    )
+}
