@@ -23,7 +23,7 @@ pub use warploom_ir::dtype::DType;
 pub use warploom_ir::einsum::Einsum;
 pub use warploom_ir::kernel::Kernel;
 pub use warploom_ir::nest::Nest;
-pub use warploom_ir::schedule::script::Script;
+pub use warploom_ir::schedule::Script;
 pub use warploom_ir::tensor::Tensor;
 pub use warploom_ir::schedule::Tree;
 pub use warploom_scheduler::{Dependence, Schedule, Session};
