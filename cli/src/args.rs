@@ -137,8 +137,6 @@ pub(crate) enum Stage {
     Kernel,
     /// LLVM IR.
     Llvm,
-    /// The scheduled nest as C.
-    C,
 }
 
 #[derive(Debug, Args)]

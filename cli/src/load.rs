@@ -42,8 +42,8 @@ pub(crate) fn schedule(nest: &Nest, script: Option<&Path>) -> Result<Schedule> {
                 let message = format!("cannot read the schedule {}: {e}", path.display());
                 Diagnostic::input("E0501", message)
             })?;
-            let script = Script::parse(Source::new(&path.display().to_string(), &text))?;
-            Schedule::new(nest)?.replay(&script)
+            let script = Script::parse(&Source::new(&path.display().to_string(), &text))?;
+            Ok(Schedule::new(nest)?.replay(&script)?)
         }
     }
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use warploom_codegen::{c, host};
+use warploom_codegen::host;
 use warploom_ir::abi::HostCode as _;
 use warploom_ir::affine::Name;
 use warploom_ir::diag::{Blame, Diagnostic, Result};
@@ -37,14 +37,6 @@ impl Lowered {
     #[must_use]
     pub fn llvm(&self) -> String {
         host::emit_llvm(&self.kernel)
-    }
-
-    /// Plain C99.
-    ///
-    /// # Errors
-    /// A construct C cannot say.
-    pub fn c(&self) -> Result<String> {
-        c::emit(self.kernel.get())
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::path::Path;
 
+use warploom_ir::affine::Name;
 use warploom_ir::diag::{Diagnostic, Result, Source};
 use warploom_ir::dtype::DType;
 use warploom_ir::einsum::{Einsum, EinsumOptions, OperandType};
@@ -65,16 +66,15 @@ impl Spec {
     /// Whatever the spec's own front end finds, with a place in its text.
     pub fn nest(&self, types: &SpecTypes) -> Result<Nest> {
         let default = types.dtype.unwrap_or(DType::F32);
-        let operand = |i: usize| types.operands.get(i).map_or(default, |(dtype, _)| *dtype);
         match self {
             Self::Nest(source) => Nest::parse(source.clone()),
             Self::Formula(text) => {
                 let formula = Formula::parse(text)?;
-                let inputs = formula.inputs();
-                let mut chosen =
-                    FormulaTypes { default, acc: types.acc, out: types.out, ..Default::default() };
-                for (i, name) in inputs.into_iter().enumerate() {
-                    chosen.arrays.insert(name, operand(i));
+                let mut chosen = FormulaTypes::all(default);
+                (chosen.acc, chosen.out) = (types.acc, types.out);
+                let given = formula.arrays().iter().filter(|a| a.role == Role::In);
+                for (array, (dtype, _)) in given.zip(&types.operands) {
+                    chosen.arrays.insert(array.name.clone(), *dtype);
                 }
                 formula.nest(&chosen)
             }
@@ -107,7 +107,13 @@ impl Spec {
     #[must_use]
     pub fn remaining_sizes(&self, types: &SpecTypes) -> Sizes {
         match self {
-            Self::Nest(_) | Self::Formula(_) => types.sizes.clone(),
+            Self::Nest(_) => types.sizes.clone(),
+            Self::Formula(text) => {
+                // an index `m` is sized by the parameter `M`; both names are accepted
+                let sizes = Formula::parse(text).map(|f| f.sizes().clone()).unwrap_or_default();
+                let param = |name: &Name| sizes.get(name).unwrap_or(name).clone();
+                types.sizes.iter().map(|(name, &value)| (param(name), value)).collect()
+            }
             Self::Einsum(_) => Sizes::new(),
         }
     }
@@ -115,16 +121,16 @@ impl Spec {
 
 /// Names of the arrays a caller gives, in order of declaration.
 #[must_use]
-pub fn inputs(nest: &Nest) -> Vec<warploom_ir::affine::Name> {
+pub fn inputs(nest: &Nest) -> Vec<Name> {
     named(nest, |role| matches!(role, Role::In | Role::InOut))
 }
 
 /// Names of the arrays a caller gets back, in order of declaration.
 #[must_use]
-pub fn outputs(nest: &Nest) -> Vec<warploom_ir::affine::Name> {
+pub fn outputs(nest: &Nest) -> Vec<Name> {
     named(nest, |role| matches!(role, Role::Out | Role::InOut))
 }
 
-fn named(nest: &Nest, wanted: impl Fn(&Role) -> bool) -> Vec<warploom_ir::affine::Name> {
+fn named(nest: &Nest, wanted: impl Fn(&Role) -> bool) -> Vec<Name> {
     nest.arrays.iter().filter(|a| wanted(&a.role)).map(|a| a.name.clone()).collect()
 }

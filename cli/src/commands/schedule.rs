@@ -4,12 +4,15 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use warploom::diag::Result;
-use warploom::explain::{LoopReport, explain};
-use warploom::{Name, Schedule, Tree, compile, timeline};
+use warploom::explain::explain;
+use warploom::{Schedule, Session, compile, report};
 
 use crate::args::{ScheduleArgs, View};
 use crate::commands::explain::json;
 use crate::{load, output};
+
+/// Most instances a timeline is sorted from.
+const MOST_INSTANCES: usize = 100_000;
 
 pub(crate) fn schedule(args: &ScheduleArgs) -> Result<()> {
     let nest = load::symbolic_nest(&args.spec)?;
@@ -18,49 +21,31 @@ pub(crate) fn schedule(args: &ScheduleArgs) -> Result<()> {
         View::Script => output::print(&schedule.script().to_string()),
         View::Loops => output::print(&compile::lower(&schedule)?.kernel().to_string()),
         View::Json => output::json(&json(&explain(&schedule)?)),
-        View::Tree => output::print(&tree_text(&schedule)?),
-        View::Timeline => {
-            let lines: Vec<String> = timeline::timeline(&schedule, args.limit)?
-                .iter()
-                .enumerate()
-                .map(|(t, i)| format!("t={t} | {i}"))
-                .collect();
-            output::print(&lines.join("\n"))
+        View::Tree => {
+            let mut session = Session::new();
+            output::print(&report::tree_text(session.deps(&schedule)?, schedule.tree())?)
         }
+        View::Timeline => output::print(&timeline(&schedule, args.limit)?),
     }
 }
 
-fn tree_text(schedule: &Schedule) -> Result<String> {
-    let report = explain(schedule)?;
-    let loops: BTreeMap<Name, LoopReport> =
-        report.loops.into_iter().map(|l| (l.name.clone(), l)).collect();
-    let mut out = String::new();
-    draw(schedule.tree(), 0, &loops, &mut out);
-    Ok(out)
-}
-
-fn draw(tree: &Tree, depth: usize, loops: &BTreeMap<Name, LoopReport>, out: &mut String) {
-    let pad = "  ".repeat(depth);
-    match tree {
-        Tree::Statement(name) => {
-            let _ = writeln!(out, "{pad}{name}");
+/// One line per instance in execution order, with the thread that runs it.
+fn timeline(schedule: &Schedule, limit: usize) -> Result<String> {
+    let nest = schedule.nest();
+    let mut text = String::new();
+    let steps = report::timeline(
+        schedule.poly(),
+        schedule.tree(),
+        &BTreeMap::new(),
+        &nest.source,
+        MOST_INSTANCES,
+    )?;
+    for (t, step) in steps.iter().take(limit).enumerate() {
+        let _ = write!(text, "t={t} | {}", step.instance);
+        if !step.thread.is_empty() {
+            let _ = write!(text, "  thread {:?}", step.thread);
         }
-        Tree::Sequence(children) => {
-            let _ = writeln!(out, "{pad}sequence");
-            for child in children {
-                draw(child, depth + 1, loops, out);
-            }
-        }
-        Tree::Loop(l) => {
-            let rows: Vec<String> = l.rows.iter().map(|(s, e)| format!("{s}: {e}")).collect();
-            let report = loops.get(&l.name);
-            let marks = report.map_or_else(String::new, |r| {
-                if r.marks.is_empty() { String::new() } else { format!(" [{}]", r.marks.join(", ")) }
-            });
-            let why = report.and_then(|r| r.serial_because.as_deref());
-            let why = why.map_or_else(|| "parallel".to_owned(), |w| format!("serial, {w}"));
-            let _ = writeln!(out, "{pad}loop {}{marks} ({}) — {why}", l.name, rows.join("; "));
-            draw(&l.body, depth + 1, loops, out);
-        }
+        text.push('\n');
     }
+    Ok(text)
 }
