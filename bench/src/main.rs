@@ -19,14 +19,26 @@ type Case = (&'static str, &'static str, &'static [(char, usize)]);
 /// SGEMM and eight contractions of the TCCG suite [Springer18], extents scaled for a CPU.
 const CASES: &[Case] = &[
     ("sgemm-1024", "mk,kn->mn", &[('m', 1024), ('n', 1024), ('k', 1024)]),
-    ("abcde-efbad-cf", "dabfe,fc->edcba", &[('a', 16), ('b', 16), ('c', 32), ('d', 16), ('e', 24), ('f', 32)]),
+    (
+        "abcde-efbad-cf",
+        "dabfe,fc->edcba",
+        &[('a', 16), ('b', 16), ('c', 32), ('d', 16), ('e', 24), ('f', 32)],
+    ),
     ("abcd-dbea-ec", "aebd,ce->dcba", &[('a', 48), ('b', 24), ('c', 48), ('d', 24), ('e', 48)]),
     ("abc-bda-dc", "adb,cd->cba", &[('a', 192), ('b', 192), ('c', 24), ('d', 192)]),
-    ("abcdef-dega-gfbc", "aged,cbfg->fedcba", &[('a', 12), ('b', 12), ('c', 12), ('d', 12), ('e', 12), ('f', 12), ('g', 24)]),
+    (
+        "abcdef-dega-gfbc",
+        "aged,cbfg->fedcba",
+        &[('a', 12), ('b', 12), ('c', 12), ('d', 12), ('e', 12), ('f', 12), ('g', 24)],
+    ),
     ("abcd-ea-ebcd", "ae,dcbe->dcba", &[('a', 48), ('b', 24), ('c', 48), ('d', 24), ('e', 96)]),
     ("abc-adec-ebd", "ceda,dbe->cba", &[('a', 96), ('b', 48), ('c', 48), ('d', 48), ('e', 24)]),
     ("ab-cad-dcb", "dac,bcd->ba", &[('a', 192), ('b', 192), ('c', 128), ('d', 192)]),
-    ("abcd-aebf-fdec", "fbea,cedf->dcba", &[('a', 48), ('b', 24), ('c', 48), ('d', 24), ('e', 48), ('f', 24)]),
+    (
+        "abcd-aebf-fdec",
+        "fbea,cedf->dcba",
+        &[('a', 48), ('b', 24), ('c', 48), ('d', 24), ('e', 48), ('f', 24)],
+    ),
 ];
 
 /// Pairs measured per case, after warm-up.
@@ -93,7 +105,8 @@ fn measure((name, spec, extents): &Case) -> Result<String, Box<dyn Error>> {
         operands: shapes.iter().map(|s| (DType::F32, Some(s.clone()))).collect(),
         ..SpecTypes::default()
     };
-    let nest = warploom::bind(&Spec::read(spec)?.nest(&types)?, &BTreeMap::new(), &BTreeMap::new())?;
+    let nest =
+        warploom::bind(&Spec::read(spec)?.nest(&types)?, &BTreeMap::new(), &BTreeMap::new())?;
     let started = Instant::now();
     let program = compile::compile(&compile::auto(&nest)?)?;
     let compile_ms = started.elapsed().as_secs_f64() * 1e3;
@@ -125,7 +138,9 @@ fn measure((name, spec, extents): &Case) -> Result<String, Box<dyn Error>> {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
-    println!("case,spec,pairs,ours_ms,ours_p10,ours_p90,numpy_ms,numpy_p10,numpy_p90,numpy_over_ours,ours_gflops,compile_ms,peer");
+    println!(
+        "case,spec,pairs,ours_ms,ours_p10,ours_p90,numpy_ms,numpy_p10,numpy_p90,numpy_over_ours,ours_gflops,compile_ms,peer"
+    );
     for case in CASES {
         if wanted.is_empty() || wanted.iter().any(|w| w == case.0) {
             println!("{}", measure(case)?);

@@ -30,7 +30,9 @@ fn dtype(name: Option<&str>) -> Result<Option<DType>> {
 pub(crate) fn symbolic_nest(args: &SpecArgs) -> Result<Nest> {
     let (spec, types) = spec(args)?;
     let nest = spec.nest(&types)?;
-    warploom::bind_some(&nest, &spec.remaining_sizes(&types))
+    let nest = warploom::bind_some(&nest, &spec.remaining_sizes(&types))?;
+    warploom::compile::check_nest(&nest)?;
+    Ok(nest)
 }
 
 /// The script in a file, replayed on `nest`; without a file the automatic schedule.

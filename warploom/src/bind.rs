@@ -57,13 +57,8 @@ pub fn parse_sizes<S: AsRef<str>>(items: &[S]) -> Result<Sizes> {
 /// whose shape contradicts the sizes.
 pub fn bind(nest: &Nest, sizes: &Sizes, shapes: &BTreeMap<Name, Vec<usize>>) -> Result<Nest> {
     let mut fixed = bind_some(nest, sizes)?;
-    let mut known: Sizes = fixed
-        .params
-        .iter()
-        .filter_map(|p| {
-            Some((p.name.clone(), p.value?))
-        })
-        .collect();
+    let mut known: Sizes =
+        fixed.params.iter().filter_map(|p| Some((p.name.clone(), p.value?))).collect();
     infer(nest, shapes, &mut known);
     // an einsum's label m without a size is the parameter size_m
     let label = |name: &'_ str| name.strip_prefix("size_").unwrap_or(name).to_owned();
@@ -134,8 +129,7 @@ fn infer(nest: &Nest, shapes: &BTreeMap<Name, Vec<usize>>, known: &mut Sizes) {
 
 /// Solves `extent == size` where one parameter is unknown and occurs outside divisions.
 fn solve(extent: &Affine, size: usize, known: &Sizes) -> Option<(Name, i64)> {
-    let unknown: Vec<Name> =
-        extent.vars().into_iter().filter(|v| !known.contains_key(v)).collect();
+    let unknown: Vec<Name> = extent.vars().into_iter().filter(|v| !known.contains_key(v)).collect();
     let [param] = unknown.as_slice() else { return None };
     let inside_division = extent.terms().any(|(atom, _)| match atom {
         Atom::Var(_) => false,
@@ -163,11 +157,8 @@ fn check_shape(nest: &Nest, known: &Sizes, name: &str, shape: &[usize]) -> Resul
                 .help(format!("the inputs of this spec are {}", inputs.join(", "))),
         ));
     };
-    let expected: Vec<i64> = array
-        .shape
-        .iter()
-        .map(|e| e.eval(&|v| known.get(v).copied()).unwrap_or(-1))
-        .collect();
+    let expected: Vec<i64> =
+        array.shape.iter().map(|e| e.eval(&|v| known.get(v).copied()).unwrap_or(-1)).collect();
     let same = expected.len() == shape.len()
         && expected.iter().zip(shape).all(|(&e, &s)| i64::try_from(s) == Ok(e));
     if same {

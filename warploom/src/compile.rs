@@ -16,9 +16,7 @@ use warploom_ir::nest::Nest;
 use warploom_ir::tensor::Tensor;
 use warploom_runtime::host::{Launch, ThreadPool};
 use warploom_scheduler::{CpuOptions, Schedule, auto_cpu, lower as lower_tree};
-use warploom_verify::Verified;
-use warploom_verify::kernel::kernel as verify_kernel;
-use warploom_verify::nest::nest as verify_nest;
+use warploom_verify::{Verified, kernel as verify_kernel, nest as verify_nest};
 
 /// A kernel that the verifier sealed, before code generation.
 #[derive(Clone, Debug)]
@@ -45,6 +43,13 @@ impl Lowered {
 /// # Errors
 /// The first finding of the verifier; its message says how many more there are.
 pub fn check_nest(nest: &Nest) -> Result<()> {
+    if nest.statements().is_empty() {
+        return Err(Box::new(
+            Diagnostic::input("E0806", "the nest computes nothing: it has no statement")
+                .in_source(&nest.source)
+                .help("write at least one statement, such as C[m, n] = 0 inside its loops"),
+        ));
+    }
     verify_nest(nest.clone()).map(|_| ()).map_err(first)
 }
 

@@ -168,8 +168,11 @@ impl<'a> Model<'a> {
         let mut sum = 0.0;
         for name in l.body.statements() {
             let s = self.poly.statement(&name)?;
-            let box_size: f64 =
-                s.iters.iter().map(|i| self.free_extent(&name, i, outer)).product::<Option<f64>>()?;
+            let box_size: f64 = s
+                .iters
+                .iter()
+                .map(|i| self.free_extent(&name, i, outer))
+                .product::<Option<f64>>()?;
             sum += flop(s) * box_size.min(*self.instances.get(&name)?);
         }
         Some(sum)
@@ -216,16 +219,11 @@ impl<'a> Model<'a> {
 }
 
 /// Instances and interval of each iterator at these sizes; `None` where isl gives up.
-fn measure(
-    s: &PolyStatement,
-    params: &BTreeMap<Name, i64>,
-) -> Option<(f64, BTreeMap<Name, f64>)> {
+fn measure(s: &PolyStatement, params: &BTreeMap<Name, i64>) -> Option<(f64, BTreeMap<Name, f64>)> {
     let ctx = Ctx::new();
     let name = |n: &str| params.get(n).map_or_else(|| format!("v_{n}"), ToString::to_string);
-    let mut text = format!(
-        "{{ [{}] : 1 = 1",
-        s.iters.iter().map(|i| name(i)).collect::<Vec<_>>().join(",")
-    );
+    let mut text =
+        format!("{{ [{}] : 1 = 1", s.iters.iter().map(|i| name(i)).collect::<Vec<_>>().join(","));
     for c in &s.domain {
         let _ = write!(text, " and {}", c.to_isl(&name));
     }

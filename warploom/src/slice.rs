@@ -191,7 +191,8 @@ impl Search<'_> {
     }
 
     fn iterate(&mut self, l: &Loop, depth: usize) -> Option<()> {
-        let bounds = |list: &[Affine]| list.iter().map(|e| self.eval(e)).collect::<Option<Vec<_>>>();
+        let bounds =
+            |list: &[Affine]| list.iter().map(|e| self.eval(e)).collect::<Option<Vec<_>>>();
         let low = bounds(&l.lower)?.into_iter().max()?;
         let high = bounds(&l.upper)?.into_iter().min()?;
         let start = if l.descending { high.checked_sub(1)? } else { low };
@@ -226,10 +227,10 @@ impl Search<'_> {
             if coefficient == 0 || !known {
                 continue;
             }
-            let Some(rest) =
-                e.sub(&Affine::var(var).scale(coefficient).ok()?).ok().filter(|r| {
-                    !r.vars().iter().any(|v| &**v == var)
-                })
+            let Some(rest) = e
+                .sub(&Affine::var(var).scale(coefficient).ok()?)
+                .ok()
+                .filter(|r| !r.vars().iter().any(|v| &**v == var))
             else {
                 continue;
             };

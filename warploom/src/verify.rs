@@ -4,16 +4,17 @@
 //! was held to, or `E0950` with the first element that misses it.
 //! Keeps: small problems are interpreted whole in binary64; of large ones a sample of outputs is
 //! recomputed from just the instances it depends on. The bound of an element is n·u·magnitude
-//! ([Higham02] §3.1), n the instances it depends on, u the widest unit roundoff of a type the
-//! nest stores, magnitude the sum of absolute values that went into it; integers must be equal.
+//! ([Higham02] §3.1), n the instances it depends on, u the widest unit roundoff that the
+//! nest leaves implicit, magnitude the sum of absolute values that went into it; integers must be equal.
 
 use std::collections::BTreeMap;
 
 use warploom_ir::affine::Name;
 use warploom_ir::diag::{Blame, Diagnostic, Result};
 use warploom_ir::dtype::DType;
+use warploom_ir::expr::Expr;
 use warploom_ir::interp::nest::{Bounded, run_bounded, run_bounded_order};
-use warploom_ir::nest::{Nest, Role};
+use warploom_ir::nest::Nest;
 use warploom_ir::tensor::{Tensor, random_word};
 
 use crate::slice;
@@ -111,13 +112,20 @@ fn sample(outputs: &BTreeMap<Name, Tensor>, n: usize) -> Vec<slice::Element> {
     out
 }
 
-/// The widest unit roundoff of a float type the nest stores.
+/// The widest unit roundoff of a rounding that the nest leaves implicit: a statement's evaluation
+/// and its store, unless the stored value is an explicit cast, which the reference makes too.
 fn unit_roundoff(nest: &Nest) -> f64 {
-    let stored = nest.arrays.iter().filter(|a| match a.role {
-        Role::Out | Role::InOut | Role::Temp => a.dtype.is_float(),
-        Role::In | Role::Const(_) => false,
-    });
-    let bits = stored.map(|a| a.dtype.precision_bits()).min().unwrap_or(53);
+    let mut bits = 53;
+    for placed in nest.statements() {
+        let s = placed.statement;
+        let Some(target) = nest.array(&s.target.array).filter(|a| a.dtype.is_float()) else {
+            continue;
+        };
+        let evaluated = s.acc.unwrap_or(target.dtype).compute_type();
+        let explicit = matches!(&s.value, Expr::Cast { to, .. } if *to == target.dtype);
+        let stored = if explicit { evaluated } else { target.dtype };
+        bits = bits.min(stored.precision_bits()).min(evaluated.precision_bits());
+    }
     // powi is exact for powers of two
     2.0_f64.powi(-i32::try_from(bits).unwrap_or(53))
 }
@@ -136,19 +144,26 @@ fn compare(
         let Some(wide) = reference.get(name) else { continue };
         let all: Vec<usize> = match only {
             None => (0..tensor.len()).collect(),
-            Some(list) => list.iter().filter(|e| e.0 == *name).filter_map(|e| flat(tensor, &e.1)).collect(),
+            Some(list) => {
+                list.iter().filter(|e| e.0 == *name).filter_map(|e| flat(tensor, &e.1)).collect()
+            }
         };
         for i in all {
             let got = tensor.get_flat(i).to_f64();
+            // an infinity that a `max` or `min` starts from has no magnitude of its own
+            let size = wide.bound[i];
+            let size = if size.is_finite() { size } else { wide.value[i].abs() };
             let bound = if tensor.dtype().is_float() {
-                wide.bound[i] * factor + smallest(tensor.dtype())
+                size * factor + smallest(tensor.dtype())
             } else {
                 0.0
             };
             let (want, top) = (wide.value[i], largest(tensor.dtype()));
             let same = got == want
                 || (got.is_nan() && (want.is_nan() || want.abs() > top))
-                || (got.is_infinite() && want.abs() + bound >= top && got.signum() == want.signum());
+                || (got.is_infinite()
+                    && want.abs() + bound >= top
+                    && got.signum() == want.signum());
             let error = if same { 0.0 } else { (got - want).abs() };
             if !same && !(error <= bound) {
                 return Err(mismatch(name, &tensor.unflatten(i), got, want, bound));

@@ -1,7 +1,7 @@
 //! `emit`: one stage of the compilation on standard output, and nothing else there.
 
-use warploom::diag::{Blame, Diagnostic, Result};
 use warploom::compile;
+use warploom::diag::{Blame, Diagnostic, Result};
 
 use crate::args::{EmitArgs, Stage};
 use crate::{load, output};

@@ -37,7 +37,8 @@ fn text(report: &Report) -> String {
         ratio(report.bytes, report.flop)
     );
     for l in &report.loops {
-        let marks = if l.marks.is_empty() { String::new() } else { format!(" [{}]", l.marks.join(", ")) };
+        let marks =
+            if l.marks.is_empty() { String::new() } else { format!(" [{}]", l.marks.join(", ")) };
         let _ = writeln!(
             out,
             "{}{}{marks}: {} FLOP, {} bytes touched, {} FLOP per byte at most",

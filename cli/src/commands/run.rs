@@ -14,6 +14,7 @@ use crate::{load, output};
 pub(crate) fn run(args: &RunArgs) -> Result<()> {
     device(args.device.as_deref())?;
     let (nest, inputs) = problem(args)?;
+    compile::check_nest(&nest)?;
     let targets = output_files(&nest, &args.output)?;
     let started = Instant::now();
     let schedule = load::schedule(&nest, args.schedule.as_deref())?;
@@ -151,7 +152,8 @@ fn report(
     }
     let mut text = String::new();
     for (name, tensor) in outputs {
-        let _ = writeln!(text, "{name}: {}{:?} = {}", tensor.dtype(), tensor.shape(), preview(tensor));
+        let _ =
+            writeln!(text, "{name}: {}{:?} = {}", tensor.dtype(), tensor.shape(), preview(tensor));
     }
     let _ = writeln!(text, "cpu: compiled in {compile_ms:.1} ms, ran in {run_ms:.3} ms");
     if let Some(v) = verified {
