@@ -1,4 +1,4 @@
-//! CPU benchmarks against NumPy, in alternating pairs (DESIGN.md §7 of the project's design).
+//! CPU benchmarks against NumPy, in alternating pairs.
 //!
 //! In: nothing, or names of cases. Out: a CSV line per case: medians with 10th and 90th
 //! percentile, their ratio, the number of pairs. NumPy runs in a process of its own that waits
@@ -130,7 +130,8 @@ fn measure((name, spec, extents): &Case) -> Result<String, Box<dyn Error>> {
     let (o10, o50, o90) = percentiles(ours);
     let (t10, t50, t90) = percentiles(theirs);
     Ok(format!(
-        "{name},{spec},{PAIRS},{o50:.3},{o10:.3},{o90:.3},{t50:.3},{t10:.3},{t90:.3},{:.3},{:.1},{compile_ms:.1},{version}",
+        "{name},{spec},{PAIRS},{o50:.3},{o10:.3},{o90:.3},{t50:.3},{t10:.3},{t90:.3},\
+         {:.3},{:.1},{compile_ms:.1},{version}",
         t50 / o50,
         flop / o50 / 1e6
     ))
@@ -139,7 +140,8 @@ fn measure((name, spec, extents): &Case) -> Result<String, Box<dyn Error>> {
 fn main() -> Result<(), Box<dyn Error>> {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
     println!(
-        "case,spec,pairs,ours_ms,ours_p10,ours_p90,numpy_ms,numpy_p10,numpy_p90,numpy_over_ours,ours_gflops,compile_ms,peer"
+        "case,spec,pairs,ours_ms,ours_p10,ours_p90,\
+         numpy_ms,numpy_p10,numpy_p90,numpy_over_ours,ours_gflops,compile_ms,peer"
     );
     for case in CASES {
         if wanted.is_empty() || wanted.iter().any(|w| w == case.0) {

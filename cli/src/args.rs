@@ -1,4 +1,4 @@
-//! The command line's shape (DESIGN.md §6), parsed by clap.
+//! The command line's shape (docs/ARCHITECTURE.md), parsed by clap.
 
 use std::path::PathBuf;
 
@@ -56,7 +56,8 @@ pub(crate) struct SpecArgs {
 pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) spec: SpecArgs,
-    /// Inputs: FILE in order of declaration, or NAME=FILE (.npy, .safetensors, FILE.safetensors:TENSOR).
+    /// Inputs: FILE in order of declaration, or NAME=FILE (.npy, .safetensors,
+    /// FILE.safetensors:TENSOR).
     pub(crate) files: Vec<String>,
     /// Where outputs go: FILE in order of declaration, or NAME=FILE.
     #[arg(short, long)]

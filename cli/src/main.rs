@@ -1,7 +1,7 @@
 //! The `warploom` command: parses arguments, calls the facade, prints, maps blame to exit codes.
 //!
 //! Keeps: standard output holds only what was asked for; errors go to standard error; the exit
-//! code is the diagnostic's blame (DESIGN.md §6); never a panic on input.
+//! code is the diagnostic's blame (docs/ARCHITECTURE.md); never a panic on input.
 #![forbid(unsafe_code)]
 
 mod args;

@@ -5,7 +5,8 @@ use std::fs;
 mod common;
 use common::{text, warploom};
 
-/// Exit code, a fragment of the message, the arguments (`@nest:TEXT` and `@sched:TEXT` become files).
+/// Exit code, a fragment of the message, the arguments (`@nest:TEXT` and `@sched:TEXT` become
+/// files).
 type Case = (i32, &'static str, &'static [&'static str]);
 
 const EINSUM: &[Case] = &[
@@ -33,7 +34,7 @@ const EINSUM: &[Case] = &[
 
 const FILES: &[Case] = &[
     (1, "no-such.nest", &["run", "no-such.nest"]),
-    (1, "too many", &["run", "m->m", "a.npy", "b.npy", "--size", "m=2"]),
+    (1, "cannot read", &["run", "m->m", "a.npy", "b.npy", "--size", "m=2"]),
     (1, "no array named", &["run", "m->m", "Q=a.npy", "--size", "m=2"]),
     (1, "no-such.sched", &["check", "examples/nests/matmul.nest", "--schedule", "no-such.sched"]),
     (1, "", &["run", "m->m", "Cargo.toml", "--size", "m=2"]),

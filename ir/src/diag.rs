@@ -1,7 +1,7 @@
 //! Diagnostics: one error value for every crate, with blame, spans, witness and help.
 //!
 //! In: what went wrong and where. Out: text with carets, or JSON.
-//! Keeps: `Blame` decides the exit code in one place (DESIGN.md §6).
+//! Keeps: `Blame` decides the exit code in one place (docs/ARCHITECTURE.md).
 
 use std::fmt;
 use std::sync::Arc;
@@ -75,7 +75,7 @@ pub enum Blame {
 }
 
 impl Blame {
-    /// The process exit code of this blame (DESIGN.md §6).
+    /// The process exit code of this blame (docs/ARCHITECTURE.md).
     #[must_use]
     pub const fn exit_code(self) -> u8 {
         match self {

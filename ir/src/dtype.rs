@@ -6,7 +6,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// A scalar type of the language (DESIGN.md §1).
+/// A scalar type of the language (docs/ARCHITECTURE.md).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DType {
     /// IEEE 754 binary64.
@@ -244,7 +244,8 @@ impl fmt::Display for DType {
 /// The text names no scalar type.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "unknown type `{0}`; the types are f64 f32 tf32 f16 bf16 e4m3 e5m2 i64 u64 i32 u32 i16 u16 i8 u8 bool"
+    "unknown type `{0}`; the types are f64 f32 tf32 f16 bf16 e4m3 e5m2 \
+     i64 u64 i32 u32 i16 u16 i8 u8 bool"
 )]
 pub struct UnknownDType(pub String);
 

@@ -418,7 +418,8 @@ impl PwAff {
     pub fn pieces(&self) -> Result<Vec<(Set, Aff)>> {
         let mut state = Pieces { ctx: self.ctx().clone(), found: Ok(Vec::new()) };
         self.ctx().start();
-        // SAFETY: the function is live, the callback fits its user pointer, which outlives the call.
+        // SAFETY: the function is live, the callback fits its user pointer, which outlives
+        // the call.
         let done = unsafe {
             let user = (&raw mut state).cast::<c_void>();
             sys::isl_pw_aff_foreach_piece(sys::Keep(self.raw()), Some(aff_piece), user)
@@ -445,7 +446,8 @@ impl PwMultiAff {
         let mut state = Pieces { ctx: self.ctx().clone(), found: Ok(Vec::new()) };
         let call = "isl_pw_multi_aff_foreach_piece";
         self.ctx().start();
-        // SAFETY: the function is live, the callback fits its user pointer, which outlives the call.
+        // SAFETY: the function is live, the callback fits its user pointer, which outlives
+        // the call.
         let done = unsafe {
             let user = (&raw mut state).cast::<c_void>();
             sys::isl_pw_multi_aff_foreach_piece(sys::Keep(self.raw()), Some(multi_aff_piece), user)

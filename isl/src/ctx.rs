@@ -36,7 +36,8 @@ pub(crate) struct Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        // SAFETY: the last clone is gone and with it every object, so nothing refers to the context.
+        // SAFETY: the last clone is gone and with it every object, so nothing refers to the
+        // context.
         unsafe { sys::isl_ctx_free(self.ptr.as_ptr()) }
     }
 }

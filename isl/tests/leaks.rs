@@ -1,4 +1,5 @@
-//! Memory stays where it is. One test in a process of its own: others would add to what it measures.
+//! Memory stays where it is. One test in a process of its own: others would add to what
+//! it measures.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

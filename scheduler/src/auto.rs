@@ -1,7 +1,7 @@
 //! A schedule for the CPU found automatically: a script of ordinary, checked steps.
 //!
-//! In: a schedule (usually a nest in its own order) and the machine's sizes. Out: the schedule after
-//! the steps that were chosen; its script replays without this module.
+//! In: a schedule (usually a nest in its own order) and the machine's sizes. Out: the schedule
+//! after the steps that were chosen; its script replays without this module.
 //! Keeps: every choice is made from relations (which index strides which access, which loop carries
 //! which dependence), never from the shape of a known operation; a step that is refused is left
 //! out, so the answer is always legal.
@@ -100,7 +100,9 @@ impl Auto {
     fn distribute(&mut self) {
         let shared = |tree: &Tree| -> Vec<Name> {
             let loops = tree.loops();
-            let holds = |l: &&TreeLoop| matches!(&*l.body, Tree::Sequence(c) if c.iter().any(|t| matches!(t, Tree::Loop(_))));
+            let inner = |t: &Tree| matches!(t, Tree::Loop(_));
+            let holds =
+                |l: &&TreeLoop| matches!(&*l.body, Tree::Sequence(c) if c.iter().any(inner));
             loops.into_iter().rev().filter(holds).map(|l| l.name.clone()).collect()
         };
         let mut refused: Vec<Name> = Vec::new();

@@ -3,7 +3,7 @@
 //! In: dependences and a new tree. Out: yes, or an [`Illegal`] with two instances, the element
 //! they share and both places in the source.
 //! Keeps: a witness is smallest first in its parameters (their sum), then in the two instances.
-//! Why here: every step asks these questions when it is made (DESIGN.md §1).
+//! Why here: every step asks these questions when it is made (docs/ARCHITECTURE.md).
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! Dependences, legality, schedule steps and lowering (DESIGN.md §2).
+//! Dependences, legality, schedule steps and lowering (docs/ARCHITECTURE.md).
 //!
 //! In: a nest as [`warploom_ir::schedule::Poly`] and a [`warploom_ir::schedule::Tree`]. Out: what
 //! depends on what, whether an order is legal and why not, and kernels.

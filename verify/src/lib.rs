@@ -1,6 +1,7 @@
 //! Verifiers: what code generation accepts, proven or refused with reasons.
 //!
-//! In: nests and kernels, from lowering or from a person. Out: the same value, sealed, or diagnostics.
+//! In: nests and kernels, from lowering or from a person. Out: the same value, sealed,
+//! or diagnostics.
 //! Why here: the verifier shares no code with lowering, so that neither hides the other's faults.
 #![forbid(unsafe_code)]
 

@@ -1,6 +1,6 @@
 //! A spec as the user names it: a `.nest` file, a formula or an einsum; each becomes a nest.
 //!
-//! In: the text of DESIGN.md §6 and what is known of types and shapes. Out: a nest, its parameters
+//! In: the text and what is known of types and shapes. Out: a nest, its parameters
 //! still symbolic where no shape fixes them.
 
 use std::path::Path;

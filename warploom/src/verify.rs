@@ -5,7 +5,8 @@
 //! Keeps: small problems are interpreted whole in binary64; of large ones a sample of outputs is
 //! recomputed from just the instances it depends on. The bound of an element is n·u·magnitude
 //! ([Higham02] §3.1), n the instances it depends on, u the widest unit roundoff that the
-//! nest leaves implicit, magnitude the sum of absolute values that went into it; integers must be equal.
+//! nest leaves implicit, magnitude the sum of absolute values that went into it; integers
+//! must be equal.
 
 use std::collections::BTreeMap;
 
@@ -165,7 +166,7 @@ fn compare(
                     && want.abs() + bound >= top
                     && got.signum() == want.signum());
             let error = if same { 0.0 } else { (got - want).abs() };
-            if !same && !(error <= bound) {
+            if !same && (error.is_nan() || error > bound) {
                 return Err(mismatch(name, &tensor.unflatten(i), got, want, bound));
             }
             found.elements += 1;

@@ -1,4 +1,4 @@
-//! The Nest: *what* is computed, as affine loops over statements (DESIGN.md §1).
+//! The Nest: *what* is computed, as affine loops over statements (docs/ARCHITECTURE.md).
 //!
 //! Meaning: the body runs in textual order. A loop's bounds are evaluated once, before its first
 //! iteration. A statement evaluates its guard, its right-hand side and then stores. Arrays are
@@ -240,7 +240,7 @@ impl AssignOp {
     }
 }
 
-/// In which orders the updates of one element may be combined (DESIGN.md §1).
+/// In which orders the updates of one element may be combined (docs/ARCHITECTURE.md).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Order {
     /// Bit for bit as written.

@@ -1,4 +1,5 @@
-//! Extern lines: The context, options, numbers, spaces and sets. See the parent module for the rules.
+//! Extern lines: The context, options, numbers, spaces and sets. See the parent module for
+//! the rules.
 
 use super::*;
 #[allow(unused_imports, reason = "each group of lines uses some of them")]

@@ -226,7 +226,8 @@ fn what_may_leave_64_bits_is_not_decided() {
     assert_eq!(codes(&text(1 << 23)), ["E0813"]);
     let deep = format!("{}i{}", "mod(".repeat(150), ", 7)".repeat(150));
     let text = format!(
-        "kernel k(N) {{ out B: f32[7] for i in 0..N {{ S: B[{deep}]:f32 = 0.0:f32 order serial }} }}"
+        "kernel k(N) {{ out B: f32[7] for i in 0..N {{ \
+         S: B[{deep}]:f32 = 0.0:f32 order serial }} }}"
     );
     let found = match text.parse::<Kernel>() {
         Ok(kernel) => prove(&kernel).iter().map(|d| d.code).collect(),
