@@ -50,7 +50,7 @@ fn device(name: Option<&str>) -> Result<()> {
 /// The nest with fixed sizes and all its inputs.
 fn problem(args: &RunArgs) -> Result<(Nest, BTreeMap<Name, Tensor>)> {
     let (spec, mut types) = load::spec(&args.spec)?;
-    let (positional, named) = split_files(&args.files)?;
+    let (positional, named) = split_files(&args.files);
     let mut given: Vec<Tensor> = Vec::new();
     for file in &positional {
         given.push(io::load(file)?);
@@ -88,7 +88,7 @@ fn remaining(spec: &Spec, types: &warploom::SpecTypes) -> warploom::Sizes {
 }
 
 /// Positional files and `NAME=FILE` pairs.
-fn split_files(files: &[String]) -> Result<(Vec<String>, Vec<(Name, String)>)> {
+fn split_files(files: &[String]) -> (Vec<String>, Vec<(Name, String)>) {
     let (mut positional, mut named) = (Vec::new(), Vec::new());
     for file in files {
         match file.split_once('=') {
@@ -98,13 +98,13 @@ fn split_files(files: &[String]) -> Result<(Vec<String>, Vec<(Name, String)>)> {
             Some(_) | None => positional.push(file.clone()),
         }
     }
-    Ok((positional, named))
+    (positional, named)
 }
 
 /// Which output goes to which file.
 fn output_files(nest: &Nest, files: &[String]) -> Result<Vec<(Name, PathBuf)>> {
     let names = warploom::outputs(nest);
-    let (positional, named) = split_files(files)?;
+    let (positional, named) = split_files(files);
     if positional.len() > names.len() {
         return Err(Box::new(
             Diagnostic::input("E0514", "more output files than outputs")
