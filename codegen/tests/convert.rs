@@ -57,17 +57,6 @@ fn bytes(t: DType, bits: &[u64]) -> Bytes {
     Bytes::new(&bits.iter().flat_map(|b| b.to_le_bytes()[..n].to_vec()).collect::<Vec<_>>())
 }
 
-fn scalars(t: DType, b: &Bytes) -> Vec<Scalar> {
-    b.get()
-        .chunks_exact(t.size_bytes())
-        .map(|c| {
-            let mut raw = [0; 8];
-            raw[..c.len()].copy_from_slice(c);
-            Scalar::from_bits(t, u64::from_le_bytes(raw))
-        })
-        .collect()
-}
-
 /// One output per expression of the elements of A and B; `(type, expression, reference)`.
 type Case = (DType, Typed<Index>, Box<dyn Fn(Scalar, Scalar) -> Scalar>, String);
 
@@ -76,6 +65,13 @@ fn check(a: (DType, &[u64]), b: (DType, &[u64]), cases: &[Case]) {
     let n = a.1.len();
     assert_eq!(n, b.1.len());
     for mode in [LoopMode::Serial, LoopMode::Vector] {
+        // wide code takes LLVM long: a third of the cases, another for each kind of operand
+        let first = if mode == LoopMode::Serial { 0 } else { a.0.size_bytes() % 3 };
+        let cases: Vec<&Case> = cases
+            .iter()
+            .skip(first)
+            .step_by(if mode == LoopMode::Serial { 1 } else { 3 })
+            .collect();
         let mut buffers = vec![
             buffer("A", Role::In, a.0, vec![v("N")]),
             buffer("B", Role::In, b.0, vec![v("N")]),

@@ -7,6 +7,7 @@ use warploom_ir::dtype::DType;
 use warploom_ir::expr::{BinOp, Literal};
 use warploom_ir::kernel::*;
 use warploom_ir::nest::{AssignOp, Order, Role};
+use warploom_ir::value::Scalar;
 use warploom_verify::Verified;
 
 /// A fresh thread per task.
@@ -191,4 +192,16 @@ pub fn matmul(outer: LoopMode) -> Kernel {
         ],
         body,
     }
+}
+
+/// The elements of a buffer.
+pub fn scalars(t: DType, b: &Bytes) -> Vec<Scalar> {
+    b.get()
+        .chunks_exact(t.size_bytes())
+        .map(|c| {
+            let mut raw = [0; 8];
+            raw[..c.len()].copy_from_slice(c);
+            Scalar::from_bits(t, u64::from_le_bytes(raw))
+        })
+        .collect()
 }

@@ -1,0 +1,202 @@
+//! The C text compiles without warnings and gives what compiled host code gives.
+
+mod support;
+
+use std::fmt::Write as _;
+use std::process::{Command, Stdio};
+
+use support::*;
+use warploom_codegen::c;
+use warploom_ir::dtype::DType;
+use warploom_ir::expr::{BinOp, Literal, Rounding, UnOp};
+use warploom_ir::kernel::*;
+use warploom_ir::nest::{AssignOp, Role};
+use warploom_ir::value::{self, Scalar};
+
+/// A program that reads the buffers, calls the kernel and writes them back.
+fn program(k: &Kernel, buffers: &[Bytes], params: &[i64]) -> String {
+    let mut out = c::emit(k);
+    out.push_str("#include <stdio.h>\nint main(void)\n{\n");
+    let mut args: Vec<String> = params.iter().map(|p| format!("INT64_C({p})")).collect();
+    for (i, b) in buffers.iter().enumerate() {
+        let n = b.get().len().max(1);
+        let _ = writeln!(out, "static unsigned char b{i}[{n}] __attribute__((aligned(64)));");
+        let _ = writeln!(
+            out,
+            "if (fread(b{i}, 1, {}, stdin) != {}) return 1;",
+            b.get().len(),
+            b.get().len()
+        );
+        args.push(format!("(void *)b{i}"));
+    }
+    let _ = writeln!(out, "{}({});", k.name, args.join(", "));
+    for (i, b) in buffers.iter().enumerate() {
+        let _ = writeln!(out, "fwrite(b{i}, 1, {}, stdout);", b.get().len());
+    }
+    out.push_str("return 0;\n}\n");
+    out
+}
+
+/// Compiles the C text with gcc and runs it on the buffers.
+fn run_c(k: &Kernel, buffers: &mut [Bytes], params: &[i64]) {
+    let dir = std::env::temp_dir().join(format!("warploom-c-{}-{}", std::process::id(), k.name));
+    std::fs::create_dir_all(&dir).expect("gcc, files and pipes work");
+    let (source, binary) = (dir.join("k.c"), dir.join("k"));
+    let text = program(k, buffers, params);
+    std::fs::write(&source, &text).expect("gcc, files and pipes work");
+    let built = Command::new("gcc")
+        .args(["-std=c99", "-O1", "-Wall", "-Wextra", "-Werror", "-Wno-type-limits"])
+        .args(["-Wno-overflow", "-Wno-unused-parameter", "-ffp-contract=off", "-o"])
+        .args([&binary, &source])
+        .arg("-lm")
+        .output()
+        .expect("gcc, files and pipes work");
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    let input: Vec<u8> = buffers.iter().flat_map(|b| b.get().to_vec()).collect();
+    let mut child = Command::new(&binary)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("gcc, files and pipes work");
+    let mut stdin = child.stdin.take().expect("gcc, files and pipes work");
+    let writer = std::thread::spawn(move || {
+        std::io::Write::write_all(&mut stdin, &input).expect("gcc, files and pipes work")
+    });
+    let output = child.wait_with_output().expect("gcc, files and pipes work");
+    writer.join().expect("gcc, files and pipes work");
+    assert!(output.status.success());
+    let mut rest = &output.stdout[..];
+    for b in buffers {
+        let (now, later) = rest.split_at(b.get().len());
+        b.get_mut().copy_from_slice(now);
+        rest = later;
+    }
+    std::fs::remove_dir_all(&dir).expect("gcc, files and pipes work");
+}
+
+#[test]
+fn matmul_is_equal() {
+    let (m, n, k) = (12, 32, 9);
+    let make = || {
+        [Bytes::f32(&noise(m * k, 1)), Bytes::f32(&noise(k * n, 2)), Bytes::f32(&noise(m * n, 3))]
+    };
+    let (mut x, mut y) = (make(), make());
+    let (kernel, sizes) = (matmul(LoopMode::Parallel), [m as i64, n as i64, k as i64]);
+    call(&kernel, &mut x, &sizes, 2);
+    run_c(&kernel, &mut y, &sizes);
+    assert_eq!(x[2].get(), y[2].get());
+}
+
+fn hard_values(t: DType) -> Vec<u64> {
+    let size = 8 * t.size_bytes() as u32;
+    let mut out = vec![0, u64::MAX];
+    for bit in 0..size {
+        for p in [1_u64 << bit, (1_u64 << bit).wrapping_sub(1), 3_u64 << bit] {
+            out.extend([p, !p]);
+        }
+    }
+    for v in [0.5, 1.5, 2.5, -0.5, 3.0, 448.0, 464.0, 65504.0, 65520.0, 1e10, 1e-8, -300.25, 1e20] {
+        let bits = Scalar::from_f64(t, v).bits();
+        out.extend([bits, bits.wrapping_add(1), bits.wrapping_sub(1)]);
+    }
+    out
+}
+
+fn expressions(t: DType) -> Vec<Typed<Index>> {
+    let a = || Box::new(read(t, "A", vec![v("i")]));
+    let b = || Box::new(read(t, "B", vec![v("i")]));
+    let mut out = Vec::new();
+    for to in DType::ALL {
+        for rounding in [Rounding::Nearest, Rounding::Zero, Rounding::Up, Rounding::Down] {
+            for saturate in [false, true] {
+                let kind = TypedKind::Convert { rounding, saturate, value: a() };
+                out.push(Typed { dtype: to, kind });
+            }
+        }
+        if to.size_bytes() == t.size_bytes() {
+            out.push(Typed { dtype: to, kind: TypedKind::Bitcast(a()) });
+        }
+    }
+    use UnOp::*;
+    for op in
+        [Neg, Not, Abs, Rint, Floor, Ceil, Trunc, Exponent, IsFinite, Exp, Log2, Sqrt, Rsqrt, Tanh]
+    {
+        if let Ok(s) = value::unary(op, Scalar::zero(t)) {
+            out.push(Typed { dtype: s.dtype(), kind: TypedKind::Unary(op, a()) });
+        }
+    }
+    for op in [
+        BinOp::Add,
+        BinOp::Sub,
+        BinOp::Mul,
+        BinOp::Div,
+        BinOp::FloorDiv,
+        BinOp::Mod,
+        BinOp::Min,
+        BinOp::Max,
+        BinOp::And,
+        BinOp::Or,
+        BinOp::Xor,
+        BinOp::Shl,
+        BinOp::Shr,
+        BinOp::MulHi,
+        BinOp::Lt,
+        BinOp::Le,
+        BinOp::Gt,
+        BinOp::Ge,
+        BinOp::Eq,
+        BinOp::Ne,
+    ] {
+        if let Ok(s) = value::binary(op, Scalar::zero(t), Scalar::zero(t)) {
+            out.push(Typed { dtype: s.dtype(), kind: TypedKind::Binary(op, a(), b()) });
+        }
+    }
+    if matches!(t, DType::F32 | DType::F64) {
+        let n = Typed { dtype: DType::I32, kind: TypedKind::Literal(Literal::Int(-140)) };
+        out.push(Typed { dtype: t, kind: TypedKind::Binary(BinOp::Ldexp, a(), Box::new(n)) });
+    }
+    out
+}
+
+#[test]
+fn every_operator_is_equal() {
+    for t in DType::ALL {
+        let values = hard_values(t);
+        let n = values.len();
+        let raw = |shift: usize| {
+            let bits = (0..n).map(|i| Scalar::from_bits(t, values[(i + shift) % n]).bits());
+            bits.flat_map(|b| b.to_le_bytes()[..t.size_bytes()].to_vec()).collect::<Vec<u8>>()
+        };
+        let cases = expressions(t);
+        let mut buffers =
+            vec![buffer("A", Role::In, t, vec![v("N")]), buffer("B", Role::In, t, vec![v("N")])];
+        let mut body = Vec::new();
+        for (j, e) in cases.iter().enumerate() {
+            let name = format!("O{j}");
+            buffers.push(buffer(&name, Role::Out, e.dtype, vec![v("N")]));
+            body.push(store(e.dtype, &name, vec![v("i")], AssignOp::Set, e.clone()));
+        }
+        let body = vec![for_("i", support::c(0), v("N"), LoopMode::Serial, body)];
+        let k = Kernel { name: format!("all_{t}").into(), params: vec!["N".into()], buffers, body };
+        let make = || {
+            let mut data = vec![Bytes::new(&raw(0)), Bytes::new(&raw(17))];
+            data.extend(cases.iter().map(|e| Bytes::new(&vec![0xff; n * e.dtype.size_bytes()])));
+            data
+        };
+        let (mut x, mut y) = (make(), make());
+        call(&k, &mut x, &[n as i64], 1);
+        run_c(&k, &mut y, &[n as i64]);
+        for (j, e) in cases.iter().enumerate() {
+            let (p, q) = (scalars(e.dtype, &x[2 + j]), scalars(e.dtype, &y[2 + j]));
+            for (i, (p, q)) in p.into_iter().zip(q).enumerate() {
+                assert!(
+                    p.same(q),
+                    "{e} of {:#x}: host {:#x}, C {:#x}",
+                    values[i],
+                    p.bits(),
+                    q.bits()
+                );
+            }
+        }
+    }
+}
