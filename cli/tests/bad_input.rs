@@ -122,14 +122,14 @@ fn materialise(args: &[&str], folder: &std::path::Path) -> Vec<String> {
                 (None, None) => return (*arg).to_owned(),
             };
             let path = folder.join(name);
-            fs::write(&path, body).unwrap();
+            fs::write(&path, body).expect("the folder is writable");
             path.to_string_lossy().into_owned()
         })
         .collect()
 }
 
 fn run_table(table: &[Case]) {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("a temporary folder");
     let mut failures = Vec::new();
     for (code, fragment, args) in table {
         let args = materialise(args, folder.path());
