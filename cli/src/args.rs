@@ -138,6 +138,8 @@ pub(crate) enum Stage {
     Kernel,
     /// LLVM IR.
     Llvm,
+    /// The scheduled nest as C99.
+    C,
 }
 
 #[derive(Debug, Args)]

@@ -90,7 +90,7 @@ fn scripts_of_the_examples() {
 
 #[test]
 fn every_stage_is_emitted() {
-    for stage in ["nest", "schedule", "kernel", "llvm"] {
+    for stage in ["nest", "schedule", "kernel", "llvm", "c"] {
         let output = warploom(&[
             "emit",
             "mk,kn->mn",

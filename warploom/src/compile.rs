@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use warploom_codegen::host;
+use warploom_codegen::{c, host};
 use warploom_ir::abi::HostCode as _;
 use warploom_ir::affine::Name;
 use warploom_ir::diag::{Blame, Diagnostic, Result};
@@ -29,6 +29,12 @@ impl Lowered {
     #[must_use]
     pub fn kernel(&self) -> &Kernel {
         self.kernel.get()
+    }
+
+    /// Plain C99.
+    #[must_use]
+    pub fn c(&self) -> String {
+        c::emit(self.kernel.get())
     }
 
     /// LLVM IR as handed to LLVM.
@@ -79,15 +85,20 @@ fn first(findings: Vec<Diagnostic>) -> Box<Diagnostic> {
 /// # Errors
 /// What lowering cannot do, and whatever the verifier finds.
 pub fn lower(schedule: &Schedule) -> Result<Lowered> {
+    Ok(Lowered { kernel: verify_kernel(lower_fixed(schedule)?).map_err(first)? })
+}
+
+/// The kernel of a schedule, with the sizes that the nest fixes written into it.
+fn lower_fixed(schedule: &Schedule) -> Result<Kernel> {
     let kernel = lower_tree(schedule.poly(), schedule.tree(), &schedule.nest().source)?;
-    Ok(Lowered { kernel: verify_kernel(kernel).map_err(first)? })
+    let fixed = |p: &warploom_ir::nest::Param| Some((p.name.clone(), p.value?));
+    Ok(kernel.bind(&schedule.nest().params.iter().filter_map(fixed).collect()))
 }
 
 /// A compiled program for the host, with the time each stage took.
 #[derive(Clone)]
 pub struct Program {
     code: Arc<host::HostModule>,
-    sizes: BTreeMap<Name, i64>,
     stages: Vec<(&'static str, Duration)>,
 }
 
@@ -97,7 +108,7 @@ pub struct Program {
 /// As [`lower`], and failures of code generation.
 pub fn compile(schedule: &Schedule) -> Result<Program> {
     let started = Instant::now();
-    let kernel = lower_tree(schedule.poly(), schedule.tree(), &schedule.nest().source)?;
+    let kernel = lower_fixed(schedule)?;
     let lowered = started.elapsed();
     let kernel = verify_kernel(kernel).map_err(first)?;
     let verified = started.elapsed();
@@ -105,9 +116,7 @@ pub fn compile(schedule: &Schedule) -> Result<Program> {
     let generated = started.elapsed();
     let stages =
         vec![("lower", lowered), ("verify", verified - lowered), ("code", generated - verified)];
-    let fixed = |p: &warploom_ir::nest::Param| Some((p.name.clone(), p.value?));
-    let sizes = schedule.nest().params.iter().filter_map(fixed).collect();
-    Ok(Program { code: Arc::new(code), sizes, stages })
+    Ok(Program { code: Arc::new(code), stages })
 }
 
 impl Program {
@@ -150,7 +159,7 @@ impl Program {
             Some(n) => ThreadPool::with_threads(n)?,
             None => ThreadPool::new()?,
         };
-        Ok(Session { launch: Launch::new(&*self.code, inputs, &self.sizes)?, pool })
+        Ok(Session { launch: Launch::new(&*self.code, inputs, &BTreeMap::new())?, pool })
     }
 }
 

@@ -14,6 +14,7 @@ pub(crate) fn emit(args: &EmitArgs) -> Result<()> {
         Stage::Schedule => load::schedule(&nest, args.schedule.as_deref())?.script().to_string(),
         Stage::Kernel => lowered(args, &nest)?.kernel().to_string(),
         Stage::Llvm => lowered(args, &nest)?.llvm(),
+        Stage::C => lowered(args, &nest)?.c(),
     };
     output::print(&text)
 }

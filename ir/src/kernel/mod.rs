@@ -5,6 +5,7 @@
 //! Values are typed: every conversion is written out.
 //! Keeps: a plain value whose text form parses back to it.
 
+mod bind;
 mod eval;
 mod parse;
 mod print;
