@@ -195,11 +195,25 @@ pub(crate) struct StoreCode<X, V> {
     guard: Option<Code<X, V>>,
 }
 
+impl<X, V> StoreCode<X, V> {
+    /// True if it reads the element it writes.
+    pub(crate) const fn is_update(&self) -> bool {
+        self.op.is_update()
+    }
+}
+
 /// A value on its way to an element.
 pub(crate) struct Pending<V> {
     array: usize,
     at: usize,
     value: V,
+}
+
+impl<V> Pending<V> {
+    /// The element: array and position.
+    pub(crate) const fn place(&self) -> (usize, usize) {
+        (self.array, self.at)
+    }
 }
 
 type Faulty<T> = Result<T, Box<Fault>>;

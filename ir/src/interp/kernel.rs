@@ -4,9 +4,9 @@
 //! In: a kernel, its parameters, one tensor per input. Out: one tensor per output; elements never
 //! written hold the poison of [`Tensor::poisoned`]. Errors: `E0511`–`E0518`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::code::{Declared, IndexCode, Memory, StoreCode, extent};
+use super::code::{Declared, IndexCode, Memory, Pending, StoreCode, extent};
 use super::domain::Exact;
 use crate::affine::Name;
 use crate::diag::{Diagnostic, Result};
@@ -269,7 +269,8 @@ impl Machine {
         Ok(())
     }
 
-    /// Runs steps in several lanes at once: all lanes evaluate a store before any writes.
+    /// Runs steps in several lanes at once: all lanes evaluate a store before any writes, except
+    /// where they update the same element.
     fn lockstep(&mut self, steps: &[Step], lanes: &[Vec<i64>]) -> Result<()> {
         for step in steps {
             match step {
@@ -278,8 +279,18 @@ impl Machine {
                     for lane in lanes {
                         pending.extend(store.evaluate::<Exact>(lane, &self.memory)?);
                     }
-                    for p in &pending {
-                        self.memory.commit(p);
+                    let places: BTreeSet<_> = pending.iter().map(Pending::place).collect();
+                    if store.is_update() && places.len() < pending.len() {
+                        // lanes that update one element are a reduction: one after another
+                        for lane in lanes {
+                            if let Some(p) = store.evaluate::<Exact>(lane, &self.memory)? {
+                                self.memory.commit(&p);
+                            }
+                        }
+                    } else {
+                        for p in &pending {
+                            self.memory.commit(p);
+                        }
                     }
                 }
                 Step::If(test, then, otherwise) => {
