@@ -41,7 +41,7 @@ const FILES: &[Case] = &[
 ];
 
 const NESTS: &[Case] = &[
-    (1, "E0806", &["run", "@nest:"]),
+    (1, "E0807", &["run", "@nest:"]),
     (1, "E01", &["run", "@nest:in A f32[4]"]),
     (1, "E01", &["run", "@nest:in A: f32[4"]),
     (1, "f99", &["run", "@nest:in A: f99[4] out B: f32[4]\nfor i in 0..4 { B[i] = A[i] }"]),

@@ -51,7 +51,7 @@ impl Lowered {
 pub fn check_nest(nest: &Nest) -> Result<()> {
     if nest.statements().is_empty() {
         return Err(Box::new(
-            Diagnostic::input("E0806", "the nest computes nothing: it has no statement")
+            Diagnostic::input("E0807", "the nest computes nothing: it has no statement")
                 .in_source(&nest.source)
                 .help("write at least one statement, such as C[m, n] = 0 inside its loops"),
         ));
