@@ -1,15 +1,8 @@
-//! A schedule for the CPU found automatically: a script of ordinary, checked steps.
+//! Lanes, register tiles and cache tiles for a statement that is alone in its loops.
 //!
-//! In: a schedule (usually a nest in its own order) and the machine's sizes. Out: the schedule
-//! after the steps that were chosen; its script replays without this module.
-//! Keeps: every choice is made from relations (which index strides which access, which loop carries
-//! which dependence), never from the shape of a known operation; a step that is refused is left
-//! out, so the answer is always legal.
-//!
-//! For each statement, on its own where its loops can be distributed: the loop along which most
-//! accesses are contiguous becomes lanes; for a reduction, the loop whose absence from the accesses
-//! along the lanes gives most reuse becomes unrolled rows, the reduction goes around both, and all
-//! three get cache tiles; the outermost loop without a carried dependence runs on threads.
+//! In: a schedule and the name of a statement. Out: the same schedule after splits, one reorder and
+//! marks for that statement.
+//! Keeps: the choice rests on how each access moves with each loop and on what each loop carries.
 
 use warploom_ir::affine::{Affine, Name};
 use warploom_ir::diag::Result;
@@ -17,58 +10,8 @@ use warploom_ir::expr::Access;
 use warploom_ir::schedule::step::{Ref, StepKind};
 use warploom_ir::schedule::{Poly, PolyStatement, Tree, TreeLoop};
 
+use super::Auto;
 use crate::deps::DepKind;
-use crate::{Schedule, Session};
-
-/// What the schedule is made for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CpuOptions {
-    /// Bytes of a vector register.
-    pub vector_bytes: i64,
-    /// Registers' worth of lanes in a row of the register tile.
-    pub vectors: i64,
-    /// Rows of the register tile.
-    pub rows: i64,
-    /// Iterations of a row loop in a cache tile.
-    pub row_tile: i64,
-    /// Iterations of a lane loop in a cache tile.
-    pub lane_tile: i64,
-    /// Iterations of a reduction in a cache tile.
-    pub reduction_tile: i64,
-}
-
-impl Default for CpuOptions {
-    fn default() -> Self {
-        Self {
-            vector_bytes: 32,
-            vectors: 2,
-            rows: 6,
-            row_tile: 96,
-            lane_tile: 256,
-            reduction_tile: 256,
-        }
-    }
-}
-
-/// The schedule with steps for the CPU added.
-///
-/// # Errors
-/// `E0601` when isl takes too long.
-pub fn auto_cpu(schedule: &Schedule, options: &CpuOptions) -> Result<Schedule> {
-    let mut auto = Auto { at: schedule.clone(), session: Session::new(), options: *options };
-    auto.distribute();
-    for name in auto.at.tree().statements() {
-        auto.statement(&name)?;
-    }
-    auto.threads()?;
-    Ok(auto.at)
-}
-
-struct Auto {
-    at: Schedule,
-    session: Session,
-    options: CpuOptions,
-}
 
 /// What a loop is to a statement.
 #[derive(Clone, Debug)]
@@ -85,39 +28,8 @@ struct Role {
 }
 
 impl Auto {
-    /// Adds a step if it is legal; says whether it was.
-    fn step(&mut self, step: StepKind) -> bool {
-        match self.at.apply_in(&mut self.session, step) {
-            Ok(next) => {
-                self.at = next;
-                true
-            }
-            Err(_) => false,
-        }
-    }
-
-    /// Gives every statement below different loops a nest of its own, innermost loops first.
-    fn distribute(&mut self) {
-        let shared = |tree: &Tree| -> Vec<Name> {
-            let loops = tree.loops();
-            let inner = |t: &Tree| matches!(t, Tree::Loop(_));
-            let holds =
-                |l: &&TreeLoop| matches!(&*l.body, Tree::Sequence(c) if c.iter().any(inner));
-            loops.into_iter().rev().filter(holds).map(|l| l.name.clone()).collect()
-        };
-        let mut refused: Vec<Name> = Vec::new();
-        while let Some(name) =
-            shared(self.at.tree()).into_iter().find(|name| !refused.contains(name))
-        {
-            let target = Ref::from(name.clone());
-            if !self.step(StepKind::Distribute { target, at: None, names: Vec::new() }) {
-                refused.push(name);
-            }
-        }
-    }
-
     /// Lanes, rows and tiles for one statement, if it is alone in its loops.
-    fn statement(&mut self, name: &Name) -> Result<()> {
+    pub(super) fn statement(&mut self, name: &Name) -> Result<()> {
         let chain = own_chain(self.at.tree(), name);
         let poly = self.at.poly().clone();
         let Some(s) = poly.statement(name) else {
@@ -251,26 +163,6 @@ impl Auto {
             self.step(StepKind::Reorder { loops: order.into_iter().map(Ref::from).collect() });
         }
     }
-
-    /// The outermost loop without carried dependences of each nest runs on threads.
-    fn threads(&mut self) -> Result<()> {
-        let mut todo = vec![self.at.tree().clone()];
-        while let Some(node) = todo.pop() {
-            match node {
-                Tree::Sequence(children) => todo.extend(children),
-                Tree::Statement(_) => {}
-                Tree::Loop(l) => {
-                    let tree = self.at.tree().clone();
-                    let free = self.session.deps(&self.at)?.coincident(&tree, &l.name)?.is_none();
-                    let inner = l.marks.vectorize || l.marks.unroll;
-                    if inner || !(free && self.step(StepKind::Parallel(Ref::from(l.name)))) {
-                        todo.push(*l.body);
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
 }
 
 /// The loops around a statement, outermost first, from the first that holds nothing else.
@@ -367,6 +259,3 @@ fn rows<'a>(s: &PolyStatement, roles: &'a [Role], lanes: &Role) -> Option<&'a Ro
         .filter(|r| r.free && r.name != lanes.name && reuse(r) > 0)
         .max_by_key(|r| (reuse(r), r.extent.unwrap_or(i64::MAX)))
 }
-
-#[cfg(test)]
-mod tests;

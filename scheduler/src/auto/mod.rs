@@ -1,0 +1,87 @@
+//! A schedule for the CPU found automatically: a script of ordinary, checked steps.
+//!
+//! In: a schedule (usually a nest in its own order) and the machine's sizes. Out: the schedule
+//! after the steps that were chosen; its script replays without this module.
+//! Keeps: every choice is made from relations (which index strides which access, which loop carries
+//! which dependence), never from the shape of a known operation; a step that is refused is left
+//! out, so the answer is always legal.
+//!
+//! For each statement, on its own where its loops can be distributed: the loop along which most
+//! accesses are contiguous becomes lanes; for a reduction, the loop whose absence from the accesses
+//! along the lanes gives most reuse becomes unrolled rows, the reduction goes around both, and all
+//! three get cache tiles; the outermost loop without a carried dependence runs on threads.
+
+mod order;
+mod threads;
+mod tiles;
+
+use warploom_ir::diag::Result;
+use warploom_ir::schedule::step::StepKind;
+
+use crate::{Schedule, Session};
+
+/// What the schedule is made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CpuOptions {
+    /// Bytes of a vector register.
+    pub vector_bytes: i64,
+    /// Registers' worth of lanes in a row of the register tile.
+    pub vectors: i64,
+    /// Rows of the register tile.
+    pub rows: i64,
+    /// Iterations of a row loop in a cache tile.
+    pub row_tile: i64,
+    /// Iterations of a lane loop in a cache tile.
+    pub lane_tile: i64,
+    /// Iterations of a reduction in a cache tile.
+    pub reduction_tile: i64,
+}
+
+impl Default for CpuOptions {
+    fn default() -> Self {
+        Self {
+            vector_bytes: 32,
+            vectors: 2,
+            rows: 6,
+            row_tile: 96,
+            lane_tile: 256,
+            reduction_tile: 256,
+        }
+    }
+}
+
+/// The schedule with steps for the CPU added.
+///
+/// # Errors
+/// `E0601` when isl takes too long.
+pub fn auto_cpu(schedule: &Schedule, options: &CpuOptions) -> Result<Schedule> {
+    let mut auto = Auto { at: schedule.clone(), session: Session::new(), options: *options };
+    auto.distribute();
+    for name in auto.at.tree().statements() {
+        auto.statement(&name)?;
+    }
+    auto.threads()?;
+    Ok(auto.at)
+}
+
+struct Auto {
+    at: Schedule,
+    session: Session,
+    options: CpuOptions,
+}
+
+impl Auto {
+    /// Adds a step if it is legal; says whether it was.
+    fn step(&mut self, step: StepKind) -> bool {
+        match self.at.apply_in(&mut self.session, step) {
+            Ok(next) => {
+                self.at = next;
+                true
+            }
+            Err(_) => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

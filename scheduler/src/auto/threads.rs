@@ -1,0 +1,32 @@
+//! Which loops run on threads.
+//!
+//! In: a schedule whose loops have their final places. Out: the same schedule with the outermost
+//! loop without carried dependences of each nest marked `parallel`.
+
+use warploom_ir::diag::Result;
+use warploom_ir::schedule::Tree;
+use warploom_ir::schedule::step::{Ref, StepKind};
+
+use super::Auto;
+
+impl Auto {
+    /// The outermost loop without carried dependences of each nest runs on threads.
+    pub(super) fn threads(&mut self) -> Result<()> {
+        let mut todo = vec![self.at.tree().clone()];
+        while let Some(node) = todo.pop() {
+            match node {
+                Tree::Sequence(children) => todo.extend(children),
+                Tree::Statement(_) => {}
+                Tree::Loop(l) => {
+                    let tree = self.at.tree().clone();
+                    let free = self.session.deps(&self.at)?.coincident(&tree, &l.name)?.is_none();
+                    let inner = l.marks.vectorize || l.marks.unroll;
+                    if inner || !(free && self.step(StepKind::Parallel(Ref::from(l.name)))) {
+                        todo.push(*l.body);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
