@@ -54,7 +54,10 @@ pub fn lower(poly: &Poly, tree: &Tree, source: &Source) -> Result<Kernel> {
                 taken: params.clone().collect(),
                 renamed: BTreeMap::new(),
             };
-            let body = reader.node(&ast, None)?;
+            let body = match &ast {
+                Some(ast) => reader.node(ast, None)?,
+                None => Vec::new(),
+            };
             let mut taken = params.clone().collect();
             let buffers = poly.arrays.iter().map(|a| Buffer {
                 name: a.name.clone(),
@@ -73,17 +76,21 @@ pub fn lower(poly: &Poly, tree: &Tree, source: &Source) -> Result<Kernel> {
     make().map_err(|t| with_source(t.explain("generating loops"), source))
 }
 
-/// isl's loops for a tree; a mark above each loop holds its number in `tree.loops()`.
-fn generate(model: &Model, tree: &Tree) -> Answer<AstNode> {
+/// isl's loops for a tree; a mark above each loop holds its number in `tree.loops()`. Nothing
+/// where no statement has an instance.
+fn generate(model: &Model, tree: &Tree) -> Answer<Option<AstNode>> {
     let mut domain = UnionSet::empty(&model.ctx)?;
     for set in &model.domains {
         domain = domain.add_set(set)?;
+    }
+    if domain.is_empty()? {
+        return Ok(None);
     }
     let root = ScheduleNode::from_domain(&domain)?;
     let schedule = insert(model, root.child(0)?, tree, &mut 0)?.schedule()?;
     let options = AstOptions { detect_min_max: true, ..AstOptions::default() };
     let build = AstBuild::from_context(&model.context)?.with_options(options);
-    Ok(build.node_from_schedule(&schedule)?)
+    Ok(Some(build.node_from_schedule(&schedule)?))
 }
 
 /// Puts a subtree at a leaf; the answer stands at its top.
@@ -97,6 +104,11 @@ fn insert(model: &Model, at: ScheduleNode, tree: &Tree, next: &mut usize) -> Ans
                 {
                     rows = rows.add_map(&model.rows(k, std::slice::from_ref(row))?)?;
                 }
+            }
+            if rows.is_empty()? {
+                // no instance runs in it, and isl knows no schedule of nothing
+                *next += tree.loops().len();
+                return Ok(at);
             }
             let mark = Id::new(&model.ctx, &format!("l{next}"))?;
             *next += 1;

@@ -208,3 +208,28 @@ fn a_skewed_and_tiled_stencil_computes_the_same() {
         agree(&nest, &kernel, &[("T", t), ("N", n)]);
     }
 }
+
+/// A loop that known sizes leave without an iteration, inside one that runs and outside of any.
+#[test]
+fn loops_without_iterations_are_left_out() {
+    let text = MATMUL.replace("param M, N, K", "param M = 3\nparam N = 4\nparam K = 0");
+    let nest: Nest = text.parse().unwrap();
+    let kernel = lowered(&nest, |tree| tree);
+    assert_eq!(stores(&kernel.body), ["S0"]);
+    agree(&nest, &kernel, &[("M", 3), ("N", 4), ("K", 0)]);
+    let nothing: Nest = text.replace("M = 3", "M = 0").parse().unwrap();
+    let kernel = lowered(&nothing, |tree| tree);
+    assert!(kernel.body.is_empty(), "{kernel:#?}");
+    agree(&nothing, &kernel, &[("M", 0), ("N", 4), ("K", 0)]);
+}
+
+/// The statements of a kernel's stores, in the order of the text.
+fn stores(body: &[KernelNode]) -> Vec<String> {
+    body.iter()
+        .flat_map(|node| match node {
+            KernelNode::Loop(l) => stores(&l.body),
+            KernelNode::If(_, a, b) => [stores(a), stores(b)].concat(),
+            KernelNode::Store(s) => vec![s.statement.to_string()],
+        })
+        .collect()
+}
