@@ -17,7 +17,7 @@ use crate::deps::{Conflict, DepContext, DepKind, LIMIT, Touch, with_source};
 use crate::times::{Times, times};
 use crate::trouble::Trouble;
 
-type Answer<T> = std::result::Result<T, Trouble>;
+pub(crate) type Answer<T> = std::result::Result<T, Trouble>;
 
 /// A statement instance.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -132,7 +132,7 @@ impl DepContext {
             .map_err(|d| Box::<Illegal>::from(with_source(d, &self.source)))?;
         let found = self.ask("checking the order", || {
             if let Some(k) = self.first_ambiguous(&new)? {
-                return Err(Trouble::Diagnostic(self.ambiguous(k)));
+                return Err(Trouble::Diagnostic(self.ambiguous(k, &new)?));
             }
             self.smallest(|c| {
                 if c.kind == DepKind::Reduction {
@@ -243,14 +243,16 @@ impl DepContext {
         Ok(None)
     }
 
-    fn ambiguous(&self, k: usize) -> Box<Diagnostic> {
+    fn ambiguous(&self, k: usize, new: &Times) -> Answer<Box<Diagnostic>> {
         let s = &self.model.poly.statements[k].statement;
         let message = format!("the schedule runs several instances of `{}` at one time", s.name);
-        Box::new(
-            Diagnostic::new("E0703", Blame::Schedule, message)
-                .label(s.span, "this statement")
-                .help("add loops until the order of its instances is determined"),
-        )
+        let mut diagnostic = Diagnostic::new("E0703", Blame::Schedule, message)
+            .label(s.span, "this statement")
+            .help("add loops until the order of its instances is determined");
+        if let Some(tie) = self.tie(&new.rows, k, k)? {
+            diagnostic = diagnostic.witness(tie.to_string());
+        }
+        Ok(Box::new(diagnostic))
     }
 
     /// The smallest witness among the violations that `violated` finds.
@@ -278,7 +280,7 @@ impl DepContext {
     }
 
     /// The smallest point of a map that is not empty: sum of parameters, parameters, in, out.
-    fn smallest_point(&self, map: &Map) -> Answer<Vec<i64>> {
+    pub(crate) fn smallest_point(&self, map: &Map) -> Answer<Vec<i64>> {
         let pairs = map.wrap()?.flatten()?;
         let n = pairs.dim(DimType::Param)?;
         let mut set = pairs.move_dims(DimType::Set, 0, DimType::Param, 0, n)?.reset_tuple_id()?;

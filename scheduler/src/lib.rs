@@ -27,6 +27,7 @@ mod schedule;
 mod specialize;
 mod steps;
 mod suggest;
+mod ties;
 mod times;
 mod trouble;
 

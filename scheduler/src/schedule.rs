@@ -10,7 +10,7 @@
 use warploom_ir::affine::{Affine, Name};
 use warploom_ir::diag::{Blame, Diagnostic, Label, Result, Source, Span};
 use warploom_ir::nest::Nest;
-use warploom_ir::schedule::step::{Property, Ref, Script, Step, StepKind};
+use warploom_ir::schedule::step::{Property, Ref, Script, StatementTimes, Step, StepKind};
 use warploom_ir::schedule::{Poly, Tree};
 
 use crate::deps::DepContext;
@@ -208,6 +208,11 @@ impl Schedule {
             StepKind::Parallel(l) => steps::mark(tree, l, Mark::Parallel)?,
             StepKind::Reverse(l) => steps::reverse(tree, l)?,
             StepKind::Order(new) => steps::order(&self.poly, new, step.span)?,
+            StepKind::OrderBy(times) => {
+                let timed = steps::order_by(&self.poly, times, step.span)?;
+                session.deps(self)?.check_distinct(&timed.rows)?;
+                timed.tree
+            }
             StepKind::FuseAt { at, .. } => {
                 return Err(Box::<Illegal>::from(Box::new(
                     Diagnostic::new("E0720", Blame::Unsupported, "`fuse-at` is not supported")
@@ -265,6 +270,7 @@ const fn changes_order(kind: &StepKind) -> bool {
         | StepKind::Coalesce { .. }
         | StepKind::Reverse(_)
         | StepKind::Order(_)
+        | StepKind::OrderBy(_)
         | StepKind::FuseAt { .. }
         | StepKind::Atomically(_) => true,
     }
@@ -408,6 +414,14 @@ impl Schedule {
     /// The reason why the step is refused.
     pub fn order(&self, tree: &Tree) -> Applied<Self> {
         self.apply(StepKind::Order(tree.clone()))
+    }
+
+    /// `order { S0[i, j] -> [i, 0, j]; … }`.
+    ///
+    /// # Errors
+    /// The reason why the step is refused.
+    pub fn order_by(&self, times: &[StatementTimes]) -> Applied<Self> {
+        self.apply(StepKind::OrderBy(times.to_vec()))
     }
 }
 

@@ -53,6 +53,7 @@ pub(crate) fn nearest(
         | StepKind::Unroll(_)
         | StepKind::Reverse(_)
         | StepKind::Order(_)
+        | StepKind::OrderBy(_)
         | StepKind::FuseAt { .. }
         | StepKind::Atomically(_)
         | StepKind::Require(..) => None,

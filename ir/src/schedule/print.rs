@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use super::step::{Ref, Script, Step, StepKind};
+use super::step::{Ref, Script, StatementTimes, Step, StepKind};
 use super::{Marks, Tree};
 
 const INDENT: &str = "  ";
@@ -21,6 +21,13 @@ fn named(names: &[Ref]) -> String {
 impl fmt::Display for Ref {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.name)
+    }
+}
+
+impl fmt::Display for StatementTimes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { statement, iters, times } = self;
+        write!(f, "{statement}[{}] -> [{}]", list(iters), list(times))
     }
 }
 
@@ -75,6 +82,13 @@ fn write_step(f: &mut fmt::Formatter<'_>, kind: &StepKind, depth: usize) -> fmt:
         StepKind::Order(tree) => {
             writeln!(f, "order {{")?;
             write_children(f, tree, depth + 1)?;
+            write!(f, "{}}}", INDENT.repeat(depth))
+        }
+        StepKind::OrderBy(times) => {
+            writeln!(f, "order {{")?;
+            for entry in times {
+                writeln!(f, "{}{entry}", INDENT.repeat(depth + 1))?;
+            }
             write!(f, "{}}}", INDENT.repeat(depth))
         }
         StepKind::FuseAt { producers, at } => write!(f, "fuse-at {} at {at}", list(producers)),

@@ -75,6 +75,18 @@ impl Property {
     }
 }
 
+/// `S1[i, j] -> [i, 0, j]`: when the instances of a statement run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StatementTimes {
+    /// The statement.
+    pub statement: Ref,
+    /// Names for its iterators, bound by position, outermost first.
+    pub iters: Vec<Ref>,
+    /// The time, compared lexicographically; affine in these names and the parameters. A shorter
+    /// one is continued with 0.
+    pub times: Vec<Affine>,
+}
+
 /// What a step does. Each variant's line is its text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StepKind {
@@ -156,6 +168,8 @@ pub enum StepKind {
     Reverse(Ref),
     /// `order { tree }`: the whole order given outright.
     Order(Tree),
+    /// `order { S0[i, j] -> [i, 0, j]; S1[i] -> [i, 1] }`: the whole order as times.
+    OrderBy(Vec<StatementTimes>),
     /// `fuse-at S0, S1 at l`: what these statements write is computed at a consumer's loop.
     FuseAt {
         /// Statements that write one temporary array.

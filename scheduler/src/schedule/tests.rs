@@ -284,3 +284,29 @@ fn acceptance_agrees_with_the_oracle() {
     }
     assert!(legal >= 30 && illegal >= 15, "{legal} legal, {illegal} illegal");
 }
+
+#[test]
+fn an_order_given_as_times_is_checked_and_replays() {
+    let fused = accepted(CHAIN, "order { S0[i] -> [i, 0]; S1[i] -> [i + 1, 1] }");
+    assert_eq!(fused.tree().loops().len(), 1, "{}", fused.tree());
+    assert_eq!(
+        fused.script().to_string(),
+        "order {\n  S0[i] -> [i, 0]\n  S1[i] -> [i + 1, 1]\n}\n"
+    );
+    let again = replay(CHAIN, &fused.script().to_string()).unwrap();
+    assert_eq!(again, fused);
+    let times = "S0[m, n] -> [m, 0, n]; S1[m, n, k] -> [m, 1, k, n]; S2[a, b] -> [a, 2, b]";
+    accepted(MATMUL, &format!("order {{ {times} }}"));
+}
+
+#[test]
+fn an_order_given_as_times_is_refused_with_two_instances() {
+    let words = |e: &Illegal| e.diagnostic.witness.clone().unwrap_or_default();
+    let times = "S0[m, n] -> [m, 0]; S1[m, n, k] -> [m, 1, k, n]; S2[a, b] -> [a, 2, b]";
+    let e = refused(MATMUL, &format!("order {{ {times} }}"), "E0703");
+    assert!(words(&e).contains("S0[0,0] and S0[0,1] both run at time [0, 0, 0, 0]"), "{e}");
+    let e = refused(CHAIN, "order { S0[i] -> [i]; S1[i] -> [i] }", "E0703");
+    assert!(words(&e).contains("N = 4, S0[0] and S1[0] both run at time [0]"), "{e}");
+    let e = refused(CHAIN, "order { S0[i] -> [i, 0]; S1[i] -> [i, 1] }", "E0701");
+    assert!(words(&e).contains("S0[1] must run before S1[0]"), "{e}");
+}

@@ -7,6 +7,7 @@
 //! of the stack.
 
 mod lex;
+mod times;
 mod tree;
 
 use crate::affine::{Affine, Overflow};
@@ -120,9 +121,13 @@ fn step(r: &mut Reader, depth: usize) -> Result<StepKind> {
         "reverse" => Ok(StepKind::Reverse(name(r)?)),
         "order" => {
             r.expect('{')?;
-            let tree = tree::children(r, 0)?;
+            let order = if times::starts(r) {
+                StepKind::OrderBy(times::times(r)?)
+            } else {
+                StepKind::Order(tree::children(r, 0)?)
+            };
             r.expect('}')?;
-            Ok(StepKind::Order(tree))
+            Ok(order)
         }
         "atomically" => atomically(r, depth),
         "require" => {

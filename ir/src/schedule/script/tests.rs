@@ -30,6 +30,8 @@ const GOOD: &[&str] = &[
     "require parallel m",
     "require vector n",
     "order {\n  S0\n}",
+    "order {\n  S0[i, j] -> [i, 0, 2*i + j]\n  loop[] -> [N, 1]\n  S2[x] -> []\n}",
+    "atomically {\n  order {\n    S[i] -> [floor((i) / 4), ((i) mod 4)]\n  }\n}",
     "atomically {\n  reverse i\n  atomically {\n    reverse j\n  }\n}",
     "order {\n  loop t0 [S0: -m, S1: floor((m + n) / 2)] parallel unroll {\n    S0\n    \
      loop t1 [S1: n] {\n      seq {\n        S1\n      }\n    }\n  }\n}",
@@ -58,6 +60,7 @@ fn other_spellings_mean_the_same() {
     same("skew j by 1*i", "skew j by i");
     same("fuse a, b shift 0", "fuse a, b");
     same("order { loop t [S: 2*(i + 1) - i*3] { S } }", "order { loop t [S: 2 - i] { S } }");
+    same("order { S[i] -> [i, 0]; T[i]->[i,1] }", "order {\n S[i] -> [i, 0]\n\n T[i] -> [i, 1]; }");
     same("order { S0; S1 }", "order {\n S0\n S1\n}");
     same("atomically { reverse i; reverse j }", "atomically {\nreverse i\nreverse j\n}");
     same("", "# nothing\n");
