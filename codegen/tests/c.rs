@@ -87,6 +87,32 @@ fn matmul_is_equal() {
     assert_eq!(x[2].get(), y[2].get());
 }
 
+#[test]
+fn local_buffers_are_equal() {
+    for (text, sizes) in local_kernels() {
+        let k: Kernel = text.parse().unwrap_or_else(|e| panic!("{e}\n{text}"));
+        let extent = |e: &Index| {
+            let at = |n: &str| k.params.iter().position(|p| &**p == n).map(|i| sizes[i]);
+            e.eval(&at).expect("a shape of the sizes") as usize
+        };
+        let make = |shift: u64| {
+            let size = |b: &Buffer| b.shape.iter().map(extent).product::<usize>();
+            let bytes = |(i, b): (u64, &Buffer)| match b.dtype {
+                DType::F32 => Bytes::f32(&noise(size(b), i + shift)),
+                _ => Bytes::new(&(0..4 * size(b)).map(|n| n as u8 ^ 0x5a).collect::<Vec<_>>()),
+            };
+            (0..).zip(&k.buffers).map(bytes).collect::<Vec<_>>()
+        };
+        let (mut x, mut y) = (make(3), make(3));
+        call(&k, &mut x, &sizes, 2);
+        run_c(&k, &mut y, &sizes);
+        for (b, (x, y)) in k.buffers.iter().zip(x.iter().zip(&y)) {
+            assert_eq!(x.get(), y.get(), "{} of {text}", b.name);
+        }
+        assert_ne!(y.last().map(Bytes::get), make(3).last().map(Bytes::get), "it writes: {text}");
+    }
+}
+
 fn hard_values(t: DType) -> Vec<u64> {
     let size = 8 * t.size_bytes() as u32;
     let mut out = vec![0, u64::MAX];

@@ -2,45 +2,11 @@
 
 mod support;
 
-use std::collections::BTreeMap;
-
 use support::*;
-use warploom_ir::affine::Name;
 use warploom_ir::dtype::DType::{self, Bf16, Bool, F32, F64, I32};
 use warploom_ir::expr::{BinOp, Rounding};
-use warploom_ir::interp;
 use warploom_ir::kernel::*;
 use warploom_ir::nest::{AssignOp, Order, Role};
-use warploom_ir::tensor::Tensor;
-
-/// Runs a kernel both ways on small integers, so that every order of a sum gives the same.
-fn same(k: &Kernel, params: &[i64]) {
-    let sizes: BTreeMap<Name, i64> = k.params.iter().cloned().zip(params.iter().copied()).collect();
-    let mut inputs = BTreeMap::new();
-    let mut data = Vec::new();
-    for (i, b) in k.buffers.iter().enumerate() {
-        let extent =
-            |e: &Index| e.eval(&|n| sizes.get(n).copied()).expect("a shape of the sizes") as usize;
-        let shape: Vec<usize> = b.shape.iter().map(extent).collect();
-        let count = shape.iter().product();
-        let values: Vec<f64> = noise(count, i as u64 + 7).iter().map(|v| f64::from(*v)).collect();
-        let t = Tensor::from_f64s(b.dtype, &shape, &values).expect("fits");
-        data.push(Bytes::new(t.bytes()));
-        inputs.insert(b.name.clone(), t);
-    }
-    let want = interp::kernel::run(k, &sizes, &inputs).unwrap_or_else(|e| panic!("{e}\n{k}"));
-    for threads in [1, 3] {
-        let mut now: Vec<Bytes> = data.iter().map(|b| Bytes::new(b.get())).collect();
-        call(k, &mut now, params, threads);
-        for (b, got) in k.buffers.iter().zip(&now) {
-            if let Some(want) = want.get(&b.name) {
-                let (got, want) =
-                    (scalars(b.dtype, got), scalars(b.dtype, &Bytes::new(want.bytes())));
-                assert_eq!(got, want, "{} for {params:?}\n{k}", b.name);
-            }
-        }
-    }
-}
 
 fn kernel(params: &[&str], buffers: Vec<Buffer>, body: Vec<KernelNode>) -> Kernel {
     let params = params.iter().map(|p| (*p).into()).collect();
@@ -261,5 +227,15 @@ impl Widened for Typed<Index> {
             value: Box::new(self),
         };
         Self { dtype: F32, kind }
+    }
+}
+
+/// Buffers of single iterations: packed tiles, accumulators, one in the other, on the stack and in
+/// scratch memory, seen by parallel loops, lanes and unrolled copies.
+#[test]
+fn local_buffers() {
+    for (text, sizes) in local_kernels() {
+        let k: Kernel = text.parse().unwrap_or_else(|e| panic!("{e}\n{text}"));
+        same(&k, &sizes);
     }
 }

@@ -9,7 +9,7 @@
 use std::collections::BTreeSet;
 
 use warploom_ir::affine::Name;
-use warploom_ir::kernel::{Condition, Index, KernelLoop, KernelNode, LoopMode, Store};
+use warploom_ir::kernel::{Condition, Index, KernelLoop, KernelNode, Local, LoopMode, Store};
 
 use crate::index::{
     condition_uses, difference, replace, replace_condition, simplify, simplify_condition, to_affine,
@@ -28,6 +28,7 @@ pub(crate) fn distinct(body: Vec<KernelNode>, taken: &mut BTreeSet<Name>) -> Vec
             KernelNode::Loop(l) => distinct_loop(l, taken),
             KernelNode::If(c, a, b) => KernelNode::If(c, distinct(a, taken), distinct(b, taken)),
             KernelNode::Store(s) => KernelNode::Store(s),
+            KernelNode::Local(l) => KernelNode::Local(with_body(l, |b| distinct(b, taken))),
         });
     }
     out
@@ -65,7 +66,13 @@ fn node(node: KernelNode) -> Vec<KernelNode> {
             }
         }
         KernelNode::Store(s) => vec![KernelNode::Store(s)],
+        KernelNode::Local(l) => vec![KernelNode::Local(with_body(l, specialize))],
     }
+}
+
+/// A local buffer with its body changed.
+fn with_body(l: Local, f: impl FnOnce(Vec<KernelNode>) -> Vec<KernelNode>) -> Local {
+    Local { body: f(l.body), ..l }
 }
 
 fn is_inner(l: &KernelLoop) -> bool {
@@ -84,15 +91,7 @@ fn normalize(mut l: KernelLoop) -> KernelLoop {
         let name = l.var.clone();
         l.body = l.body.iter().map(|n| rename(n, &name, &value)).collect();
     }
-    l.body = l
-        .body
-        .into_iter()
-        .map(|n| match n {
-            KernelNode::Loop(inner) => KernelNode::Loop(normalize(inner)),
-            KernelNode::If(c, a, b) => KernelNode::If(c, normalize_all(a), normalize_all(b)),
-            KernelNode::Store(s) => KernelNode::Store(s),
-        })
-        .collect();
+    l.body = normalize_all(l.body);
     l
 }
 
@@ -103,6 +102,7 @@ fn normalize_all(nodes: Vec<KernelNode>) -> Vec<KernelNode> {
             KernelNode::Loop(inner) => KernelNode::Loop(normalize(inner)),
             KernelNode::If(c, a, b) => KernelNode::If(c, normalize_all(a), normalize_all(b)),
             KernelNode::Store(s) => KernelNode::Store(s),
+            KernelNode::Local(l) => KernelNode::Local(with_body(l, normalize_all)),
         })
         .collect()
 }
@@ -123,6 +123,7 @@ fn rename(node: &KernelNode, name: &Name, value: &Index) -> KernelNode {
             KernelNode::If(simplify_condition(&replace_condition(c, &lookup)), all(a), all(b))
         }
         KernelNode::Store(s) => KernelNode::Store(store(s, &index)),
+        KernelNode::Local(l) => KernelNode::Local(Local { body: all(&l.body), ..l.clone() }),
     }
 }
 
@@ -200,6 +201,7 @@ fn collect_in(nodes: &[KernelNode], inside: &mut Vec<Name>, out: &mut Vec<Partia
                 collect_in(b, inside, out);
             }
             KernelNode::Store(_) => {}
+            KernelNode::Local(l) => collect_in(&l.body, inside, out),
         }
     }
 }
@@ -237,6 +239,7 @@ fn with_trip(node: KernelNode, var: &Name, trip: i64) -> KernelNode {
         }
         KernelNode::If(c, a, b) => KernelNode::If(c, all(a), all(b)),
         KernelNode::Store(s) => KernelNode::Store(s),
+        KernelNode::Local(l) => KernelNode::Local(with_body(l, all)),
     }
 }
 

@@ -11,7 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use warploom_ir::affine::Name;
 use warploom_ir::diag::{Blame, Diagnostic};
 use warploom_ir::kernel::{
-    Buffer, Condition, Index, Kernel, KernelLoop, KernelNode, LoopMode, Store, Typed, TypedKind,
+    Buffer, Condition, Index, Kernel, KernelLoop, KernelNode, Local, LoopMode, MAX_LOCAL_BYTES,
+    Store, Typed, TypedKind,
 };
 use warploom_ir::nest::Role;
 
@@ -48,6 +49,8 @@ struct Checker {
 struct Around {
     vector: bool,
     depth: usize,
+    /// Bytes of the local buffers around it.
+    local_bytes: i64,
 }
 
 impl Checker {
@@ -70,7 +73,7 @@ impl Checker {
             }
             self.table(b);
         }
-        self.nodes(&k.body, Around { vector: false, depth: 0 });
+        self.nodes(&k.body, Around { vector: false, depth: 0, local_bytes: 0 });
     }
 
     /// A constant table has as many literals as its shape holds, and they fit.
@@ -118,8 +121,42 @@ impl Checker {
                     self.nodes(otherwise, inner);
                 }
                 KernelNode::Store(s) => self.store(s),
+                KernelNode::Local(l) => self.local(l, inner),
             }
         }
+    }
+
+    fn local(&mut self, l: &Local, mut around: Around) {
+        if let Some(bad) = l.shape.iter().find(|e| **e <= 0) {
+            let text = format!("the local buffer `{}` has the extent {bad}", l.name);
+            self.fault("E1006", text);
+        } else {
+            let all = l.bytes().and_then(|b| b.checked_add(around.local_bytes));
+            if let Some(all) = all.filter(|b| *b <= MAX_LOCAL_BYTES) {
+                around.local_bytes = all;
+            } else {
+                let size = all.map_or("more than 64 bits can count".to_owned(), |b| b.to_string());
+                let text = format!(
+                    "the local buffers up to `{}` take {size} bytes together, and at most \
+                     {MAX_LOCAL_BYTES} are allowed",
+                    l.name
+                );
+                self.fault("E1007", text);
+            }
+        }
+        if self.arrays.contains_key(&l.name) {
+            self.fault("E1001", format!("the name `{}` is used by two buffers", l.name));
+            return;
+        }
+        let buffer = Buffer {
+            name: l.name.clone(),
+            role: Role::Temp,
+            dtype: l.dtype,
+            shape: l.shape.iter().map(|e| Index::Const(*e)).collect(),
+        };
+        self.arrays.insert(l.name.clone(), buffer);
+        self.nodes(&l.body, around);
+        self.arrays.remove(&l.name);
     }
 
     fn run_loop(&mut self, l: &KernelLoop, mut around: Around) {

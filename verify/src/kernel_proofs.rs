@@ -7,7 +7,9 @@
 //! lowering, so that a mistake there is found here.
 //! Two accesses race when different iterations of one run of a loop touch one element, at least
 //! one of them to write. In a vector loop a store may still combine into an element that all
-//! lanes share, where its order of combination is free.
+//! lanes share, where its order of combination is free. A local buffer inside the loop is another
+//! one in each iteration, so accesses to it never race there.
+//! Not proved: that an element of a temporary or local buffer is written before it is read.
 
 mod system;
 
@@ -17,7 +19,7 @@ use std::time::Duration;
 use warploom_ir::affine::Name;
 use warploom_ir::diag::{Blame, Diagnostic};
 use warploom_ir::kernel::{
-    Condition, Index, Kernel, KernelLoop, KernelNode, LoopMode, Store, Typed, TypedKind,
+    Condition, Index, Kernel, KernelLoop, KernelNode, Local, LoopMode, Store, Typed, TypedKind,
 };
 use warploom_ir::nest::Order;
 use warploom_isl::Ctx;
@@ -27,12 +29,13 @@ use system::{Env, Fault, Values, eval, magnitudes};
 /// Longest time isl may spend on one kernel.
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// A loop or guard around a store.
+/// A loop, guard or local buffer around a store.
 #[derive(Clone, Copy)]
 enum Around<'k> {
     Loop(&'k KernelLoop),
     /// The condition, and whether it holds or fails here.
     Guard(&'k Condition, bool),
+    Local(&'k Local),
 }
 
 /// A store and what is around it, outermost first.
@@ -88,6 +91,11 @@ fn collect<'k>(nodes: &'k [KernelNode], around: &mut Vec<Around<'k>>, out: &mut 
                 }
             }
             KernelNode::Store(store) => out.push(Site { store, around: around.clone() }),
+            KernelNode::Local(l) => {
+                around.push(Around::Local(l));
+                collect(&l.body, around, out);
+                around.pop();
+            }
         }
     }
 }
@@ -149,10 +157,29 @@ struct Proofs<'a> {
     kernel: &'a Kernel,
 }
 
-impl<'a> Proofs<'a> {
-    fn shape(&self, array: &str) -> Result<&'a [Index], Fault> {
+/// The local buffer of this name around a site, and its position there.
+fn local_of<'k>(site: &Site<'k>, array: &str) -> Option<(usize, &'k Local)> {
+    site.around.iter().enumerate().rev().find_map(|(position, around)| match around {
+        Around::Local(l) if &*l.name == array => Some((position, *l)),
+        Around::Local(_) | Around::Loop(_) | Around::Guard(..) => None,
+    })
+}
+
+/// Whether each iteration of the loop at `depth` around a site has an array of its own.
+fn is_private(site: &Site<'_>, array: &str, depth: usize) -> bool {
+    local_of(site, array).is_some_and(|(position, _)| position > depth)
+}
+
+impl Proofs<'_> {
+    /// The extents of an array as `site` sees it.
+    fn shape(&self, site: &Site<'_>, array: &str) -> Result<Vec<Index>, Fault> {
+        if let Some((_, local)) = local_of(site, array) {
+            return Ok(local.shape.iter().map(|e| Index::Const(*e)).collect());
+        }
         let buffer = self.kernel.buffers.iter().find(|b| &*b.name == array);
-        buffer.map(|b| &b.shape[..]).ok_or_else(|| Fault(format!("there is no buffer `{array}`")))
+        buffer
+            .map(|b| b.shape.clone())
+            .ok_or_else(|| Fault(format!("there is no buffer `{array}`")))
     }
 
     fn bounds(&self, site: &Site<'_>) -> Result<Vec<Diagnostic>, Fault> {
@@ -160,13 +187,13 @@ impl<'a> Proofs<'a> {
         let mut around = Env::new(&self.kernel.params);
         around.enter(&site.around)?;
         for touch in touches(site.store) {
-            let shape = self.shape(touch.array)?;
+            let shape = self.shape(site, touch.array)?;
             if shape.len() != touch.indices.len() {
                 return Err(Fault(format!("the rank of `{}` differs", touch.array)));
             }
             let mut env = around.clone();
             let mut outside = Vec::new();
-            for (index, extent) in touch.indices.iter().zip(shape) {
+            for (index, extent) in touch.indices.iter().zip(&shape) {
                 outside.push(env.outside(index, extent)?);
             }
             if outside.is_empty() {
@@ -174,7 +201,7 @@ impl<'a> Proofs<'a> {
             }
             env.require(format!("({})", outside.join(" or ")));
             if let Some(point) = env.smallest(self.ctx)? {
-                found.push(out_of_bounds(self.kernel, site, touch, shape, &env.values(&point)));
+                found.push(out_of_bounds(self.kernel, site, touch, &shape, &env.values(&point)));
             }
         }
         Ok(found)
@@ -192,7 +219,7 @@ impl<'a> Proofs<'a> {
                 if shared {
                     let inside = |s: &&Site<'_>| match s.around.get(depth) {
                         Some(Around::Loop(other)) => std::ptr::eq(*other, *l),
-                        Some(Around::Guard(..)) | None => false,
+                        Some(Around::Guard(..) | Around::Local(_)) | None => false,
                     };
                     let inside: Vec<&Site<'_>> = sites.iter().filter(inside).collect();
                     found.extend(self.races_of(l, depth, &inside)?);
@@ -211,7 +238,8 @@ impl<'a> Proofs<'a> {
     ) -> Result<Option<Diagnostic>, Fault> {
         let mut all = Vec::new();
         for (number, site) in sites.iter().enumerate() {
-            all.extend(touches(site.store).into_iter().map(|t| (number, *site, t)));
+            let shared = |t: &Touch<'_>| !is_private(site, t.array, depth);
+            all.extend(touches(site.store).into_iter().filter(shared).map(|t| (number, *site, t)));
         }
         for &(n, first, a) in &all {
             for &(m, second, b) in &all {
@@ -268,7 +296,7 @@ impl<'a> Proofs<'a> {
 fn describe(kernel: &Kernel, site: &Site<'_>, values: &Values) -> String {
     let loops = site.around.iter().filter_map(|a| match a {
         Around::Loop(l) => Some(&l.var),
-        Around::Guard(..) => None,
+        Around::Guard(..) | Around::Local(_) => None,
     });
     let parts: Vec<String> = (kernel.params.iter().chain(loops))
         .filter_map(|n| Some(format!("{n} = {}", values.get(n)?)))

@@ -3,7 +3,16 @@
 use std::collections::BTreeSet;
 
 /// Name and text; a function stands after those it calls.
-const HELPERS: [(&str, &str); 24] = [
+const HELPERS: [(&str, &str); 25] = [
+    (
+        "wl_alloc",
+        "static void *wl_alloc(size_t count, size_t size)
+{
+    void *p = malloc(count * size);
+    if (p == NULL) abort();
+    return p;
+}",
+    ),
     (
         "wl_f64",
         "static inline double wl_f64(uint64_t b)

@@ -16,7 +16,8 @@ use warploom_ir::affine::Name;
 use warploom_ir::dtype::DType;
 use warploom_ir::expr::{BinOp, Literal, Rounding};
 use warploom_ir::kernel::{
-    Buffer, Condition, Index, Kernel, KernelLoop, KernelNode, LoopMode, Store, Typed, TypedKind,
+    Buffer, Condition, Index, Kernel, KernelLoop, KernelNode, Local, LoopMode, Store, Typed,
+    TypedKind,
 };
 use warploom_ir::nest::{AssignOp, Role};
 
@@ -24,18 +25,26 @@ use warploom_ir::nest::{AssignOp, Role};
 const RESERVED: &str = " auto break case char const continue default do double else enum extern \
     float for goto if inline int long register restrict return short signed sizeof static struct \
     switch typedef union unsigned void volatile while exp exp2 log log2 sqrt tanh erf pow fma rint \
-    floor ceil trunc fabs ldexp main bool true false memcpy INFINITY NAN ";
+    floor ceil trunc fabs ldexp main bool true false memcpy malloc free abort INFINITY NAN ";
+
+/// Largest local buffer that is an array of its block, in bytes.
+const MAX_STACK_LOCAL: i64 = 4 << 10;
 
 /// The C text of a kernel.
 #[must_use]
 pub fn emit(kernel: &Kernel) -> String {
-    let mut e =
-        Emitter { kernel, names: BTreeMap::new(), taken: BTreeSet::new(), out: String::new() };
+    let mut e = Emitter {
+        kernel,
+        names: BTreeMap::new(),
+        taken: BTreeSet::new(),
+        locals: Vec::new(),
+        out: String::new(),
+    };
     e.function();
     let body = e.out;
     let mut out = format!(
         "/* kernel {}: generated C99; compile with -ffp-contract=off */\n\
-         #include <math.h>\n#include <stdint.h>\n#include <string.h>\n\n",
+         #include <math.h>\n#include <stdint.h>\n#include <stdlib.h>\n#include <string.h>\n\n",
         e.names[&(Space::Function, kernel.name.clone())]
     );
     out.push_str(&helpers::used_by(&body));
@@ -55,6 +64,8 @@ struct Emitter<'k> {
     kernel: &'k Kernel,
     names: BTreeMap<(Space, Name), String>,
     taken: BTreeSet<String>,
+    /// Local buffers around what is being written, outermost first.
+    locals: Vec<&'k Local>,
     out: String,
 }
 
@@ -74,7 +85,7 @@ pub(super) const fn memory_type(t: DType) -> &'static str {
     }
 }
 
-impl Emitter<'_> {
+impl<'k> Emitter<'k> {
     /// The C name of a kernel's name.
     fn name(&mut self, space: Space, name: &Name) -> String {
         if let Some(known) = self.names.get(&(space, name.clone())) {
@@ -135,7 +146,7 @@ impl Emitter<'_> {
         self.line(1, &format!("static const {ty} {array}[{size}] = {{{list}}};"));
     }
 
-    fn nodes(&mut self, nodes: &[KernelNode], depth: usize) {
+    fn nodes(&mut self, nodes: &'k [KernelNode], depth: usize) {
         for node in nodes {
             match node {
                 KernelNode::Loop(l) => self.run_loop(l, depth),
@@ -150,11 +161,34 @@ impl Emitter<'_> {
                     self.line(depth, "}");
                 }
                 KernelNode::Store(s) => self.store(s, depth),
+                KernelNode::Local(l) => self.local(l, depth),
             }
         }
     }
 
-    fn run_loop(&mut self, l: &KernelLoop, depth: usize) {
+    fn local(&mut self, l: &'k Local, depth: usize) {
+        let (ty, array) = (memory_type(l.dtype), self.name(Space::Array, &l.name));
+        let size: Vec<String> = l.shape.iter().map(|e| expr::int64(*e)).collect();
+        let size = if size.is_empty() { "1".to_owned() } else { size.join(" * ") };
+        let small = l.bytes().is_some_and(|b| b <= MAX_STACK_LOCAL);
+        self.line(depth, "{");
+        if small {
+            self.line(depth + 1, &format!("{ty} {array}[{size}];"));
+            self.line(depth + 1, &format!("(void){array};"));
+        } else {
+            let call = format!("wl_alloc({size}, sizeof({ty}))");
+            self.line(depth + 1, &format!("{ty} *const {array} = {call};"));
+        }
+        self.locals.push(l);
+        self.nodes(&l.body, depth + 1);
+        self.locals.pop();
+        if !small {
+            self.line(depth + 1, &format!("free({array});"));
+        }
+        self.line(depth, "}");
+    }
+
+    fn run_loop(&mut self, l: &'k KernelLoop, depth: usize) {
         let (lower, upper) = (self.index(&l.lower), self.index(&l.upper));
         let var = self.name(Space::Variable, &l.var);
         let step = if l.step == 1 { format!("{var}++") } else { format!("{var} += {}", l.step) };
@@ -215,13 +249,18 @@ impl Emitter<'_> {
     /// `A[(i * N) + j]`.
     fn element(&mut self, array: &Name, indices: &[Index]) -> String {
         let kernel = self.kernel;
-        let shape: &[Index] =
-            kernel.buffers.iter().find(|b| b.name == *array).map_or(&[], |b| &b.shape);
+        let shape: Vec<String> = match self.locals.iter().rev().find(|l| l.name == *array) {
+            Some(local) => local.shape.iter().map(|e| expr::int64(*e)).collect(),
+            None => {
+                let buffer = kernel.buffers.iter().find(|b| b.name == *array);
+                buffer.map_or(&[][..], |b| &b.shape).iter().map(|e| self.index(e)).collect()
+            }
+        };
         let mut flat = String::new();
         for (d, index) in indices.iter().enumerate() {
             let i = self.index(index);
             flat = match shape.get(d) {
-                Some(extent) if d > 0 => format!("({flat}) * {} + {i}", self.index(extent)),
+                Some(extent) if d > 0 => format!("({flat}) * {extent} + {i}"),
                 Some(_) | None => i,
             };
         }

@@ -4,24 +4,31 @@ use std::any::Any;
 use std::cell::RefCell;
 use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use warploom_ir::abi::{HostArg, HostCode, Pool};
-use warploom_ir::diag::{Diagnostic, Result};
+use warploom_ir::diag::{Blame, Diagnostic, Result};
 use warploom_ir::kernel::Kernel;
 use warploom_ir::nest::Role;
 
+use super::scratch::Scratch;
 use super::{HostOptions, jit};
 
 /// Chunks per thread: enough to balance triangular loops.
 const CHUNKS_PER_THREAD: usize = 4;
 
-type Body = unsafe extern "C" fn(*const c_void, i64, i64);
+type Body = unsafe extern "C" fn(*const c_void, i64, i64, *mut u8);
 type RunParallel = extern "C" fn(*const CallContext<'_>, Body, *const c_void, i64);
-type Entry = unsafe extern "C" fn(*const *mut u8, *const i64, RunParallel, *const CallContext<'_>);
+type Entry =
+    unsafe extern "C" fn(*const *mut u8, *const i64, RunParallel, *const CallContext<'_>, *mut u8);
 
 /// What a call hands through the code to its parallel loops.
 struct CallContext<'a> {
     pool: &'a dyn Pool,
+    /// Memory for the local buffers of tasks.
+    tasks: &'a Scratch,
+    /// A task had no memory and did not run.
+    starved: AtomicBool,
     panic: RefCell<Option<Box<dyn Any + Send>>>,
 }
 
@@ -54,11 +61,15 @@ extern "C" fn run_parallel(
     let threads = context.pool.threads().max(1);
     let chunks = if threads == 1 { 1 } else { n.min(threads * CHUNKS_PER_THREAD) };
     let env = Shared(env);
+    let (tasks, starved) = (context.tasks, &context.starved);
     let task = |i: usize| {
         let at = |i: usize| (n / chunks * i + (n % chunks).min(i)) as i64;
-        // SAFETY: the outlined body of this loop with its own environment; compiled code does not
-        // unwind.
-        unsafe { body(env.get(), at(i), at(i + 1)) };
+        // SAFETY: the outlined body of this loop with its own environment and a block that no
+        // other task uses, as large as the code said; compiled code does not unwind.
+        let run = |scratch| unsafe { body(env.get(), at(i), at(i + 1), scratch) };
+        if tasks.with(run).is_none() {
+            starved.store(true, Ordering::Relaxed);
+        }
     };
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| context.pool.run(chunks, &task))) {
         *context.panic.borrow_mut() = Some(panic);
@@ -69,6 +80,10 @@ extern "C" fn run_parallel(
 pub struct HostModule {
     kernel: Kernel,
     code: jit::Loaded,
+    /// Memory for the local buffers outside parallel loops.
+    calls: Scratch,
+    /// Memory for the local buffers in parallel loops.
+    tasks: Scratch,
 }
 
 impl std::fmt::Debug for HostModule {
@@ -79,7 +94,9 @@ impl std::fmt::Debug for HostModule {
 
 impl HostModule {
     pub(crate) fn new(kernel: &Kernel, options: &HostOptions) -> Result<Self> {
-        Ok(Self { kernel: kernel.clone(), code: jit::load(kernel, options)? })
+        let code = jit::load(kernel, options)?;
+        let [calls, tasks] = code.scratch.map(Scratch::new);
+        Ok(Self { kernel: kernel.clone(), code, calls, tasks })
     }
 
     /// Checks one argument and gives its address.
@@ -138,17 +155,24 @@ impl HostCode for HostModule {
             .enumerate()
             .map(|(i, arg)| self.argument(i, arg, params))
             .collect::<Result<_>>()?;
-        let context = CallContext { pool, panic: RefCell::new(None) };
+        let starved = AtomicBool::new(false);
+        let context = CallContext { pool, tasks: &self.tasks, starved, panic: RefCell::new(None) };
         // SAFETY: `entry` is the compiled kernel with this signature, alive as long as `self`;
         // lengths and access were checked above, and the verifier sealed the kernel, so every
-        // access stays inside its buffer and written buffers are not shared.
-        unsafe {
+        // access stays inside its buffer and written buffers are not shared; `scratch` has as many
+        // bytes as the code said.
+        let ran = self.calls.with(|scratch| unsafe {
             let entry: Entry = std::mem::transmute::<usize, Entry>(self.code.entry());
-            entry(addresses.as_ptr(), params.as_ptr(), run_parallel, &raw const context);
+            entry(addresses.as_ptr(), params.as_ptr(), run_parallel, &raw const context, scratch);
+        });
+        if let Some(panic) = context.panic.into_inner() {
+            resume_unwind(panic);
         }
-        match context.panic.into_inner() {
-            Some(panic) => resume_unwind(panic),
-            None => Ok(()),
+        if ran.is_none() || context.starved.into_inner() {
+            let bytes = self.code.scratch.iter().max().copied().unwrap_or(0);
+            let text = format!("no memory for the kernel's local buffers, {bytes} bytes a thread");
+            return Err(Box::new(Diagnostic::new("E1107", Blame::Environment, text)));
         }
+        Ok(())
     }
 }

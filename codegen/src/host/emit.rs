@@ -1,7 +1,7 @@
 //! Control flow: a kernel's loops, guards and outlined parallel bodies as LLVM IR text.
 //!
 //! In: a verified kernel. Out: a module's text whose entry is
-//! `void NAME(ptr buffers, ptr params, ptr pool, ptr pool_context)`.
+//! `void NAME(ptr buffers, ptr params, ptr pool, ptr pool_context, ptr scratch)`.
 //! Keeps: loops are written in final form; `Unroll` and constant `Vector` loops leave no loop.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,6 +13,7 @@ use warploom_ir::kernel::{Kernel, KernelLoop, KernelNode, LoopMode, Store};
 
 use super::build::{Function, Value};
 use super::lin::{Atom, Cond, Env, Lin};
+use super::storage::{ALIGNED, INVARIANT, Storage};
 use super::tile::{Tile, TileKey};
 
 /// Most copies of one loop's body that unrolling makes.
@@ -23,14 +24,16 @@ const MAX_STORES: i64 = 8192;
 /// A buffer's registers in the current function.
 #[derive(Clone, Debug)]
 pub(crate) struct BufferRegs {
-    /// Position among the kernel's buffers.
-    pub(crate) index: usize,
+    /// Its alias class.
+    pub(crate) class: Option<usize>,
     /// Its address.
     pub(crate) pointer: Value,
     /// Elements between neighbours, per dimension.
     pub(crate) strides: Vec<Value>,
     /// Element type.
     pub(crate) dtype: DType,
+    /// It lies on this function's stack, so LLVM knows which elements hold no value.
+    pub(crate) stack: bool,
 }
 
 /// A loop that stays a loop: `trip` iterations of `var = lower + step · i`.
@@ -77,27 +80,40 @@ pub(crate) struct Emitter<'k> {
     pub(crate) env: Env,
     pub(crate) vars: BTreeMap<Name, Value>,
     pub(crate) buffers: BTreeMap<Name, BufferRegs>,
+    pub(crate) storage: Storage,
     pub(crate) tiles: BTreeMap<TileKey, Tile>,
     pub(crate) width: u32,
-    in_parallel: bool,
+    pub(crate) in_parallel: bool,
     /// Bytes of the machine's vector registers.
     pub(crate) vector_bytes: u32,
     /// `declare` lines of the math functions used.
     pub(crate) externs: BTreeSet<String>,
 }
 
-/// The LLVM module's text of a kernel, for a machine with vector registers of `vector_bytes`.
-pub(crate) fn module(kernel: &Kernel, vector_bytes: u32, attributes: &str) -> String {
+/// A kernel's module.
+pub(crate) struct Emitted {
+    /// LLVM's text.
+    pub(crate) text: String,
+    /// Bytes of scratch memory that a call needs.
+    pub(crate) call_bytes: usize,
+    /// Bytes of scratch memory that each task of a parallel loop needs.
+    pub(crate) task_bytes: usize,
+}
+
+/// The LLVM module of a kernel, for a machine with vector registers of `vector_bytes`.
+pub(crate) fn module(kernel: &Kernel, vector_bytes: u32, attributes: &str) -> Emitted {
     let mut e = Emitter {
         kernel,
         f: Function::new(format!(
-            "define void @{}(ptr noalias %bufs, ptr noalias %params, ptr %pool, ptr %ctx) #0",
+            "define void @{}(ptr noalias %bufs, ptr noalias %params, ptr %pool, ptr %ctx, \
+             ptr noalias %scratch) #0",
             entry_name(kernel)
         )),
         functions: Vec::new(),
         env: Env::new(),
         vars: BTreeMap::new(),
         buffers: BTreeMap::new(),
+        storage: Storage::new(kernel.buffers.len()),
         tiles: BTreeMap::new(),
         width: 1,
         in_parallel: false,
@@ -118,8 +134,10 @@ pub(crate) fn module(kernel: &Kernel, vector_bytes: u32, attributes: &str) -> St
     out.push_str(&main);
     let _ = writeln!(out, "attributes #0 = {{ nounwind {attributes} }}");
     out.push_str("attributes #1 = { nounwind willreturn memory(none) }\n");
-    e.metadata(&mut out);
-    out
+    e.storage.metadata(&mut out);
+    let bytes = |b: i64| usize::try_from(b).expect("verified: few bytes of local buffers");
+    let Storage { call_bytes, task_bytes, .. } = e.storage;
+    Emitted { text: out, call_bytes: bytes(call_bytes), task_bytes: bytes(task_bytes) }
 }
 
 /// The entry point's symbol: the kernel's name in letters that need no quotes.
@@ -130,44 +148,18 @@ pub(crate) fn entry_name(kernel: &Kernel) -> String {
 }
 
 impl Emitter<'_> {
-    /// Scopes that say that different buffers do not overlap.
-    fn metadata(&self, out: &mut String) {
-        let n = self.kernel.buffers.len();
-        out.push_str("!0 = distinct !{!0, !\"buffers\"}\n");
-        for i in 0..n {
-            let others: Vec<String> =
-                (0..n).filter(|&j| j != i).map(|j| format!("!{}", j + 1)).collect();
-            let _ = writeln!(out, "!{} = distinct !{{!{}, !0}}", i + 1, i + 1);
-            let _ = writeln!(out, "!{} = !{{!{}}}", 1 + n + i, i + 1);
-            let _ = writeln!(out, "!{} = !{{{}}}", 1 + 2 * n + i, others.join(", "));
-        }
-        let _ = writeln!(out, "!{} = !{{}}", 1 + 3 * n);
-        let _ = writeln!(out, "!{} = !{{i64 64}}", 2 + 3 * n);
-    }
-
-    /// The alias annotations of an access to buffer `index`.
-    pub(crate) fn alias(&self, index: usize) -> String {
-        let n = self.kernel.buffers.len();
-        format!(", !alias.scope !{}, !noalias !{}", 1 + n + index, 1 + 2 * n + index)
-    }
-
     /// Loads parameters and buffer addresses and computes strides.
     fn prologue(&mut self) {
-        let n = self.kernel.buffers.len();
-        let fixed = format!("!invariant.load !{}", 1 + 3 * n);
         for (i, name) in self.kernel.params.iter().enumerate() {
             let p = self.f.def("ptr", 1, &format!("getelementptr i64, ptr %params, i64 {i}"));
-            let v = self.f.def("i64", 1, &format!("load i64, ptr {}, align 8, {fixed}", p.text));
+            let v =
+                self.f.def("i64", 1, &format!("load i64, ptr {}, align 8, {INVARIANT}", p.text));
             self.vars.insert(name.clone(), v);
         }
         for (index, buffer) in self.kernel.buffers.iter().enumerate() {
             let p = self.f.def("ptr", 1, &format!("getelementptr ptr, ptr %bufs, i64 {index}"));
-            let align = 2 + 3 * n;
-            let pointer = self.f.def(
-                "ptr",
-                1,
-                &format!("load ptr, ptr {}, align 8, !align !{align}, {fixed}", p.text),
-            );
+            let load = format!("load ptr, ptr {}, align 8, {ALIGNED}, {INVARIANT}", p.text);
+            let pointer = self.f.def("ptr", 1, &load);
             let shape: Vec<Lin> = buffer.shape.iter().map(|s| Lin::of(s, &self.env)).collect();
             let mut strides = vec![Value::int("i64", 1); shape.len()];
             let mut known = Some(1_i64);
@@ -181,7 +173,8 @@ impl Emitter<'_> {
                     self.f.bin("mul nuw nsw", &inner, &extent)
                 };
             }
-            let regs = BufferRegs { index, pointer, strides, dtype: buffer.dtype };
+            let (class, dtype) = (Some(index), buffer.dtype);
+            let regs = BufferRegs { class, pointer, strides, dtype, stack: false };
             self.buffers.insert(buffer.name.clone(), regs);
         }
     }
@@ -196,6 +189,7 @@ impl Emitter<'_> {
                     self.branch(&c, then, otherwise);
                 }
                 KernelNode::Store(s) => self.store(s),
+                KernelNode::Local(l) => self.local(l),
             }
         }
     }
@@ -333,7 +327,7 @@ impl Emitter<'_> {
     fn vectorizable(&self, body: &[KernelNode], env: &Env) -> bool {
         body.iter().all(|node| match node {
             KernelNode::Store(_) => true,
-            KernelNode::If(..) => false,
+            KernelNode::If(..) | KernelNode::Local(_) => false,
             KernelNode::Loop(l) => {
                 let mut inner = env.clone();
                 inner.remove(&l.var);
@@ -396,10 +390,12 @@ impl Emitter<'_> {
         let lower = self.lin(&c.lower);
         let outer: Vec<Name> =
             self.vars.keys().filter(|n| !self.kernel.params.contains(n)).cloned().collect();
-        let slots = 3 + outer.len();
+        let live = self.storage.live.clone();
+        let slots = 3 + outer.len() + live.len();
         let env = self.f.alloca("i64", 1, slots, 8);
         let mut fields = vec!["ptr %bufs".to_owned(), "ptr %params".to_owned(), lower.arg()];
         fields.extend(outer.iter().map(|n| self.vars[n].arg()));
+        fields.extend(live.iter().map(|n| self.buffers[n].pointer.arg()));
         for (i, field) in fields.iter().enumerate() {
             let p = self.f.def("ptr", 1, &format!("getelementptr i64, ptr {env}, i64 {i}"));
             self.f.line(&format!("store {field}, ptr {}, align 8", p.text));
@@ -413,28 +409,36 @@ impl Emitter<'_> {
     }
 
     fn outlined(&mut self, name: &str, c: &Counted, outer: &[Name], body: &[KernelNode]) {
-        let header =
-            format!("define internal void @\"{name}\"(ptr noalias %env, i64 %from, i64 %to) #0");
+        let header = format!(
+            "define internal void @\"{name}\"(ptr noalias %env, i64 %from, i64 %to, \
+             ptr noalias %scratch) #0"
+        );
         // reserves the name's number while the body may outline more
         let place = self.functions.len();
         self.functions.push(String::new());
         let function = std::mem::replace(&mut self.f, Function::new(header));
         let vars = std::mem::take(&mut self.vars);
         let buffers = std::mem::take(&mut self.buffers);
+        let frame = std::mem::take(&mut self.storage.frame);
         let env = self.env.clone();
         for (i, (name, ty)) in [("%bufs", "ptr"), ("%params", "ptr")].iter().enumerate() {
             self.f.line(&format!("{name}.p = getelementptr i64, ptr %env, i64 {i}"));
             self.f.line(&format!("{name} = load {ty}, ptr {name}.p, align 8"));
         }
         self.prologue();
-        let field = |e: &mut Self, i: usize| {
+        let field = |e: &mut Self, i: usize, elem| {
             let p = e.f.def("ptr", 1, &format!("getelementptr i64, ptr %env, i64 {i}"));
-            e.f.def("i64", 1, &format!("load i64, ptr {}, align 8", p.text))
+            e.f.def(elem, 1, &format!("load {elem}, ptr {}, align 8", p.text))
         };
-        let lower = field(self, 2);
+        let lower = field(self, 2, "i64");
         for (i, n) in outer.iter().enumerate() {
-            let v = field(self, 3 + i);
+            let v = field(self, 3 + i, "i64");
             self.vars.insert(n.clone(), v);
+        }
+        for (i, n) in self.storage.live.clone().into_iter().enumerate() {
+            let pointer = field(self, 3 + outer.len() + i, "ptr");
+            let regs = BufferRegs { pointer, stack: false, ..buffers[&n].clone() };
+            self.buffers.insert(n, regs);
         }
         let register = |text: &str| Value::register(text, "i64", 1);
         let (from, to) = (Name::from("%from"), Name::from("%to"));
@@ -451,6 +455,7 @@ impl Emitter<'_> {
         self.functions[place] = done.finish();
         self.vars = vars;
         self.buffers = buffers;
+        self.storage.frame = frame;
         self.env = env;
     }
 
@@ -547,6 +552,7 @@ fn widest(body: &[KernelNode]) -> u32 {
         .map(|node| match node {
             KernelNode::Store(s) => of(s),
             KernelNode::Loop(l) => widest(&l.body),
+            KernelNode::Local(l) => widest(&l.body),
             KernelNode::If(_, a, b) => widest(a).max(widest(b)),
         })
         .max()
@@ -559,6 +565,7 @@ fn unrolled_stores(body: &[KernelNode]) -> i64 {
     body.iter()
         .map(|node| match node {
             KernelNode::Store(_) => 1,
+            KernelNode::Local(l) => unrolled_stores(&l.body),
             KernelNode::If(_, a, b) => unrolled_stores(a).saturating_add(unrolled_stores(b)),
             KernelNode::Loop(l) => {
                 let env = Env::new();

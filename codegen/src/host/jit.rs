@@ -16,6 +16,7 @@ use inkwell::targets::{
 use warploom_ir::diag::{Blame, Diagnostic, Result};
 use warploom_ir::kernel::Kernel;
 
+use super::emit::Emitted;
 use super::{HostOptions, emit, math};
 
 /// Which form of the code to show.
@@ -65,8 +66,8 @@ fn vector_bytes(features: &str) -> u32 {
     }
 }
 
-/// The module's text for this machine.
-pub(crate) fn text(kernel: &Kernel) -> String {
+/// The module for this machine.
+pub(crate) fn emitted(kernel: &Kernel) -> Emitted {
     let cpu = TargetMachine::get_host_cpu_name().to_string();
     let features = TargetMachine::get_host_cpu_features().to_string();
     // LLVM's C API makes JIT code for the baseline; the attributes say what the machine has
@@ -80,11 +81,11 @@ pub(crate) fn text(kernel: &Kernel) -> String {
 
 fn optimised<'c>(
     context: &'c Context,
-    kernel: &Kernel,
+    text: String,
     options: &HostOptions,
     machine: &TargetMachine,
 ) -> Result<Module<'c>> {
-    let mut text = text(kernel).into_bytes();
+    let mut text = text.into_bytes();
     text.push(0);
     let buffer = MemoryBuffer::create_from_memory_range_copy(&text, "kernel");
     let module = context
@@ -110,7 +111,7 @@ fn optimised<'c>(
 pub(crate) fn inspect(kernel: &Kernel, options: &HostOptions, stage: Stage) -> Result<String> {
     let context = Context::create();
     let machine = machine()?;
-    let module = optimised(&context, kernel, options, &machine)?;
+    let module = optimised(&context, emitted(kernel).text, options, &machine)?;
     match stage {
         Stage::Llvm => Ok(module.print_to_string().to_string()),
         Stage::Assembly => {
@@ -128,6 +129,8 @@ pub(crate) struct Loaded {
     engine: Option<ExecutionEngine<'static>>,
     context: *mut Context,
     entry: usize,
+    /// Bytes of scratch memory that a call needs, and each task of a parallel loop.
+    pub(crate) scratch: [usize; 2],
 }
 
 // SAFETY: after `load` nothing calls into the engine or the context until `drop`, which runs once,
@@ -156,10 +159,12 @@ impl Drop for Loaded {
 pub(crate) fn load(kernel: &Kernel, options: &HostOptions) -> Result<Loaded> {
     let machine = machine()?;
     let context = Box::into_raw(Box::new(Context::create()));
-    let mut loaded = Loaded { engine: None, context, entry: 0 };
+    let Emitted { text, call_bytes, task_bytes } = emitted(kernel);
+    let scratch = [call_bytes, task_bytes];
+    let mut loaded = Loaded { engine: None, context, entry: 0, scratch };
     // SAFETY: the context lives on the heap until `Loaded` drops it, after the engine.
     let fixed: &'static Context = unsafe { &*context };
-    let module = optimised(fixed, kernel, options, &machine)?;
+    let module = optimised(fixed, text, options, &machine)?;
     let engine = module
         .create_jit_execution_engine(OptimizationLevel::Aggressive)
         .map_err(|e| failure("LLVM's JIT does not start", &e.to_string()))?;

@@ -11,6 +11,7 @@ use super::build::{Value, ty};
 use super::emit::Emitter;
 use super::expr::identity;
 use super::lin::Lin;
+use super::storage::alias;
 use super::tile::{StoreForm, TileKey, contiguous, form};
 
 /// LLVM's type of an element in memory.
@@ -50,10 +51,12 @@ impl Emitter<'_> {
         let first: Vec<Lin> = dims.iter().map(|d| d.in_lane(0)).collect();
         let p = self.address(array, &first);
         let regs = &self.buffers[array];
-        let (elem, index) = (mem_elem(regs.dtype), regs.index);
-        let (align, alias) = (regs.dtype.size_bytes(), self.alias(index));
+        let (elem, stack) = (mem_elem(regs.dtype), regs.stack);
+        let (align, alias) = (regs.dtype.size_bytes(), alias(regs.class));
         let ty = ty(elem, width);
-        self.f.def(elem, width, &format!("load {ty}, ptr {p}, align {align}{alias}"))
+        let raw = self.f.def(elem, width, &format!("load {ty}, ptr {p}, align {align}{alias}"));
+        // an element without a value must be some value, or LLVM could assume anything
+        if stack { self.f.def(elem, width, &format!("freeze {}", raw.arg())) } else { raw }
     }
 
     /// Writes one element or neighbours, where `mask` says.
@@ -67,7 +70,7 @@ impl Emitter<'_> {
         let first: Vec<Lin> = dims.iter().map(|d| d.in_lane(0)).collect();
         let p = self.address(array, &first);
         let regs = &self.buffers[array];
-        let (align, alias) = (regs.dtype.size_bytes(), self.alias(regs.index));
+        let (align, alias) = (regs.dtype.size_bytes(), alias(regs.class));
         match mask {
             None => self.f.line(&format!("store {}, ptr {p}, align {align}{alias}", value.arg())),
             Some(mask) => {

@@ -12,6 +12,8 @@ mod jit;
 mod lin;
 mod math;
 mod memory;
+mod scratch;
+mod storage;
 mod tile;
 
 pub use call::HostModule;
@@ -45,7 +47,7 @@ pub fn compile(kernel: &Verified<Kernel>, options: &HostOptions) -> Result<HostM
 /// The LLVM IR of a kernel as handed to LLVM, for this machine.
 #[must_use]
 pub fn emit_llvm(kernel: &Verified<Kernel>) -> String {
-    jit::text(kernel.get())
+    jit::emitted(kernel.get()).text
 }
 
 /// The kernel's code after optimisation: IR or assembly.

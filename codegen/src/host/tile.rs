@@ -160,6 +160,13 @@ impl Collector<'_, '_> {
                         Expansion::Parallel(_) => self.failed = true,
                     }
                 }
+                KernelNode::Local(l) => {
+                    // its elements do not outlive the body, so they are no tiles of this loop
+                    let before = self.uses.len();
+                    self.nodes(&l.body, env, width, always);
+                    let inside = self.uses.split_off(before);
+                    self.uses.extend(inside.into_iter().filter(|u| u.key.array != l.name));
+                }
             }
         }
     }

@@ -1,12 +1,17 @@
 //! Building kernels by hand and calling compiled ones.
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
 
+use std::collections::BTreeMap;
+
 use warploom_codegen::host::{HostOptions, compile};
 use warploom_ir::abi::{HostArg, HostCode, Pool};
+use warploom_ir::affine::Name;
 use warploom_ir::dtype::DType;
 use warploom_ir::expr::{BinOp, Literal};
+use warploom_ir::interp;
 use warploom_ir::kernel::*;
 use warploom_ir::nest::{AssignOp, Order, Role};
+use warploom_ir::tensor::Tensor;
 use warploom_ir::value::Scalar;
 use warploom_verify::Verified;
 
@@ -204,4 +209,163 @@ pub fn scalars(t: DType, b: &Bytes) -> Vec<Scalar> {
             Scalar::from_bits(t, u64::from_le_bytes(raw))
         })
         .collect()
+}
+
+/// Runs a kernel both ways on small integers, so that every order of a sum gives the same.
+pub fn same(k: &Kernel, params: &[i64]) {
+    let sizes: BTreeMap<Name, i64> = k.params.iter().cloned().zip(params.iter().copied()).collect();
+    let mut inputs = BTreeMap::new();
+    let mut data = Vec::new();
+    for (i, b) in k.buffers.iter().enumerate() {
+        let extent =
+            |e: &Index| e.eval(&|n| sizes.get(n).copied()).expect("a shape of the sizes") as usize;
+        let shape: Vec<usize> = b.shape.iter().map(extent).collect();
+        let count = shape.iter().product();
+        let values: Vec<f64> = noise(count, i as u64 + 7).iter().map(|v| f64::from(*v)).collect();
+        let t = Tensor::from_f64s(b.dtype, &shape, &values).expect("fits");
+        data.push(Bytes::new(t.bytes()));
+        inputs.insert(b.name.clone(), t);
+    }
+    let want = interp::kernel::run(k, &sizes, &inputs).unwrap_or_else(|e| panic!("{e}\n{k}"));
+    for threads in [1, 3] {
+        let mut now: Vec<Bytes> = data.iter().map(|b| Bytes::new(b.get())).collect();
+        call(k, &mut now, params, threads);
+        for (b, got) in k.buffers.iter().zip(&now) {
+            if let Some(want) = want.get(&b.name) {
+                let (got, want) =
+                    (scalars(b.dtype, got), scalars(b.dtype, &Bytes::new(want.bytes())));
+                assert_eq!(got, want, "{} for {params:?}\n{k}", b.name);
+            }
+        }
+    }
+}
+
+/// A product with a tile of `depth` rows of B copied first: in the parallel loop, or around
+/// parallel loops that share it.
+fn packed(name: &str, depth: i64, shared: bool) -> String {
+    let (outer, inner) = if shared { ("", "parallel") } else { ("parallel", "") };
+    format!(
+        "kernel {name}(M, N, K) {{
+  in A: f32[M, K]
+  in B: f32[K, N]
+  inout C: f32[M, N]
+  for n0 in 0..floordiv(N, 16) {outer} {{
+    for k0 in 0..floordiv(K, {depth}) {{
+      local Bp: f32[{depth}, 16] {{
+        for k1 in 0..{depth} {inner} {{
+          for n1 in 0..16 vector {{
+            P: Bp[k1, n1]:f32 = B[{depth} * k0 + k1, 16 * n0 + n1]:f32 order serial
+          }}
+        }}
+        for m0 in 0..floordiv(M, 4) {inner} {{
+          for k2 in 0..{depth} {{
+            for m1 in 0..4 unroll {{
+              for n2 in 0..16 vector {{
+                S: C[4 * m0 + m1, 16 * n0 + n2]:f32 += \
+                   mul.f32(A[4 * m0 + m1, {depth} * k0 + k2]:f32, Bp[k2, n2]:f32) order fixed
+              }}
+            }}
+          }}
+        }}
+      }}
+    }}
+  }}
+}}"
+    )
+}
+
+/// Accumulators of a tile in a local buffer; `extra` rows more make it a large one.
+fn accumulated(name: &str, extra: i64) -> String {
+    format!(
+        "kernel {name}(M, N, K) {{
+  in A: f32[M, K]
+  in B: f32[K, N]
+  inout C: f32[M, N]
+  for m0 in 0..floordiv(M, 4) parallel {{
+    for n0 in 0..floordiv(N, 16) {{
+      local T: f32[{}, 16] {{
+        for m1 in 0..4 unroll {{ for n1 in 0..16 vector {{
+          S0: T[m1, n1]:f32 = 0.0:f32 order serial
+        }} }}
+        for k in 0..K {{ for m2 in 0..4 unroll {{ for n2 in 0..16 vector {{
+          S1: T[m2, n2]:f32 += \
+              mul.f32(A[4 * m0 + m2, k]:f32, B[k, 16 * n0 + n2]:f32) order fixed
+        }} }} }}
+        for m3 in 0..4 unroll {{ for n3 in 0..16 vector {{
+          S2: C[4 * m0 + m3, 16 * n0 + n3]:f32 = T[m3, n3]:f32 order serial
+        }} }}
+      }}
+    }}
+  }}
+}}",
+        4 + extra
+    )
+}
+
+/// Local buffers of one name one after the other, in each other, in guards, in lanes and in
+/// unrolled copies, of `n` elements.
+fn many(name: &str, n: i64) -> String {
+    format!(
+        "kernel {name}(N) {{
+  in A: i32[N, {n}]
+  inout B: i32[N, {n}]
+  inout Z: i32[N]
+  for i in 0..N parallel {{
+    local T: i32[{n}] {{
+      for a in 0..{n} vector {{ S0: T[a]:i32 = A[i, a]:i32 order serial }}
+      local U: i32[2, {n}] {{
+        for b in 0..{n} {{
+          S1: U[1, b]:i32 = T[{n} - 1 - b]:i32 order serial
+          S2: U[0, b]:i32 = add.i32(U[1, b]:i32, T[b]:i32) order serial
+        }}
+        for d in 0..{n} vector {{
+          S3: B[i, d]:i32 = sub.i32(U[0, d]:i32, U[1, d]:i32) order serial
+        }}
+      }}
+      if i >= 2 {{
+        local V: i32[{n}] {{
+          for e in 0..{n} {{ S4: V[e]:i32 = mul.i32(T[e]:i32, 3:i32) order serial }}
+          for f in 0..{n} {{ S5: T[f]:i32 += V[{n} - 1 - f]:i32 order serial }}
+        }}
+      }} else {{
+        local V: i32[{n}, 2] {{
+          for g in 0..{n} {{ S6: V[g, 1]:i32 = mul.i32(T[g]:i32, 5:i32) order serial }}
+          for h in 0..{n} {{ S7: T[h]:i32 += V[{n} - 1 - h, 1]:i32 order serial }}
+        }}
+      }}
+      for j in 0..{n} {{ S8: B[i, j]:i32 += T[j]:i32 order serial }}
+    }}
+    for u in 0..5 unroll {{
+      local T: i32[{n}] {{
+        for k in 0..{n} {{ S9: T[k]:i32 = add.i32(A[i, k]:i32, index.i32(u)) order serial }}
+        for l in 0..{n} {{ S10: Z[i]:i32 += T[l]:i32 order any }}
+      }}
+    }}
+  }}
+  for v in 0..N vector {{
+    local W: i32[] {{
+      local X: i32[{n}] {{
+        S11: X[0]:i32 = Z[v]:i32 order serial
+        S12: W[]:i32 = mul.i32(X[0]:i32, 7:i32) order serial
+        S13: Z[v]:i32 = add.i32(W[]:i32, X[0]:i32) order serial
+      }}
+    }}
+  }}
+}}"
+    )
+}
+
+/// Kernels with local buffers, small and large, and sizes for them.
+pub fn local_kernels() -> Vec<(String, Vec<i64>)> {
+    let product = |text| (text, vec![12, 48, 256]);
+    vec![
+        product(packed("pack_small", 8, false)),
+        product(packed("pack_large", 128, false)),
+        product(packed("share_small", 8, true)),
+        product(packed("share_large", 128, true)),
+        product(accumulated("tile_small", 0)),
+        product(accumulated("tile_large", 96)),
+        (many("many_small", 19), vec![7]),
+        (many("many_large", 1100), vec![7]),
+    ]
 }

@@ -33,6 +33,10 @@ pub(crate) struct Buffer<V> {
     pub(crate) values: Vec<V>,
     /// Which elements hold a value; `None` where all do.
     pub(crate) defined: Option<Vec<bool>>,
+    /// Of a local buffer: the slot that holds the position of its first element.
+    pub(crate) base: Option<usize>,
+    /// A local buffer outside its body, which no name means.
+    pub(crate) hidden: bool,
 }
 
 /// What an array of a program is: the same for nests and kernels.
@@ -128,14 +132,65 @@ impl<V: Copy> Memory<V> {
             shape: shape.clone(),
             values,
             defined,
+            base: None,
+            hidden: false,
         })
+    }
+
+    /// Adds a local buffer without elements, whose first element `env[base]` tells; gives its
+    /// position.
+    ///
+    /// # Errors
+    /// The name is in use.
+    pub(crate) fn declare(
+        &mut self,
+        name: &Name,
+        dtype: DType,
+        shape: Vec<usize>,
+        base: usize,
+    ) -> Result<usize> {
+        if self.find(name).is_ok() {
+            return Err(input_error("E0511", format!("there are two arrays `{name}`")));
+        }
+        self.buffers.push(Buffer {
+            name: name.clone(),
+            role: Role::Temp,
+            dtype,
+            shape,
+            values: Vec::new(),
+            defined: Some(Vec::new()),
+            base: Some(base),
+            hidden: false,
+        });
+        Ok(self.buffers.len() - 1)
+    }
+
+    /// Gives a local buffer `copies` times its elements, none defined; gives the elements of one.
+    ///
+    /// # Errors
+    /// More elements than an interpreter can hold.
+    pub(crate) fn refresh<D: Domain<V = V>>(
+        &mut self,
+        array: usize,
+        copies: usize,
+    ) -> Result<usize> {
+        let buffer = &mut self.buffers[array];
+        let len = buffer.shape.iter().try_fold(1_usize, |n, &e| n.checked_mul(e));
+        let total = len.and_then(|n| n.checked_mul(copies)).filter(|&n| n <= MAX_ELEMENTS);
+        let (Some(len), Some(total)) = (len, total) else {
+            let message = format!("the local `{}` is too large to interpret", buffer.name);
+            return Err(input_error("E0511", message));
+        };
+        buffer.values.resize(total, D::load(Scalar::zero(buffer.dtype)));
+        buffer.defined = Some(vec![false; total]);
+        Ok(len)
     }
 
     /// The position of the array of this name.
     pub(crate) fn find(&self, name: &Name) -> Result<usize> {
         self.buffers
             .iter()
-            .position(|b| b.name == *name)
+            .position(|b| b.name == *name && !b.hidden)
             .ok_or_else(|| input_error("E0307", format!("there is no array `{name}`")))
     }
 
@@ -235,7 +290,7 @@ impl From<UndefinedOp> for Box<Fault> {
 impl<X: IndexCode> Place<X> {
     /// The position in row-major order.
     fn locate<V>(&self, env: &[i64], memory: &Memory<V>) -> Faulty<usize> {
-        let shape = &memory.buffers[self.array].shape;
+        let Buffer { shape, base, .. } = &memory.buffers[self.array];
         let mut at = 0;
         for (index, &extent) in self.indices.iter().zip(shape) {
             let i = index.eval(env).ok_or(Fault::Overflow)?;
@@ -250,7 +305,7 @@ impl<X: IndexCode> Place<X> {
                 }
             }
         }
-        Ok(at)
+        Ok(at + base.map_or(0, |slot| env[slot] as usize))
     }
 
     fn read<V: Copy>(&self, env: &[i64], memory: &Memory<V>) -> Faulty<V> {

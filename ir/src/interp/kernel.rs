@@ -82,7 +82,8 @@ impl Test {
 
 /// Names in scope, each with the slot of its position.
 struct Names {
-    names: Vec<Name>,
+    /// `None` where the slot belongs to a local buffer.
+    names: Vec<Option<Name>>,
     params: usize,
     depth: usize,
 }
@@ -95,7 +96,7 @@ impl Names {
             Index::Var(name) => Code::Var(
                 self.names
                     .iter()
-                    .rposition(|n| n == name)
+                    .rposition(|n| n.as_ref() == Some(name))
                     .ok_or_else(|| error("E0511", format!("`{name}` has no value")))?,
             ),
             Index::Add(a, b) => Code::Add(go(a)?, go(b)?),
@@ -122,11 +123,11 @@ impl Names {
         })
     }
 
-    fn steps(&mut self, nodes: &[KernelNode], memory: &Memory<Scalar>) -> Result<Vec<Step>> {
+    fn steps(&mut self, nodes: &[KernelNode], memory: &mut Memory<Scalar>) -> Result<Vec<Step>> {
         nodes.iter().map(|node| self.step(node, memory)).collect()
     }
 
-    fn step(&mut self, node: &KernelNode, memory: &Memory<Scalar>) -> Result<Step> {
+    fn step(&mut self, node: &KernelNode, memory: &mut Memory<Scalar>) -> Result<Step> {
         Ok(match node {
             KernelNode::Loop(l) => {
                 if l.step <= 0 {
@@ -134,7 +135,7 @@ impl Names {
                 }
                 let (lower, upper) = (self.index(&l.lower)?, self.index(&l.upper)?);
                 let slot = self.names.len();
-                self.names.push(l.var.clone());
+                self.names.push(Some(l.var.clone()));
                 self.depth = self.depth.max(slot + 1);
                 let body = self.steps(&l.body, memory)?;
                 self.names.pop();
@@ -144,9 +145,22 @@ impl Names {
                 Step::If(self.test(c)?, self.steps(then, memory)?, self.steps(otherwise, memory)?)
             }
             KernelNode::Store(s) => {
-                let scope = self.names.iter().cloned().zip(0..).skip(self.params).collect();
+                let named = self.names.iter().cloned().zip(0..).skip(self.params);
+                let scope = named.filter_map(|(n, slot)| Some((n?, slot))).collect();
                 let mut index = |i: &Index| self.index(i);
                 Step::Store(Box::new(StoreCode::new::<_, Exact>(s, memory, scope, &mut index)?))
+            }
+            KernelNode::Local(l) => {
+                let shape = l.shape.iter().map(|&e| extent(&l.name, Some(e).filter(|e| *e > 0)));
+                let shape = shape.collect::<Result<_>>()?;
+                let slot = self.names.len();
+                let array = memory.declare(&l.name, l.dtype, shape, slot)?;
+                self.names.push(None);
+                self.depth = self.depth.max(slot + 1);
+                let body = self.steps(&l.body, memory)?;
+                self.names.pop();
+                memory.buffers[array].hidden = true;
+                Step::Local { array, slot, body }
             }
         })
     }
@@ -192,6 +206,12 @@ enum Step {
     Loop(Loop),
     If(Test, Vec<Step>, Vec<Step>),
     Store(Box<StoreCode<Code, Scalar>>),
+    /// A local buffer; the slot holds where its elements start.
+    Local {
+        array: usize,
+        slot: usize,
+        body: Vec<Step>,
+    },
 }
 
 fn overflow() -> Box<Diagnostic> {
@@ -235,6 +255,11 @@ impl Machine {
                     self.run(if holds { then } else { otherwise }, env)?;
                 }
                 Step::Loop(l) => self.run_loop(l, env)?,
+                Step::Local { array, slot, body } => {
+                    self.memory.refresh::<Exact>(*array, 1)?;
+                    env[*slot] = 0;
+                    self.run(body, env)?;
+                }
             }
         }
         Ok(())
@@ -302,6 +327,14 @@ impl Machine {
                     self.lockstep(then, &yes)?;
                     self.lockstep(otherwise, &no)?;
                 }
+                Step::Local { array, slot, body } => {
+                    let len = self.memory.refresh::<Exact>(*array, lanes.len())? as i64;
+                    let mut own = lanes.to_vec();
+                    for (lane, number) in own.iter_mut().zip(0..) {
+                        lane[*slot] = len * number;
+                    }
+                    self.lockstep(body, &own)?;
+                }
                 Step::Loop(l) => {
                     let values: Vec<_> =
                         lanes.iter().map(|lane| l.listed(lane)).collect::<Result<_>>()?;
@@ -347,7 +380,7 @@ pub fn run_with(
     order: ParallelOrder,
 ) -> Result<BTreeMap<Name, Tensor>> {
     let mut names = Names {
-        names: kernel.params.clone(),
+        names: kernel.params.iter().cloned().map(Some).collect(),
         params: kernel.params.len(),
         depth: kernel.params.len(),
     };
@@ -362,8 +395,8 @@ pub fn run_with(
         let shape = shape.collect::<Result<_>>()?;
         declared.push(Declared { name: &b.name, role: &b.role, dtype: b.dtype, shape });
     }
-    let memory = Memory::new::<Exact>(&declared, inputs)?;
-    let steps = names.steps(&kernel.body, &memory)?;
+    let mut memory = Memory::new::<Exact>(&declared, inputs)?;
+    let steps = names.steps(&kernel.body, &mut memory)?;
     env.resize(names.depth, 0);
     let mut machine = Machine { memory, order, shuffles: 0 };
     machine.run(&steps, &mut env)?;

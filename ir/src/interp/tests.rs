@@ -244,3 +244,48 @@ fn kernels_are_checked_too() {
     l.lower = Index::Mul(2, Box::new(Index::Const(i64::MAX)));
     assert_eq!(go(&kernel), "E0517");
 }
+
+const PRIVATE: &str = "kernel k(N) {
+  in A: i32[N, 3]
+  out B: i32[N, 3]
+  for i in 0..N MODE {
+    local T: i32[3] {
+      for j in 0..3 unroll { S0: T[2 - j]:i32 = A[i, j]:i32 order serial }
+      local U: i32[] {
+        S1: U[]:i32 = T[0]:i32 order serial
+        for k in 0..3 unroll { S2: B[i, k]:i32 = add.i32(T[k]:i32, U[]:i32) order serial }
+      }
+    }
+    local T: i32[1] { S3: T[0]:i32 = A[i, 0]:i32 order serial }
+  }
+}";
+
+#[test]
+fn each_iteration_has_local_buffers_of_its_own() {
+    let a: Vec<f64> = (0..15).map(f64::from).collect();
+    let inputs = tensors(vec![("A", Tensor::from_f64s(DType::I32, &[5, 3], &a).unwrap())]);
+    let go = |text: &str| {
+        let kernel: Kernel = text.parse().unwrap_or_else(|e| panic!("{text}\n{e}"));
+        run_with(&kernel, &sizes(&[("N", 5)]), &inputs, ParallelOrder::Reverse)
+    };
+    let want: Vec<f64> =
+        (0..5).flat_map(|i| (0..3).map(move |k| f64::from(3 * i + 2 - k + 3 * i + 2))).collect();
+    for mode in ["", "parallel", "vector", "unroll"] {
+        let text = PRIVATE.replace("MODE", mode);
+        assert_eq!(go(&text).unwrap()["B"].to_f64s(), want, "{mode}");
+        // what the iteration before wrote is gone
+        let stale = text.replace("S0: T[2 - j]:i32 = A[i, j]", "S0: T[0]:i32 = A[i, j]");
+        let found = go(&stale).expect_err("T[1] is not written");
+        assert_eq!(found.code, "E0516", "{mode}");
+        assert!(found.witness.as_ref().is_some_and(|w| w.contains("reads T[1]")), "{found:?}");
+        let outside =
+            text.replace("S2: B[i, k]:i32 = add.i32(T[k]", "S2: B[i, k]:i32 = add.i32(T[k + 1]");
+        assert_eq!(code(go(&outside)), "E0515", "{mode}");
+    }
+    let shadow = PRIVATE.replace("MODE", "").replace("local U: i32[]", "local T: i32[]");
+    assert_eq!(code(go(&shadow)), "E0511");
+    let gone = PRIVATE.replace("MODE", "").replace("S3: T[0]:i32 = ", "S3: U[]:i32 = ");
+    assert_eq!(code(go(&gone)), "E0307");
+    let huge = PRIVATE.replace("MODE", "").replace("i32[1]", "i32[10000000000]");
+    assert_eq!(code(go(&huge)), "E0511");
+}

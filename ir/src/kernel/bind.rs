@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Buffer, Condition, Index, Kernel, KernelLoop, KernelNode};
+use super::{Buffer, Condition, Index, Kernel, KernelLoop, KernelNode, Local};
 use crate::affine::Name;
 
 type Values = BTreeMap<Name, i64>;
@@ -45,6 +45,12 @@ fn node(n: &KernelNode, values: &Values) -> KernelNode {
             KernelNode::If(condition(c, values), nodes(then, values), nodes(otherwise, values))
         }
         KernelNode::Store(s) => KernelNode::Store(s.map_index(&mut |i| index(i, values))),
+        KernelNode::Local(l) => KernelNode::Local(Local {
+            name: l.name.clone(),
+            dtype: l.dtype,
+            shape: l.shape.clone(),
+            body: nodes(&l.body, values),
+        }),
     }
 }
 

@@ -3,6 +3,7 @@
 //! Meaning: nodes run in order. A `Parallel` loop's iterations may run at the same time on
 //! several threads, a `Vector` loop's in lockstep lanes; both only where the verifier agreed.
 //! Values are typed: every conversion is written out.
+//! A local buffer belongs to one iteration of the loops around it.
 //! Keeps: a plain value whose text form parses back to it.
 
 mod bind;
@@ -164,6 +165,42 @@ pub enum KernelNode {
     If(Condition, Vec<KernelNode>, Vec<KernelNode>),
     /// A store.
     Store(Store<Index>),
+    /// A buffer of its own for a piece of the body.
+    Local(Local),
+}
+
+/// Most bytes that the local buffers around one statement may have together, each rounded up to
+/// [`LOCAL_ALIGN`].
+pub const MAX_LOCAL_BYTES: i64 = 16 << 20;
+
+/// Bytes whose multiples are the addresses of local buffers.
+pub const LOCAL_ALIGN: i64 = 64;
+
+/// A buffer that exists while its body runs, row-major: one for each iteration (and thread) of the
+/// loops around it. Its contents are undefined when the body starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Local {
+    /// Its name; no buffer and no local around it has the same.
+    pub name: Name,
+    /// Element type.
+    pub dtype: DType,
+    /// Extents in elements, positive.
+    pub shape: Vec<i64>,
+    /// What runs while it exists.
+    pub body: Vec<KernelNode>,
+}
+
+impl Local {
+    /// How much memory it takes, in bytes, rounded up to [`LOCAL_ALIGN`]; `None` where an extent
+    /// is not positive or the size exceeds 64 bits.
+    #[must_use]
+    pub fn bytes(&self) -> Option<i64> {
+        let mut bytes = i64::try_from(self.dtype.size_bytes()).ok()?;
+        for &extent in &self.shape {
+            bytes = bytes.checked_mul(Some(extent).filter(|e| *e > 0)?)?;
+        }
+        Some(bytes.checked_add(LOCAL_ALIGN - 1)? / LOCAL_ALIGN * LOCAL_ALIGN)
+    }
 }
 
 /// An array a kernel uses; row-major.

@@ -7,7 +7,8 @@ use std::str::FromStr;
 
 use super::print::{binary_word, mode_word, rounding_word, unary_word};
 use super::{
-    Buffer, Condition, Index, Kernel, KernelLoop, KernelNode, LoopMode, Store, Typed, TypedKind,
+    Buffer, Condition, Index, Kernel, KernelLoop, KernelNode, Local, LoopMode, Store, Typed,
+    TypedKind,
 };
 use crate::affine::Name;
 use crate::diag::{Diagnostic, Result, Source};
@@ -185,7 +186,20 @@ impl Parser {
         if self.0.eat_word("for") {
             return Ok(KernelNode::Loop(self.run_loop()?));
         }
-        Err(self.0.unexpected("`for`, `if`, a statement or `}`"))
+        if self.0.eat_word("local") {
+            return Ok(KernelNode::Local(self.local()?));
+        }
+        Err(self.0.unexpected("`for`, `if`, `local`, a statement or `}`"))
+    }
+
+    fn local(&mut self) -> Result<Local> {
+        let name = self.name()?;
+        self.0.expect(":")?;
+        let dtype = self.dtype()?;
+        self.0.expect("[")?;
+        let shape = self.list("]", |p| p.0.integer("an extent"))?;
+        self.0.expect("{")?;
+        Ok(Local { name, dtype, shape, body: self.nodes()? })
     }
 
     fn run_loop(&mut self) -> Result<KernelLoop> {

@@ -221,6 +221,11 @@ fn nodes(f: &mut Formatter<'_>, body: &[KernelNode], indent: usize) -> fmt::Resu
                 }
                 writeln!(f, "{pad}}}")?;
             }
+            KernelNode::Local(l) => {
+                writeln!(f, "{pad}local {}: {}[{}] {{", l.name, l.dtype, List(&l.shape))?;
+                nodes(f, &l.body, indent + 1)?;
+                writeln!(f, "{pad}}}")?;
+            }
             KernelNode::Loop(l) => {
                 write!(f, "{pad}for {} in {}..{}", l.var, l.lower, l.upper)?;
                 if l.step != 1 {

@@ -100,6 +100,7 @@ fn loops(nodes: &[KernelNode]) -> Vec<&KernelLoop> {
                 out.extend(loops(b));
             }
             KernelNode::Store(_) => {}
+            KernelNode::Local(l) => out.extend(loops(&l.body)),
         }
     }
     out

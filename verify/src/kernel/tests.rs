@@ -118,3 +118,47 @@ fn types() {
     let mixed = TypedKind::Binary(BinOp::Add, Box::new(byte(1)), Box::new(read("A", var("i"))));
     assert_eq!(one(|s| s.value = Typed { dtype: DType::U8, kind: mixed }), ["E1004"]);
 }
+
+fn local(name: &str, shape: &[i64], body: Vec<KernelNode>) -> KernelNode {
+    KernelNode::Local(Local { name: name.into(), dtype: DType::F32, shape: shape.into(), body })
+}
+
+#[test]
+fn local_buffers_have_names_of_their_own() {
+    let sibling = || local("T", &[4], vec![]);
+    assert!(codes(with(vec![sibling(), sibling()])).is_empty());
+    assert_eq!(codes(with(vec![local("T", &[4], vec![sibling()])])), ["E1001"]);
+    assert_eq!(codes(with(vec![local("A", &[4], vec![])])), ["E1001"]);
+    let mut after = store();
+    after.array = "T".into();
+    after.indices = vec![Index::Const(0)];
+    after.value = Typed { dtype: DType::F32, kind: TypedKind::Literal(Literal::Float(1.0)) };
+    let inside = local("T", &[4], vec![KernelNode::Store(after.clone())]);
+    assert!(codes(with(vec![inside])).is_empty());
+    assert_eq!(codes(with(vec![sibling(), KernelNode::Store(after.clone())])), ["E1001"]);
+    let rank = local("T", &[4, 2], vec![KernelNode::Store(after.clone())]);
+    assert_eq!(codes(with(vec![rank])), ["E1002"]);
+    after.dtype = DType::F64;
+    assert_eq!(codes(with(vec![local("T", &[4], vec![KernelNode::Store(after)])])), ["E1004"]);
+}
+
+#[test]
+fn local_buffers_have_positive_extents_and_fit() {
+    for (shape, code) in [
+        (vec![], None),
+        (vec![1 << 22], None),
+        (vec![(1 << 22) + 1], Some("E1007")),
+        (vec![i64::MAX, i64::MAX], Some("E1007")),
+        (vec![i64::MAX], Some("E1007")),
+        (vec![4, 0], Some("E1006")),
+        (vec![-1], Some("E1006")),
+    ] {
+        let found = codes(with(vec![local("T", &shape, vec![])]));
+        assert_eq!(found, code.into_iter().collect::<Vec<_>>(), "{shape:?}");
+    }
+    let half = |body| local("T", &[1 << 21], body);
+    let other = local("U", &[1 << 21], vec![]);
+    assert!(codes(with(vec![half(vec![other.clone()]), other.clone()])).is_empty());
+    let third = local("V", &[1], vec![other]);
+    assert_eq!(codes(with(vec![half(vec![third])])), ["E1007"]);
+}

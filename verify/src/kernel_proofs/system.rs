@@ -107,6 +107,7 @@ impl Env {
                 Around::Guard(condition, holds) => {
                     self.assume(condition, *holds)?;
                 }
+                Around::Local(_) => {}
                 Around::Loop(l) => {
                     let mut ends = Vec::new();
                     if l.step == 1 {
@@ -402,6 +403,7 @@ fn sizes_of(nodes: &[KernelNode], sizes: &mut Sizes) -> Result<(), Fault> {
                 sizes.insert(l.var.clone(), ends);
                 sizes_of(&l.body, sizes)?;
             }
+            KernelNode::Local(l) => sizes_of(&l.body, sizes)?,
             KernelNode::If(c, then, otherwise) => {
                 condition_size(c, sizes)?;
                 sizes_of(then, sizes)?;

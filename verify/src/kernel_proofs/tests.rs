@@ -235,3 +235,80 @@ fn what_may_leave_64_bits_is_not_decided() {
     };
     assert!(!found.is_empty());
 }
+
+const PACKED: &str = "kernel p(M, N, K) {
+  in A: f32[M, K]
+  in B: f32[K, N]
+  inout C: f32[M, N]
+  for n0 in 0..floordiv(N, 16) parallel {
+    for k0 in 0..floordiv(K, 8) {
+      local T: f32[8, 16] {
+        for k1 in 0..8 parallel {
+          for n1 in 0..16 vector {
+            P: T[k1, n1]:f32 = B[8 * k0 + k1, 16 * n0 + n1]:f32 order serial
+          }
+        }
+        for m in 0..M {
+          for k2 in 0..8 {
+            for n2 in 0..16 vector {
+              S: C[m, 16 * n0 + n2]:f32 += mul.f32(A[m, 8 * k0 + k2]:f32, T[k2, n2]:f32) order any
+            }
+          }
+        }
+      }
+    }
+  }
+}";
+
+#[test]
+fn local_buffers_are_private_to_iterations_around_them_only() {
+    assert!(codes(PACKED).is_empty(), "{:?}", codes(PACKED));
+    let outside = PACKED
+        .replace("    for k0 in 0..floordiv(K, 8) {", "    for k0 in 0..floordiv(K, 8) parallel {")
+        .replace("C[m, 16 * n0 + n2]:f32 +=", "C[m, 16 * n0 + n2]:f32 =");
+    // C races, T does not
+    assert_eq!(codes(&outside), ["E0812"]);
+    assert!(witness(&outside).contains("C["), "{}", witness(&outside));
+    for (from, to, code) in [
+        ("T[k1, n1]", "T[0, n1]", "E0812"),
+        ("T[k1, n1]", "T[k1, floordiv(n1, 2)]", "E0812"),
+        ("k1 in 0..8", "k1 in 0..9", "E0811"),
+        ("k2 in 0..8", "k2 in -1..8", "E0811"),
+        ("T[k2, n2]", "T[k2, n2 + 1]", "E0811"),
+        ("f32[8, 16]", "f32[8, 15]", "E0811"),
+        ("for m in 0..M {", "for m in 0..M parallel {", ""),
+        ("for k2 in 0..8 {", "for k2 in 0..8 parallel {", "E0812"),
+    ] {
+        assert_eq!(PACKED.matches(from).count(), 1, "{from}");
+        let found = codes(&PACKED.replace(from, to));
+        let fits = if code.is_empty() { found.is_empty() } else { found.contains(&code) };
+        assert!(fits, "{from} -> {to}: {found:?}");
+    }
+}
+
+#[test]
+fn local_buffers_race_as_others_in_loops_that_share_them() {
+    let kernel = |outer: &str, inner: &str| {
+        format!(
+            "kernel k(N) {{ inout B: f32[N] for i in 0..N {outer} {{ local T: f32[4] {{ \
+             for j in 0..4 {inner} {{ S: T[3]:f32 = index.f32(j) order serial }} \
+             R: B[i]:f32 = T[3]:f32 order serial }} }} }}"
+        )
+    };
+    assert!(codes(&kernel("parallel", "")).is_empty());
+    assert_eq!(codes(&kernel("", "parallel")), ["E0812"]);
+    assert_eq!(codes(&kernel("", "unroll")), [""; 0]);
+    let text = kernel("parallel", "parallel");
+    assert_eq!(
+        witness(&text),
+        "`S` writes T[3] at N = 1, i = 0, j = 0; `S` writes it at N = 1, i = 0, j = 1"
+    );
+    let lanes = |around: &str| {
+        format!(
+            "kernel k(N) {{ inout B: f32[N] {around} {{ \
+             S: T[0]:f32 = B[i]:f32 order serial R: B[i]:f32 += T[0]:f32 order serial }} }} }}"
+        )
+    };
+    assert!(codes(&lanes("for i in 0..N vector { local T: f32[4]")).is_empty());
+    assert_eq!(codes(&lanes("local T: f32[4] { for i in 0..N vector")), ["E0812"]);
+}

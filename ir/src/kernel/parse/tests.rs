@@ -91,7 +91,7 @@ impl Choices {
 
     fn node(&mut self, depth: u32) -> KernelNode {
         use AssignOp::{Add, Max, Min, Mul, Set};
-        match self.below(if depth == 0 { 1 } else { 3 }) {
+        match self.below(if depth == 0 { 1 } else { 4 }) {
             1 => KernelNode::If(self.condition(2), self.nodes(depth - 1), self.nodes(depth - 1)),
             2 => KernelNode::Loop(KernelLoop {
                 var: self.name(),
@@ -103,8 +103,15 @@ impl Choices {
                     [self.below(4) as usize],
                 body: self.nodes(depth - 1),
             }),
+            3 => KernelNode::Local(Local {
+                name: self.name(),
+                dtype: DType::ALL[self.below(16) as usize],
+                shape: (0..self.below(4)).map(|_| self.int()).collect(),
+                body: self.nodes(depth - 1),
+            }),
             _ => KernelNode::Store(Store {
-                statement: ["S0", "strict", "if", "else", "in"][self.below(5) as usize].into(),
+                statement: ["S0", "strict", "if", "else", "in", "local"][self.below(6) as usize]
+                    .into(),
                 array: self.name(),
                 dtype: DType::ALL[self.below(16) as usize],
                 indices: self.indices(),
@@ -157,6 +164,8 @@ fn broken_texts_are_refused_with_a_place() {
         "kernel k() { S: A[0]:f32 = add.f32.sat(1:f32, 1:f32) order any }",
         "kernel k() { for i in 0.. { } }",
         "kernel k() { } }",
+        "kernel k() { local T: f32[N] { } }",
+        "kernel k() { local T: f32[4] S: T[0]:f32 = 1:f32 order any }",
         "kernel k() { S: A[f(i)]:f32 = 1:f32 order any }",
     ] {
         let e = bad.parse::<Kernel>().unwrap_err();

@@ -1,0 +1,183 @@
+//! Where local buffers lie, and what LLVM may assume about memory that never overlaps.
+//!
+//! In: local buffers as control flow reaches them. Out: small ones on the function's stack, others
+//! in the scratch block that the caller hands to the kernel and to every task of a parallel loop;
+//! alias scopes for all of them and for the kernel's buffers.
+//! Keeps: memory that is free again is used again, so unrolled copies need no more of it; two
+//! classes are said not to overlap only where their memory never does.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use warploom_ir::affine::Name;
+use warploom_ir::kernel::Local;
+
+use super::build::Value;
+use super::emit::{BufferRegs, Emitter};
+
+/// Largest local buffer on the stack, in bytes.
+const MAX_STACK_LOCAL: i64 = 4 << 10;
+/// Most bytes of local buffers on one function's stack.
+const MAX_STACK: i64 = 64 << 10;
+/// Most alias classes of local buffers; beyond it nothing is said about them.
+const MAX_CLASSES: usize = 256;
+/// Metadata before the alias classes: the domain, the empty node, the alignment.
+const FIXED: usize = 3;
+
+/// The metadata of loads whose memory never changes.
+pub(crate) const INVARIANT: &str = "!invariant.load !1";
+/// The metadata of pointers aligned to 64 bytes.
+pub(crate) const ALIGNED: &str = "!align !2";
+
+/// A piece of memory that accesses are told apart by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Class {
+    /// A buffer of the kernel, or a stack slot.
+    Whole,
+    /// Bytes of the scratch block of the call, or of a task.
+    Scratch { task: bool, from: i64, to: i64 },
+}
+
+impl Class {
+    /// Whether two different classes may share bytes.
+    fn overlaps(self, other: Self) -> bool {
+        match (self, other) {
+            (
+                Self::Scratch { task, from, to },
+                Self::Scratch { task: other_task, from: other_from, to: other_to },
+            ) => task == other_task && from < other_to && other_from < to,
+            (Self::Whole, Self::Whole | Self::Scratch { .. })
+            | (Self::Scratch { .. }, Self::Whole) => false,
+        }
+    }
+}
+
+/// A local buffer's memory on the stack.
+#[derive(Clone, Debug)]
+struct Slot {
+    pointer: String,
+    class: Option<usize>,
+}
+
+/// Memory of the function being written.
+#[derive(Debug, Default)]
+pub(crate) struct Frame {
+    /// Stack slots that no live buffer uses, by size.
+    spare: BTreeMap<i64, Vec<Slot>>,
+    /// Bytes of all stack slots.
+    stack: i64,
+    /// Bytes of the scratch block that live buffers use.
+    top: i64,
+}
+
+/// Memory of local buffers of the whole module.
+#[derive(Debug, Default)]
+pub(crate) struct Storage {
+    classes: Vec<Class>,
+    pub(crate) frame: Frame,
+    /// Local buffers around what is being written, outermost first.
+    pub(crate) live: Vec<Name>,
+    /// Bytes of scratch memory that a call needs.
+    pub(crate) call_bytes: i64,
+    /// Bytes of scratch memory that a task of a parallel loop needs.
+    pub(crate) task_bytes: i64,
+}
+
+impl Storage {
+    /// Classes for the kernel's buffers.
+    pub(crate) fn new(buffers: usize) -> Self {
+        Self { classes: vec![Class::Whole; buffers], ..Self::default() }
+    }
+
+    fn class(&mut self, class: Class, buffers: usize) -> Option<usize> {
+        let known = match class {
+            Class::Whole => None,
+            Class::Scratch { .. } => self.classes.iter().position(|c| *c == class),
+        };
+        known.or_else(|| {
+            let room = self.classes.len() < buffers.saturating_add(MAX_CLASSES);
+            room.then(|| {
+                self.classes.push(class);
+                self.classes.len() - 1
+            })
+        })
+    }
+
+    /// Scopes that say that classes do not overlap.
+    pub(crate) fn metadata(&self, out: &mut String) {
+        out.push_str("!0 = distinct !{!0, !\"arrays\"}\n!1 = !{}\n!2 = !{i64 64}\n");
+        for (i, class) in self.classes.iter().enumerate() {
+            let others: Vec<String> = (self.classes.iter().enumerate())
+                .filter(|(j, other)| *j != i && !class.overlaps(**other))
+                .map(|(j, _)| format!("!{}", FIXED + 3 * j))
+                .collect();
+            let at = FIXED + 3 * i;
+            let _ = writeln!(out, "!{at} = distinct !{{!{at}, !0}}");
+            let _ = writeln!(out, "!{} = !{{!{at}}}", at + 1);
+            let _ = writeln!(out, "!{} = !{{{}}}", at + 2, others.join(", "));
+        }
+    }
+}
+
+/// The alias annotations of an access to a class.
+pub(crate) fn alias(class: Option<usize>) -> String {
+    class.map_or_else(String::new, |class| {
+        let at = FIXED + 3 * class;
+        format!(", !alias.scope !{}, !noalias !{}", at + 1, at + 2)
+    })
+}
+
+impl Emitter<'_> {
+    /// A local buffer and what runs while it exists.
+    pub(crate) fn local(&mut self, l: &Local) {
+        let bytes = l.bytes().expect("verified: positive extents, few bytes");
+        let stack = bytes <= MAX_STACK_LOCAL && self.stack_has_room(bytes);
+        let slot = if stack { self.stack_slot(bytes) } else { self.scratch_slot(bytes) };
+        let mut strides = vec![Value::int("i64", 1); l.shape.len()];
+        let mut inner = 1;
+        for d in (1..l.shape.len()).rev() {
+            inner *= l.shape[d];
+            strides[d - 1] = Value::int("i64", inner.into());
+        }
+        let pointer = Value::register(slot.pointer.clone(), "ptr", 1);
+        let regs = BufferRegs { class: slot.class, pointer, strides, dtype: l.dtype, stack };
+        self.buffers.insert(l.name.clone(), regs);
+        self.storage.live.push(l.name.clone());
+        self.nodes(&l.body);
+        self.storage.live.pop();
+        self.buffers.remove(&l.name);
+        if stack {
+            self.storage.frame.spare.entry(bytes).or_default().push(slot);
+        } else {
+            self.storage.frame.top -= bytes;
+        }
+    }
+
+    fn stack_has_room(&self, bytes: i64) -> bool {
+        let frame = &self.storage.frame;
+        frame.spare.get(&bytes).is_some_and(|s| !s.is_empty()) || frame.stack + bytes <= MAX_STACK
+    }
+
+    fn stack_slot(&mut self, bytes: i64) -> Slot {
+        if let Some(slot) = self.storage.frame.spare.get_mut(&bytes).and_then(Vec::pop) {
+            return slot;
+        }
+        self.storage.frame.stack += bytes;
+        let pointer = self.f.alloca(&format!("[{bytes} x i8]"), 1, 1, 64);
+        let class = self.storage.class(Class::Whole, self.kernel.buffers.len());
+        Slot { pointer, class }
+    }
+
+    fn scratch_slot(&mut self, bytes: i64) -> Slot {
+        let from = self.storage.frame.top;
+        let to = from + bytes;
+        self.storage.frame.top = to;
+        let task = self.in_parallel;
+        let storage = &mut self.storage;
+        let most = if task { &mut storage.task_bytes } else { &mut storage.call_bytes };
+        *most = to.max(*most);
+        let class = storage.class(Class::Scratch { task, from, to }, self.kernel.buffers.len());
+        let text = format!("getelementptr inbounds i8, ptr %scratch, i64 {from}");
+        Slot { pointer: self.f.def("ptr", 1, &text).text, class }
+    }
+}
