@@ -231,6 +231,7 @@ fn stores(body: &[KernelNode]) -> Vec<String> {
             KernelNode::Loop(l) => stores(&l.body),
             KernelNode::If(_, a, b) => [stores(a), stores(b)].concat(),
             KernelNode::Store(s) => vec![s.statement.to_string()],
+            KernelNode::Local(l) => stores(&l.body),
         })
         .collect()
 }
