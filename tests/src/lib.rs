@@ -1,6 +1,11 @@
-//! What tests across crates share: suites of cases that come from elsewhere.
+//! What tests across crates share: suites of cases that come from elsewhere, the examples as data,
+//! and ways to break texts.
 #![forbid(unsafe_code)]
 
+pub mod corpus;
 pub mod einsum;
+pub mod mutate;
 
+pub use corpus::{Example, examples};
 pub use einsum::{EinsumCase, Expected, einsum_suite};
+pub use mutate::{Bits, mutate};
