@@ -18,7 +18,10 @@ pub struct Example {
 
 /// Scripts with every step, by the example they are for; not all of them are legal.
 const SCRIPTS: &[(&str, &str)] = &[
-    ("matmul", "distribute n\ndistribute m\ntile S1.m, S1.n, k by 4, 4, 4\nreorder k.1, S1.n.1\nvectorize S1.n.1"),
+    (
+        "matmul",
+        "distribute n\ndistribute m\ntile S1.m, S1.n, k by 4, 4, 4\nreorder k.1, S1.n.1\nvectorize S1.n.1",
+    ),
     ("matmul", "split k by 8 as lo, hi\nunroll hi\nrequire parallel m\nrequire vector n"),
     ("matmul", "reorder n, m\ncoalesce n, m as nm\nparallel nm"),
     ("matmul", "distribute n as a, b\nfuse a, b as n\nreverse m"),
@@ -28,7 +31,8 @@ const SCRIPTS: &[(&str, &str)] = &[
     ("matmul", "fuse-at S0 at m"),
     (
         "matmul",
-        "order { loop a [S0: m, S1: m] { loop b [S0: n, S1: n] { S0; loop c [S1: k] { S1 } } } }",
+        "order { loop a [S0: m, S1: m] { loop b [S0: n, S1: n] { S0; loop c [S1: k] { S1 } } }
+}",
     ),
     ("seidel2d", "skew i by t\nskew j by t\nskew j by i\ntile t, i, j by 4, 8, 8"),
     ("seidel2d", "skew j by -2*i\nreverse t\ncoalesce i, j\nparallel i"),
