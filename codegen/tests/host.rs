@@ -4,7 +4,7 @@ mod support;
 
 use support::*;
 use warploom_codegen::host::{HostOptions, Stage, emit_llvm, inspect};
-use warploom_ir::kernel::LoopMode;
+use warploom_ir::kernel::{Kernel, LoopMode};
 
 const FMA: &str = "call <16 x float> @llvm.fmuladd.v16f32(";
 
@@ -53,4 +53,42 @@ fn matmul_inner_loop_has_no_store() {
         assert!(!block.contains("store"), "{block}");
     }
     assert_eq!(ir.matches(" store <16 x float>").count() % 6, 0, "{ir}");
+}
+
+fn local_kernel(name: &str) -> Kernel {
+    let (text, _) = (local_kernels().into_iter())
+        .find(|(text, _)| text.starts_with(&format!("kernel {name}(")))
+        .expect("it is listed");
+    text.parse().expect("it reads")
+}
+
+/// Buffers whose lives do not overlap share stack slots, and unrolled copies need no more.
+#[test]
+fn stack_slots_are_used_again() {
+    let text = emit_llvm(&sealed(local_kernel("many_small")));
+    // in the task: T with V, U with the other V, and V beside T; outside: W and X
+    assert_eq!(text.matches(" = alloca [").count(), 5, "{text}");
+    assert!(!text.contains("i8, ptr %scratch"), "{text}");
+    let text = emit_llvm(&sealed(local_kernel("many_large")));
+    assert!(text.contains("i8, ptr %scratch, i64 4416"), "{text}");
+}
+
+/// The stack holds 64 KiB of local buffers, scratch memory the rest.
+#[test]
+fn the_stack_is_limited() {
+    let open: String = (0..20).map(|i| format!("local T{i}: f32[1024] {{ ")).collect();
+    let store = "S: A[0]:f32 = 1.0:f32 order serial";
+    let text = format!("kernel k() {{ out A: f32[1] {open} {store} {} }}", "} ".repeat(20));
+    let llvm = emit_llvm(&sealed(text.parse().expect("it reads")));
+    assert_eq!(llvm.matches(" = alloca [").count(), 16, "{llvm}");
+    assert_eq!(llvm.matches("i8, ptr %scratch").count(), 4, "{llvm}");
+}
+
+/// A small tile that is written, summed into and read by constant indices is in registers.
+#[test]
+fn small_local_buffers_become_registers() {
+    let kernel = sealed(local_kernel("tile_small"));
+    assert!(emit_llvm(&kernel).contains("alloca [256 x i8]"));
+    let ir = inspect(&kernel, &HostOptions::default(), Stage::Llvm).expect("it compiles");
+    assert!(!ir.contains("alloca [256 x i8]"), "{ir}");
 }

@@ -259,3 +259,50 @@ fn hoist(mut l: KernelLoop) -> KernelNode {
     }
     KernelNode::Loop(l)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use warploom_ir::dtype::DType;
+    use warploom_ir::interp::kernel::run;
+    use warploom_ir::kernel::Kernel;
+    use warploom_ir::tensor::Tensor;
+
+    use super::*;
+
+    const PACKED: &str = "kernel k(N) {
+      in A: i32[N]
+      out B: i32[N]
+      for i in 0..N step 4 {
+        local T: i32[4] {
+          for j in i..min(i + 4, N) vector { S0: T[j - i]:i32 = A[j]:i32 order serial }
+          for k in 0..min(4, N - i) unroll {
+            local U: i32[4] {
+              for l in 0..min(4, N - i) vector {
+                S1: U[l]:i32 = add.i32(T[l]:i32, index.i32(i)) order serial
+              }
+              S2: B[i + k]:i32 = U[k]:i32 order serial
+            }
+          }
+        }
+      }
+    }";
+
+    #[test]
+    fn versions_of_loops_keep_their_local_buffers() {
+        let kernel: Kernel = PACKED.parse().unwrap_or_else(|e| panic!("{e}"));
+        let mut special = kernel.clone();
+        special.body = distinct(specialize(kernel.body.clone()), &mut BTreeSet::new());
+        let text = special.to_string();
+        assert!(text.matches("local U").count() > 1 && text.matches("local T").count() == 1);
+        for n in [0, 3, 4, 9] {
+            let values: Vec<f64> = (0..n).map(f64::from).collect();
+            let a = Tensor::from_f64s(DType::I32, &[values.len()], &values).expect("fits");
+            let inputs = BTreeMap::from([("A".into(), a)]);
+            let sizes = BTreeMap::from([("N".into(), n.into())]);
+            let go = |k| run(k, &sizes, &inputs).unwrap_or_else(|e| panic!("{e}\n{text}"));
+            assert_eq!(go(&special)["B"].to_f64s(), go(&kernel)["B"].to_f64s());
+        }
+    }
+}

@@ -68,3 +68,28 @@ impl Scratch {
         Some(out)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tasks_at_one_time_have_different_blocks_and_later_ones_the_same() {
+        let scratch = Scratch::new(1000);
+        let (mut outer, mut inner) = (0, 0);
+        let nested = scratch.with(|a| {
+            outer = a as usize;
+            scratch.with(|b| inner = b as usize)
+        });
+        assert_eq!(nested, Some(Some(())));
+        assert!(outer.abs_diff(inner) >= 1000 && (outer | inner).is_multiple_of(ALIGN));
+        assert_eq!(scratch.with(|a| a as usize), Some(outer));
+        assert_eq!(scratch.free.lock().expect("no panic").len(), 2);
+    }
+
+    #[test]
+    fn no_memory_is_an_answer() {
+        assert_eq!(Scratch::new(isize::MAX as usize / 2).with(|_| ()), None);
+        assert_eq!(Scratch::new(0).with(<*mut u8>::is_null), Some(true));
+    }
+}

@@ -181,3 +181,36 @@ impl Emitter<'_> {
         Slot { pointer: self.f.def("ptr", 1, &text).text, class }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_memory_that_is_apart_is_said_to_be_apart() {
+        let scratch = |task, from, to| Class::Scratch { task, from, to };
+        let all = [
+            Class::Whole,
+            scratch(false, 0, 64),
+            scratch(true, 0, 64),
+            scratch(true, 64, 128),
+            scratch(true, 0, 128),
+        ];
+        let overlap = [(2, 4), (3, 4), (4, 2), (4, 3)];
+        for (i, a) in all.iter().enumerate() {
+            for (j, b) in all.iter().enumerate().filter(|(j, _)| *j != i) {
+                assert_eq!(a.overlaps(*b), overlap.contains(&(i, j)), "{a:?} {b:?}");
+            }
+        }
+        let mut storage = Storage::new(1);
+        let classes: Vec<_> = all[1..].iter().map(|c| storage.class(*c, 1)).collect();
+        assert_eq!(classes, [Some(1), Some(2), Some(3), Some(4)]);
+        assert_eq!(storage.class(scratch(true, 64, 128), 1), Some(3));
+        let mut text = String::new();
+        storage.metadata(&mut text);
+        // class 4 overlaps 2 and 3, so it is apart from 0 and 1 only
+        assert!(text.contains("!17 = !{!3, !6}\n"), "{text}");
+        let many = (1..).take_while(|i| storage.class(scratch(true, 0, i * 256), 1).is_some());
+        assert_eq!(many.count() + 5, MAX_CLASSES + 1);
+    }
+}

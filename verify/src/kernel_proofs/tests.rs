@@ -312,3 +312,11 @@ fn local_buffers_race_as_others_in_loops_that_share_them() {
     assert!(codes(&lanes("for i in 0..N vector { local T: f32[4]")).is_empty());
     assert_eq!(codes(&lanes("local T: f32[4] { for i in 0..N vector")), ["E0812"]);
 }
+
+#[test]
+fn the_example_of_the_page_is_proved() {
+    let page = include_str!("../../../docs/kernel-format.md");
+    let example = page.split("```").nth(1).expect("it starts with an example");
+    assert!(example.contains("local T"));
+    assert!(codes(example).is_empty(), "{:?}", codes(example));
+}
