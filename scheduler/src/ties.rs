@@ -55,7 +55,9 @@ impl DepContext {
 
     /// The smallest instances of statements `a` and `b` at one time.
     pub(crate) fn tie(&self, rows: &[Vec<Affine>], a: usize, b: usize) -> Answer<Option<Tie>> {
-        let apart = |(x, y): (&Affine, &Affine)| matches!((x.as_constant(), y.as_constant()), (Some(x), Some(y)) if x != y);
+        let apart = |(x, y): (&Affine, &Affine)| {
+            x.as_constant().zip(y.as_constant()).is_some_and(|(x, y)| x != y)
+        };
         if rows[a].iter().zip(&rows[b]).any(apart) {
             return Ok(None);
         }

@@ -11,12 +11,14 @@
 //! along the lanes gives most reuse becomes unrolled rows, the reduction goes around both, and all
 //! three get cache tiles; the outermost loop without a carried dependence runs on threads.
 
+mod bands;
 mod order;
+mod solver;
 mod threads;
 mod tiles;
 
 use warploom_ir::diag::Result;
-use warploom_ir::schedule::step::StepKind;
+use warploom_ir::schedule::step::{Step, StepKind};
 
 use crate::{Schedule, Session};
 
@@ -57,8 +59,13 @@ impl Default for CpuOptions {
 pub fn auto_cpu(schedule: &Schedule, options: &CpuOptions) -> Result<Schedule> {
     let mut auto = Auto { at: schedule.clone(), session: Session::new(), options: *options };
     auto.distribute();
-    for name in auto.at.tree().statements() {
-        auto.statement(&name)?;
+    let mut done = Vec::new();
+    for part in auto.reorder() {
+        auto.part(&part)?;
+        done.extend(part.names(auto.at.poly()));
+    }
+    for name in auto.at.tree().statements().iter().filter(|name| !done.contains(name)) {
+        auto.statement(name)?;
     }
     auto.threads()?;
     Ok(auto.at)
@@ -73,7 +80,7 @@ struct Auto {
 impl Auto {
     /// Adds a step if it is legal; says whether it was.
     fn step(&mut self, step: StepKind) -> bool {
-        match self.at.apply_in(&mut self.session, step) {
+        match self.at.attempt(&mut self.session, &Step::from(step)) {
             Ok(next) => {
                 self.at = next;
                 true

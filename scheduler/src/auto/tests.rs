@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use warploom_ir::affine::Name;
 use warploom_ir::interp;
 use warploom_ir::nest::{Nest, Role};
+use warploom_ir::schedule::step::StepKind;
 use warploom_ir::tensor::Tensor;
 
 use crate::{CpuOptions, Schedule, auto_cpu, lower};
@@ -87,4 +88,135 @@ fn a_serial_recurrence_stays_serial() {
     let text = "param N\ninout A: f32[N]\nfor i in 1..N { S: A[i] = A[i] + A[i-1] }\n";
     let s = chosen(text, &[("N", 9)]);
     assert!(s.script().steps.is_empty(), "{}", s.script());
+}
+
+/// The chosen schedule at each of these sizes; all are of one parameter `N` and, if used, `T`.
+fn at_sizes(text: &str, sizes: &[&[(&str, i64)]]) -> Schedule {
+    let mut all = sizes.iter().map(|s| chosen(text, s));
+    let first = all.next().unwrap();
+    assert!(all.all(|s| s == first));
+    first
+}
+
+fn parallel(s: &Schedule) -> bool {
+    s.tree().loops().iter().any(|l| l.marks.parallel)
+}
+
+fn vectors(s: &Schedule) -> bool {
+    s.tree().loops().iter().any(|l| l.marks.vectorize)
+}
+
+fn tiled(s: &Schedule) -> bool {
+    s.script().steps.iter().any(|step| matches!(step.kind, StepKind::Tile { .. }))
+}
+
+const TIME: &[&[(&str, i64)]] = &[&[("T", 5), ("N", 9)], &[("T", 37), ("N", 7)]];
+
+#[test]
+fn a_seidel_stencil_runs_as_a_wavefront_of_tiles() {
+    let s = at_sizes(
+        "param T, N\ninout A: f64[N, N]
+for t in 0..T { for i in 1..N - 1, j in 1..N - 1 {
+  S: A[i, j] = (A[i - 1, j - 1] + A[i - 1, j] + A[i - 1, j + 1] + A[i, j - 1] + A[i, j]
+    + A[i, j + 1] + A[i + 1, j - 1] + A[i + 1, j] + A[i + 1, j + 1]) * 0.125 } }\n",
+        TIME,
+    );
+    assert!(parallel(&s) && tiled(&s), "{}", s.script());
+}
+
+#[test]
+fn a_jacobi_stencil_in_one_dimension_is_tiled_in_time() {
+    let s = at_sizes(
+        "param T, N\ninout A: f32[N]\ninout B: f32[N]
+for t in 0..T {
+  for i in 1..N - 1 { S0: B[i] = (A[i - 1] + A[i] + A[i + 1]) * 0.25 }
+  for i in 1..N - 1 { S1: A[i] = (B[i - 1] + B[i] + B[i + 1]) * 0.25 } }\n",
+        &[&[("T", 5), ("N", 9)], &[("T", 40), ("N", 77)]],
+    );
+    assert!(parallel(&s) && tiled(&s) && vectors(&s), "{}", s.script());
+}
+
+#[test]
+fn a_jacobi_stencil_in_two_dimensions_is_tiled_in_time() {
+    let s = at_sizes(
+        "param T, N\ninout A: f64[N, N]\ninout B: f64[N, N]
+for t in 0..T {
+  for i in 1..N - 1, j in 1..N - 1 {
+    S0: B[i, j] = (A[i, j] + A[i, j - 1] + A[i, j + 1] + A[i + 1, j] + A[i - 1, j]) * 0.25 }
+  for i in 1..N - 1, j in 1..N - 1 {
+    S1: A[i, j] = (B[i, j] + B[i, j - 1] + B[i, j + 1] + B[i + 1, j] + B[i - 1, j]) * 0.25 } }\n",
+        TIME,
+    );
+    assert!(parallel(&s) && tiled(&s), "{}", s.script());
+}
+
+#[test]
+fn a_heat_stencil_with_time_as_an_index_is_tiled_in_time() {
+    let s = at_sizes(
+        "param T, N\ninout A: f32[2, N, N, N]
+for t in 0..T { for i in 1..N - 1, j in 1..N - 1, k in 1..N - 1 {
+  S: A[(t + 1) mod 2, i, j, k] = A[t mod 2, i, j, k] * 0.5 + (A[t mod 2, i - 1, j, k]
+    + A[t mod 2, i + 1, j, k] + A[t mod 2, i, j - 1, k] + A[t mod 2, i, j + 1, k]
+    + A[t mod 2, i, j, k - 1] + A[t mod 2, i, j, k + 1]) * 0.125 } }\n",
+        &[&[("T", 4), ("N", 6)]],
+    );
+    assert!(parallel(&s), "{}", s.script());
+}
+
+#[test]
+fn a_factorisation_has_a_parallel_loop() {
+    let s = at_sizes(
+        "param N\ninout A: f64[N, N]
+for k in 0..N {
+  for i in k + 1..N { S0: A[i, k] = A[i, k] / A[k, k] }
+  for i in k + 1..N, j in k + 1..N { S1: A[i, j] = A[i, j] - A[i, k] * A[k, j] } }\n",
+        &[&[("N", 1)], &[("N", 9)], &[("N", 35)]],
+    );
+    assert!(parallel(&s), "{}", s.script());
+}
+
+#[test]
+fn a_chain_of_elementwise_statements_shares_its_loops() {
+    let s = at_sizes(
+        "param N, M\nin A: f32[M, N]\ntemp B: f32[M, N]\ntemp C: f32[M, N]\nout D: f32[M, N]
+for i in 0..M, j in 0..N { S0: B[i, j] = A[i, j] * 2 }
+for i in 0..M, j in 0..N { S1: C[i, j] = max(B[i, j], 0) }
+for i in 0..M, j in 0..N { S2: D[i, j] = C[i, j] + A[i, j] }\n",
+        &[&[("M", 3), ("N", 37)], &[("M", 1), ("N", 16)]],
+    );
+    let outer = s.tree().loops()[0].clone();
+    assert_eq!(outer.body.statements().len(), 3, "{}", s.tree());
+    assert!(outer.marks.parallel && vectors(&s), "{}", s.tree());
+}
+
+#[test]
+fn a_consumer_that_transposes_is_not_fused() {
+    let s = at_sizes(
+        "param N\nin A: f32[N, N]\ntemp B: f32[N, N]\nout C: f32[N, N]
+for i in 0..N, j in 0..N { S0: B[i, j] = A[i, j] * 2 }
+for i in 0..N, j in 0..N { S1: C[i, j] = B[j, i] + 1 }\n",
+        &[&[("N", 9)]],
+    );
+    assert!(s.tree().loops().iter().all(|l| l.body.statements().len() == 1), "{}", s.tree());
+    assert!(parallel(&s));
+}
+
+#[test]
+fn attention_keeps_its_products_and_is_parallel() {
+    let s = at_sizes(
+        "param N, D\nin Q: f32[N, D]\nin K: f32[N, D]\nin V: f32[N, D]\nout O: f32[N, D]
+temp S: f32[N, N]\ntemp P: f32[N, N]\ntemp X: f32[N]\ntemp Z: f32[N]
+for i in 0..N, j in 0..N { S0: S[i, j] = 0 for k in 0..D { S1: S[i, j] += Q[i, k] * K[j, k] } }
+for i in 0..N { S2: X[i] = S[i, 0] for j in 0..N { S3: X[i] max= S[i, j] } }
+for i in 0..N { S4: Z[i] = 0 for j in 0..N { S5: P[i, j] = S[i, j] - X[i]
+  S6: Z[i] += P[i, j] } }
+for i in 0..N, d in 0..D { S7: O[i, d] = 0 for j in 0..N { S8: O[i, d] += P[i, j] * V[j, d] } }\n",
+        &[&[("N", 5), ("D", 3)]],
+    );
+    let first = |name: &str| {
+        s.tree().loops().into_iter().find(|l| l.rows.contains_key(name)).unwrap().marks.parallel
+    };
+    for name in ["S1", "S3", "S6", "S8"] {
+        assert!(first(name), "{name}: {}", s.tree());
+    }
 }

@@ -15,16 +15,16 @@ use crate::deps::DepKind;
 
 /// What a loop is to a statement.
 #[derive(Clone, Debug)]
-struct Role {
-    name: Name,
+pub(super) struct Role {
+    pub(super) name: Name,
     /// The iterator whose value is the loop's row.
-    iter: Name,
+    pub(super) iter: Name,
     /// No dependence between its iterations.
-    free: bool,
+    pub(super) free: bool,
     /// Only updates of a reduction, whose order may change, depend on each other.
-    reduces: bool,
+    pub(super) reduces: bool,
     /// Iterations, if the parameters are fixed and the bounds constant.
-    extent: Option<i64>,
+    pub(super) extent: Option<i64>,
 }
 
 impl Auto {
@@ -73,7 +73,7 @@ impl Auto {
     }
 
     /// Elements of the statement's target in a vector register.
-    fn register(&self, poly: &Poly, statement: &Name) -> i64 {
+    pub(super) fn register(&self, poly: &Poly, statement: &Name) -> i64 {
         let array = poly.statement(statement).map(|s| &s.statement.target.array);
         let dtype = array.and_then(|a| poly.arrays.iter().find(|x| x.name == *a)).map(|a| a.dtype);
         let bytes = dtype.map_or(4, |d| i64::try_from(d.size_bytes()).unwrap_or(8));
@@ -175,7 +175,7 @@ fn own_chain(tree: &Tree, statement: &Name) -> Vec<TreeLoop> {
 }
 
 /// Iterations of an iterator, if its bounds are constants once the parameters are known.
-fn extent(poly: &Poly, s: &PolyStatement, iter: &Name) -> Option<i64> {
+pub(super) fn extent(poly: &Poly, s: &PolyStatement, iter: &Name) -> Option<i64> {
     let fixed = |name: &str| poly.params.iter().find(|p| &*p.name == name).and_then(|p| p.value);
     let (mut low, mut high): (Option<i64>, Option<i64>) = (None, None);
     for c in s.domain.iter().filter(|c| !c.equality) {
@@ -223,7 +223,7 @@ fn stride(access: &Access, iter: &Name) -> Stride {
 }
 
 /// The loop along which most accesses are contiguous or constant; the target must be.
-fn lanes<'a>(s: &PolyStatement, roles: &'a [Role]) -> Option<&'a Role> {
+pub(super) fn lanes<'a>(s: &PolyStatement, roles: &'a [Role]) -> Option<&'a Role> {
     let mut best: Option<(i64, &Role)> = None;
     for role in roles.iter().filter(|r| r.free || r.reduces) {
         let value = |stride: Stride, weight: i64| match stride {

@@ -1,0 +1,192 @@
+//! Tiles, wavefronts and lanes for nests that isl's scheduler ordered.
+//!
+//! In: a schedule after its `order` step, and the parts that isl ordered. Out: the same schedule
+//! with permutable bands tiled, the tile loops skewed where the outermost is not parallel (tiles of
+//! one wavefront then are), and innermost parallel loops along contiguous elements as lanes.
+//! Keeps: every choice is a step that may be refused.
+
+use warploom_ir::affine::{Affine, Atom, Name};
+use warploom_ir::diag::Result;
+use warploom_ir::schedule::step::{Ref, StepKind};
+use warploom_ir::schedule::{Poly, PolyStatement, Tree, TreeLoop};
+
+use super::Auto;
+use super::order::{Kind, Part, children};
+use super::tiles::{Role, extent, lanes};
+use crate::steps::ancestors;
+
+/// Iterations of a tile along a loop of a band.
+const TILE: i64 = 32;
+/// Fewest, where the loop is short.
+const SMALL_TILE: i64 = 4;
+/// Tiles wanted along a short loop, so that a wavefront has work for several threads.
+const WANTED_TILES: i64 = 8;
+
+impl Auto {
+    /// Tiles and lanes for a part.
+    pub(super) fn part(&mut self, part: &Part) -> Result<()> {
+        let names = part.names(self.at.poly());
+        let inside = |t: &Tree| t.statements().iter().all(|s| names.contains(s));
+        for nest in children(self.at.tree()).into_iter().filter(inside) {
+            match part.kind {
+                Kind::Text => {}
+                Kind::Fused => self.inner_lanes(&names)?,
+                Kind::Bands => {
+                    let statements = nest.statements();
+                    let band = part.band(self.at.poly(), &statements);
+                    self.tile_band(&nest, band)?;
+                    self.inner_lanes(&statements)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// No dependence between iterations of a loop.
+    fn free(&mut self, tree: &Tree, name: &str) -> Result<bool> {
+        Ok(self.session.deps(&self.at)?.coincident(tree, name)?.is_none())
+    }
+
+    /// Tiles the outermost loops of a nest and lets its tiles run as a wavefront.
+    fn tile_band(&mut self, nest: &Tree, band: usize) -> Result<()> {
+        let mut loops: Vec<TreeLoop> = Vec::new();
+        let mut at = nest;
+        while let Tree::Loop(l) = at
+            && loops.len() < band
+        {
+            loops.push(l.clone());
+            at = &l.body;
+        }
+        let tree = self.at.tree().clone();
+        if loops.len() < 2 || self.free(&tree, &loops[0].name)? {
+            return Ok(());
+        }
+        let mut sizes = Vec::new();
+        for l in &loops {
+            sizes.push(self.tile_size(l)?);
+        }
+        let targets: Vec<Ref> = loops.iter().map(|l| Ref::from(l.name.clone())).collect();
+        if !self.step(StepKind::Tile { loops: targets, sizes, names: Vec::new() }) {
+            return Ok(());
+        }
+        let tile = |k: usize| Ref::from(Name::from(format!("{}.0", loops[k].name)));
+        let tree = self.at.tree().clone();
+        if self.free(&tree, &tile(0).name)? {
+            return Ok(());
+        }
+        let before = self.at.clone();
+        let skewed = self.step(StepKind::Skew { target: tile(1), factor: 1, by: tile(0) })
+            && self.step(StepKind::Reorder { loops: vec![tile(1), tile(0)] });
+        if !skewed {
+            self.at = before;
+        }
+        Ok(())
+    }
+
+    /// Iterations of a tile along a loop.
+    fn tile_size(&mut self, l: &TreeLoop) -> Result<i64> {
+        let mut longest: Option<i64> = None;
+        for (statement, row) in &l.rows {
+            match self.session.deps(&self.at)?.row_bounds(statement, row)? {
+                Some((low, high)) => {
+                    longest = longest.max(Some(high.saturating_sub(low).saturating_add(1)));
+                }
+                None => return Ok(TILE),
+            }
+        }
+        Ok(longest.map_or(TILE, |n| (n / WANTED_TILES).clamp(SMALL_TILE, TILE)))
+    }
+
+    /// Lanes for the innermost loops around these statements, apart from each other where that
+    /// makes them parallel.
+    fn inner_lanes(&mut self, names: &[Name]) -> Result<()> {
+        for name in innermost(self.at.tree(), names) {
+            let tree = self.at.tree().clone();
+            if self.has_lanes(&tree, &name)? {
+                self.lanes_of(&name);
+                continue;
+            }
+            let before = self.at.clone();
+            let below = tree.find(&name).map(|l| l.body.statements()).unwrap_or_default();
+            let target = Ref::from(name);
+            if below.len() < 2
+                || !self.step(StepKind::Distribute { target, at: None, names: Vec::new() })
+            {
+                continue;
+            }
+            let mut any = false;
+            for part in innermost(self.at.tree(), &below) {
+                let tree = self.at.tree().clone();
+                if self.has_lanes(&tree, &part)? {
+                    self.lanes_of(&part);
+                    any = true;
+                }
+            }
+            if !any {
+                self.at = before;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the iterations of an innermost loop are independent, and contiguous in most accesses
+    /// of every statement.
+    pub(super) fn has_lanes(&mut self, tree: &Tree, name: &Name) -> Result<bool> {
+        let poly = self.at.poly().clone();
+        let Some(l) = tree.find(name) else { return Ok(false) };
+        let good = |statement: &Name| {
+            poly.statement(statement).is_some_and(|s| contiguous(&poly, tree, s, l))
+        };
+        Ok(l.body.statements().iter().all(good) && self.free(tree, name)?)
+    }
+
+    /// Makes a loop's iterations lanes, a few registers at a time.
+    fn lanes_of(&mut self, name: &Name) {
+        let poly = self.at.poly().clone();
+        let Some(l) = self.at.tree().find(name) else { return };
+        let statements = l.body.statements();
+        let width = statements.iter().map(|s| self.register(&poly, s)).min().unwrap_or(1)
+            * self.options.vectors;
+        let before = self.at.clone();
+        let target = Ref::from(name.clone());
+        let inner = Ref::from(Name::from(format!("{name}.1")));
+        let done = self.step(StepKind::Split { target, size: width, names: Vec::new() })
+            && self.step(StepKind::Vectorize(inner));
+        if !done {
+            self.at = before;
+        }
+    }
+}
+
+/// The loops around these statements that hold no loop.
+fn innermost(tree: &Tree, names: &[Name]) -> Vec<Name> {
+    tree.loops()
+        .into_iter()
+        .filter(|l| l.body.loops().is_empty())
+        .filter(|l| l.body.statements().iter().all(|s| names.contains(s)))
+        .map(|l| l.name.clone())
+        .collect()
+}
+
+/// Whether one iterator alone moves with an innermost loop, forwards and along the elements.
+fn contiguous(poly: &Poly, tree: &Tree, s: &PolyStatement, l: &TreeLoop) -> bool {
+    let name = &s.statement.name;
+    let outside =
+        |e: &Affine, v: &Name| e.terms().any(|(a, _)| matches!(a, Atom::Var(x) if x == v));
+    let Some(row) = l.rows.get(name) else { return false };
+    let fixed = |v: &Name| {
+        let around = ancestors(tree, name);
+        around.iter().filter(|o| o.name != l.name).any(|o| outside(&o.rows[name], v))
+    };
+    let moving: Vec<&Name> =
+        s.iters.iter().filter(|v| row.vars().contains(*v) && !fixed(v)).collect();
+    let [iter] = moving.as_slice() else { return false };
+    let role = Role {
+        name: l.name.clone(),
+        iter: (*iter).clone(),
+        free: true,
+        reduces: false,
+        extent: extent(poly, s, iter),
+    };
+    row.coefficient(iter) == 1 && lanes(s, &[role]).is_some()
+}

@@ -1,0 +1,178 @@
+//! isl's scheduler: an order of some statements that brings dependent instances close together.
+//!
+//! In: dependences and the statements to order. Out: a time for each statement and the length of
+//! its outermost band, whose members may be permuted; nothing when isl takes too long, finds no
+//! order, or gives one that our rows cannot hold.
+//! Keeps: the caller checks the order as it checks any other, so a mistake here cannot make an
+//! illegal schedule. Reductions whose order may change bind nothing but make a loop not parallel.
+//! Source: [Bondhugula08] for the algorithm; `whole_component` stays off, it may take minutes.
+
+use std::time::Duration;
+
+use warploom_ir::affine::Affine;
+use warploom_isl::{
+    Aff, DimType, NodeKind, ScheduleConstraints, ScheduleNode, ScheduleOptions, UnionMap, UnionSet,
+};
+
+use crate::deps::{DepContext, DepKind};
+use crate::trouble::Trouble;
+
+type Answer<T> = std::result::Result<T, Trouble>;
+
+/// Time for one run of isl's scheduler.
+const LIMIT: Duration = Duration::from_secs(2);
+
+/// isl's order of one statement.
+#[derive(Clone, Debug)]
+pub(super) struct Solved {
+    /// The statement's index in the poly.
+    pub(super) statement: usize,
+    /// Its time.
+    pub(super) rows: Vec<Affine>,
+    /// Loops of its outermost band.
+    pub(super) band: usize,
+}
+
+/// isl's order of these statements, under `serialize_sccs` or not.
+pub(super) fn solve(deps: &DepContext, chosen: &[usize], apart: bool) -> Option<Vec<Solved>> {
+    let options = ScheduleOptions { serialize_sccs: apart, ..ScheduleOptions::default() };
+    let ask = || -> Answer<Option<Vec<Solved>>> {
+        let root = constraints(deps, chosen)?.compute_schedule(&options)?.root()?;
+        let mut found: Vec<Solved> = chosen
+            .iter()
+            .map(|&statement| Solved { statement, rows: Vec::new(), band: 0 })
+            .collect();
+        Ok(read(deps, &root, chosen, &mut found)?.then_some(found))
+    };
+    deps.model.ctx.with_deadline(LIMIT, ask).ok().flatten()
+}
+
+fn constraints(deps: &DepContext, chosen: &[usize]) -> Answer<ScheduleConstraints> {
+    let ctx = &deps.model.ctx;
+    let mut domain = UnionSet::empty(ctx)?;
+    for k in chosen {
+        domain = domain.add_set(&deps.model.domains[*k])?;
+    }
+    let (mut validity, mut reductions) = (UnionMap::empty(ctx)?, UnionMap::empty(ctx)?);
+    for (index, c) in deps.conflicts.iter().enumerate() {
+        let inside = |k: usize| chosen.contains(&k);
+        if c.same_as != index || !inside(c.source.statement) || !inside(c.target.statement) {
+            continue;
+        }
+        let into = if c.kind == DepKind::Reduction { &mut reductions } else { &mut validity };
+        *into = into.add_map(&c.relation)?;
+    }
+    let validity = validity.coalesce()?;
+    let flow = deps.last_writers()?.intersect_domain(&domain)?.intersect_range(&domain)?;
+    Ok(ScheduleConstraints::on_domain(&domain)?
+        .set_context(&deps.model.context)?
+        .set_validity(&validity)?
+        .set_coincidence(&validity.union(&reductions)?)?
+        .set_proximity(&flow)?)
+}
+
+/// Adds what a node says to the times of the statements that reach it; false where a row cannot be
+/// held.
+fn read(
+    deps: &DepContext,
+    node: &ScheduleNode,
+    here: &[usize],
+    found: &mut [Solved],
+) -> Answer<bool> {
+    match node.kind()? {
+        NodeKind::Leaf => Ok(true),
+        NodeKind::Band => {
+            Ok(band(deps, node, here, found)? && read(deps, &node.child(0)?, here, found)?)
+        }
+        NodeKind::Sequence | NodeKind::Set => {
+            for (position, child) in (0..).zip(node.children()?) {
+                let names = statements(&child.filter()?)?;
+                let below: Vec<usize> =
+                    here.iter().copied().filter(|k| names.contains(k)).collect();
+                for s in found.iter_mut().filter(|s| below.contains(&s.statement)) {
+                    s.rows.push(Affine::constant(position));
+                }
+                if !read(deps, &child.child(0)?, &below, found)? {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
+        }
+        NodeKind::Domain | NodeKind::Context | NodeKind::Mark | NodeKind::Filter => {
+            read(deps, &node.child(0)?, here, found)
+        }
+        NodeKind::Expansion | NodeKind::Extension | NodeKind::Guard => Ok(false),
+    }
+}
+
+/// The indices of the statements that a set has instances of.
+fn statements(set: &UnionSet) -> Answer<Vec<usize>> {
+    let names: std::result::Result<Vec<_>, _> =
+        set.sets()?.iter().map(|s| s.tuple_name()).collect();
+    Ok(names?.into_iter().flatten().filter_map(|n| number(&n)).collect())
+}
+
+/// The k of isl's name `s{k}` or `p{k}`.
+fn number(name: &str) -> Option<usize> {
+    name.get(1..)?.parse().ok()
+}
+
+fn band(
+    deps: &DepContext,
+    node: &ScheduleNode,
+    here: &[usize],
+    found: &mut [Solved],
+) -> Answer<bool> {
+    let partial = node.band_partial_schedule()?;
+    let members = node.band_n_member()?;
+    for member in 0..members {
+        let mut rows = vec![None; deps.model.poly.statements.len()];
+        for function in partial.at(member)?.pw_affs()? {
+            let name = function.space()?.domain()?.tuple_name(DimType::Set)?;
+            let Some(k) = name.as_deref().and_then(number).filter(|k| *k < rows.len()) else {
+                return Ok(false);
+            };
+            let pieces = function.pieces()?;
+            let [(_, only)] = pieces.as_slice() else {
+                return Ok(false);
+            };
+            rows[k] = affine(deps, k, only)?;
+        }
+        for s in found.iter_mut().filter(|s| here.contains(&s.statement)) {
+            let Some(row) = rows[s.statement].take() else {
+                return Ok(false);
+            };
+            s.rows.push(row);
+        }
+    }
+    let depth = if node.band_permutable()? { members } else { 1 };
+    for s in found.iter_mut().filter(|s| s.band == 0 && here.contains(&s.statement)) {
+        s.band = depth;
+    }
+    Ok(true)
+}
+
+/// isl's function over statement `k`, if it has whole coefficients and no divisions.
+fn affine(deps: &DepContext, k: usize, aff: &Aff) -> Answer<Option<Affine>> {
+    if !aff.denominator_val()?.is_one()? || aff.dim(DimType::Div)? != 0 {
+        return Ok(None);
+    }
+    let poly = &deps.model.poly;
+    let mut sum = Affine::constant(aff.constant_val()?.to_i64()?);
+    for (i, iter) in poly.statements[k].iters.iter().enumerate() {
+        let factor = aff.coefficient_val(DimType::In, i)?.to_i64()?;
+        sum = sum.add(&Affine::var(iter.clone()).scale(factor)?)?;
+    }
+    let space = aff.space()?;
+    for position in 0..aff.dim(DimType::Param)? {
+        let factor = aff.coefficient_val(DimType::Param, position)?.to_i64()?;
+        let name = space.dim_name(DimType::Param, position)?;
+        let param = name.as_deref().and_then(number).and_then(|p| poly.params.get(p));
+        match param {
+            Some(p) => sum = sum.add(&Affine::var(p.name.clone()).scale(factor)?)?,
+            None if factor == 0 => {}
+            None => return Ok(None),
+        }
+    }
+    Ok(Some(sum))
+}
