@@ -213,6 +213,26 @@ impl Expr {
         f(self);
     }
 
+    /// Calls `f` on every array element read, to change it, in evaluation order.
+    pub fn visit_reads_mut(&mut self, f: &mut dyn FnMut(&mut Access)) {
+        match self {
+            Self::Literal(_) | Self::Index(_) => {}
+            Self::Read(access) => f(access),
+            Self::Unary(_, a) | Self::Bitcast(_, a) | Self::Cast { value: a, .. } => {
+                a.visit_reads_mut(f);
+            }
+            Self::Binary(_, a, b) => {
+                a.visit_reads_mut(f);
+                b.visit_reads_mut(f);
+            }
+            Self::Fma(a, b, c) | Self::Select(a, b, c) => {
+                a.visit_reads_mut(f);
+                b.visit_reads_mut(f);
+                c.visit_reads_mut(f);
+            }
+        }
+    }
+
     /// Every array element read, in evaluation order.
     #[must_use]
     pub fn reads(&self) -> Vec<&Access> {

@@ -17,7 +17,7 @@ use warploom_ir::schedule::{Poly, PolyStatement, Tree};
 use warploom_isl::{Map, UnionAccessInfo, UnionMap};
 
 use crate::poly_isl::Model;
-use crate::times::{Times, times};
+use crate::times::{Times, deciding, times};
 use crate::trouble::Trouble;
 
 /// Time a single question to isl may take.
@@ -238,10 +238,6 @@ fn touches(model: &Model) -> std::result::Result<Vec<Touch>, Trouble> {
 
 fn conflicts(model: &Model, times: &Times) -> std::result::Result<Vec<Conflict>, Trouble> {
     let touches = touches(model)?;
-    let mut order = Vec::new();
-    for (k, row) in times.rows.iter().enumerate() {
-        order.push(model.rows(k, row)?);
-    }
     let mut out: Vec<Conflict> = Vec::new();
     for source in &touches {
         for target in &touches {
@@ -250,7 +246,12 @@ fn conflicts(model: &Model, times: &Times) -> std::result::Result<Vec<Conflict>,
                 continue;
             }
             let same = source.map.apply_range(&target.map.reverse()?)?;
-            let (first, second) = (&order[source.statement], &order[target.statement]);
+            if same.is_empty()? {
+                continue;
+            }
+            let (a, b) = (source.statement, target.statement);
+            let (first, second) = deciding(&times.rows[a], &times.rows[b]);
+            let (first, second) = (model.rows(a, &first)?, model.rows(b, &second)?);
             let space = first.space()?.range()?;
             let earlier =
                 first.apply_range(&Map::lex_lt(&space)?)?.apply_range(&second.reverse()?)?;

@@ -21,7 +21,7 @@ pub(crate) fn to_affine(index: &Index) -> Option<Affine> {
 }
 
 /// `e = d * quotient + rest`, where the rest has the terms whose coefficient `d` does not divide.
-fn split(e: &Affine, d: i64) -> Option<(Affine, Affine)> {
+pub(crate) fn split(e: &Affine, d: i64) -> Option<(Affine, Affine)> {
     let part = |c: i64, atom: &Atom| from_atom(atom).scale(c).ok();
     let mut quotient = Affine::constant(e.constant_part().div_euclid(d));
     let mut rest = Affine::constant(e.constant_part().rem_euclid(d));
@@ -175,6 +175,17 @@ fn add(a: Index, b: Index) -> Index {
             let sum = Index::Add(Box::new(a), Box::new(b));
             to_affine(&sum).map_or(sum, |affine| from_affine(&affine))
         }
+    }
+}
+
+/// The operands of nested minima (or maxima).
+pub(crate) fn operands<'a>(index: &'a Index, minima: bool, out: &mut Vec<&'a Index>) {
+    match (index, minima) {
+        (Index::Min(a, b), true) | (Index::Max(a, b), false) => {
+            operands(a, minima, out);
+            operands(b, minima, out);
+        }
+        _other => out.push(index),
     }
 }
 

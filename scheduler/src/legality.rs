@@ -14,7 +14,7 @@ use warploom_ir::schedule::{PolyStatement, Tree};
 use warploom_isl::{DimType, Map, Set, Val};
 
 use crate::deps::{Conflict, DepContext, DepKind, LIMIT, Touch, with_source};
-use crate::times::{Times, times};
+use crate::times::{Times, deciding, times};
 use crate::trouble::Trouble;
 
 pub(crate) type Answer<T> = std::result::Result<T, Trouble>;
@@ -221,8 +221,9 @@ impl DepContext {
     }
 
     fn ends(&self, c: &Conflict, new: &Times) -> Answer<(Map, Map)> {
-        let rows = |t: &Touch| self.model.rows(t.statement, &new.rows[t.statement]);
-        Ok((rows(&c.source)?, rows(&c.target)?))
+        let (a, b) = (c.source.statement, c.target.statement);
+        let (first, second) = deciding(&new.rows[a], &new.rows[b]);
+        Ok((self.model.rows(a, &first)?, self.model.rows(b, &second)?))
     }
 
     /// Runs questions to isl under the limit.

@@ -18,12 +18,17 @@
 
 mod auto;
 mod deps;
+mod footprint;
 mod index;
+mod isl_affine;
+mod layout;
 mod legality;
 mod lower;
 mod poly_isl;
+mod ranges;
 pub mod report;
 mod schedule;
+mod scopes;
 mod specialize;
 mod steps;
 mod suggest;

@@ -8,12 +8,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use warploom_ir::affine::Name;
+use warploom_ir::affine::{Affine, Name};
 use warploom_ir::diag::{Result, Source};
+use warploom_ir::expr::{Access, Expr};
 use warploom_ir::kernel::{
-    Buffer, Condition, Index, Kernel, KernelLoop, KernelNode, LoopMode, Store,
+    Buffer, Condition, Index, Kernel, KernelLoop, KernelNode, Local, LoopMode, Store, Typed,
+    TypedKind,
 };
-use warploom_ir::schedule::{Marks, Poly, Tree, TreeLoop};
+use warploom_ir::schedule::{Marks, Poly, PolyStatement, Tree, TreeLoop};
 use warploom_ir::typing::type_statement_in;
 use warploom_isl::{
     AstBuild, AstExpr, AstExprKind, AstNode, AstNodeKind, AstOp, AstOptions, Id, MultiUnionPwAff,
@@ -23,6 +25,7 @@ use warploom_isl::{
 use crate::deps::{LIMIT, with_source};
 use crate::index::{simplify, simplify_condition, substitute};
 use crate::poly_isl::Model;
+use crate::ranges::simplify_body;
 use crate::specialize::{distinct, specialize};
 use crate::times::times;
 use crate::trouble::Trouble;
@@ -36,11 +39,8 @@ type Answer<T> = std::result::Result<T, Trouble>;
 /// of a statement.
 pub fn lower(poly: &Poly, tree: &Tree, source: &Source) -> Result<Kernel> {
     times(poly, tree).map_err(|d| with_source(d, source))?;
-    let stores = poly
-        .statements
-        .iter()
-        .map(|s| type_statement_in(&poly.arrays, source, &s.statement))
-        .collect::<Result<Vec<_>>>()?;
+    let stores =
+        poly.statements.iter().map(|s| typed(poly, source, s)).collect::<Result<Vec<_>>>()?;
     let make = || -> Answer<Kernel> {
         let model = Model::new(poly)?;
         let ctx = model.ctx.clone();
@@ -59,7 +59,8 @@ pub fn lower(poly: &Poly, tree: &Tree, source: &Source) -> Result<Kernel> {
                 None => Vec::new(),
             };
             let mut taken = params.clone().collect();
-            let buffers = poly.arrays.iter().map(|a| Buffer {
+            let whole = poly.arrays.iter().filter(|a| !poly.scopes.contains_key(&a.name));
+            let buffers = whole.map(|a| Buffer {
                 name: a.name.clone(),
                 role: a.role.clone(),
                 dtype: a.dtype,
@@ -69,15 +70,38 @@ pub fn lower(poly: &Poly, tree: &Tree, source: &Source) -> Result<Kernel> {
                 name: "main".into(),
                 params: params.collect(),
                 buffers: buffers.collect(),
-                body: distinct(specialize(body), &mut taken),
+                body: distinct(specialize(simplify_body(body)), &mut taken),
             })
         })
     };
     make().map_err(|t| with_source(t.explain("generating loops"), source))
 }
 
-/// isl's loops for a tree; a mark above each loop holds its number in `tree.loops()`. Nothing
-/// where no statement has an instance.
+/// A statement as a store; accesses to arrays that live inside a loop lose their coordinates.
+fn typed(poly: &Poly, source: &Source, s: &PolyStatement) -> Result<Store<Affine>> {
+    let mut statement = s.statement.clone();
+    let mut inside = |access: &mut Access| {
+        if let Some(scope) = poly.scopes.get(&access.array) {
+            access.indices.drain(..scope.coordinates);
+        }
+    };
+    inside(&mut statement.target);
+    statement.value.visit_reads_mut(&mut inside);
+    if let Some(guard) = &mut statement.guard {
+        guard.visit_reads_mut(&mut inside);
+    }
+    let mut store = type_statement_in(&poly.arrays, source, &statement)?;
+    if let (None, Expr::Read(from)) = (&s.origin, &statement.value) {
+        // A copy moves bits: there is no type in which it is evaluated.
+        let (array, indices) = (from.array.clone(), from.indices.clone());
+        store.value = Typed { dtype: store.dtype, kind: TypedKind::Read { array, indices } };
+    }
+    Ok(store)
+}
+
+/// isl's loops for a tree; a mark `l` above each loop holds its number in `tree.loops()`, a mark
+/// `b` stands around the body of a loop that has buffers of its own. Nothing where no statement has
+/// an instance.
 fn generate(model: &Model, tree: &Tree) -> Answer<Option<AstNode>> {
     let mut domain = UnionSet::empty(&model.ctx)?;
     for set in &model.domains {
@@ -111,10 +135,19 @@ fn insert(model: &Model, at: ScheduleNode, tree: &Tree, next: &mut usize) -> Ans
                 return Ok(at);
             }
             let mark = Id::new(&model.ctx, &format!("l{next}"))?;
+            let inside = Id::new(&model.ctx, &format!("b{next}"))?;
             *next += 1;
             let partial = MultiUnionPwAff::from_union_map(&rows)?;
             let marked = at.insert_partial_schedule(&partial)?.insert_mark(&mark)?;
-            let body = insert(model, marked.child(0)?.child(0)?, &l.body, next)?;
+            let mut leaf = marked.child(0)?.child(0)?;
+            let holds = model.poly.scopes.values().any(|s| s.at == l.name);
+            if holds {
+                leaf = leaf.insert_mark(&inside)?.child(0)?;
+            }
+            let mut body = insert(model, leaf, &l.body, next)?;
+            if holds {
+                body = body.parent()?;
+            }
             Ok(body.parent()?.parent()?)
         }
         Tree::Sequence(children) if children.is_empty() => Ok(at),
@@ -148,7 +181,7 @@ fn universe(model: &Model, names: &[Name]) -> Answer<UnionSet> {
 /// Reads isl's code.
 struct Reader<'a> {
     model: &'a Model,
-    stores: &'a [Store<warploom_ir::affine::Affine>],
+    stores: &'a [Store<Affine>],
     loops: Vec<&'a TreeLoop>,
     /// Names that are not free at this place.
     taken: BTreeSet<Name>,
@@ -167,6 +200,11 @@ impl Reader<'_> {
                     out.extend(self.node(child, label)?);
                 }
                 Ok(out)
+            }
+            AstNodeKind::Mark { id, node } if id.starts_with('b') => {
+                let body = self.node(&node, label)?;
+                let number = id[1..].parse().ok();
+                Ok(self.locals(number, body))
             }
             AstNodeKind::Mark { id, node } => {
                 let number = id.get(1..).and_then(|n| n.parse().ok()).or(label);
@@ -210,6 +248,21 @@ impl Reader<'_> {
             }
             AstNodeKind::User(call) => Ok(vec![KernelNode::Store(self.store(&call)?)]),
         }
+    }
+
+    /// The body of the loop with this number, with the buffers it has.
+    fn locals(&self, number: Option<usize>, body: Vec<KernelNode>) -> Vec<KernelNode> {
+        let Some(l) = number.and_then(|n| self.loops.get(n)) else {
+            return body;
+        };
+        let poly = &self.model.poly;
+        let here = poly.scopes.iter().filter(|(_, scope)| scope.at == l.name);
+        here.rev().fold(body, |body, (name, _)| {
+            let array = poly.array(name).expect("a scope is of an array of the poly");
+            let shape = array.shape.iter().filter_map(Affine::as_constant).collect();
+            let (name, dtype) = (name.clone(), array.dtype);
+            vec![KernelNode::Local(Local { name, dtype, shape, body })]
+        })
     }
 
     /// The code of a loop's body, in which isl's iterator has this value.

@@ -10,12 +10,15 @@
 use warploom_ir::affine::{Affine, Name};
 use warploom_ir::diag::{Blame, Diagnostic, Label, Result, Source, Span};
 use warploom_ir::nest::Nest;
-use warploom_ir::schedule::step::{Property, Ref, Script, StatementTimes, Step, StepKind};
+use warploom_ir::schedule::step::{
+    LayoutTerm, Property, Ref, Script, StatementTimes, Step, StepKind,
+};
 use warploom_ir::schedule::{Poly, Tree};
 
 use crate::deps::DepContext;
 use crate::legality::Illegal;
-use crate::steps::{self, Mark};
+use crate::scopes;
+use crate::steps::{self, Mark, Stage};
 use crate::suggest;
 
 /// What a step gives: a new schedule or the reason against it.
@@ -162,7 +165,11 @@ impl Schedule {
     /// Applies and checks a step without looking for a better one.
     pub(crate) fn attempt(&self, session: &mut Session, step: &Step) -> Applied<Self> {
         let mut next = self.rewrite(session, step)?;
-        check(session.deps(&next)?, &next.tree, changes_order(&step.kind))?;
+        let deps = session.deps(&next)?;
+        // Right after a step that changes the nest, its tree is what gives the nest its meaning.
+        let order = changes_order(&step.kind) && next.tree != next.reference;
+        check(deps, &next.tree, order)?;
+        next.poly.scopes = scopes::follow(deps, &next.tree, step.span)?;
         next.script.steps.push(step.clone());
         Ok(next)
     }
@@ -172,11 +179,21 @@ impl Schedule {
         let mut next = self.clone();
         if let StepKind::Atomically(inner) = &step.kind {
             for step in inner {
+                if changes_nest(&step.kind) {
+                    // The new nest gets its meaning from this order, which must be legal.
+                    check(session.deps(&next)?, &next.tree, true)?;
+                }
                 next = next.rewrite(session, step)?;
             }
             return Ok(next);
         }
-        next.tree = self.rewrite_tree(session, step)?;
+        if let StepKind::Stage { array, readers, at, name, layout } = &step.kind {
+            let operands = Stage { array, readers, at, name: name.as_ref(), layout };
+            (next.poly, next.tree) = steps::stage(session.deps(self)?, &self.tree, &operands)?;
+            next.reference = next.tree.clone();
+        } else {
+            next.tree = self.rewrite_tree(session, step)?;
+        }
         steps::unique(&next.tree, step.span)?;
         Ok(next)
     }
@@ -220,7 +237,7 @@ impl Schedule {
                         .help("use `fuse` with a shift where producer and consumer allow it"),
                 )));
             }
-            StepKind::Atomically(_) => tree.clone(),
+            StepKind::Atomically(_) | StepKind::Stage { .. } => tree.clone(),
             StepKind::Require(property, l) => {
                 require(session.deps(self)?, tree, *property, l)?;
                 tree.clone()
@@ -271,9 +288,15 @@ const fn changes_order(kind: &StepKind) -> bool {
         | StepKind::Reverse(_)
         | StepKind::Order(_)
         | StepKind::OrderBy(_)
+        | StepKind::Stage { .. }
         | StepKind::FuseAt { .. }
         | StepKind::Atomically(_) => true,
     }
+}
+
+/// Whether a step adds statements and arrays to the working nest.
+const fn changes_nest(kind: &StepKind) -> bool {
+    matches!(kind, StepKind::Stage { .. } | StepKind::FuseAt { .. })
 }
 
 /// Checks the order (if asked) and the marks of every loop.
@@ -406,6 +429,22 @@ impl Schedule {
     /// The reason why the step is refused.
     pub fn reverse(&self, target: &str) -> Applied<Self> {
         self.apply(StepKind::Reverse(target.into()))
+    }
+
+    /// `stage array at target as name layout …` for all reads below the loop.
+    ///
+    /// # Errors
+    /// The reason why the step is refused.
+    pub fn stage(
+        &self,
+        array: &str,
+        target: &str,
+        name: &str,
+        layout: &[LayoutTerm],
+    ) -> Applied<Self> {
+        let (array, at, name) = (array.into(), target.into(), Some(name.into()));
+        let layout = layout.to_vec();
+        self.apply(StepKind::Stage { array, readers: Vec::new(), at, name, layout })
     }
 
     /// `order { tree }`.

@@ -12,7 +12,8 @@ use warploom_ir::affine::Name;
 use warploom_ir::kernel::{Condition, Index, KernelLoop, KernelNode, Local, LoopMode, Store};
 
 use crate::index::{
-    condition_uses, difference, replace, replace_condition, simplify, simplify_condition, to_affine,
+    condition_uses, difference, operands, replace, replace_condition, simplify, simplify_condition,
+    to_affine,
 };
 
 /// Specialises every nest of vector and unrolled loops in a body.
@@ -171,7 +172,7 @@ fn versions(l: KernelLoop) -> KernelNode {
 fn collect(l: &KernelLoop, inside: &mut Vec<Name>, out: &mut Vec<Partial>) {
     if l.step == 1 && is_inner(l) {
         let mut ends = Vec::new();
-        operands(&l.upper, &mut ends);
+        operands(&l.upper, true, &mut ends);
         let full = ends.iter().filter_map(|e| difference(e, &l.lower)).min();
         let others = ends.iter().filter(|e| difference(e, &l.lower).is_none());
         if let (Some(full), true) = (full, ends.len() > 1) {
@@ -203,25 +204,6 @@ fn collect_in(nodes: &[KernelNode], inside: &mut Vec<Name>, out: &mut Vec<Partia
             KernelNode::Store(_) => {}
             KernelNode::Local(l) => collect_in(&l.body, inside, out),
         }
-    }
-}
-
-/// The operands of nested minima.
-fn operands<'a>(index: &'a Index, out: &mut Vec<&'a Index>) {
-    match index {
-        Index::Min(a, b) => {
-            operands(a, out);
-            operands(b, out);
-        }
-        Index::Const(_)
-        | Index::Var(_)
-        | Index::Add(..)
-        | Index::Sub(..)
-        | Index::Mul(..)
-        | Index::FloorDiv(..)
-        | Index::Mod(..)
-        | Index::Max(..)
-        | Index::Select(..) => out.push(index),
     }
 }
 

@@ -54,6 +54,7 @@ pub(crate) fn nearest(
         | StepKind::Reverse(_)
         | StepKind::Order(_)
         | StepKind::OrderBy(_)
+        | StepKind::Stage { .. }
         | StepKind::FuseAt { .. }
         | StepKind::Atomically(_)
         | StepKind::Require(..) => None,

@@ -39,6 +39,27 @@ pub(crate) fn times(poly: &Poly, tree: &Tree) -> Result<Times> {
     Ok(Times { rows, loops: walk.loops })
 }
 
+/// The components of two time vectors that can decide which is earlier: those up to the first pair
+/// of different numbers, without pairs of equal numbers; at least one.
+pub(crate) fn deciding(first: &[Affine], second: &[Affine]) -> (Vec<Affine>, Vec<Affine>) {
+    let mut out = (Vec::new(), Vec::new());
+    for (a, b) in first.iter().zip(second) {
+        let numbers = a.as_constant().zip(b.as_constant());
+        if numbers.is_some_and(|(a, b)| a == b) {
+            continue;
+        }
+        out.0.push(a.clone());
+        out.1.push(b.clone());
+        if numbers.is_some() {
+            break;
+        }
+    }
+    if out.0.is_empty() {
+        out = (vec![Affine::constant(0)], vec![Affine::constant(0)]);
+    }
+    out
+}
+
 fn malformed(what: &str) -> Box<Diagnostic> {
     Box::new(
         Diagnostic::new("E0704", Blame::Schedule, format!("the schedule tree {what}"))

@@ -24,8 +24,21 @@ pub struct PolyStatement {
     /// The iteration domain: all constraints hold; over `iters` and parameters.
     pub domain: Vec<Constraint>,
     /// The original statement whose instance this one computes, and that instance's iterators in
-    /// terms of `iters`: identity for a statement of the nest itself.
-    pub origin: (Name, Vec<Affine>),
+    /// terms of `iters`: identity for a statement of the nest itself, `None` for a copy that
+    /// `stage` made: its target gets the bits of the one element it reads.
+    pub origin: Option<(Name, Vec<Affine>)>,
+}
+
+/// How long an array of the working nest lives: one buffer for each iteration of a loop.
+///
+/// The array's shape is that of the buffer. Its accesses have `coordinates` indices in front, which
+/// say in which iteration the buffer is: different iterations never share an element.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scope {
+    /// The loop.
+    pub at: Name,
+    /// How many indices of an access come before those of the buffer.
+    pub coordinates: usize,
 }
 
 /// The working nest: arrays and statements with domains, without an order.
@@ -39,6 +52,8 @@ pub struct Poly {
     pub arrays: Vec<Array>,
     /// All statements.
     pub statements: Vec<PolyStatement>,
+    /// The arrays that live inside a loop.
+    pub scopes: BTreeMap<Name, Scope>,
 }
 
 impl Poly {
@@ -46,6 +61,12 @@ impl Poly {
     #[must_use]
     pub fn statement(&self, name: &str) -> Option<&PolyStatement> {
         self.statements.iter().find(|s| &*s.statement.name == name)
+    }
+
+    /// The array of this name.
+    #[must_use]
+    pub fn array(&self, name: &str) -> Option<&Array> {
+        self.arrays.iter().find(|a| &*a.name == name)
     }
 }
 

@@ -33,6 +33,7 @@ impl Poly {
             assumptions: nest.assumptions.clone(),
             arrays: nest.arrays.clone(),
             statements: builder.statements,
+            scopes: BTreeMap::new(),
         };
         Ok((poly, tree))
     }
@@ -190,7 +191,7 @@ impl Builder<'_> {
             statement: statement.clone(),
             iters,
             domain: self.domain.clone(),
-            origin: (statement.name.clone(), origin),
+            origin: Some((statement.name.clone(), origin)),
         });
     }
 }

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use super::step::{Ref, Script, StatementTimes, Step, StepKind};
+use super::step::{LayoutTerm, Ref, Script, StatementTimes, Step, StepKind};
 use super::{Marks, Tree};
 
 const INDENT: &str = "  ";
@@ -28,6 +28,16 @@ impl fmt::Display for StatementTimes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { statement, iters, times } = self;
         write!(f, "{statement}[{}] -> [{}]", list(iters), list(times))
+    }
+}
+
+impl fmt::Display for LayoutTerm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.dimension)?;
+        if let Some(modulus) = self.modulus {
+            write!(f, "%{modulus}")?;
+        }
+        if self.divisor == 1 { Ok(()) } else { write!(f, "/{}", self.divisor) }
     }
 }
 
@@ -90,6 +100,14 @@ fn write_step(f: &mut fmt::Formatter<'_>, kind: &StepKind, depth: usize) -> fmt:
                 writeln!(f, "{}{entry}", INDENT.repeat(depth + 1))?;
             }
             write!(f, "{}}}", INDENT.repeat(depth))
+        }
+        StepKind::Stage { array, readers, at, name, layout } => {
+            write!(f, "stage {array}")?;
+            if !readers.is_empty() {
+                write!(f, " for {}", list(readers))?;
+            }
+            write!(f, " at {at}{}", named(name.as_slice()))?;
+            if layout.is_empty() { Ok(()) } else { write!(f, " layout {}", list(layout)) }
         }
         StepKind::FuseAt { producers, at } => write!(f, "fuse-at {} at {at}", list(producers)),
         StepKind::Atomically(steps) => {

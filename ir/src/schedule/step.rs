@@ -87,6 +87,18 @@ pub struct StatementTimes {
     pub times: Vec<Affine>,
 }
 
+/// One index of a staged buffer: `floor((d mod modulus) / divisor)` of the array's index `d`
+/// counted from the first one staged; written `1`, `1/16`, `1%16` or `1%64/16`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LayoutTerm {
+    /// The dimension of the array, from 0.
+    pub dimension: usize,
+    /// Positive, if there is one.
+    pub modulus: Option<i64>,
+    /// Positive; 1 leaves the index as it is.
+    pub divisor: i64,
+}
+
 /// What a step does. Each variant's line is its text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StepKind {
@@ -170,6 +182,20 @@ pub enum StepKind {
     Order(Tree),
     /// `order { S0[i, j] -> [i, 0, j]; S1[i] -> [i, 1] }`: the whole order as times.
     OrderBy(Vec<StatementTimes>),
+    /// `stage A [for S1] at l [as Ap] [layout 1/16, 0, 1%16]`: what `l` reads of `A` is copied to a
+    /// buffer first.
+    Stage {
+        /// The array.
+        array: Ref,
+        /// The statements whose reads are redirected; all below the loop if there are none.
+        readers: Vec<Ref>,
+        /// The loop, each iteration of which has its own buffer.
+        at: Ref,
+        /// The name of the buffer and of the statement that fills it.
+        name: Option<Ref>,
+        /// The buffer's indices, outermost first; those of the array if there are none.
+        layout: Vec<LayoutTerm>,
+    },
     /// `fuse-at S0, S1 at l`: what these statements write is computed at a consumer's loop.
     FuseAt {
         /// Statements that write one temporary array.

@@ -13,7 +13,7 @@ pub(super) enum Token {
     Word(String),
     /// A number without a sign.
     Int(u64),
-    /// One of `, ; : ( ) { } [ ] + - * / >`.
+    /// One of `, ; : ( ) { } [ ] + - * / % >`.
     Punct(char),
     /// The end of a line.
     Newline,
@@ -63,7 +63,7 @@ impl Reader {
                 }
                 c if c.is_whitespace() => continue,
                 ',' | ';' | ':' | '(' | ')' | '{' | '}' | '[' | ']' | '+' | '-' | '*' | '/'
-                | '>' => Token::Punct(c),
+                | '%' | '>' => Token::Punct(c),
                 c if c.is_ascii_digit() => {
                     at = start + length(&text[start..], |c| c.is_ascii_alphanumeric() || c == '_');
                     let digits = &text[start..at];

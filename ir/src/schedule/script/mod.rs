@@ -14,14 +14,15 @@ use crate::affine::{Affine, Overflow};
 use crate::diag::{Result, Source, Span};
 
 use super::Tree;
-use super::step::{Property, Ref, Script, Step, StepKind};
+use super::step::{LayoutTerm, Property, Ref, Script, Step, StepKind};
 use lex::{Reader, Token};
 
 /// How deep braces and parentheses may nest.
 pub const MAX_DEPTH: usize = 64;
 
 const STEPS: &str = "a step (tile, split, reorder, fuse, distribute, skew, shift, coalesce, \
-                     unroll, vectorize, parallel, reverse, order, fuse-at, atomically, require)";
+                     unroll, vectorize, parallel, reverse, order, stage, fuse-at, atomically, \
+                     require)";
 
 impl Script {
     /// Reads a script.
@@ -129,6 +130,7 @@ fn step(r: &mut Reader, depth: usize) -> Result<StepKind> {
             r.expect('}')?;
             Ok(order)
         }
+        "stage" => stage(r),
         "atomically" => atomically(r, depth),
         "require" => {
             let property = match r.next() {
@@ -148,6 +150,32 @@ fn step(r: &mut Reader, depth: usize) -> Result<StepKind> {
             r.error(at, format!("there is no step `{other}`")).help(format!("write {STEPS}")),
         )),
     }
+}
+
+fn stage(r: &mut Reader) -> Result<StepKind> {
+    let array = name(r)?;
+    let readers = if r.eat_word("for") { plain_list(r)? } else { Vec::new() };
+    r.expect_word("at")?;
+    let (at, name) = (name(r)?, one_name(r)?);
+    let mut layout = Vec::new();
+    if r.eat_word("layout") {
+        layout.push(layout_term(r)?);
+        while comma(r) {
+            layout.push(layout_term(r)?);
+        }
+    }
+    Ok(StepKind::Stage { array, readers, at, name, layout })
+}
+
+/// `1`, `1/16`, `1%16` or `1%64/16`.
+fn layout_term(r: &mut Reader) -> Result<LayoutTerm> {
+    let Token::Int(number) = *r.peek() else { return Err(r.expected("the number of a dimension")) };
+    r.next();
+    let dimension = usize::try_from(number)
+        .map_err(|_| r.error(r.last_span(), "the number does not fit 64 bits"))?;
+    let modulus = if r.eat('%') { Some(size(r)?) } else { None };
+    let divisor = if r.eat('/') { size(r)? } else { 1 };
+    Ok(LayoutTerm { dimension, modulus, divisor })
 }
 
 fn atomically(r: &mut Reader, depth: usize) -> Result<StepKind> {

@@ -1,0 +1,146 @@
+//! Which elements an iteration of a loop touches, and the box they lie in.
+//!
+//! In: a tree, a loop of it, statements below the loop. Out: the *coordinates* of an iteration (the
+//! values of the rows of the loops from the root to that loop) and relations from coordinates to
+//! elements or instances.
+//! Keeps: exact relations; only the box is larger than what it holds.
+//! Why here: `stage` and `fuse-at` copy and recompute exactly this.
+
+use warploom_ir::affine::{Affine, Name};
+use warploom_ir::diag::{Blame, Diagnostic, Span};
+use warploom_ir::nest::Constraint;
+use warploom_ir::schedule::{Poly, Tree};
+use warploom_isl::Map;
+
+use crate::isl_affine::Names;
+use crate::poly_isl::Model;
+use crate::trouble::Trouble;
+
+type Answer<T> = std::result::Result<T, Trouble>;
+
+/// The iterations of a loop by their coordinates.
+pub(crate) struct Iterations {
+    /// The loops from the root to this one.
+    pub(crate) loops: Vec<Name>,
+    /// An iterator for each, for the statements that a step adds.
+    pub(crate) names: Vec<Name>,
+    /// The parameters.
+    pub(crate) params: Vec<Name>,
+}
+
+impl Iterations {
+    /// The iterations of the loop of this name, which must exist.
+    pub(crate) fn of(poly: &Poly, tree: &Tree, at: &str) -> Self {
+        let loops = around(tree, at);
+        let params: Vec<Name> = poly.params.iter().map(|p| p.name.clone()).collect();
+        let names = fresh(&params, "c", loops.len());
+        Self { loops, names, params }
+    }
+
+    /// The coordinates of a statement's instances. The statement stands below the loop.
+    pub(crate) fn rows(&self, tree: &Tree, statement: &str) -> Vec<Affine> {
+        let all = tree.loops();
+        let row = |name: &Name| {
+            let found = all.iter().find(|l| l.name == *name).and_then(|l| l.rows.get(statement));
+            found.expect("a loop around a statement has a row for it").clone()
+        };
+        self.loops.iter().map(row).collect()
+    }
+
+    /// The value of an expression over the coordinates at an instance with these rows.
+    pub(crate) fn at_rows(&self, e: &Affine, rows: &[Affine]) -> Answer<Affine> {
+        let lookup = |v: &str| {
+            let at = self.names.iter().position(|n| &**n == v)?;
+            rows.get(at).cloned()
+        };
+        Ok(e.substitute(&lookup)?)
+    }
+
+    /// Coordinates to what `access` maps a statement's instances to.
+    pub(crate) fn touched(
+        &self,
+        model: &Model,
+        tree: &Tree,
+        statement: usize,
+        access: &Map,
+    ) -> Answer<Map> {
+        let rows = self.rows(tree, &model.poly.statements[statement].statement.name);
+        Ok(model.rows(statement, &rows)?.reverse()?.apply_range(access)?)
+    }
+
+    /// The box around the elements that a relation gives for each iteration.
+    pub(crate) fn bounding_box(&self, touched: &Map) -> Answer<Option<Box_>> {
+        let hull = touched.range_simple_fixed_box_hull()?;
+        if !hull.is_valid()? {
+            return Ok(None);
+        }
+        let names = Names { params: &self.params, dims: &self.names };
+        let offset = names.affines(&hull.offset()?)?;
+        Ok(Some(Box_ { offset, extent: hull.size()?.to_i64s()? }))
+    }
+
+    /// The pairs of a relation from coordinates as constraints over the coordinates' names and
+    /// `range`, if they are a conjunction.
+    pub(crate) fn constraints(
+        &self,
+        touched: &Map,
+        range: &[Name],
+    ) -> Answer<Option<Vec<Constraint>>> {
+        let dims: Vec<Name> = self.names.iter().chain(range).cloned().collect();
+        let names = Names { params: &self.params, dims: &dims };
+        names.constraints(&touched.wrap()?.flatten()?)
+    }
+
+    /// A superset of the iterations in which anything is touched, as constraints.
+    pub(crate) fn hull_of_domain(&self, touched: &Map) -> Answer<Vec<Constraint>> {
+        let names = Names { params: &self.params, dims: &self.names };
+        let hull = touched.domain()?.compute_divs()?.simple_hull()?.to_set()?;
+        let text = "the hull of a set is one basic set";
+        Ok(names.constraints(&hull)?.expect(text))
+    }
+}
+
+/// A box of elements for each iteration.
+pub(crate) struct Box_ {
+    /// The lower corner, over the coordinates and parameters.
+    pub(crate) offset: Vec<Affine>,
+    /// Elements in each dimension.
+    pub(crate) extent: Vec<i64>,
+}
+
+/// The loops around a loop and itself, outermost first.
+pub(crate) fn around(tree: &Tree, at: &str) -> Vec<Name> {
+    let holds = |l: &&warploom_ir::schedule::TreeLoop| &*l.name == at || l.body.find(at).is_some();
+    tree.loops().into_iter().filter(holds).map(|l| l.name.clone()).collect()
+}
+
+/// `c0, c1, …`, none of which is a parameter.
+pub(crate) fn fresh(params: &[Name], prefix: &str, count: usize) -> Vec<Name> {
+    let mut prefix = prefix.to_string();
+    loop {
+        let names: Vec<Name> = (0..count).map(|k| format!("{prefix}{k}").into()).collect();
+        if !params.iter().any(|p| names.contains(p)) {
+            return names;
+        }
+        prefix.push('_');
+    }
+}
+
+/// The refusal where the box has no constant size.
+pub(crate) fn no_box(step: &str, array: &str, at: &str, span: Span) -> Box<Diagnostic> {
+    Box::new(
+        Diagnostic::new(
+            "E0723",
+            Blame::Schedule,
+            format!(
+                "`{step}` cannot make a buffer: what one iteration of loop `{at}` touches of \
+                 `{array}` is not inside a box of constant size"
+            ),
+        )
+        .label(span, "")
+        .help(
+            "tile the loops inside by numbers, so that only these many elements are touched, or \
+             choose a loop further in",
+        ),
+    )
+}

@@ -1,0 +1,399 @@
+//! `stage A at l as Ap layout 1/16, 0, 1%16`: what one iteration of a loop reads of an array is
+//! copied to a buffer first, and read from there.
+//!
+//! `l { X }` -> `l { Ap.0 { Ap.1 { Ap: Ap[…] = A[…] } } X' }`, where X' reads `Ap`. The buffer has
+//! the size of the fixed box around what X reads. Only elements that X reads are copied; all of the
+//! box that is in bounds where the exact set is no conjunction and every element is defined.
+//! Legal: if nothing below the loop writes the array; then no write comes between a copy and its
+//! reads.
+//! Errors: `E0721` for names, `E0722` for an array that cannot be staged, `E0723` for a box without
+//! constant size, `E0724` for a layout.
+
+use std::collections::BTreeMap;
+
+use warploom_ir::affine::{Affine, Name};
+use warploom_ir::diag::{Blame, Diagnostic, Result, Span};
+use warploom_ir::expr::{Access, Expr};
+use warploom_ir::nest::{Array, AssignOp, Constraint, Order, Role, Statement};
+use warploom_ir::schedule::step::{LayoutTerm, Ref};
+use warploom_ir::schedule::{Marks, Poly, PolyStatement, Scope, Tree, TreeLoop};
+use warploom_isl::Map;
+
+use super::{ancestors, edit, resolve, sequence};
+use crate::deps::DepContext;
+use crate::footprint::{Box_, Iterations, fresh, no_box};
+use crate::layout::Layout;
+use crate::trouble::Trouble;
+
+type Answer<T> = std::result::Result<T, Trouble>;
+
+/// The operands of the step.
+pub(crate) struct Stage<'a> {
+    /// The array.
+    pub(crate) array: &'a Ref,
+    /// The statements whose reads are redirected, or none for all.
+    pub(crate) readers: &'a [Ref],
+    /// The loop.
+    pub(crate) at: &'a Ref,
+    /// The buffer's name.
+    pub(crate) name: Option<&'a Ref>,
+    /// The buffer's layout.
+    pub(crate) layout: &'a [LayoutTerm],
+}
+
+/// A read that is redirected: its statement's place in the poly.
+type Read = (usize, Access);
+
+/// Stages the array: the new working nest and its order.
+pub(crate) fn stage(deps: &DepContext, tree: &Tree, step: &Stage<'_>) -> Result<(Poly, Tree)> {
+    let poly = deps.poly();
+    let at = resolve(tree, step.at)?;
+    let array = known_array(poly, step.array)?;
+    let reads = reads(poly, tree, step, &at)?;
+    let iterations = Iterations::of(poly, tree, &at);
+    let own = own_coordinates(poly, tree, step, &iterations, &reads)?;
+    let (touched, box_) = deps.ask("finding what a loop reads", || {
+        let mut touched: Option<Map> = None;
+        for (k, access) in &reads {
+            let element = deps.model.rows(*k, &access.indices[own..])?;
+            let mine = iterations.touched(&deps.model, tree, *k, &element)?;
+            touched = Some(touched.map_or(Ok(mine.clone()), |t| t.union(&mine))?);
+        }
+        let touched = touched.expect("there is a read to redirect").coalesce()?;
+        let box_ = iterations.bounding_box(&touched)?;
+        Ok((touched, box_))
+    })?;
+    let Some(box_) = box_ else {
+        return Err(no_box("stage", &array.name, &at, step.at.span));
+    };
+    let layout = Layout::new(step.layout, &box_.extent, step.array.span)?;
+    let name = buffer_name(poly, tree, step, &at)?;
+    let made = deps.ask("making the copy", || {
+        let copy = Copy { name: &name, array, own, iterations: &iterations, layout: &layout };
+        let copied = copy.statement(&box_, &touched)?;
+        let mut poly = poly.clone();
+        for (k, access) in &reads {
+            let rows = iterations.rows(tree, &poly.statements[*k].statement.name);
+            let new = copy.redirected(access, &rows, &box_)?;
+            redirect(&mut poly.statements[*k].statement, access, &new);
+        }
+        Ok(copied.map(|(statement, loops)| {
+            let dtype = array.dtype;
+            let shape = layout.shape.iter().map(|n| Affine::constant(*n)).collect();
+            let span = Span::NONE;
+            poly.arrays.push(Array { name: name.clone(), role: Role::Temp, dtype, shape, span });
+            poly.statements.push(statement);
+            let coordinates = iterations.names.len();
+            poly.scopes.insert(name.clone(), Scope { at: at.clone(), coordinates });
+            (poly, loops)
+        }))
+    })?;
+    let Some((poly, copies)) = made else {
+        return Err(partly_defined(&array.name, step.array.span));
+    };
+    let rows = iterations.names.iter().cloned().map(Affine::var).collect();
+    let tree = place(tree, &iterations.loops, copies, &BTreeMap::from([(name, rows)]))?;
+    Ok((poly, tree))
+}
+
+/// Puts a subtree first into the innermost of these loops (outermost first); `rows` are the rows of
+/// its statements in them.
+pub(crate) fn place(
+    tree: &Tree,
+    loops: &[Name],
+    first: Tree,
+    rows: &BTreeMap<Name, Vec<Affine>>,
+) -> Result<Tree> {
+    let mut tree = tree.clone();
+    let mut first = Some(first);
+    for (depth, at) in loops.iter().enumerate() {
+        let innermost = depth + 1 == loops.len();
+        tree = edit(tree, at, &mut |mut l| {
+            l.rows.extend(rows.iter().map(|(s, rows)| (s.clone(), rows[depth].clone())));
+            if let (true, Some(first)) = (innermost, first.take_if(|_| innermost)) {
+                l.body = Box::new(sequence(vec![first, *l.body]));
+            }
+            Ok(Tree::Loop(l))
+        })?;
+    }
+    Ok(tree)
+}
+
+/// Replaces a read.
+pub(crate) fn redirect(statement: &mut Statement, old: &Access, new: &Access) {
+    let mut change = |access: &mut Access| {
+        if access == old {
+            let span = access.span;
+            *access = Access { span, ..new.clone() };
+        }
+    };
+    statement.value.visit_reads_mut(&mut change);
+    if let Some(guard) = &mut statement.guard {
+        guard.visit_reads_mut(&mut change);
+    }
+}
+
+/// The array a step names.
+pub(crate) fn known_array<'a>(poly: &'a Poly, r: &Ref) -> Result<&'a Array> {
+    poly.array(&r.name).ok_or_else(|| {
+        let names: Vec<String> = poly.arrays.iter().map(|a| format!("`{}`", a.name)).collect();
+        unknown(format!("there is no array `{r}`"), r.span, "arrays", &names)
+    })
+}
+
+fn unknown(message: String, span: Span, what: &str, names: &[String]) -> Box<Diagnostic> {
+    Box::new(
+        Diagnostic::new("E0721", Blame::Schedule, message)
+            .label(span, "")
+            .help(format!("the {what} are {}", names.join(", "))),
+    )
+}
+
+/// The place of a statement that must stand below a loop.
+fn below_loop(poly: &Poly, below: &[Name], r: &Ref, at: &str) -> Result<usize> {
+    let found = poly.statements.iter().position(|s| s.statement.name == r.name);
+    found.filter(|_| below.contains(&r.name)).ok_or_else(|| {
+        let names: Vec<String> = below.iter().map(|n| format!("`{n}`")).collect();
+        let message = format!("there is no statement `{r}` in loop `{at}`");
+        unknown(message, r.span, "statements there", &names)
+    })
+}
+
+/// The reads to redirect.
+fn reads(poly: &Poly, tree: &Tree, step: &Stage<'_>, at: &str) -> Result<Vec<Read>> {
+    let below = tree.find(at).map(|l| l.body.statements()).unwrap_or_default();
+    let array = &*step.array.name;
+    let refuse = |message: String| {
+        Box::new(Diagnostic::new("E0722", Blame::Schedule, message).label(step.array.span, ""))
+    };
+    let inside: Vec<usize> = (0..poly.statements.len())
+        .filter(|k| below.contains(&poly.statements[*k].statement.name))
+        .collect();
+    let writes = |k: &&usize| &*poly.statements[**k].statement.target.array == array;
+    if let Some(k) = inside.iter().find(writes) {
+        let writer = &poly.statements[*k].statement;
+        let message = format!(
+            "`{array}` cannot be staged at loop `{at}`: `{}` writes it there, and the copy would \
+             not see the new value",
+            writer.name
+        );
+        return Err(Box::new(
+            refuse(message).help("stage at a loop further in, below which nothing writes it"),
+        ));
+    }
+    let chosen: Vec<usize> = match step.readers {
+        [] => inside,
+        named => named.iter().map(|r| below_loop(poly, &below, r, at)).collect::<Result<_>>()?,
+    };
+    let mut out: Vec<Read> = Vec::new();
+    for k in chosen {
+        let s = &poly.statements[k].statement;
+        let guard = s.guard.iter().flat_map(|g| g.reads());
+        for access in s.value.reads().into_iter().chain(guard) {
+            let mine = (k, access.clone());
+            if &*access.array == array && !out.contains(&mine) {
+                out.push(mine);
+            }
+        }
+    }
+    match out.as_slice() {
+        [] => Err(refuse(format!("nothing reads `{array}` in loop `{at}`"))),
+        _some => Ok(out),
+    }
+}
+
+/// How many of the loop's coordinates are those of the array itself, where it is a buffer.
+fn own_coordinates(
+    poly: &Poly,
+    tree: &Tree,
+    step: &Stage<'_>,
+    iterations: &Iterations,
+    reads: &[Read],
+) -> Result<usize> {
+    let Some(scope) = poly.scopes.get(&step.array.name) else {
+        return Ok(0);
+    };
+    let n = scope.coordinates;
+    let same = |(k, access): &Read| {
+        let rows = iterations.rows(tree, &poly.statements[*k].statement.name);
+        rows.get(..n) == access.indices.get(..n)
+    };
+    if reads.iter().all(same) {
+        return Ok(n);
+    }
+    let message = format!(
+        "`{}` is a buffer whose loops have changed since it was made, so it cannot be staged here",
+        step.array
+    );
+    Err(Box::new(
+        Diagnostic::new("E0722", Blame::Schedule, message)
+            .label(step.array.span, "")
+            .help("stage it right after the step that makes it"),
+    ))
+}
+
+fn partly_defined(array: &str, span: Span) -> Box<Diagnostic> {
+    let message = format!(
+        "what is read of `{array}` there is not one convex set, and the elements between may be \
+         undefined, so they cannot be copied"
+    );
+    Box::new(
+        Diagnostic::new("E0722", Blame::Schedule, message)
+            .label(span, "")
+            .help("stage the reads of one statement at a time (`stage A for S1 at …`)"),
+    )
+}
+
+/// A name for the buffer that nothing has.
+fn buffer_name(poly: &Poly, tree: &Tree, step: &Stage<'_>, at: &str) -> Result<Name> {
+    let (name, span) = match step.name {
+        Some(r) => (r.name.clone(), r.span),
+        None => (local_name(&step.array.name, at), step.array.span),
+    };
+    if name.contains('.') {
+        return Err(name_refused(&name, "has a dot in it", span));
+    }
+    if is_taken(poly, tree, &name) {
+        return Err(name_refused(&name, "is taken", span));
+    }
+    Ok(name)
+}
+
+/// `B_k_0` for `B` at `k.0`.
+pub(crate) fn local_name(what: &str, at: &str) -> Name {
+    let at: String = at.chars().map(|c| if c == '.' { '_' } else { c }).collect();
+    format!("{what}_{at}").into()
+}
+
+/// Whether an array, statement, parameter or loop has the name.
+pub(crate) fn is_taken(poly: &Poly, tree: &Tree, name: &str) -> bool {
+    poly.array(name).is_some()
+        || poly.statement(name).is_some()
+        || poly.params.iter().any(|p| &*p.name == name)
+        || tree.find(name).is_some()
+        || !ancestors(tree, name).is_empty()
+}
+
+/// The refusal of a name for a buffer.
+pub(crate) fn name_refused(name: &str, why: &str, span: Span) -> Box<Diagnostic> {
+    let message = format!("the buffer cannot be called `{name}`: the name {why}");
+    Box::new(
+        Diagnostic::new("E0713", Blame::Schedule, message)
+            .label(span, "")
+            .help("give it another name with `as`"),
+    )
+}
+
+/// The copy of a box.
+struct Copy<'a> {
+    name: &'a Name,
+    array: &'a Array,
+    /// Leading coordinates of the array's own accesses.
+    own: usize,
+    iterations: &'a Iterations,
+    layout: &'a Layout,
+}
+
+impl Copy<'_> {
+    /// The access to the buffer that replaces one to the array.
+    fn redirected(&self, access: &Access, rows: &[Affine], box_: &Box_) -> Answer<Access> {
+        let mut place = Vec::new();
+        for (index, offset) in access.indices[self.own..].iter().zip(&box_.offset) {
+            place.push(index.sub(&self.iterations.at_rows(offset, rows)?)?);
+        }
+        let mut indices = rows.to_vec();
+        indices.extend(self.layout.index(&place)?);
+        Ok(Access { array: self.name.clone(), indices, span: access.span })
+    }
+
+    /// The copying statement and its loops; `None` if undefined elements would be copied.
+    fn statement(&self, box_: &Box_, touched: &Map) -> Answer<Option<(PolyStatement, Tree)>> {
+        let inside = fresh(&self.iterations.params, "b", self.layout.shape.len());
+        let buffer: Vec<Affine> = inside.iter().cloned().map(Affine::var).collect();
+        let mut element = self.layout.place(&buffer)?;
+        for (e, offset) in element.iter_mut().zip(&box_.offset) {
+            *e = e.add(offset)?;
+        }
+        let Some(mut domain) = self.domain(box_, touched, &element)? else {
+            return Ok(None);
+        };
+        for (index, extent) in buffer.iter().zip(&self.layout.shape) {
+            domain.push(Constraint::non_negative(index.clone()));
+            domain.push(Constraint::non_negative(Affine::constant(extent - 1).sub(index)?));
+        }
+        let coordinates: Vec<Affine> =
+            self.iterations.names.iter().cloned().map(Affine::var).collect();
+        let span = Span::NONE;
+        let mut from = coordinates[..self.own].to_vec();
+        from.extend(element);
+        let target =
+            Access { array: self.name.clone(), indices: [coordinates, buffer].concat(), span };
+        let statement = Statement {
+            name: self.name.clone(),
+            target,
+            op: AssignOp::Set,
+            value: Expr::Read(Access { array: self.array.name.clone(), indices: from, span }),
+            guard: None,
+            acc: None,
+            order: Order::Serial,
+            strict: false,
+            span,
+        };
+        let iters = self.iterations.names.iter().chain(&inside).cloned().collect();
+        let statement = PolyStatement { statement, iters, domain, origin: None };
+        Ok(Some((statement, self.loops(&inside))))
+    }
+
+    /// What is copied, over the coordinates and the buffer's indices.
+    fn domain(
+        &self,
+        box_: &Box_,
+        touched: &Map,
+        element: &[Affine],
+    ) -> Answer<Option<Vec<Constraint>>> {
+        let places: Vec<Name> = (0..element.len()).map(|k| format!("@{k}").into()).collect();
+        if let Some(exact) = self.iterations.constraints(touched, &places)? {
+            let lookup = |v: &str| {
+                let at = places.iter().position(|p| &**p == v)?;
+                element.get(at).cloned()
+            };
+            let moved = |c: &Constraint| {
+                Ok(Constraint { expr: c.expr.substitute(&lookup)?, equality: c.equality })
+            };
+            return exact.iter().map(moved).collect::<Answer<_>>().map(Some);
+        }
+        let defined = match self.array.role {
+            Role::In | Role::InOut | Role::Const(_) => true,
+            Role::Out | Role::Temp => false,
+        };
+        if !defined {
+            return Ok(None);
+        }
+        let mut out = self.iterations.hull_of_domain(touched)?;
+        for ((e, extent), (offset, size)) in
+            element.iter().zip(&self.array.shape).zip(box_.offset.iter().zip(&box_.extent))
+        {
+            let last = offset.add_const(size - 1)?;
+            for bound in [e.clone(), extent.add_const(-1)?.sub(e)?, e.sub(offset)?, last.sub(e)?] {
+                out.push(Constraint::non_negative(bound));
+            }
+        }
+        Ok(Some(out))
+    }
+
+    /// `Ap.0 { Ap.1 { Ap } }`.
+    fn loops(&self, inside: &[Name]) -> Tree {
+        let leaf = Tree::Statement(self.name.clone());
+        inside.iter().enumerate().rev().fold(leaf, |body, (k, index)| {
+            Tree::Loop(TreeLoop {
+                name: format!("{}.{k}", self.name).into(),
+                rows: BTreeMap::from([(self.name.clone(), Affine::var(index.clone()))]),
+                marks: Marks::default(),
+                body: Box::new(body),
+            })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

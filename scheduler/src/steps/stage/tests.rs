@@ -1,0 +1,209 @@
+//! Staging: what is copied, where, and what is refused.
+
+use std::collections::BTreeMap;
+
+use warploom_ir::affine::{Affine, Name};
+use warploom_ir::interp;
+use warploom_ir::kernel::{Kernel, KernelNode};
+use warploom_ir::nest::{Nest, Role};
+use warploom_ir::schedule::step::Script;
+use warploom_ir::tensor::Tensor;
+
+use crate::{Applied, Illegal, Schedule, lower};
+
+const MATMUL: &str = "param M, N, K
+in A: f32[M, K]
+in B: f32[K, N]
+out C: f32[M, N]
+for m in 0..M, n in 0..N { S0: C[m, n] = 0 }
+for m in 0..M, n in 0..N { for k in 0..K { S1: C[m, n] += A[m, k] * B[k, n] order fixed } }
+";
+const TILED: &str = "tile S1.m, S1.n, k by 12, 32, 8
+tile S1.m.1, S1.n.1 by 4, 16 as m.1, n.1, m.2, n.2
+reorder k.1, m.2, n.2
+";
+const PACKED: &str = "stage B at k.0 as Bp layout 1/16, 0, 1%16
+stage A at k.0 as Ap layout 0/4, 1, 0%4
+parallel S1.m.0
+vectorize n.2; unroll m.2; vectorize Bp.2
+";
+
+fn replay(nest: &str, script: &str) -> Applied<Schedule> {
+    let nest: Nest = nest.parse().unwrap_or_else(|e| panic!("{e}"));
+    let script: Script = script.parse().unwrap_or_else(|e| panic!("{e}"));
+    Schedule::new(&nest).unwrap_or_else(|e| panic!("{e}")).replay(&script)
+}
+
+fn lowered(nest: &str, script: &str) -> (Nest, Kernel) {
+    let schedule = replay(nest, script).unwrap_or_else(|e| panic!("{script}\n{e}"));
+    let again: Script = schedule.script().to_string().parse().unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!(again, *schedule.script());
+    let nest = schedule.nest().clone();
+    let kernel = lower(schedule.poly(), schedule.tree(), &nest.source);
+    (nest, kernel.unwrap_or_else(|e| panic!("{script}\n{e}")))
+}
+
+fn refused(nest: &str, script: &str, code: &str, words: &str) -> Box<Illegal> {
+    let error = replay(nest, script).expect_err(script);
+    assert_eq!(error.diagnostic.code, code, "{error}");
+    assert!(error.to_string().contains(words), "{error}");
+    error
+}
+
+/// Runs both and compares every bit.
+fn agree(nest: &Nest, kernel: &Kernel, values: &[(&str, i64)]) {
+    let fixed = nest.params.iter().filter_map(|p| Some((p.name.clone(), p.value?)));
+    let given = values.iter().map(|(name, value)| ((*name).into(), *value));
+    let sizes: BTreeMap<Name, i64> = fixed.chain(given).collect();
+    let mut inputs = BTreeMap::new();
+    for (seed, array) in (1..).zip(&nest.arrays) {
+        let extent = |e: &Affine| e.eval(&|name| sizes.get(name).copied()).unwrap();
+        let shape: Vec<usize> =
+            array.shape.iter().map(|e| usize::try_from(extent(e)).unwrap()).collect();
+        if matches!(array.role, Role::In | Role::InOut) {
+            inputs.insert(array.name.clone(), Tensor::random(array.dtype, &shape, seed).unwrap());
+        }
+    }
+    let want = interp::nest::run(nest, &sizes, &inputs).unwrap();
+    let have = interp::kernel::run(kernel, &sizes, &inputs).unwrap();
+    for (name, tensor) in &want {
+        let same = tensor.bytes() == have[name].bytes();
+        assert!(same, "{name} differs at {values:?}\n{kernel}");
+    }
+}
+
+/// The shape and body of the local buffer of this name.
+fn buffer<'a>(nodes: &'a [KernelNode], name: &str) -> Option<(&'a [i64], &'a [KernelNode])> {
+    nodes.iter().find_map(|node| match node {
+        KernelNode::Loop(l) => buffer(&l.body, name),
+        KernelNode::If(_, a, b) => buffer(a, name).or_else(|| buffer(b, name)),
+        KernelNode::Store(_) => None,
+        KernelNode::Local(l) if &*l.name == name => Some((&l.shape, &l.body)),
+        KernelNode::Local(l) => buffer(&l.body, name),
+    })
+}
+
+#[test]
+fn panels_of_a_matmul() {
+    let (nest, kernel) = lowered(MATMUL, &format!("{TILED}{PACKED}"));
+    for (m, n, k) in [(24, 64, 16), (13, 37, 9), (1, 1, 1), (30, 33, 8)] {
+        agree(&nest, &kernel, &[("M", m), ("N", n), ("K", k)]);
+    }
+    assert_eq!(buffer(&kernel.body, "Bp").unwrap().0, [2, 8, 16]);
+    assert_eq!(buffer(&kernel.body, "Ap").unwrap().0, [3, 8, 4]);
+    // The innermost index of both panels is a loop variable: lanes are contiguous.
+    let text = kernel.to_string();
+    assert!(text.contains("Ap[-3 * S1_m_0 + m_1, -8 * k_0 + k_1, m_2]"), "{text}");
+    assert!(text.contains("Bp[-2 * S1_n_0 + n_1, -8 * k_0 + k_1, n_2]"), "{text}");
+}
+
+#[test]
+fn transposed_operands_and_plain_layouts() {
+    let text = MATMUL
+        .replace("A: f32[M, K]", "A: bf16[K, M]")
+        .replace("B: f32[K, N]", "B: bf16[N, K]")
+        .replace("A[m, k]", "A[k, m]")
+        .replace("B[k, n]", "B[n, k]");
+    let packed = "stage B at k.0 as Bp layout 0/16, 1, 0%16
+stage A at m.1 as Ap
+parallel S1.m.0; vectorize n.2; unroll m.2";
+    let (nest, kernel) = lowered(&text, &format!("{TILED}{packed}"));
+    assert_eq!(buffer(&kernel.body, "Bp").unwrap().0, [2, 8, 16]);
+    assert_eq!(buffer(&kernel.body, "Ap").unwrap().0, [8, 4]);
+    for (m, n, k) in [(24, 64, 16), (13, 37, 9)] {
+        agree(&nest, &kernel, &[("M", m), ("N", n), ("K", k)]);
+    }
+}
+
+const CONTRACTION: &str = "param P = 10
+param Q = 7
+param R = 6
+param S = 9
+param T = 5
+in A: i32[P, R, Q, S]
+in B: i32[S, T, R]
+out C: i32[P, Q, T]
+for p in 0..P, q in 0..Q, t in 0..T { S0: C[p, q, t] = 0 }
+for p in 0..P, q in 0..Q, t in 0..T, r in 0..R, s in 0..S {
+  S1: C[p, q, t] += A[p, r, q, s] * B[s, t, r] order fixed
+}
+";
+
+#[test]
+fn a_contraction_over_two_indices() {
+    let script = "tile S1.p, S1.t, r, s by 4, 4, 4, 4
+stage A at s.0 as Ap layout 2, 3, 1, 0
+stage B at r.0 layout 1/2, 0, 2, 1%2
+parallel S1.p.0; vectorize Ap.3";
+    let (nest, kernel) = lowered(CONTRACTION, script);
+    agree(&nest, &kernel, &[]);
+    assert_eq!(buffer(&kernel.body, "Ap").unwrap().0, [7, 4, 4, 4]);
+    assert_eq!(buffer(&kernel.body, "B_r_0").unwrap().0, [2, 9, 4, 2]);
+}
+
+const STENCIL: &str = "param N
+in A: f64[N]
+out B: f64[N]
+for i in 2..N - 2 { S: B[i] = A[i - 2] + A[i] * A[i + 2] }
+";
+
+#[test]
+fn windows_of_a_stencil() {
+    let (nest, kernel) = lowered(STENCIL, "split i by 8; stage A at i.0 as W; parallel i.0");
+    assert_eq!(buffer(&kernel.body, "W").unwrap().0, [12]);
+    for n in [3, 5, 12, 20, 29] {
+        agree(&nest, &kernel, &[("N", n)]);
+    }
+}
+
+#[test]
+fn some_readers_only() {
+    let text = "param N\nin A: f64[N]\nout B: f64[N]\nout C: f64[N]
+for i in 0..N { S: B[i] = A[i]; T: C[i] = A[N - 1 - i] }\n";
+    let (nest, kernel) = lowered(text, "split i by 4; stage A for S at i.0 as W");
+    let stores = kernel.to_string();
+    assert!(stores.contains("S: B[i_1]:f64 = W["), "{stores}");
+    assert!(stores.contains("= A[-i_1 + N + -1]") || stores.contains("= A["), "{stores}");
+    agree(&nest, &kernel, &[("N", 11)]);
+}
+
+#[test]
+fn a_buffer_follows_its_loop() {
+    let after = "split k.0 by 2 as ko, ki\nsplit S1.n.0 by 3";
+    let (nest, kernel) = lowered(MATMUL, &format!("{TILED}{PACKED}{after}"));
+    agree(&nest, &kernel, &[("M", 13), ("N", 37), ("K", 19)]);
+}
+
+#[test]
+fn steps_that_take_a_buffer_apart_are_refused() {
+    let before = "split i by 8; stage A at i.0 as W\n";
+    refused(STENCIL, &format!("{before}distribute i.0"), "E0725", "takes buffer `W` apart");
+    // The reads run in other orders of the tiles, all of them at once in no iteration.
+    let e = refused(STENCIL, &format!("{before}split W.0 by 4\ndistribute i.0"), "E0725", "`W`");
+    assert!(e.diagnostic.help.as_ref().is_some_and(|h| h.contains("before the one")));
+}
+
+#[test]
+fn what_cannot_be_staged_is_refused() {
+    refused(STENCIL, "stage A at i.7", "E0705", "no loop `i.7`");
+    refused(STENCIL, "stage Q at i", "E0721", "no array `Q`");
+    refused(STENCIL, "stage A for T at i", "E0721", "no statement `T`");
+    refused(STENCIL, "stage B at i", "E0722", "`S` writes it there");
+    refused(MATMUL, "stage A at S0.m", "E0722", "nothing reads `A`");
+    refused(MATMUL, "stage B at S1.n", "E0723", "not inside a box of constant size");
+    refused(STENCIL, "split i by 4; stage A at i.0 layout 0%2", "E0724", "misses `0/2`");
+    refused(STENCIL, "split i by 4; stage A at i.0 as B", "E0713", "is taken");
+    let holes = "param N\nin A: f64[N]\ntemp T: f64[2*N]\nout B: f64[N]
+for i in 0..N { S0: T[2*i] = A[i] }
+for i in 0..N { S1: B[i] = T[2*i] }\n";
+    let (nest, kernel) = lowered(holes, "split S1.i by 4; stage T at S1.i.0 as W");
+    agree(&nest, &kernel, &[("N", 9)]);
+}
+
+#[test]
+fn staging_asks_for_a_legal_order() {
+    let backwards = "param N\nassume N >= 3\ninout A: f64[N]\nin X: f64[N]
+for i in 1..N { S: A[i] = A[i - 1] + X[i] }\n";
+    let script = "atomically { reverse i; split i by 4; stage X at i.0; reverse i.0; reverse i.1 }";
+    refused(backwards, script, "E0701", "flow dependence");
+}
