@@ -18,10 +18,8 @@ pub struct Example {
 
 /// Scripts with every step, by the example they are for; not all of them are legal.
 const SCRIPTS: &[(&str, &str)] = &[
-    (
-        "matmul",
-        "distribute n\ndistribute m\ntile S1.m, S1.n, k by 4, 4, 4\nreorder k.1, S1.n.1\nvectorize S1.n.1",
-    ),
+    ("matmul", "distribute n\ndistribute m\ntile S1.m, S1.n, k by 4, 4, 4"),
+    ("matmul", "distribute n\ndistribute m\nreorder k, S1.n\nsplit S1.n by 8\nvectorize S1.n.1"),
     ("matmul", "split k by 8 as lo, hi\nunroll hi\nrequire parallel m\nrequire vector n"),
     ("matmul", "reorder n, m\ncoalesce n, m as nm\nparallel nm"),
     ("matmul", "distribute n as a, b\nfuse a, b as n\nreverse m"),
