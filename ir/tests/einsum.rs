@@ -106,7 +106,14 @@ fn unknown_sizes_become_parameters() {
     assert_eq!(n.params.len(), 3);
     let sizes = BTreeMap::from([("q".into(), 4)]);
     let options = EinsumOptions { sizes, ..EinsumOptions::default() };
-    assert_eq!(e.nest(&operands, &options).unwrap_err().code, "E0412");
+    assert_eq!(e.nest(&operands, &options).unwrap_err().code, "E0416");
+    let sizes = BTreeMap::from([("k".into(), 6)]);
+    let options = EinsumOptions { sizes, ..EinsumOptions::default() };
+    let shaped = [OperandType::shaped(F32, &[4, 5]), OperandType::shaped(F32, &[5, 6])];
+    assert_eq!(e.nest(&shaped, &options).unwrap_err().code, "E0417");
+    let many = Einsum::parse(&"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ...").unwrap();
+    let many = many.nest(&[OperandType::ranked(F32, 90)], &EinsumOptions::default());
+    assert_eq!(many.unwrap_err().code, "E0415");
 }
 
 #[test]

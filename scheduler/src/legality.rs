@@ -424,7 +424,7 @@ impl DepContext {
     fn unknown_loop(&self, tree: &Tree, name: &str) -> Box<Diagnostic> {
         let names: Vec<String> = tree.loops().iter().map(|l| format!("`{}`", l.name)).collect();
         Box::new(
-            Diagnostic::new("E0705", Blame::Schedule, format!("there is no loop `{name}`"))
+            Diagnostic::input("E0705", format!("there is no loop `{name}`"))
                 .in_source(&self.source)
                 .help(format!("the loops are {}", names.join(", "))),
         )

@@ -175,7 +175,7 @@ fn convict(nest: &Nest, order: &Order, witness: &Witness) {
 
 /// What became of a script.
 enum Outcome {
-    Legal(Schedule),
+    Legal(Box<Schedule>),
     Refused,
 }
 
@@ -203,7 +203,7 @@ fn judge(nest: &Nest, steps: &[Step], sizes: &[Sizes]) -> Outcome {
         assert_eq!(case.run(&order.sorted(&case)), want, "{nest}{order:?}\n{sizes:?}");
         assert_eq!(case.run_kernel(&schedule), want, "{nest}{order:?}\n{sizes:?}");
     }
-    Outcome::Legal(schedule)
+    Outcome::Legal(Box::new(schedule))
 }
 
 fn sizes(t: i64, n: i64) -> Sizes {

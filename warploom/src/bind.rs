@@ -53,8 +53,8 @@ pub fn parse_sizes<S: AsRef<str>>(items: &[S]) -> Result<Sizes> {
 /// extents of `shapes` where one extent determines it.
 ///
 /// # Errors
-/// `E0510` names an unknown size, `E0511` a parameter that nothing determines, `E0512` an array
-/// whose shape contradicts the sizes.
+/// `E0510` names an unknown size, `E0511` a parameter that nothing determines, `E0513` an array
+/// that is not there, `E0514` one whose shape contradicts the sizes.
 pub fn bind(nest: &Nest, sizes: &Sizes, shapes: &BTreeMap<Name, Vec<usize>>) -> Result<Nest> {
     let mut fixed = bind_some(nest, sizes)?;
     let mut known: Sizes =
@@ -153,7 +153,7 @@ fn check_shape(nest: &Nest, known: &Sizes, name: &str, shape: &[usize]) -> Resul
             .map(|a| &*a.name)
             .collect();
         return Err(Box::new(
-            Diagnostic::input("E0512", format!("there is no array named `{name}`"))
+            Diagnostic::input("E0513", format!("there is no array named `{name}`"))
                 .help(format!("the inputs of this spec are {}", inputs.join(", "))),
         ));
     };
@@ -167,7 +167,7 @@ fn check_shape(nest: &Nest, known: &Sizes, name: &str, shape: &[usize]) -> Resul
     let declared: Vec<String> = array.shape.iter().map(ToString::to_string).collect();
     Err(Box::new(
         Diagnostic::input(
-            "E0512",
+            "E0514",
             format!("`{name}` has shape {shape:?}, but the spec wants {expected:?}"),
         )
         .in_source(&nest.source)

@@ -103,6 +103,21 @@ impl Spec {
         }
     }
 
+    /// How many arrays a caller gives.
+    ///
+    /// # Errors
+    /// The text does not parse.
+    pub fn n_inputs(&self) -> Result<usize> {
+        Ok(match self {
+            Self::Nest(source) => inputs(&Nest::parse(source.clone())?).len(),
+            Self::Formula(text) => {
+                let given = |a: &&warploom_ir::nest::Array| is_input(&a.role);
+                Formula::parse(text)?.arrays().iter().filter(given).count()
+            }
+            Self::Einsum(text) => Einsum::parse(text)?.inputs.len(),
+        })
+    }
+
     /// The sizes still to be bound after [`Self::nest`]: an einsum has used its own.
     #[must_use]
     pub fn remaining_sizes(&self, types: &SpecTypes) -> Sizes {
@@ -122,7 +137,11 @@ impl Spec {
 /// Names of the arrays a caller gives, in order of declaration.
 #[must_use]
 pub fn inputs(nest: &Nest) -> Vec<Name> {
-    named(nest, |role| matches!(role, Role::In | Role::InOut))
+    named(nest, is_input)
+}
+
+const fn is_input(role: &Role) -> bool {
+    matches!(role, Role::In | Role::InOut)
 }
 
 /// Names of the arrays a caller gets back, in order of declaration.

@@ -51,6 +51,7 @@ fn device(name: Option<&str>) -> Result<()> {
 fn problem(args: &RunArgs) -> Result<(Nest, BTreeMap<Name, Tensor>)> {
     let (spec, mut types) = load::spec(&args.spec)?;
     let (positional, named) = split_files(&args.files);
+    check_count(&spec, positional.len())?;
     let mut given: Vec<Tensor> = Vec::new();
     for file in &positional {
         given.push(io::load(file)?);
@@ -58,20 +59,11 @@ fn problem(args: &RunArgs) -> Result<(Nest, BTreeMap<Name, Tensor>)> {
     types.operands = given.iter().map(|t| (t.dtype(), Some(t.shape().to_vec()))).collect();
     let nest = spec.nest(&types)?;
     let names = warploom::inputs(&nest);
-    if given.len() > names.len() {
-        return Err(Box::new(
-            Diagnostic::input(
-                "E0514",
-                format!("too many files: {} given, {} inputs", given.len(), names.len()),
-            )
-            .help(format!("the inputs are {}", names.join(", "))),
-        ));
-    }
     let mut inputs: BTreeMap<Name, Tensor> = names.iter().cloned().zip(given).collect();
     for (name, file) in named {
         if !names.contains(&name) {
             return Err(Box::new(
-                Diagnostic::input("E0512", format!("there is no array named `{name}` to fill"))
+                Diagnostic::input("E0513", format!("there is no array named `{name}` to fill"))
                     .help(format!("the inputs are {}", names.join(", "))),
             ));
         }
@@ -81,6 +73,17 @@ fn problem(args: &RunArgs) -> Result<(Nest, BTreeMap<Name, Tensor>)> {
     let nest = warploom::bind(&nest, &remaining(&spec, &types), &shapes)?;
     warploom::fill_random(&nest, &mut inputs, args.seed)?;
     Ok((nest, inputs))
+}
+
+/// Refuses more files than inputs before any is read.
+fn check_count(spec: &Spec, files: usize) -> Result<()> {
+    let inputs = spec.n_inputs()?;
+    if files <= inputs {
+        return Ok(());
+    }
+    let message = format!("too many files: {files} given, {inputs} inputs");
+    let help = "give one file per input, and the file of an output with -o";
+    Err(Box::new(Diagnostic::input("E0537", message).help(help)))
 }
 
 fn remaining(spec: &Spec, types: &warploom::SpecTypes) -> warploom::Sizes {
@@ -107,7 +110,7 @@ fn output_files(nest: &Nest, files: &[String]) -> Result<Vec<(Name, PathBuf)>> {
     let (positional, named) = split_files(files);
     if positional.len() > names.len() {
         return Err(Box::new(
-            Diagnostic::input("E0514", "more output files than outputs")
+            Diagnostic::input("E0537", "more output files than outputs")
                 .help(format!("the outputs are {}", names.join(", "))),
         ));
     }
@@ -116,7 +119,7 @@ fn output_files(nest: &Nest, files: &[String]) -> Result<Vec<(Name, PathBuf)>> {
     for (name, path) in named {
         if !names.contains(&name) {
             return Err(Box::new(
-                Diagnostic::input("E0512", format!("there is no output named `{name}`"))
+                Diagnostic::input("E0538", format!("there is no output named `{name}`"))
                     .help(format!("the outputs are {}", names.join(", "))),
             ));
         }

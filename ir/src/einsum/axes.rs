@@ -239,7 +239,7 @@ fn join_axes(dims: &[Vec<Dim>], options: &EinsumOptions) -> Result<Vec<Axis>> {
     }
     if all.len() > MAX_AXES {
         let message = format!("{} dimensions in all; {MAX_AXES} are possible", all.len());
-        return Err(Box::new(Diagnostic::input("E0412", message).help("use fewer labels")));
+        return Err(Box::new(Diagnostic::input("E0415", message).help("use fewer labels")));
     }
     for axis in &mut all {
         if let Some((size, _, _)) = sized.get(&axis.name) {
@@ -274,14 +274,14 @@ fn apply_sizes(all: &mut [Axis], options: &EinsumOptions) -> Result<()> {
         let Some(axis) = all.iter_mut().find(|a| a.name == *name) else {
             let names: Vec<&str> = all.iter().map(|a| &*a.name).collect();
             let message = format!("there is no label `{name}`");
-            let d = Diagnostic::input("E0412", message);
+            let d = Diagnostic::input("E0416", message);
             return Err(Box::new(d.help(format!("the labels are {}", names.join(", ")))));
         };
         let size = i64::try_from(size).map_err(|_| too_large(Span::NONE))?;
         match axis.extent {
             Extent::Known(known) if known != size => {
                 let message = format!("`{name}` is said to be {size}, the operands have {known}");
-                let d = Diagnostic::input("E0412", message);
+                let d = Diagnostic::input("E0417", message);
                 return Err(Box::new(d.help("leave sizes out where operands are given")));
             }
             Extent::Known(_) => {}

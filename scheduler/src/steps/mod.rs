@@ -35,7 +35,7 @@ pub(crate) use coalesce::coalesce;
 pub(crate) use distribute::distribute;
 pub(crate) use fuse::fuse;
 pub(crate) use mark::{Mark, mark};
-pub(crate) use names::{ancestors, base, resolve, unique};
+pub(crate) use names::{ancestors, base, no_statement, resolve, unique};
 pub(crate) use order::order;
 pub(crate) use order_by::order_by;
 pub(crate) use reorder::reorder;

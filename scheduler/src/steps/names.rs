@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use warploom_ir::affine::Name;
 use warploom_ir::diag::{Blame, Diagnostic, Result, Span};
 use warploom_ir::schedule::step::Ref;
-use warploom_ir::schedule::{Tree, TreeLoop};
+use warploom_ir::schedule::{Poly, Tree, TreeLoop};
 
 /// The loops around a statement, outermost first; empty if the tree has not the statement.
 pub(crate) fn ancestors<'a>(tree: &'a Tree, statement: &str) -> Vec<&'a TreeLoop> {
@@ -52,13 +52,9 @@ pub(crate) fn resolve(tree: &Tree, r: &Ref) -> Result<Name> {
         several => {
             let names: Vec<String> = several.iter().map(|l| format!("`{}`", l.name)).collect();
             Err(Box::new(
-                Diagnostic::new(
-                    "E0711",
-                    Blame::Schedule,
-                    format!("`{r}` could be {}", names.join(" or ")),
-                )
-                .label(r.span, "")
-                .help(format!("write {}", names[0])),
+                Diagnostic::input("E0711", format!("`{r}` could be {}", names.join(" or ")))
+                    .label(r.span, "")
+                    .help(format!("write {}", names[0])),
             ))
         }
     }
@@ -79,9 +75,18 @@ fn unknown(tree: &Tree, r: &Ref) -> Box<Diagnostic> {
         _more => format!("{nearest}the loops are {}", list.join(", ")),
     };
     Box::new(
-        Diagnostic::new("E0705", Blame::Schedule, format!("there is no loop `{r}`"))
-            .label(r.span, "")
-            .help(help),
+        Diagnostic::input("E0705", format!("there is no loop `{r}`")).label(r.span, "").help(help),
+    )
+}
+
+/// Refuses a statement that the nest has not.
+pub(crate) fn no_statement(poly: &Poly, name: &str, span: Span) -> Box<Diagnostic> {
+    let names: Vec<String> =
+        poly.statements.iter().map(|s| format!("`{}`", s.statement.name)).collect();
+    Box::new(
+        Diagnostic::input("E0706", format!("there is no statement `{name}`"))
+            .label(span, "")
+            .help(format!("the statements are {}", names.join(", "))),
     )
 }
 
@@ -145,7 +150,7 @@ mod tests {
     #[test]
     fn an_unknown_loop_names_the_nearest_and_all() {
         let e = resolve(&tree(TWO), &Ref::new("S2.k")).unwrap_err();
-        assert_eq!(e.code, "E0705");
+        assert_eq!((e.code, e.blame), ("E0705", Blame::Input));
         let help = e.help.unwrap();
         assert!(help.contains("did you mean"), "{help}");
         assert!(help.contains("the loops are `S0.i`, `S1.i`, `k`"), "{help}");

@@ -13,14 +13,14 @@ use warploom_ir::affine::Name;
 use warploom_ir::diag::{Result, Span};
 use warploom_ir::schedule::{Poly, Tree};
 
-use super::{refuse, sequence};
+use super::{no_statement, refuse, sequence};
 
 /// Checks the new tree against the statements and flattens its sequences.
 pub(crate) fn order(poly: &Poly, tree: &Tree, span: Span) -> Result<Tree> {
     let mut seen = BTreeSet::new();
     for name in tree.statements() {
         if poly.statement(&name).is_none() {
-            return Err(refuse(span, format!("there is no statement `{name}`")));
+            return Err(no_statement(poly, &name, span));
         }
         if !seen.insert(name.clone()) {
             return Err(refuse(span, format!("statement `{name}` occurs twice")));

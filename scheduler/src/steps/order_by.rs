@@ -16,7 +16,7 @@ use warploom_ir::diag::{Result, Span};
 use warploom_ir::schedule::step::StatementTimes;
 use warploom_ir::schedule::{Marks, Poly, PolyStatement, Tree, TreeLoop};
 
-use super::{overflow, refuse, sequence};
+use super::{no_statement, overflow, refuse, sequence};
 
 /// A tree and the times it was made from.
 pub(crate) struct Timed {
@@ -32,7 +32,7 @@ pub(crate) fn order_by(poly: &Poly, given: &[StatementTimes], span: Span) -> Res
     for entry in given {
         let (name, at) = (&entry.statement.name, entry.statement.span);
         let Some(s) = poly.statement(name) else {
-            return Err(refuse(at, format!("there is no statement `{name}`")));
+            return Err(no_statement(poly, name, at));
         };
         if found.insert(name.clone(), times(poly, s, entry)?).is_some() {
             return Err(refuse(at, format!("statement `{name}` has a second time")));
@@ -214,7 +214,7 @@ for i in 0..N { S2: D[i] = C[i, i] }\n";
     fn what_does_not_fit_is_named() {
         let two = "S0[i, j] -> [i, j]; S1[i, j] -> [i, j]";
         refused(made(two), "E0712", "statement `S2` has no time");
-        refused(made(&format!("{two}; S9[i] -> [i]")), "E0712", "no statement `S9`");
+        refused(made(&format!("{two}; S9[i] -> [i]")), "E0706", "no statement `S9`");
         refused(made(&format!("{two}; S1[i, j] -> [i]")), "E0712", "second time");
         let e = refused(made("S0[i] -> [i]"), "E0712", "2 iterators, not 1");
         assert!(e.help.unwrap().contains("S0[i, j]"));

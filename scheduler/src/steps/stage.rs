@@ -143,7 +143,7 @@ pub(crate) fn known_array<'a>(poly: &'a Poly, r: &Ref) -> Result<&'a Array> {
 
 fn unknown(message: String, span: Span, what: &str, names: &[String]) -> Box<Diagnostic> {
     Box::new(
-        Diagnostic::new("E0721", Blame::Schedule, message)
+        Diagnostic::input("E0721", message)
             .label(span, "")
             .help(format!("the {what} are {}", names.join(", "))),
     )
