@@ -9,8 +9,6 @@ use warploom_ir::kernel::*;
 use warploom_ir::nest::{AssignOp, Role};
 use warploom_ir::value::{self, Scalar};
 
-const ROUNDINGS: [Rounding; 4] = [Rounding::Nearest, Rounding::Zero, Rounding::Up, Rounding::Down];
-
 /// Bit patterns of a type: all of the small types, the hard cases and noise of the large ones.
 fn patterns(t: DType) -> Vec<u64> {
     match t.size_bytes() {
@@ -136,7 +134,7 @@ fn convert_from(from: DType) {
     let a = patterns(from);
     for to in DType::ALL {
         let mut cases: Vec<Case> = Vec::new();
-        for rounding in ROUNDINGS {
+        for rounding in Rounding::ALL {
             for saturate in [false, true] {
                 let value = Box::new(read(from, "A", vec![v("i")]));
                 let e = Typed { dtype: to, kind: TypedKind::Convert { rounding, saturate, value } };
@@ -170,57 +168,12 @@ fn conversions_from_integers() {
     }
 }
 
-const UNARY: [UnOp; 17] = [
-    UnOp::Neg,
-    UnOp::Not,
-    UnOp::Abs,
-    UnOp::Rint,
-    UnOp::Floor,
-    UnOp::Ceil,
-    UnOp::Trunc,
-    UnOp::Exponent,
-    UnOp::IsFinite,
-    UnOp::Exp,
-    UnOp::Exp2,
-    UnOp::Log,
-    UnOp::Log2,
-    UnOp::Sqrt,
-    UnOp::Rsqrt,
-    UnOp::Tanh,
-    UnOp::Erf,
-];
-
-const BINARY: [BinOp; 22] = [
-    BinOp::Add,
-    BinOp::Sub,
-    BinOp::Mul,
-    BinOp::Div,
-    BinOp::FloorDiv,
-    BinOp::Mod,
-    BinOp::Min,
-    BinOp::Max,
-    BinOp::Pow,
-    BinOp::And,
-    BinOp::Or,
-    BinOp::Xor,
-    BinOp::Shl,
-    BinOp::Shr,
-    BinOp::MulHi,
-    BinOp::Ldexp,
-    BinOp::Lt,
-    BinOp::Le,
-    BinOp::Gt,
-    BinOp::Ge,
-    BinOp::Eq,
-    BinOp::Ne,
-];
-
 #[test]
 fn operators_of_one_operand() {
     for t in DType::ALL {
         let a = patterns(t);
         let mut cases: Vec<Case> = Vec::new();
-        for op in UNARY {
+        for op in UnOp::ALL {
             let Ok(sample) = value::unary(op, Scalar::zero(t)) else { continue };
             let e = TypedKind::Unary(op, Box::new(read(t, "A", vec![v("i")])));
             let result = sample.dtype();
@@ -251,7 +204,7 @@ fn operators_of_two_operands() {
     for t in DType::ALL {
         for second in [t, DType::I32] {
             let mut cases: Vec<Case> = Vec::new();
-            for op in BINARY {
+            for op in BinOp::ALL {
                 if (op == BinOp::Ldexp) != (second != t) && t != DType::I32 {
                     continue;
                 }

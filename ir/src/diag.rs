@@ -187,12 +187,34 @@ fn locate(text: &str, at: usize) -> (usize, usize, &str) {
     (line, text[start..at].chars().count() + 1, &text[start..end])
 }
 
+/// Characters of a line that are shown; a longer line is clipped.
+const SHOWN: usize = 160;
+/// Characters before the span that a clipped line keeps.
+const BEFORE: usize = 60;
+
+/// The part of a line around a column (from 1), and the column within it.
+fn clip(text: &str, column: usize) -> (String, usize) {
+    if text.chars().nth(SHOWN).is_none() {
+        return (text.to_owned(), column);
+    }
+    let first = (column - 1).saturating_sub(BEFORE);
+    let mut rest = text.chars().skip(first);
+    let mut shown = if first > 0 { "…".to_owned() } else { String::new() };
+    let column = column - first + shown.chars().count();
+    shown.extend(rest.by_ref().take(SHOWN));
+    if rest.next().is_some() {
+        shown.push('…');
+    }
+    (shown, column)
+}
+
 fn write_label(f: &mut fmt::Formatter<'_>, source: &Source, label: &Label) -> fmt::Result {
     let (line, column, text) = locate(&source.text, label.span.start as usize);
     let wide = (label.span.end.saturating_sub(label.span.start)).max(1) as usize;
-    let room = text.chars().count().saturating_sub(column - 1).max(1);
     let name = if source.name.is_empty() { "<text>" } else { &source.name };
     writeln!(f, "  --> {name}:{line}:{column}")?;
+    let (text, column) = clip(text, column);
+    let room = text.chars().count().saturating_sub(column - 1).max(1);
     let pad: String =
         text.chars().take(column - 1).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
     writeln!(f, "   | {text}")?;
@@ -237,5 +259,29 @@ mod tests {
         let text = d.to_string();
         assert!(text.contains("a.nest:2:7"), "{text}");
         assert!(text.contains("   |       ^^^ not a type"), "{text}");
+    }
+
+    #[test]
+    fn long_lines_are_clipped_around_the_span() {
+        let shown = |text: &str, at: usize, wide: usize| {
+            let d = Diagnostic::input("E0101", "wrong")
+                .in_source(&Source::new("a.nest", text))
+                .label(Span::new(at, at + wide), "here");
+            let shown = d.to_string();
+            let lines: Vec<Vec<char>> = shown.lines().map(|l| l.chars().collect()).collect();
+            assert!(lines.iter().all(|l| l.len() <= SHOWN + 20), "{shown}");
+            let marked = lines[3].iter().zip(&lines[2]).filter(|(caret, _)| **caret == '^');
+            (lines[1].iter().collect::<String>(), marked.map(|(_, c)| *c).collect::<String>())
+        };
+        let half = "é, ".repeat(12_500);
+        let text = format!("{half}wrong{half}");
+        assert_eq!(text.chars().count(), 75_005);
+        assert_eq!(text.len(), 100_005);
+        let (place, marked) = shown(&text, half.len(), 5);
+        assert_eq!((place.as_str(), marked.as_str()), ("  --> a.nest:1:37501", "wrong"));
+        assert_eq!(shown(&text, 0, 1).1, "é");
+        assert_eq!(shown(&text, text.len() - 2, 2).1, ", ");
+        let (_, all) = shown(&text, 0, text.len());
+        assert_eq!(all.chars().count(), SHOWN + 1, "it ends with the clipped line");
     }
 }

@@ -134,6 +134,46 @@ pub enum BinOp {
     Ne,
 }
 
+/// The words of an enum's values, all different.
+macro_rules! words {
+    ($type:ident: $($value:ident $word:literal,)+) => {
+        impl $type {
+            /// Every value, in the order of declaration.
+            pub const ALL: [Self; [$($word),+].len()] = [$(Self::$value),+];
+
+            /// The word of kernels' texts.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$value => $word,)+
+                }
+            }
+
+            /// The value with this word.
+            #[must_use]
+            pub fn from_name(name: &str) -> Option<Self> {
+                Self::ALL.into_iter().find(|value| value.name() == name)
+            }
+        }
+    };
+}
+
+words! { Rounding:
+    Nearest "rne", Zero "rtz", Up "rup", Down "rdn",
+}
+
+words! { UnOp:
+    Neg "neg", Not "not", Abs "abs", Rint "rint", Floor "floor", Ceil "ceil", Trunc "trunc",
+    Exponent "exponent", IsFinite "isfinite", Exp "exp", Exp2 "exp2", Log "log", Log2 "log2",
+    Sqrt "sqrt", Rsqrt "rsqrt", Tanh "tanh", Erf "erf",
+}
+
+words! { BinOp:
+    Add "add", Sub "sub", Mul "mul", Div "div", FloorDiv "floordiv", Mod "mod", Min "min",
+    Max "max", Pow "pow", And "and", Or "or", Xor "xor", Shl "shl", Shr "shr", MulHi "mulhi",
+    Ldexp "ldexp", Lt "lt", Le "le", Gt "gt", Ge "ge", Eq "eq", Ne "ne",
+}
+
 impl BinOp {
     /// True for the six comparisons, whose result is bool.
     #[must_use]
@@ -243,5 +283,20 @@ impl Expr {
             }
         });
         out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_name_one_value_each() {
+        assert!(UnOp::ALL.iter().all(|op| UnOp::from_name(op.name()) == Some(*op)));
+        assert!(BinOp::ALL.iter().all(|op| BinOp::from_name(op.name()) == Some(*op)));
+        assert!(Rounding::ALL.iter().all(|r| Rounding::from_name(r.name()) == Some(*r)));
+        assert_eq!(BinOp::from_name("floordiv"), Some(BinOp::FloorDiv));
+        assert_eq!(UnOp::from_name("add"), None);
+        assert!(UnOp::ALL.is_sorted() && BinOp::ALL.is_sorted() && Rounding::ALL.is_sorted());
     }
 }

@@ -111,7 +111,7 @@ fn unknown_sizes_become_parameters() {
     let options = EinsumOptions { sizes, ..EinsumOptions::default() };
     let shaped = [OperandType::shaped(F32, &[4, 5]), OperandType::shaped(F32, &[5, 6])];
     assert_eq!(e.nest(&shaped, &options).unwrap_err().code, "E0417");
-    let many = Einsum::parse(&"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ...").unwrap();
+    let many = Einsum::parse("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ...").unwrap();
     let many = many.nest(&[OperandType::ranked(F32, 90)], &EinsumOptions::default());
     assert_eq!(many.unwrap_err().code, "E0415");
 }

@@ -5,7 +5,7 @@
 
 use std::str::FromStr;
 
-use super::print::{binary_word, mode_word, rounding_word, unary_word};
+use super::print::{mode_word, rounding_word};
 use super::{
     Buffer, Condition, Index, Kernel, KernelLoop, KernelNode, Local, LoopMode, Store, Typed,
     TypedKind,
@@ -16,51 +16,6 @@ use crate::dtype::DType;
 use crate::expr::{BinOp, Literal, Rounding, UnOp};
 use crate::lex::{Cursor, Tok};
 use crate::nest::{AssignOp, Order, Role};
-
-const UNARY: [UnOp; 17] = [
-    UnOp::Neg,
-    UnOp::Not,
-    UnOp::Abs,
-    UnOp::Rint,
-    UnOp::Floor,
-    UnOp::Ceil,
-    UnOp::Trunc,
-    UnOp::Exponent,
-    UnOp::IsFinite,
-    UnOp::Exp,
-    UnOp::Exp2,
-    UnOp::Log,
-    UnOp::Log2,
-    UnOp::Sqrt,
-    UnOp::Rsqrt,
-    UnOp::Tanh,
-    UnOp::Erf,
-];
-
-const BINARY: [BinOp; 22] = [
-    BinOp::Add,
-    BinOp::Sub,
-    BinOp::Mul,
-    BinOp::Div,
-    BinOp::FloorDiv,
-    BinOp::Mod,
-    BinOp::Min,
-    BinOp::Max,
-    BinOp::Pow,
-    BinOp::And,
-    BinOp::Or,
-    BinOp::Xor,
-    BinOp::Shl,
-    BinOp::Shr,
-    BinOp::MulHi,
-    BinOp::Ldexp,
-    BinOp::Lt,
-    BinOp::Le,
-    BinOp::Gt,
-    BinOp::Ge,
-    BinOp::Eq,
-    BinOp::Ne,
-];
 
 impl Kernel {
     /// Reads a `.kernel` text.
@@ -407,10 +362,7 @@ impl Parser {
         let kind = match <[_; 1]>::try_from(args) {
             Ok([a]) => one(op, suffix, a),
             Err(args) => match <[_; 2]>::try_from(args) {
-                Ok([a, b]) => BINARY
-                    .into_iter()
-                    .find(|o| binary_word(*o) == op)
-                    .map(|o| TypedKind::Binary(o, a, b)),
+                Ok([a, b]) => BinOp::from_name(op).map(|o| TypedKind::Binary(o, a, b)),
                 Err(args) => match (<[_; 3]>::try_from(args), op) {
                     (Ok([a, b, c]), "fma") => Some(TypedKind::Fma(a, b, c)),
                     (Ok([a, b, c]), "select") => Some(TypedKind::Select(a, b, c)),
@@ -428,7 +380,7 @@ fn one(op: &str, suffix: &str, a: Box<Typed<Index>>) -> Option<TypedKind<Index>>
     match op {
         "bitcast" => Some(TypedKind::Bitcast(a)),
         "cast" => {
-            for rounding in [Rounding::Nearest, Rounding::Zero, Rounding::Up, Rounding::Down] {
+            for rounding in Rounding::ALL {
                 for saturate in [false, true] {
                     let sat = if saturate { ".sat" } else { "" };
                     let text = format!("{}{sat}", rounding_word(rounding));
@@ -439,7 +391,7 @@ fn one(op: &str, suffix: &str, a: Box<Typed<Index>>) -> Option<TypedKind<Index>>
             }
             None
         }
-        _ => UNARY.into_iter().find(|o| unary_word(*o) == op).map(|o| TypedKind::Unary(o, a)),
+        _ => UnOp::from_name(op).map(|o| TypedKind::Unary(o, a)),
     }
 }
 

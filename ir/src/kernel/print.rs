@@ -5,59 +5,8 @@
 use std::fmt::{self, Display, Formatter, Write as _};
 
 use super::{Buffer, Condition, Index, Kernel, KernelNode, LoopMode, Store, Typed, TypedKind};
-use crate::expr::{BinOp, Literal, Rounding, UnOp};
+use crate::expr::{Literal, Rounding};
 use crate::nest::Role;
-
-/// The word of an operator of one operand.
-pub(super) const fn unary_word(op: UnOp) -> &'static str {
-    match op {
-        UnOp::Neg => "neg",
-        UnOp::Not => "not",
-        UnOp::Abs => "abs",
-        UnOp::Rint => "rint",
-        UnOp::Floor => "floor",
-        UnOp::Ceil => "ceil",
-        UnOp::Trunc => "trunc",
-        UnOp::Exponent => "exponent",
-        UnOp::IsFinite => "isfinite",
-        UnOp::Exp => "exp",
-        UnOp::Exp2 => "exp2",
-        UnOp::Log => "log",
-        UnOp::Log2 => "log2",
-        UnOp::Sqrt => "sqrt",
-        UnOp::Rsqrt => "rsqrt",
-        UnOp::Tanh => "tanh",
-        UnOp::Erf => "erf",
-    }
-}
-
-/// The word of an operator of two operands.
-pub(super) const fn binary_word(op: BinOp) -> &'static str {
-    match op {
-        BinOp::Add => "add",
-        BinOp::Sub => "sub",
-        BinOp::Mul => "mul",
-        BinOp::Div => "div",
-        BinOp::FloorDiv => "floordiv",
-        BinOp::Mod => "mod",
-        BinOp::Min => "min",
-        BinOp::Max => "max",
-        BinOp::Pow => "pow",
-        BinOp::And => "and",
-        BinOp::Or => "or",
-        BinOp::Xor => "xor",
-        BinOp::Shl => "shl",
-        BinOp::Shr => "shr",
-        BinOp::MulHi => "mulhi",
-        BinOp::Ldexp => "ldexp",
-        BinOp::Lt => "lt",
-        BinOp::Le => "le",
-        BinOp::Gt => "gt",
-        BinOp::Ge => "ge",
-        BinOp::Eq => "eq",
-        BinOp::Ne => "ne",
-    }
-}
 
 /// The suffix of a rounding; nearest-even has none.
 pub(super) const fn rounding_word(rounding: Rounding) -> &'static str {
@@ -160,8 +109,8 @@ impl Display for Typed<Index> {
             TypedKind::Literal(v) => write!(f, "{}:{t}", Number(*v)),
             TypedKind::Index(i) => write!(f, "index.{t}({i})"),
             TypedKind::Read { array, indices } => write!(f, "{array}[{}]:{t}", List(indices)),
-            TypedKind::Unary(op, a) => write!(f, "{}.{t}({a})", unary_word(*op)),
-            TypedKind::Binary(op, a, b) => write!(f, "{}.{t}({a}, {b})", binary_word(*op)),
+            TypedKind::Unary(op, a) => write!(f, "{}.{t}({a})", op.name()),
+            TypedKind::Binary(op, a, b) => write!(f, "{}.{t}({a}, {b})", op.name()),
             TypedKind::Fma(a, b, c) => write!(f, "fma.{t}({a}, {b}, {c})"),
             TypedKind::Select(c, a, b) => write!(f, "select.{t}({c}, {a}, {b})"),
             TypedKind::Convert { rounding, saturate, value } => {

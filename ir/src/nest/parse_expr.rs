@@ -19,39 +19,16 @@ const MAX_HEIGHT: u32 = 512;
 /// An expression with the height of its tree.
 type Tall = (Expr, u32);
 
-const UNARY: [UnOp; 16] = [
-    UnOp::Not,
-    UnOp::Abs,
-    UnOp::Rint,
-    UnOp::Floor,
-    UnOp::Ceil,
-    UnOp::Trunc,
-    UnOp::Exponent,
-    UnOp::IsFinite,
-    UnOp::Exp,
-    UnOp::Exp2,
-    UnOp::Log,
-    UnOp::Log2,
-    UnOp::Sqrt,
-    UnOp::Rsqrt,
-    UnOp::Tanh,
-    UnOp::Erf,
-];
+/// The operators that are written as functions, with their names.
+fn unary_functions() -> impl Iterator<Item = (UnOp, &'static str)> {
+    UnOp::ALL.into_iter().filter(|op| *op != UnOp::Neg).map(|op| (op, unary_name(op)))
+}
 
-const BINARY: [BinOp; 12] = [
-    BinOp::FloorDiv,
-    BinOp::Mod,
-    BinOp::Min,
-    BinOp::Max,
-    BinOp::Pow,
-    BinOp::And,
-    BinOp::Or,
-    BinOp::Xor,
-    BinOp::Shl,
-    BinOp::Shr,
-    BinOp::MulHi,
-    BinOp::Ldexp,
-];
+/// As [`unary_functions`], of two operands.
+fn binary_functions() -> impl Iterator<Item = (BinOp, &'static str)> {
+    let functions = BinOp::ALL.into_iter().map(|op| (op, binary_name(op)));
+    functions.filter(|(_, (_, strength))| *strength == 0).map(|(op, (name, _))| (op, name))
+}
 
 impl Parser {
     fn fits(&self, value: Result<Affine, Overflow>, from: Span) -> Result<Affine> {
@@ -524,13 +501,13 @@ impl Parser {
         };
         let mut args = args.into_iter().map(Box::new);
         let mut next = || args.next();
-        if let Some(op) = UNARY.into_iter().find(|&op| unary_name(op) == name) {
+        if let Some((op, _)) = unary_functions().find(|(_, known)| *known == name) {
             return match (count, next()) {
                 (1, Some(a)) => Ok(Expr::Unary(op, a)),
                 _ => Err(arity(1)),
             };
         }
-        if let Some(op) = BINARY.into_iter().find(|&op| binary_name(op).0 == name) {
+        if let Some((op, _)) = binary_functions().find(|(_, known)| *known == name) {
             return match (count, next(), next()) {
                 (2, Some(a), Some(b)) => Ok(Expr::Binary(op, a, b)),
                 _ => Err(arity(2)),
@@ -553,10 +530,9 @@ impl Parser {
     }
 
     fn unknown_function(&self, name: &str, span: Span) -> Box<crate::diag::Diagnostic> {
-        let names = UNARY
-            .into_iter()
-            .map(unary_name)
-            .chain(BINARY.into_iter().map(|op| binary_name(op).0))
+        let names = unary_functions()
+            .map(|(_, name)| name)
+            .chain(binary_functions().map(|(_, name)| name))
             .chain(["fma", "select", "index"])
             .chain(DType::ALL.into_iter().map(DType::name));
         let help = match nearest(name, names) {

@@ -52,25 +52,7 @@ impl Display for Access {
 
 /// The function's name, or `-` for negation.
 pub(crate) const fn unary_name(op: UnOp) -> &'static str {
-    match op {
-        UnOp::Neg => "-",
-        UnOp::Not => "not",
-        UnOp::Abs => "abs",
-        UnOp::Rint => "rint",
-        UnOp::Floor => "floor",
-        UnOp::Ceil => "ceil",
-        UnOp::Trunc => "trunc",
-        UnOp::Exponent => "exponent",
-        UnOp::IsFinite => "isfinite",
-        UnOp::Exp => "exp",
-        UnOp::Exp2 => "exp2",
-        UnOp::Log => "log",
-        UnOp::Log2 => "log2",
-        UnOp::Sqrt => "sqrt",
-        UnOp::Rsqrt => "rsqrt",
-        UnOp::Tanh => "tanh",
-        UnOp::Erf => "erf",
-    }
+    if matches!(op, UnOp::Neg) { "-" } else { op.name() }
 }
 
 /// The operator's or function's text, and the binding strength of an infix operator (0 for a
@@ -82,17 +64,17 @@ pub(crate) const fn binary_name(op: BinOp) -> (&'static str, u8) {
         BinOp::Mul => ("*", 5),
         BinOp::Div => ("/", 5),
         BinOp::FloorDiv => ("div", 0),
-        BinOp::Mod => ("mod", 0),
-        BinOp::Min => ("min", 0),
-        BinOp::Max => ("max", 0),
-        BinOp::Pow => ("pow", 0),
-        BinOp::And => ("and", 0),
-        BinOp::Or => ("or", 0),
-        BinOp::Xor => ("xor", 0),
-        BinOp::Shl => ("shl", 0),
-        BinOp::Shr => ("shr", 0),
-        BinOp::MulHi => ("mulhi", 0),
-        BinOp::Ldexp => ("ldexp", 0),
+        BinOp::Mod
+        | BinOp::Min
+        | BinOp::Max
+        | BinOp::Pow
+        | BinOp::And
+        | BinOp::Or
+        | BinOp::Xor
+        | BinOp::Shl
+        | BinOp::Shr
+        | BinOp::MulHi
+        | BinOp::Ldexp => (op.name(), 0),
         BinOp::Lt => ("<", 3),
         BinOp::Le => ("<=", 3),
         BinOp::Gt => (">", 3),

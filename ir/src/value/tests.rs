@@ -7,8 +7,6 @@ use super::*;
 use crate::expr::{BinOp, UnOp};
 use crate::tensor::random_word;
 
-const ROUNDINGS: [Rounding; 4] = [Rounding::Nearest, Rounding::Zero, Rounding::Up, Rounding::Down];
-
 /// A random binary64 whose exponent lies around those of the narrow formats.
 fn random_f64(i: u64) -> f64 {
     let word = random_word(99, i);
@@ -125,7 +123,7 @@ fn every_rounding_agrees_with_a_search() {
                 continue;
             }
             let (low, high) = (all[at - 1], all[at]);
-            for rounding in ROUNDINGS {
+            for rounding in Rounding::ALL {
                 let wanted = match rounding {
                     _ if high == x => x,
                     Rounding::Up => high,
