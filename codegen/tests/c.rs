@@ -143,36 +143,12 @@ fn expressions(t: DType) -> Vec<Typed<Index>> {
             out.push(Typed { dtype: to, kind: TypedKind::Bitcast(a()) });
         }
     }
-    use UnOp::*;
-    for op in
-        [Neg, Not, Abs, Rint, Floor, Ceil, Trunc, Exponent, IsFinite, Exp, Log2, Sqrt, Rsqrt, Tanh]
-    {
+    for op in UnOp::ALL {
         if let Ok(s) = value::unary(op, Scalar::zero(t)) {
             out.push(Typed { dtype: s.dtype(), kind: TypedKind::Unary(op, a()) });
         }
     }
-    for op in [
-        BinOp::Add,
-        BinOp::Sub,
-        BinOp::Mul,
-        BinOp::Div,
-        BinOp::FloorDiv,
-        BinOp::Mod,
-        BinOp::Min,
-        BinOp::Max,
-        BinOp::And,
-        BinOp::Or,
-        BinOp::Xor,
-        BinOp::Shl,
-        BinOp::Shr,
-        BinOp::MulHi,
-        BinOp::Lt,
-        BinOp::Le,
-        BinOp::Gt,
-        BinOp::Ge,
-        BinOp::Eq,
-        BinOp::Ne,
-    ] {
+    for op in BinOp::ALL {
         if let Ok(s) = value::binary(op, Scalar::zero(t), Scalar::zero(t)) {
             out.push(Typed { dtype: s.dtype(), kind: TypedKind::Binary(op, a(), b()) });
         }
@@ -182,6 +158,27 @@ fn expressions(t: DType) -> Vec<Typed<Index>> {
         out.push(Typed { dtype: t, kind: TypedKind::Binary(BinOp::Ldexp, a(), Box::new(n)) });
     }
     out
+}
+
+/// Units in the last place that C's result may be away from compiled host code: both call the
+/// same functions of the C library, except for `erf`. There glibc states at most 1 unit
+/// ("Known Maximum Errors in Math Functions") and musl's, which `libm` is made from, less than 1.
+fn allowed(e: &Typed<Index>) -> u64 {
+    if matches!(e.kind, TypedKind::Unary(UnOp::Erf, _)) { 2 } else { 0 }
+}
+
+/// Values between two floats of a type; infinitely many to and from NaN.
+fn distance(a: Scalar, b: Scalar) -> u64 {
+    if a.to_f64().is_nan() || b.to_f64().is_nan() {
+        return u64::MAX;
+    }
+    // ordered: the bits of a positive float count upwards, those of a negative one downwards
+    let place = |s: Scalar| {
+        let sign = 1_i128 << (8 * s.dtype().size_bytes() - 1);
+        let bits = i128::from(s.bits());
+        if bits >= sign { sign - bits } else { bits }
+    };
+    u64::try_from((place(a) - place(b)).abs()).unwrap_or(u64::MAX)
 }
 
 #[test]
@@ -216,7 +213,7 @@ fn every_operator_is_equal() {
             let (p, q) = (scalars(e.dtype, &x[2 + j]), scalars(e.dtype, &y[2 + j]));
             for (i, (p, q)) in p.into_iter().zip(q).enumerate() {
                 assert!(
-                    p.same(q),
+                    p.same(q) || distance(p, q) <= allowed(e),
                     "{e} of {:#x}: host {:#x}, C {:#x}",
                     values[i],
                     p.bits(),
