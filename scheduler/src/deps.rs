@@ -7,6 +7,8 @@
 //! themselves.
 //! Why here: legality, the `deps` command and the automatic scheduler read this one list.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use warploom_ir::affine::Name;
@@ -16,6 +18,7 @@ use warploom_ir::nest::{AssignOp, Order};
 use warploom_ir::schedule::{Poly, PolyStatement, Tree};
 use warploom_isl::{Map, UnionAccessInfo, UnionMap};
 
+use crate::legality::FreeKey;
 use crate::poly_isl::Model;
 use crate::times::{Times, deciding, times};
 use crate::trouble::Trouble;
@@ -104,6 +107,8 @@ pub struct DepContext {
     pub(crate) source: Source,
     pub(crate) conflicts: Vec<Conflict>,
     pub(crate) times: Times,
+    /// Loops asked about before, and whether they carry no dependence.
+    pub(crate) free: RefCell<BTreeMap<FreeKey, bool>>,
 }
 
 impl DepContext {
@@ -119,7 +124,8 @@ impl DepContext {
             let limited = model.ctx.clone();
             limited.with_deadline(LIMIT, || {
                 let conflicts = conflicts(&model, &times)?;
-                Ok(Self { model, source: source.clone(), conflicts, times })
+                let (source, free) = (source.clone(), RefCell::default());
+                Ok(Self { model, source, conflicts, times, free })
             })
         };
         build().map_err(|t| with_source(t.explain("finding the dependences"), source))
@@ -177,8 +183,25 @@ impl DepContext {
         })
     }
 
-    /// The flow from each read's last writer (isl's dataflow analysis).
-    pub(crate) fn last_writers(&self) -> std::result::Result<UnionMap, Trouble> {
+    /// Enough pairs to keep the order of all conflicting instances where no reduction may be
+    /// reordered: those with no write of the element between them. Far fewer than all.
+    pub(crate) fn neighbours(&self) -> std::result::Result<UnionMap, Trouble> {
+        let [reads, sure, maybe] = self.reads_and_writes()?;
+        let (order, writes) = (self.order()?, sure.union(&maybe)?);
+        let written = UnionAccessInfo::from_sink(&reads.union(&writes)?)?
+            .set_must_source(&sure)?
+            .set_may_source(&maybe)?
+            .set_schedule_map(&order)?;
+        let overwritten = UnionAccessInfo::from_sink(&writes)?
+            .set_may_source(&reads)?
+            .set_kill(&sure)?
+            .set_schedule_map(&order)?;
+        let after = |info: UnionAccessInfo| info.compute_flow()?.may_dependence();
+        Ok(after(written)?.union(&after(overwritten)?)?)
+    }
+
+    /// All reads, all writes that happen, and all that a guard may keep from happening.
+    fn reads_and_writes(&self) -> std::result::Result<[UnionMap; 3], Trouble> {
         let ctx = &self.model.ctx;
         let (mut reads, mut sure, mut maybe) =
             (UnionMap::empty(ctx)?, UnionMap::empty(ctx)?, UnionMap::empty(ctx)?);
@@ -192,10 +215,22 @@ impl DepContext {
                 *into = into.union(&UnionMap::from_map(&touch.map)?)?;
             }
         }
-        let mut order = UnionMap::empty(ctx)?;
+        Ok([reads, sure, maybe])
+    }
+
+    /// All instances with their times.
+    fn order(&self) -> std::result::Result<UnionMap, Trouble> {
+        let mut order = UnionMap::empty(&self.model.ctx)?;
         for (k, row) in self.times.rows.iter().enumerate() {
             order = order.union(&UnionMap::from_map(&self.model.rows(k, row)?)?)?;
         }
+        Ok(order)
+    }
+
+    /// The flow from each read's last writer (isl's dataflow analysis).
+    pub(crate) fn last_writers(&self) -> std::result::Result<UnionMap, Trouble> {
+        let [reads, sure, maybe] = self.reads_and_writes()?;
+        let order = self.order()?;
         let info = UnionAccessInfo::from_sink(&reads)?
             .set_must_source(&sure)?
             .set_may_source(&maybe)?

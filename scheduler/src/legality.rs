@@ -113,6 +113,10 @@ impl fmt::Display for Why {
     }
 }
 
+/// What the answer to "does a loop carry a dependence" rests on: whether reductions count, and for
+/// each statement in the loop its rows from the outermost to the loop's own.
+pub(crate) type FreeKey = Vec<(bool, usize, Vec<Affine>)>;
+
 /// A violated dependence while the smallest is sought.
 struct Found<'a> {
     conflict: &'a Conflict,
@@ -181,18 +185,68 @@ impl DepContext {
         self.carried(tree, name, true)
     }
 
+    /// Whether the iterations of the loop are independent of each other: [`Self::coincident`]
+    /// without a reason, which takes longer to find than the answer.
+    ///
+    /// # Errors
+    /// `E0705` for an unknown loop, `E0601` when isl takes too long.
+    pub fn independent(&self, tree: &Tree, name: &str) -> Result<bool> {
+        self.free(tree, name, true)
+    }
+
+    /// Whether a loop carries no dependence; those of reductions that may be reordered count if
+    /// asked for. Answers are kept by the rows they rest on.
+    fn free(&self, tree: &Tree, name: &str, reductions: bool) -> Result<bool> {
+        let (new, depth, below) = self.look_up(tree, name)?;
+        let statements = self.model.poly.statements.iter().enumerate();
+        let key: FreeKey = statements
+            .filter(|(_, s)| below.contains(&s.statement.name))
+            .map(|(k, _)| (reductions, k, new.rows[k][..=depth].to_vec()))
+            .collect();
+        if let Some(known) = self.free.borrow().get(&key) {
+            return Ok(*known);
+        }
+        let answer = self.ask("checking a loop", || {
+            for (index, c) in self.conflicts.iter().enumerate() {
+                let skip = c.kind == DepKind::Reduction && !reductions;
+                if c.same_as == index
+                    && !skip
+                    && self.inside(c, &below)
+                    && !self.between_iterations(c, &new, depth)?.is_empty()?
+                {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
+        })?;
+        self.free.borrow_mut().insert(key, answer);
+        Ok(answer)
+    }
+
+    /// The times of a tree, a loop's component of them and the statements below it.
+    fn look_up(&self, tree: &Tree, name: &str) -> Result<(Times, usize, Vec<Name>)> {
+        let new = times(&self.model.poly, tree).map_err(|d| with_source(d, &self.source))?;
+        match new.loops.get(name).copied().zip(tree.find(name)) {
+            Some((depth, l)) => Ok((new, depth, l.body.statements())),
+            None => Err(self.unknown_loop(tree, name)),
+        }
+    }
+
+    /// Whether both ends of a dependence are of these statements.
+    fn inside(&self, c: &Conflict, below: &[Name]) -> bool {
+        [&c.source, &c.target].iter().all(|t| below.contains(&self.statement(t).statement.name))
+    }
+
     /// The smallest dependence between two iterations of a loop at equal outer times.
     fn carried(&self, tree: &Tree, name: &str, reductions: bool) -> Result<Option<Why>> {
-        let new = times(&self.model.poly, tree).map_err(|d| with_source(d, &self.source))?;
-        let Some((&depth, under)) = new.loops.get(name).zip(tree.find(name)) else {
-            return Err(self.unknown_loop(tree, name));
-        };
-        let below = under.body.statements();
-        let inside = |t: &Touch| below.contains(&self.statement(t).statement.name);
-        let found = self.ask("checking a loop", || {
+        if self.free(tree, name, reductions)? {
+            return Ok(None);
+        }
+        let (new, depth, below) = self.look_up(tree, name)?;
+        let found = self.ask("finding what a loop carries", || {
             self.smallest(|c| {
                 let skip = c.kind == DepKind::Reduction && !reductions;
-                if skip || !inside(&c.source) || !inside(&c.target) {
+                if skip || !self.inside(c, &below) {
                     return Ok(None);
                 }
                 self.between_iterations(c, &new, depth).map(Some)

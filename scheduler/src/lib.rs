@@ -18,6 +18,7 @@
 
 mod auto;
 mod deps;
+pub mod explain;
 mod footprint;
 mod index;
 mod isl_affine;

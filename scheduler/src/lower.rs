@@ -7,6 +7,7 @@
 //! Why here: this is the only place where an order becomes code.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use warploom_ir::affine::{Affine, Name};
 use warploom_ir::diag::{Result, Source};
@@ -38,13 +39,23 @@ type Answer<T> = std::result::Result<T, Trouble>;
 /// `E0601` when isl takes too long, `E0704` for a tree that does not fit the poly, typing errors
 /// of a statement.
 pub fn lower(poly: &Poly, tree: &Tree, source: &Source) -> Result<Kernel> {
+    lower_within(poly, tree, source, LIMIT)
+}
+
+/// [`lower`] with another limit on isl's time.
+pub(crate) fn lower_within(
+    poly: &Poly,
+    tree: &Tree,
+    source: &Source,
+    limit: Duration,
+) -> Result<Kernel> {
     times(poly, tree).map_err(|d| with_source(d, source))?;
     let stores =
         poly.statements.iter().map(|s| typed(poly, source, s)).collect::<Result<Vec<_>>>()?;
     let make = || -> Answer<Kernel> {
         let model = Model::new(poly)?;
         let ctx = model.ctx.clone();
-        ctx.with_deadline(LIMIT, || {
+        ctx.with_deadline(limit, || {
             let ast = generate(&model, tree)?;
             let params = poly.params.iter().map(|p| p.name.clone());
             let mut reader = Reader {

@@ -6,7 +6,6 @@
 mod bind;
 pub mod compile;
 pub mod doctor;
-pub mod explain;
 pub mod io;
 mod random;
 mod slice;
@@ -25,4 +24,4 @@ pub use warploom_ir::nest::Nest;
 pub use warploom_ir::schedule::Tree;
 pub use warploom_ir::schedule::step::Script;
 pub use warploom_ir::tensor::Tensor;
-pub use warploom_scheduler::{Dependence, Schedule, Session, report};
+pub use warploom_scheduler::{Dependence, Schedule, Session, explain, report};

@@ -7,7 +7,7 @@
 
 use warploom_ir::affine::{Affine, Atom, Name};
 use warploom_ir::diag::Result;
-use warploom_ir::schedule::step::{Ref, StepKind};
+use warploom_ir::schedule::step::{Ref, Step, StepKind};
 use warploom_ir::schedule::{Poly, PolyStatement, Tree, TreeLoop};
 
 use super::Auto;
@@ -15,12 +15,17 @@ use super::order::{Kind, Part, children};
 use super::tiles::{Role, extent, lanes};
 use crate::steps::ancestors;
 
-/// Iterations of a tile along a loop of a band.
-const TILE: i64 = 32;
-/// Fewest, where the loop is short.
-const SMALL_TILE: i64 = 4;
-/// Tiles wanted along a short loop, so that a wavefront has work for several threads.
-const WANTED_TILES: i64 = 8;
+/// Iterations of a tile along the first, the middle and the last loop of a band of two, three and
+/// more loops: work for some 50 microseconds, so that meeting at a wavefront's end costs little,
+/// on data that stays in the cache of one core.
+const TILES: [[i64; 3]; 3] = [[64, 1, 2048], [16, 32, 256], [8, 16, 128]];
+/// Iterations of a tile where sizes are not known: tiles of one size in all directions are what isl
+/// generates loops over quickly.
+const SYMBOLIC_TILE: i64 = 32;
+/// Tiles wanted along the two loops that a wavefront runs over, for several threads to have work.
+const WANTED_TILES: i64 = 4;
+/// Fewest iterations of a tile along these.
+const SMALLEST: i64 = 8;
 
 impl Auto {
     /// Tiles and lanes for a part.
@@ -44,7 +49,7 @@ impl Auto {
 
     /// No dependence between iterations of a loop.
     fn free(&mut self, tree: &Tree, name: &str) -> Result<bool> {
-        Ok(self.session.deps(&self.at)?.coincident(tree, name)?.is_none())
+        self.session.deps(&self.at)?.independent(tree, name)
     }
 
     /// Tiles the outermost loops of a nest and lets its tiles run as a wavefront.
@@ -61,40 +66,41 @@ impl Auto {
         if loops.len() < 2 || self.free(&tree, &loops[0].name)? {
             return Ok(());
         }
+        let fixed = self.at.poly().params.iter().all(|p| p.value.is_some());
         let mut sizes = Vec::new();
-        for l in &loops {
-            sizes.push(self.tile_size(l)?);
+        let last = loops.len() - 1;
+        for (k, l) in loops.iter().enumerate() {
+            let size = TILES[last.min(3) - 1][if k == last { 2 } else { k.min(1) }];
+            sizes.push(match (fixed, k) {
+                (false, _) => SYMBOLIC_TILE,
+                (true, 0 | 1) => self.fewer(l, size)?,
+                (true, _) => size,
+            });
         }
         let targets: Vec<Ref> = loops.iter().map(|l| Ref::from(l.name.clone())).collect();
-        if !self.step(StepKind::Tile { loops: targets, sizes, names: Vec::new() }) {
-            return Ok(());
-        }
         let tile = |k: usize| Ref::from(Name::from(format!("{}.0", loops[k].name)));
-        let tree = self.at.tree().clone();
-        if self.free(&tree, &tile(0).name)? {
-            return Ok(());
-        }
-        let before = self.at.clone();
-        let skewed = self.step(StepKind::Skew { target: tile(1), factor: 1, by: tile(0) })
-            && self.step(StepKind::Reorder { loops: vec![tile(1), tile(0)] });
-        if !skewed {
-            self.at = before;
+        let tiles = StepKind::Tile { loops: targets, sizes, names: Vec::new() };
+        let skew = StepKind::Skew { target: tile(1), factor: 1, by: tile(0) };
+        let swap = StepKind::Reorder { loops: vec![tile(1), tile(0)] };
+        let wavefront = [tiles.clone(), skew, swap].map(Step::from).to_vec();
+        if !self.step(StepKind::Atomically(wavefront)) {
+            self.step(tiles);
         }
         Ok(())
     }
 
-    /// Iterations of a tile along a loop.
-    fn tile_size(&mut self, l: &TreeLoop) -> Result<i64> {
-        let mut longest: Option<i64> = None;
+    /// A size of tiles along a loop, smaller where the loop is short.
+    fn fewer(&mut self, l: &TreeLoop, size: i64) -> Result<i64> {
+        let mut longest = 0;
         for (statement, row) in &l.rows {
             match self.session.deps(&self.at)?.row_bounds(statement, row)? {
                 Some((low, high)) => {
-                    longest = longest.max(Some(high.saturating_sub(low).saturating_add(1)));
+                    longest = longest.max(high.saturating_sub(low).saturating_add(1));
                 }
-                None => return Ok(TILE),
+                None => return Ok(size),
             }
         }
-        Ok(longest.map_or(TILE, |n| (n / WANTED_TILES).clamp(SMALL_TILE, TILE)))
+        Ok(size.min((longest / WANTED_TILES).max(SMALLEST)))
     }
 
     /// Lanes for the innermost loops around these statements, apart from each other where that
@@ -140,10 +146,14 @@ impl Auto {
         Ok(l.body.statements().iter().all(good) && self.free(tree, name)?)
     }
 
-    /// Makes a loop's iterations lanes, a few registers at a time.
+    /// Makes a loop's iterations lanes: all within a tile, else a few registers at a time.
     fn lanes_of(&mut self, name: &Name) {
         let poly = self.at.poly().clone();
         let Some(l) = self.at.tree().find(name) else { return };
+        if in_tile(self.at.tree(), l) {
+            self.step(StepKind::Vectorize(Ref::from(name.clone())));
+            return;
+        }
         let statements = l.body.statements();
         let width = statements.iter().map(|s| self.register(&poly, s)).min().unwrap_or(1)
             * self.options.vectors;
@@ -156,6 +166,17 @@ impl Auto {
             self.at = before;
         }
     }
+}
+
+/// Whether a loop around this one runs over its tiles.
+fn in_tile(tree: &Tree, l: &TreeLoop) -> bool {
+    l.rows.iter().any(|(statement, row)| {
+        let tiles = |o: &&TreeLoop| {
+            let divides = |(a, _): (&Atom, i64)| matches!(a, Atom::FloorDiv(e, _) if **e == *row);
+            o.rows.get(statement).is_some_and(|r| r.terms().any(divides))
+        };
+        ancestors(tree, statement).iter().any(tiles)
+    })
 }
 
 /// The loops around these statements that hold no loop.

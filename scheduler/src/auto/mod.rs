@@ -17,10 +17,19 @@ mod solver;
 mod threads;
 mod tiles;
 
+use std::time::Duration;
+
+use warploom_ir::affine::Name;
 use warploom_ir::diag::Result;
 use warploom_ir::schedule::step::{Step, StepKind};
 
+use crate::lower::lower_within;
 use crate::{Schedule, Session};
+use order::Kind;
+
+/// Time in which loops must be generated for an order of isl's, else the text's is taken: skewed
+/// tiles of symbolic sizes can take isl very long.
+const LOWER: Duration = Duration::from_secs(4);
 
 /// What the schedule is made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,11 +68,7 @@ impl Default for CpuOptions {
 pub fn auto_cpu(schedule: &Schedule, options: &CpuOptions) -> Result<Schedule> {
     let mut auto = Auto { at: schedule.clone(), session: Session::new(), options: *options };
     auto.distribute();
-    let mut done = Vec::new();
-    for part in auto.reorder() {
-        auto.part(&part)?;
-        done.extend(part.names(auto.at.poly()));
-    }
+    let done = auto.parts_by_isl()?;
     for name in auto.at.tree().statements().iter().filter(|name| !done.contains(name)) {
         auto.statement(name)?;
     }
@@ -78,6 +83,22 @@ struct Auto {
 }
 
 impl Auto {
+    /// Orders, tiles and lanes by isl where that helps; the statements that are done.
+    fn parts_by_isl(&mut self) -> Result<Vec<Name>> {
+        let before = self.at.clone();
+        let parts = self.reorder();
+        for part in &parts {
+            self.part(part)?;
+        }
+        let skewed = parts.iter().any(|p| p.kind == Kind::Bands);
+        let (tree, source) = (self.at.tree(), &self.at.nest().source);
+        if skewed && lower_within(self.at.poly(), tree, source, LOWER).is_err() {
+            self.at = before;
+            return Ok(Vec::new());
+        }
+        Ok(parts.iter().flat_map(|p| p.names(self.at.poly())).collect())
+    }
+
     /// Adds a step if it is legal; says whether it was.
     fn step(&mut self, step: StepKind) -> bool {
         match self.at.attempt(&mut self.session, &Step::from(step)) {

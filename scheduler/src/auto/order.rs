@@ -148,10 +148,10 @@ impl Auto {
             let Some(solved) = solve(self.session.deps(&self.at)?, &chosen, apart) else {
                 continue;
             };
-            let candidate = Part { solved, kind: Kind::Bands };
-            let Some(trial) = self.trial(std::slice::from_ref(&candidate)) else {
-                continue;
-            };
+            let orders = in_text_order(&solved).into_iter().chain([solved]);
+            let mut parts = orders.map(|solved| Part { solved, kind: Kind::Bands });
+            let tried = parts.find_map(|part| Some((self.trial(&part)?, part)));
+            let Some((trial, candidate)) = tried else { continue };
             let poly = self.at.poly().clone();
             let below = |nest: &Tree| candidate.band(&poly, &nest.statements());
             let Some(nest) = own(trial.tree(), &names) else {
@@ -173,7 +173,7 @@ impl Auto {
             let deps = self.session.deps(&self.at)?;
             let mut grade = Grade::Serial;
             for l in nest.loops() {
-                if deps.coincident(tree, &l.name)?.is_none() {
+                if deps.independent(tree, &l.name)? {
                     grade = if l.name == outer.name { Grade::Outer } else { Grade::Inner };
                     break;
                 }
@@ -203,7 +203,7 @@ impl Auto {
             return None;
         }
         let part = Part { solved: solve(deps, &both, false)?, kind: Kind::Fused };
-        let trial = self.trial(std::slice::from_ref(&part))?;
+        let trial = self.trial(&part)?;
         let names = part.names(self.at.poly());
         let mut nest = own(trial.tree(), &names)?;
         let mut loops = Vec::new();
@@ -218,7 +218,7 @@ impl Auto {
         }
         for name in &loops[..depth - 1] {
             let deps = self.session.deps(&self.at).ok()?;
-            if deps.coincident(trial.tree(), name).ok()?.is_some() {
+            if !deps.independent(trial.tree(), name).ok()? {
                 return None;
             }
         }
@@ -226,13 +226,14 @@ impl Auto {
     }
 
     /// The schedule with these statements in a new order and all others as they are.
-    fn trial(&mut self, new: &[Part]) -> Option<Schedule> {
+    fn trial(&mut self, new: &Part) -> Option<Schedule> {
+        let inside = new.statements();
         let mut parts: Vec<Part> = Vec::new();
         for part in self.parts().ok()? {
-            match new.iter().find(|n| n.statements().contains(&part.solved[0].statement)) {
-                None => parts.push(part),
-                Some(n) if parts.iter().any(|p| p.statements() == n.statements()) => {}
-                Some(n) => parts.push(n.clone()),
+            if !inside.contains(&part.solved[0].statement) {
+                parts.push(part);
+            } else if inside[0] == part.solved[0].statement {
+                parts.push(new.clone());
             }
         }
         let step = Step::from(order_step(self.at.poly(), &parts));
@@ -299,6 +300,23 @@ fn order_step(poly: &Poly, parts: &[Part]) -> StepKind {
         out.push(StatementTimes { statement: s.statement.name.clone().into(), iters, times });
     }
     StepKind::OrderBy(out)
+}
+
+/// The same order with statements that run one after another innermost in the order of the text,
+/// in which they can often be given loops of their own; nothing where that is how they run.
+fn in_text_order(solved: &[Solved]) -> Option<Vec<Solved>> {
+    let length = solved.first()?.rows.len();
+    let last = |s: &Solved| s.rows.last().and_then(Affine::as_constant);
+    let mut places: Vec<i64> = solved.iter().map(last).collect::<Option<_>>()?;
+    places.sort_unstable();
+    let mut out = solved.to_vec();
+    for (s, place) in out.iter_mut().zip(places) {
+        if s.rows.len() != length {
+            return None;
+        }
+        s.rows[length - 1] = Affine::constant(place);
+    }
+    (out.iter().zip(solved).any(|(a, b)| a.rows != b.rows)).then_some(out)
 }
 
 /// Whether statements depend on each other other than by a reduction that may be reordered.

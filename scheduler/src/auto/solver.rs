@@ -9,12 +9,13 @@
 
 use std::time::Duration;
 
-use warploom_ir::affine::Affine;
+use warploom_ir::affine::{Affine, Name};
 use warploom_isl::{
-    Aff, DimType, NodeKind, ScheduleConstraints, ScheduleNode, ScheduleOptions, UnionMap, UnionSet,
+    DimType, NodeKind, ScheduleConstraints, ScheduleNode, ScheduleOptions, UnionMap, UnionSet,
 };
 
 use crate::deps::{DepContext, DepKind};
+use crate::isl_affine::Names;
 use crate::trouble::Trouble;
 
 type Answer<T> = std::result::Result<T, Trouble>;
@@ -53,17 +54,20 @@ fn constraints(deps: &DepContext, chosen: &[usize]) -> Answer<ScheduleConstraint
     for k in chosen {
         domain = domain.add_set(&deps.model.domains[*k])?;
     }
-    let (mut validity, mut reductions) = (UnionMap::empty(ctx)?, UnionMap::empty(ctx)?);
+    let (mut all, mut reductions) = (UnionMap::empty(ctx)?, UnionMap::empty(ctx)?);
     for (index, c) in deps.conflicts.iter().enumerate() {
         let inside = |k: usize| chosen.contains(&k);
         if c.same_as != index || !inside(c.source.statement) || !inside(c.target.statement) {
             continue;
         }
-        let into = if c.kind == DepKind::Reduction { &mut reductions } else { &mut validity };
+        let into = if c.kind == DepKind::Reduction { &mut reductions } else { &mut all };
         *into = into.add_map(&c.relation)?;
     }
-    let validity = validity.coalesce()?;
-    let flow = deps.last_writers()?.intersect_domain(&domain)?.intersect_range(&domain)?;
+    let within = |map: &UnionMap| map.intersect_domain(&domain)?.intersect_range(&domain);
+    // A chain of updates that may be reordered does not order its ends: then all pairs are needed.
+    let validity =
+        if reductions.is_empty()? { within(&deps.neighbours()?)? } else { all.coalesce()? };
+    let flow = within(&deps.last_writers()?)?;
     Ok(ScheduleConstraints::on_domain(&domain)?
         .set_context(&deps.model.context)?
         .set_validity(&validity)?
@@ -80,7 +84,17 @@ fn read(
     found: &mut [Solved],
 ) -> Answer<bool> {
     match node.kind()? {
-        NodeKind::Leaf => Ok(true),
+        NodeKind::Leaf => {
+            // isl leaves statements at one time where any order of them will do: that of the text
+            if here.len() > 1 {
+                for (position, k) in (0..).zip(here) {
+                    for s in found.iter_mut().filter(|s| s.statement == *k) {
+                        s.rows.push(Affine::constant(position));
+                    }
+                }
+            }
+            Ok(true)
+        }
         NodeKind::Band => {
             Ok(band(deps, node, here, found)? && read(deps, &node.child(0)?, here, found)?)
         }
@@ -112,7 +126,7 @@ fn statements(set: &UnionSet) -> Answer<Vec<usize>> {
     Ok(names?.into_iter().flatten().filter_map(|n| number(&n)).collect())
 }
 
-/// The k of isl's name `s{k}` or `p{k}`.
+/// The k of isl's name `s{k}`.
 fn number(name: &str) -> Option<usize> {
     name.get(1..)?.parse().ok()
 }
@@ -125,6 +139,7 @@ fn band(
 ) -> Answer<bool> {
     let partial = node.band_partial_schedule()?;
     let members = node.band_n_member()?;
+    let params: Vec<Name> = deps.model.poly.params.iter().map(|p| p.name.clone()).collect();
     for member in 0..members {
         let mut rows = vec![None; deps.model.poly.statements.len()];
         for function in partial.at(member)?.pw_affs()? {
@@ -136,7 +151,8 @@ fn band(
             let [(_, only)] = pieces.as_slice() else {
                 return Ok(false);
             };
-            rows[k] = affine(deps, k, only)?;
+            let names = Names { params: &params, dims: &deps.model.poly.statements[k].iters };
+            rows[k] = Some(names.affine(only)?);
         }
         for s in found.iter_mut().filter(|s| here.contains(&s.statement)) {
             let Some(row) = rows[s.statement].take() else {
@@ -150,29 +166,4 @@ fn band(
         s.band = depth;
     }
     Ok(true)
-}
-
-/// isl's function over statement `k`, if it has whole coefficients and no divisions.
-fn affine(deps: &DepContext, k: usize, aff: &Aff) -> Answer<Option<Affine>> {
-    if !aff.denominator_val()?.is_one()? || aff.dim(DimType::Div)? != 0 {
-        return Ok(None);
-    }
-    let poly = &deps.model.poly;
-    let mut sum = Affine::constant(aff.constant_val()?.to_i64()?);
-    for (i, iter) in poly.statements[k].iters.iter().enumerate() {
-        let factor = aff.coefficient_val(DimType::In, i)?.to_i64()?;
-        sum = sum.add(&Affine::var(iter.clone()).scale(factor)?)?;
-    }
-    let space = aff.space()?;
-    for position in 0..aff.dim(DimType::Param)? {
-        let factor = aff.coefficient_val(DimType::Param, position)?.to_i64()?;
-        let name = space.dim_name(DimType::Param, position)?;
-        let param = name.as_deref().and_then(number).and_then(|p| poly.params.get(p));
-        match param {
-            Some(p) => sum = sum.add(&Affine::var(p.name.clone()).scale(factor)?)?,
-            None if factor == 0 => {}
-            None => return Ok(None),
-        }
-    }
-    Ok(Some(sum))
 }

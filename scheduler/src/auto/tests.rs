@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use warploom_ir::affine::Name;
 use warploom_ir::interp;
 use warploom_ir::nest::{Nest, Role};
-use warploom_ir::schedule::step::StepKind;
+use warploom_ir::schedule::step::{Step, StepKind};
 use warploom_ir::tensor::Tensor;
 
 use crate::{CpuOptions, Schedule, auto_cpu, lower};
@@ -107,7 +107,11 @@ fn vectors(s: &Schedule) -> bool {
 }
 
 fn tiled(s: &Schedule) -> bool {
-    s.script().steps.iter().any(|step| matches!(step.kind, StepKind::Tile { .. }))
+    let tile = |step: &Step| matches!(step.kind, StepKind::Tile { .. });
+    s.script().steps.iter().any(|step| match &step.kind {
+        StepKind::Atomically(inner) => inner.iter().any(tile),
+        _ => tile(step),
+    })
 }
 
 const TIME: &[&[(&str, i64)]] = &[&[("T", 5), ("N", 9)], &[("T", 37), ("N", 7)]];
@@ -137,6 +141,17 @@ for t in 0..T {
 }
 
 #[test]
+fn a_jacobi_stencil_of_known_size_gets_larger_tiles() {
+    let text = "param T = 70, N = 1031\ninout A: f32[N]\ninout B: f32[N]
+for t in 0..T {
+  for i in 1..N - 1 { S0: B[i] = (A[i - 1] + A[i] + A[i + 1]) * 0.25 }
+  for i in 1..N - 1 { S1: A[i] = (B[i - 1] + B[i] + B[i + 1]) * 0.25 } }\n";
+    let s = chosen(text, &[("T", 70), ("N", 1031)]);
+    assert!(parallel(&s) && tiled(&s) && vectors(&s), "{}", s.script());
+    assert!(s.script().to_string().contains("tile t, i by 17, 291"), "{}", s.script());
+}
+
+#[test]
 fn a_jacobi_stencil_in_two_dimensions_is_tiled_in_time() {
     let s = at_sizes(
         "param T, N\ninout A: f64[N, N]\ninout B: f64[N, N]
@@ -147,7 +162,7 @@ for t in 0..T {
     S1: A[i, j] = (B[i, j] + B[i, j - 1] + B[i, j + 1] + B[i + 1, j] + B[i - 1, j]) * 0.25 } }\n",
         TIME,
     );
-    assert!(parallel(&s) && tiled(&s), "{}", s.script());
+    assert!(parallel(&s) && tiled(&s) && vectors(&s), "{}", s.script());
 }
 
 #[test]

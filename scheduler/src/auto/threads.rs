@@ -19,7 +19,7 @@ impl Auto {
                 Tree::Statement(_) => {}
                 Tree::Loop(l) => {
                     let tree = self.at.tree().clone();
-                    let free = self.session.deps(&self.at)?.coincident(&tree, &l.name)?.is_none();
+                    let free = self.session.deps(&self.at)?.independent(&tree, &l.name)?;
                     let inner = l.marks.vectorize || l.marks.unroll;
                     if inner || !(free && self.step(StepKind::Parallel(Ref::from(l.name)))) {
                         todo.push(*l.body);

@@ -15,7 +15,8 @@ use warploom_ir::expr::{BinOp, Expr, UnOp};
 use warploom_ir::nest::Role;
 use warploom_ir::schedule::{Poly, PolyStatement, Tree, TreeLoop};
 use warploom_isl::{Ctx, Set};
-use warploom_scheduler::{Schedule, Session};
+
+use crate::{Schedule, Session};
 
 /// One loop of a schedule.
 #[derive(Clone, Debug, PartialEq)]
@@ -319,4 +320,48 @@ fn flop(s: &PolyStatement) -> f64 {
         };
     });
     n
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use warploom_ir::nest::Nest;
+
+    fn report(text: &str, script: &str) -> Report {
+        let nest: Nest = text.parse().unwrap_or_else(|e| panic!("{e}"));
+        let start = Schedule::new(&nest).unwrap();
+        explain(&start.replay(&script.parse().unwrap()).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_product_has_two_operations_an_instance_and_loops_touch_boxes() {
+        let text = "param M = 4, N = 5, K = 6\nin A: f32[M, K]\nin B: f32[K, N]\ninout C: f32[M, N]
+for m in 0..M, n in 0..N, k in 0..K { S: C[m, n] += A[m, k] * B[k, n] order fixed }\n";
+        let r = report(text, "split n by 2; parallel m");
+        assert_eq!((r.flop, r.bytes), (Some(240.0), Some(4.0 * (24.0 + 30.0 + 40.0))));
+        let names: Vec<&str> = r.loops.iter().map(|l| &*l.name).collect();
+        assert_eq!(names, ["m", "n.0", "n.1", "k"]);
+        let [m, _, n1, k] = r.loops.as_slice() else { panic!("{r:?}") };
+        assert_eq!((m.marks.as_slice(), m.serial_because.as_deref()), (&["parallel"][..], None));
+        assert_eq!(n1.flop, Some(2.0 * 2.0 * 6.0));
+        assert_eq!(k.bytes, Some(4.0 * (6.0 + 6.0 + 1.0)));
+        let why = k.serial_because.as_deref().unwrap_or_default();
+        assert!(why.starts_with("reduction dependence over distance 1: "), "{why}");
+    }
+
+    #[test]
+    fn each_loop_of_a_wavefront_says_what_keeps_it_serial() {
+        let text = "param N\ninout A: f32[N, N]
+for i in 1..N, j in 1..N { S: A[i, j] = A[i - 1, j] + A[i, j - 1] }\n";
+        let serial = |script: &str| -> Vec<Option<String>> {
+            report(text, script).loops.into_iter().map(|l| l.serial_because).collect()
+        };
+        let [Some(i), Some(j)] = &serial("")[..] else { panic!("both are serial") };
+        assert!(i.contains("S[1,1] and S[2,1] both touch A[1,1]"), "{i}");
+        assert!(j.contains("S[1,1] and S[1,2] both touch A[1,1]"), "{j}");
+        let [Some(wave), None] = &serial("skew j by i; reorder j, i")[..] else {
+            panic!("the skewed loop is serial, the other parallel")
+        };
+        assert!(wave.starts_with("flow dependence over distance 1"), "{wave}");
+    }
 }
