@@ -114,6 +114,18 @@ const SCRIPTS: &[Case] = &[
         ],
     ),
     (2, "E07", &["check", "examples/nests/seidel2d.nest", "--schedule", "@sched:parallel i"]),
+    (
+        2,
+        "inside a vector loop",
+        &[
+            "run",
+            MATMUL,
+            "--size",
+            "M=8,N=8,K=8",
+            "--schedule",
+            "@sched:distribute n\ndistribute m\nvectorize S1.n",
+        ],
+    ),
     (2, "E07", &["check", "examples/nests/seidel2d.nest", "--schedule", "@sched:reorder j, i"]),
     (2, "E07", &["check", "examples/nests/seidel2d.nest", "--schedule", "@sched:reverse t"]),
     (2, "sm_90a", &["emit", MATMUL, "--target", "sm_90a", "--stage", "kernel"]),

@@ -1,4 +1,5 @@
-//! The lexer and token cursor shared by every text form (nests, schedule scripts, kernels).
+//! The lexer and token cursor shared by nests, formulas and kernels; scripts, where a line's end is
+//! a token, have their own.
 //!
 //! In: a [`Source`]. Out: tokens with byte spans, the last one [`Tok::End`].
 //! Keeps: every byte sequence gives tokens or a diagnostic with a span, never a panic; comments run

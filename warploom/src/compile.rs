@@ -85,7 +85,20 @@ fn first(findings: Vec<Diagnostic>) -> Box<Diagnostic> {
 /// # Errors
 /// What lowering cannot do, and whatever the verifier finds.
 pub fn lower(schedule: &Schedule) -> Result<Lowered> {
-    Ok(Lowered { kernel: verify_kernel(lower_fixed(schedule)?).map_err(first)? })
+    Ok(Lowered { kernel: seal(lower_fixed(schedule)?)? })
+}
+
+/// Seals a kernel that was lowered. What the verifier finds is no mistake in a text: the schedule
+/// asks for something that kernels cannot do.
+fn seal(kernel: Kernel) -> Result<Verified<Kernel>> {
+    verify_kernel(kernel).map_err(|findings| {
+        let mut d = first(findings);
+        if d.blame == Blame::Input {
+            d.blame = Blame::Unsupported;
+            d.help.get_or_insert_with(|| "change the schedule, or leave it out".to_owned());
+        }
+        d
+    })
 }
 
 /// The kernel of a schedule, with the sizes that the nest fixes written into it.
@@ -110,7 +123,7 @@ pub fn compile(schedule: &Schedule) -> Result<Program> {
     let started = Instant::now();
     let kernel = lower_fixed(schedule)?;
     let lowered = started.elapsed();
-    let kernel = verify_kernel(kernel).map_err(first)?;
+    let kernel = seal(kernel)?;
     let verified = started.elapsed();
     let code = host::compile(&kernel, &host::HostOptions::default())?;
     let generated = started.elapsed();

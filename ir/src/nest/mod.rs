@@ -11,7 +11,7 @@ pub mod formula;
 mod names;
 mod parse;
 mod parse_expr;
-mod print;
+pub(crate) mod print;
 
 use std::collections::BTreeSet;
 
