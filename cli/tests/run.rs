@@ -86,6 +86,25 @@ fn scripts_of_the_examples() {
         "--schedule",
         "examples/schedules/matmul_tiled.sched",
     ]);
+    // Whole and ragged tiles.
+    for sizes in ["M=64,N=128,K=128", "M=70,N=65,K=130", "M=1,N=1,K=1"] {
+        verified(&[
+            "examples/nests/matmul.nest",
+            "--size",
+            sizes,
+            "--schedule",
+            "examples/schedules/matmul_packed.sched",
+        ]);
+    }
+    for sizes in ["M=16,N=32,K=64", "M=37,N=41,K=70"] {
+        verified(&[
+            "examples/nests/ozaki1_pointwise.nest",
+            "--size",
+            sizes,
+            "--schedule",
+            "examples/schedules/ozaki1_fused.sched",
+        ]);
+    }
 }
 
 #[test]

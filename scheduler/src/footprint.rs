@@ -31,9 +31,15 @@ pub(crate) struct Iterations {
 impl Iterations {
     /// The iterations of the loop of this name, which must exist.
     pub(crate) fn of(poly: &Poly, tree: &Tree, at: &str) -> Self {
+        Self::avoiding(poly, tree, at, Vec::new())
+    }
+
+    /// The same with iterators that have none of these names.
+    pub(crate) fn avoiding(poly: &Poly, tree: &Tree, at: &str, mut taken: Vec<Name>) -> Self {
         let loops = around(tree, at);
         let params: Vec<Name> = poly.params.iter().map(|p| p.name.clone()).collect();
-        let names = fresh(&params, "c", loops.len());
+        taken.extend(params.iter().cloned());
+        let names = fresh(&taken, "c", loops.len());
         Self { loops, names, params }
     }
 
@@ -114,12 +120,12 @@ pub(crate) fn around(tree: &Tree, at: &str) -> Vec<Name> {
     tree.loops().into_iter().filter(holds).map(|l| l.name.clone()).collect()
 }
 
-/// `c0, c1, …`, none of which is a parameter.
-pub(crate) fn fresh(params: &[Name], prefix: &str, count: usize) -> Vec<Name> {
+/// `c0, c1, …`, none of which is taken.
+pub(crate) fn fresh(taken: &[Name], prefix: &str, count: usize) -> Vec<Name> {
     let mut prefix = prefix.to_string();
     loop {
         let names: Vec<Name> = (0..count).map(|k| format!("{prefix}{k}").into()).collect();
-        if !params.iter().any(|p| names.contains(p)) {
+        if !taken.iter().any(|t| names.contains(t)) {
             return names;
         }
         prefix.push('_');

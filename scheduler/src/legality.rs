@@ -11,7 +11,7 @@ use std::fmt;
 use warploom_ir::affine::{Affine, Name};
 use warploom_ir::diag::{Blame, Diagnostic, Result};
 use warploom_ir::schedule::{PolyStatement, Tree};
-use warploom_isl::{DimType, Map, Set, Val};
+use warploom_isl::{Ctx, DimType, Map, Set, Val};
 
 use crate::deps::{Conflict, DepContext, DepKind, LIMIT, Touch, with_source};
 use crate::times::{Times, deciding, times};
@@ -326,39 +326,12 @@ impl DepContext {
             if map.is_empty()? {
                 continue;
             }
-            let point = self.smallest_point(&map)?;
+            let point = smallest_point(&self.model.ctx, &map)?;
             if best.as_ref().is_none_or(|b| point < b.point) {
                 best = Some(Found { conflict, point });
             }
         }
         Ok(best)
-    }
-
-    /// The smallest point of a map that is not empty: sum of parameters, parameters, in, out.
-    pub(crate) fn smallest_point(&self, map: &Map) -> Answer<Vec<i64>> {
-        let pairs = map.wrap()?.flatten()?;
-        let n = pairs.dim(DimType::Param)?;
-        let mut set = pairs.move_dims(DimType::Set, 0, DimType::Param, 0, n)?.reset_tuple_id()?;
-        let zero = Val::int_from_si(&self.model.ctx, 0)?;
-        let mut positive = set.clone();
-        for p in 0..n {
-            positive = positive.lower_bound_val(DimType::Set, p, &zero)?;
-        }
-        let bounded = !positive.is_empty()?;
-        if bounded {
-            set = positive;
-        }
-        let dims: Vec<String> = (0..set.dim(DimType::Set)?).map(|i| format!("x{i}")).collect();
-        let sum = if n == 0 { "0".to_string() } else { dims[..n].join(" + ") };
-        let all: Vec<String> = std::iter::once(sum).chain(dims.iter().cloned()).collect();
-        let text = format!("{{ [{}] -> [{}] }}", dims.join(", "), all.join(", "));
-        let set = set.apply(&Map::parse(&self.model.ctx, &text)?)?;
-        // Negative parameters may be unbounded below: then any point has to do.
-        let smallest: Set = if bounded { set.lexmin()? } else { set };
-        match smallest.sample_point()? {
-            Some(point) => Ok(point.coordinates()?),
-            None => Err(Trouble::Isl(no_point())),
-        }
     }
 
     fn witness(&self, found: &Found<'_>) -> Witness {
@@ -482,6 +455,33 @@ impl DepContext {
                 .in_source(&self.source)
                 .help(format!("the loops are {}", names.join(", "))),
         )
+    }
+}
+
+/// The smallest point of a map that is not empty: sum of parameters, parameters, in, out.
+pub(crate) fn smallest_point(ctx: &Ctx, map: &Map) -> Answer<Vec<i64>> {
+    let pairs = map.wrap()?.flatten()?;
+    let n = pairs.dim(DimType::Param)?;
+    let mut set = pairs.move_dims(DimType::Set, 0, DimType::Param, 0, n)?.reset_tuple_id()?;
+    let zero = Val::int_from_si(ctx, 0)?;
+    let mut positive = set.clone();
+    for p in 0..n {
+        positive = positive.lower_bound_val(DimType::Set, p, &zero)?;
+    }
+    let bounded = !positive.is_empty()?;
+    if bounded {
+        set = positive;
+    }
+    let dims: Vec<String> = (0..set.dim(DimType::Set)?).map(|i| format!("x{i}")).collect();
+    let sum = if n == 0 { "0".to_string() } else { dims[..n].join(" + ") };
+    let all: Vec<String> = std::iter::once(sum).chain(dims.iter().cloned()).collect();
+    let text = format!("{{ [{}] -> [{}] }}", dims.join(", "), all.join(", "));
+    let set = set.apply(&Map::parse(ctx, &text)?)?;
+    // Negative parameters may be unbounded below: then any point has to do.
+    let smallest: Set = if bounded { set.lexmin()? } else { set };
+    match smallest.sample_point()? {
+        Some(point) => Ok(point.coordinates()?),
+        None => Err(Trouble::Isl(no_point())),
     }
 }
 

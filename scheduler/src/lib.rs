@@ -19,11 +19,13 @@
 mod auto;
 mod deps;
 pub mod explain;
+mod flow;
 mod footprint;
 mod index;
 mod isl_affine;
 mod layout;
 mod legality;
+mod locals;
 mod lower;
 mod poly_isl;
 mod ranges;

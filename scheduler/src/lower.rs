@@ -13,8 +13,7 @@ use warploom_ir::affine::{Affine, Name};
 use warploom_ir::diag::{Result, Source};
 use warploom_ir::expr::{Access, Expr};
 use warploom_ir::kernel::{
-    Buffer, Condition, Index, Kernel, KernelLoop, KernelNode, Local, LoopMode, Store, Typed,
-    TypedKind,
+    Buffer, Condition, Index, Kernel, KernelLoop, KernelNode, LoopMode, Store, Typed, TypedKind,
 };
 use warploom_ir::schedule::{Marks, Poly, PolyStatement, Tree, TreeLoop};
 use warploom_ir::typing::type_statement_in;
@@ -25,6 +24,7 @@ use warploom_isl::{
 
 use crate::deps::{LIMIT, with_source};
 use crate::index::{simplify, simplify_condition, substitute};
+use crate::locals::add_locals;
 use crate::poly_isl::Model;
 use crate::ranges::simplify_body;
 use crate::specialize::{distinct, specialize};
@@ -81,7 +81,7 @@ pub(crate) fn lower_within(
                 name: "main".into(),
                 params: params.collect(),
                 buffers: buffers.collect(),
-                body: distinct(specialize(simplify_body(body)), &mut taken),
+                body: distinct(specialize(add_locals(simplify_body(body), poly, tree)), &mut taken),
             })
         })
     };
@@ -110,9 +110,8 @@ fn typed(poly: &Poly, source: &Source, s: &PolyStatement) -> Result<Store<Affine
     Ok(store)
 }
 
-/// isl's loops for a tree; a mark `l` above each loop holds its number in `tree.loops()`, a mark
-/// `b` stands around the body of a loop that has buffers of its own. Nothing where no statement has
-/// an instance.
+/// isl's loops for a tree; a mark above each loop holds its number in `tree.loops()`. Nothing
+/// where no statement has an instance.
 fn generate(model: &Model, tree: &Tree) -> Answer<Option<AstNode>> {
     let mut domain = UnionSet::empty(&model.ctx)?;
     for set in &model.domains {
@@ -146,19 +145,10 @@ fn insert(model: &Model, at: ScheduleNode, tree: &Tree, next: &mut usize) -> Ans
                 return Ok(at);
             }
             let mark = Id::new(&model.ctx, &format!("l{next}"))?;
-            let inside = Id::new(&model.ctx, &format!("b{next}"))?;
             *next += 1;
             let partial = MultiUnionPwAff::from_union_map(&rows)?;
             let marked = at.insert_partial_schedule(&partial)?.insert_mark(&mark)?;
-            let mut leaf = marked.child(0)?.child(0)?;
-            let holds = model.poly.scopes.values().any(|s| s.at == l.name);
-            if holds {
-                leaf = leaf.insert_mark(&inside)?.child(0)?;
-            }
-            let mut body = insert(model, leaf, &l.body, next)?;
-            if holds {
-                body = body.parent()?;
-            }
+            let body = insert(model, marked.child(0)?.child(0)?, &l.body, next)?;
             Ok(body.parent()?.parent()?)
         }
         Tree::Sequence(children) if children.is_empty() => Ok(at),
@@ -212,11 +202,6 @@ impl Reader<'_> {
                 }
                 Ok(out)
             }
-            AstNodeKind::Mark { id, node } if id.starts_with('b') => {
-                let body = self.node(&node, label)?;
-                let number = id[1..].parse().ok();
-                Ok(self.locals(number, body))
-            }
             AstNodeKind::Mark { id, node } => {
                 let number = id.get(1..).and_then(|n| n.parse().ok()).or(label);
                 self.node(&node, number)
@@ -259,21 +244,6 @@ impl Reader<'_> {
             }
             AstNodeKind::User(call) => Ok(vec![KernelNode::Store(self.store(&call)?)]),
         }
-    }
-
-    /// The body of the loop with this number, with the buffers it has.
-    fn locals(&self, number: Option<usize>, body: Vec<KernelNode>) -> Vec<KernelNode> {
-        let Some(l) = number.and_then(|n| self.loops.get(n)) else {
-            return body;
-        };
-        let poly = &self.model.poly;
-        let here = poly.scopes.iter().filter(|(_, scope)| scope.at == l.name);
-        here.rev().fold(body, |body, (name, _)| {
-            let array = poly.array(name).expect("a scope is of an array of the poly");
-            let shape = array.shape.iter().filter_map(Affine::as_constant).collect();
-            let (name, dtype) = (name.clone(), array.dtype);
-            vec![KernelNode::Local(Local { name, dtype, shape, body })]
-        })
     }
 
     /// The code of a loop's body, in which isl's iterator has this value.

@@ -8,7 +8,7 @@
 //! A contract (`require`) is about the order at its place in the script.
 
 use warploom_ir::affine::{Affine, Name};
-use warploom_ir::diag::{Blame, Diagnostic, Label, Result, Source, Span};
+use warploom_ir::diag::{Diagnostic, Label, Result, Source, Span};
 use warploom_ir::nest::Nest;
 use warploom_ir::schedule::step::{
     LayoutTerm, Property, Ref, Script, StatementTimes, Step, StepKind,
@@ -17,9 +17,9 @@ use warploom_ir::schedule::{Poly, Tree};
 
 use crate::deps::DepContext;
 use crate::legality::Illegal;
-use crate::scopes;
 use crate::steps::{self, Mark, Stage};
 use crate::suggest;
+use crate::{flow, scopes};
 
 /// What a step gives: a new schedule or the reason against it.
 pub type Applied<T> = std::result::Result<T, Box<Illegal>>;
@@ -187,7 +187,13 @@ impl Schedule {
             }
             return Ok(next);
         }
-        if let StepKind::Stage { array, readers, at, name, layout } = &step.kind {
+        if let StepKind::FuseAt { producers, at } = &step.kind {
+            let deps = session.deps(self)?;
+            let fused = steps::fuse_at(deps, &self.tree, producers, at)?;
+            flow::check(deps, &self.tree, &fused)?;
+            (next.poly, next.tree) = (fused.poly, fused.tree);
+            next.reference = next.tree.clone();
+        } else if let StepKind::Stage { array, readers, at, name, layout } = &step.kind {
             let operands = Stage { array, readers, at, name: name.as_ref(), layout };
             (next.poly, next.tree) = steps::stage(session.deps(self)?, &self.tree, &operands)?;
             next.reference = next.tree.clone();
@@ -230,14 +236,9 @@ impl Schedule {
                 session.deps(self)?.check_distinct(&timed.rows)?;
                 timed.tree
             }
-            StepKind::FuseAt { at, .. } => {
-                return Err(Box::<Illegal>::from(Box::new(
-                    Diagnostic::new("E0720", Blame::Unsupported, "`fuse-at` is not supported")
-                        .label(at.span, "")
-                        .help("use `fuse` with a shift where producer and consumer allow it"),
-                )));
+            StepKind::Atomically(_) | StepKind::Stage { .. } | StepKind::FuseAt { .. } => {
+                tree.clone()
             }
-            StepKind::Atomically(_) | StepKind::Stage { .. } => tree.clone(),
             StepKind::Require(property, l) => {
                 require(session.deps(self)?, tree, *property, l)?;
                 tree.clone()
@@ -445,6 +446,14 @@ impl Schedule {
         let (array, at, name) = (array.into(), target.into(), Some(name.into()));
         let layout = layout.to_vec();
         self.apply(StepKind::Stage { array, readers: Vec::new(), at, name, layout })
+    }
+
+    /// `fuse-at producers at target`.
+    ///
+    /// # Errors
+    /// The reason why the step is refused.
+    pub fn fuse_at(&self, producers: &[&str], target: &str) -> Applied<Self> {
+        self.apply(StepKind::FuseAt { producers: refs(producers), at: target.into() })
     }
 
     /// `order { tree }`.

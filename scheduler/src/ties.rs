@@ -12,7 +12,7 @@ use warploom_ir::diag::{Blame, Diagnostic};
 use warploom_isl::Map;
 
 use crate::deps::DepContext;
-use crate::legality::{Answer, Illegal, Instance};
+use crate::legality::{Answer, Illegal, Instance, smallest_point};
 use crate::trouble::Trouble;
 
 /// Two instances at one time.
@@ -69,7 +69,7 @@ impl DepContext {
         if pairs.is_empty()? {
             return Ok(None);
         }
-        let point = self.smallest_point(&pairs)?;
+        let point = smallest_point(&self.model.ctx, &pairs)?;
         let poly = &self.model.poly;
         let (values, rest) = point[1..].split_at(poly.params.len());
         let (at_a, at_b) = rest.split_at(poly.statements[a].iters.len());

@@ -64,12 +64,16 @@ fn texts(folder: &Path, ending: &str) -> Vec<(String, String)> {
 }
 
 /// Every nest of `examples/nests`, with the scripts that `examples/schedules` and this file have
-/// for it; a `.sched` file belongs to the nest whose name its own starts with.
+/// for it; a `.sched` file belongs to the nest that its first line names (`# For X.nest`), else to
+/// the one whose name its own starts with.
 #[must_use]
 pub fn examples() -> Vec<Example> {
     let files = texts(&folder("schedules"), "sched");
     let scripts = |name: &str| {
-        let in_files = files.iter().filter(|(f, _)| f.split('_').next() == Some(name));
+        let in_files = files.iter().filter(|(file, text)| {
+            let named = text.strip_prefix("# For ").and_then(|rest| rest.split_once(".nest"));
+            named.map_or(file.split('_').next(), |(nest, _)| Some(nest)) == Some(name)
+        });
         let here = SCRIPTS.iter().filter(|(n, _)| *n == name).map(|(_, text)| (*text).to_owned());
         in_files.map(|(_, text)| text.clone()).chain(here).collect()
     };
