@@ -109,6 +109,9 @@ pub struct DepContext {
     pub(crate) times: Times,
     /// Loops asked about before, and whether they carry no dependence.
     pub(crate) free: RefCell<BTreeMap<FreeKey, bool>>,
+    /// Answers of `last_writers` and `neighbours`, once found.
+    flow: RefCell<Option<UnionMap>>,
+    neighbours: RefCell<Option<UnionMap>>,
 }
 
 impl DepContext {
@@ -124,8 +127,15 @@ impl DepContext {
             let limited = model.ctx.clone();
             limited.with_deadline(LIMIT, || {
                 let conflicts = conflicts(&model, &times)?;
-                let (source, free) = (source.clone(), RefCell::default());
-                Ok(Self { model, source, conflicts, times, free })
+                Ok(Self {
+                    model,
+                    source: source.clone(),
+                    conflicts,
+                    times,
+                    free: RefCell::default(),
+                    flow: RefCell::default(),
+                    neighbours: RefCell::default(),
+                })
             })
         };
         build().map_err(|t| with_source(t.explain("finding the dependences"), source))
@@ -186,6 +196,9 @@ impl DepContext {
     /// Enough pairs to keep the order of all conflicting instances where no reduction may be
     /// reordered: those with no write of the element between them. Far fewer than all.
     pub(crate) fn neighbours(&self) -> std::result::Result<UnionMap, Trouble> {
+        if let Some(known) = self.neighbours.borrow().as_ref() {
+            return Ok(known.clone());
+        }
         let [reads, sure, maybe] = self.reads_and_writes()?;
         let (order, writes) = (self.order()?, sure.union(&maybe)?);
         let written = UnionAccessInfo::from_sink(&reads.union(&writes)?)?
@@ -197,7 +210,8 @@ impl DepContext {
             .set_kill(&sure)?
             .set_schedule_map(&order)?;
         let after = |info: UnionAccessInfo| info.compute_flow()?.may_dependence();
-        Ok(after(written)?.union(&after(overwritten)?)?)
+        let all = after(written)?.union(&after(overwritten)?)?;
+        Ok(self.neighbours.borrow_mut().insert(all).clone())
     }
 
     /// All reads, all writes that happen, and all that a guard may keep from happening.
@@ -229,13 +243,17 @@ impl DepContext {
 
     /// The flow from each read's last writer (isl's dataflow analysis).
     pub(crate) fn last_writers(&self) -> std::result::Result<UnionMap, Trouble> {
+        if let Some(known) = self.flow.borrow().as_ref() {
+            return Ok(known.clone());
+        }
         let [reads, sure, maybe] = self.reads_and_writes()?;
         let order = self.order()?;
         let info = UnionAccessInfo::from_sink(&reads)?
             .set_must_source(&sure)?
             .set_may_source(&maybe)?
             .set_schedule_map(&order)?;
-        Ok(info.compute_flow()?.may_dependence()?)
+        let flow = info.compute_flow()?.may_dependence()?;
+        Ok(self.flow.borrow_mut().insert(flow).clone())
     }
 }
 

@@ -6,10 +6,13 @@
 //! which dependence), never from the shape of a known operation; a step that is refused is left
 //! out, so the answer is always legal.
 //!
-//! For each statement, on its own where its loops can be distributed: the loop along which most
-//! accesses are contiguous becomes lanes; for a reduction, the loop whose absence from the accesses
-//! along the lanes gives most reuse becomes unrolled rows, the reduction goes around both, and all
-//! three get cache tiles; the outermost loop without a carried dependence runs on threads.
+//! Where the outermost loop of a nest carries a dependence, and where neighbouring elementwise
+//! statements can share their loops, isl's scheduler is asked for the order (one `order` step);
+//! permutable bands become tiles that run as wavefronts.
+//! For each other statement, on its own where its loops can be distributed: the loop along which
+//! most accesses are contiguous becomes lanes; for a reduction, the loop whose absence from the
+//! accesses along the lanes gives most reuse becomes unrolled rows, the reduction goes around both,
+//! and all three get cache tiles; the outermost loop without a carried dependence runs on threads.
 
 mod bands;
 mod order;
@@ -68,7 +71,7 @@ impl Default for CpuOptions {
 pub fn auto_cpu(schedule: &Schedule, options: &CpuOptions) -> Result<Schedule> {
     let mut auto = Auto { at: schedule.clone(), session: Session::new(), options: *options };
     auto.distribute();
-    let done = auto.parts_by_isl()?;
+    let done = auto.parts_by_isl();
     for name in auto.at.tree().statements().iter().filter(|name| !done.contains(name)) {
         auto.statement(name)?;
     }
@@ -84,19 +87,17 @@ struct Auto {
 
 impl Auto {
     /// Orders, tiles and lanes by isl where that helps; the statements that are done.
-    fn parts_by_isl(&mut self) -> Result<Vec<Name>> {
+    fn parts_by_isl(&mut self) -> Vec<Name> {
         let before = self.at.clone();
         let parts = self.reorder();
-        for part in &parts {
-            self.part(part)?;
-        }
+        let tiled = parts.iter().try_for_each(|part| self.part(part)).is_ok();
         let skewed = parts.iter().any(|p| p.kind == Kind::Bands);
         let (tree, source) = (self.at.tree(), &self.at.nest().source);
-        if skewed && lower_within(self.at.poly(), tree, source, LOWER).is_err() {
+        if !tiled || skewed && lower_within(self.at.poly(), tree, source, LOWER).is_err() {
             self.at = before;
-            return Ok(Vec::new());
+            return Vec::new();
         }
-        Ok(parts.iter().flat_map(|p| p.names(self.at.poly())).collect())
+        parts.iter().flat_map(|p| p.names(self.at.poly())).collect()
     }
 
     /// Adds a step if it is legal; says whether it was.
