@@ -78,6 +78,11 @@ const NESTS: &[Case] = &[
     (1, "E0", &["run", "@nest:in A: i32[4] out B: i32[4]\nfor i in 0..4 { B[i] = exp(A[i]) }"]),
     (
         1,
+        "`div` needs integers",
+        &["run", "@nest:in A: f32[4] out B: f32[4]\nfor i in 0..4 { B[i] = div(A[i], A[i]) }"],
+    ),
+    (
+        1,
         "E0",
         &[
             "run",
