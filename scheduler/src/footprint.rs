@@ -10,7 +10,7 @@ use warploom_ir::affine::{Affine, Name};
 use warploom_ir::diag::{Blame, Diagnostic, Span};
 use warploom_ir::nest::Constraint;
 use warploom_ir::schedule::{Poly, Tree};
-use warploom_isl::Map;
+use warploom_isl::{DimType, Map};
 
 use crate::isl_affine::Names;
 use crate::poly_isl::Model;
@@ -76,6 +76,13 @@ impl Iterations {
 
     /// The box around the elements that a relation gives for each iteration.
     pub(crate) fn bounding_box(&self, touched: &Map) -> Answer<Option<Box_>> {
+        if touched.is_empty()? {
+            let rank = touched.dim(DimType::Out)?;
+            return Ok(Some(Box_ {
+                offset: vec![Affine::constant(0); rank],
+                extent: vec![1; rank],
+            }));
+        }
         let hull = touched.range_simple_fixed_box_hull()?;
         if !hull.is_valid()? {
             return Ok(None);

@@ -55,6 +55,9 @@ impl Names<'_> {
 
     /// The constraints of a set, if they can be written as a conjunction.
     pub(crate) fn constraints(&self, set: &Set) -> Answer<Option<Vec<Constraint>>> {
+        if set.is_empty()? {
+            return Ok(Some(vec![Constraint::non_negative(Affine::constant(-1))]));
+        }
         let set = set.coalesce()?.compute_divs()?.coalesce()?.remove_redundancies()?;
         let basic = set.basic_sets()?;
         let [basic] = basic.as_slice() else {

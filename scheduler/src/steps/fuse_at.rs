@@ -304,9 +304,11 @@ impl<'a> Fusion<'a> {
             let coordinates = coordinates.len();
             poly.scopes.insert(name, Scope { at: self.at.clone(), coordinates });
         }
-        let first = self.loops(&renamed);
         let rows = renamed.values().map(|n| (n.clone(), coordinates.clone())).collect();
-        let tree = place(self.tree, &self.iterations.loops, first, &rows)?;
+        let tree = match self.loops(&renamed) {
+            Some(first) => place(self.tree, &self.iterations.loops, first, &rows)?,
+            None => self.tree.clone(),
+        };
         let dead = self.dead(&poly);
         poly.statements.retain(|s| !dead.contains(&s.statement.name));
         poly.arrays.retain(|a| {
@@ -337,12 +339,13 @@ impl<'a> Fusion<'a> {
         Ok(Access { array: local.name.clone(), indices, span: access.span })
     }
 
-    /// The producers' part of the tree, with the new statements' names.
-    fn loops(&self, renamed: &BTreeMap<Name, Name>) -> Tree {
-        let mine = prune(self.tree, &|s| renamed.contains_key(s)).expect("there is a producer");
+    /// The producers' part of the tree, with the new statements' names; nothing where the loop
+    /// never runs.
+    fn loops(&self, renamed: &BTreeMap<Name, Name>) -> Option<Tree> {
+        let mine = prune(self.tree, &|s| renamed.contains_key(s))?;
         let mut taken: BTreeSet<Name> =
             self.tree.loops().into_iter().map(|l| l.name.clone()).collect();
-        self.rename(&mine, renamed, &mut taken)
+        Some(self.rename(&mine, renamed, &mut taken))
     }
 
     fn rename(

@@ -160,3 +160,16 @@ fn later_steps_keep_the_buffer_or_are_refused() {
     let (nest, kernel) = lowered(BLUR, &format!("{script}split S1.i.0 by 2"));
     agree(&nest, &kernel, &[("N", 13), ("M", 19)]);
 }
+
+#[test]
+fn consumers_that_never_run() {
+    let text = "param N\nin A: f64[N]\ntemp T: f64[N]\nout B: f64[N]
+for i in 0..N { S0: T[i] = A[i] }
+for i in 0..N { S1: B[i] = 0; for j in 0..0 { S2: B[i] = T[j] } }\n";
+    let (nest, kernel) = lowered(text, "fuse-at S0 at j");
+    agree(&nest, &kernel, &[("N", 3)]);
+    let text = CHAINED.replace("param M, N, K, P", "param M, P\nparam N = 5\nparam K = 0");
+    let script = "distribute p; distribute S2.m; fuse-at S0, S1 at S3.n";
+    let (nest, kernel) = lowered(&text, script);
+    agree(&nest, &kernel, &[("M", 3), ("P", 4)]);
+}

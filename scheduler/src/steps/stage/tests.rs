@@ -143,3 +143,34 @@ for i in 1..N { S: A[i] = A[i - 1] + X[i] }\n";
     let script = "atomically { reverse i; split i by 4; stage X at i.0; reverse i.0; reverse i.1 }";
     refused(backwards, script, "E0701", "flow dependence");
 }
+
+#[test]
+fn loops_without_iterations() {
+    let text = MATMUL.replace("param M, N, K", "param M = 4\nparam N = 5\nparam K = 0");
+    let (nest, kernel) = lowered(&text, "split k by 4; stage B at k.0");
+    agree(&nest, &kernel, &[]);
+    let never = "param N\nin A: f64[N]\nout B: f64[N]
+for i in 0..N { S0: B[i] = 0; for j in 0..0 { S1: B[i] = A[j] } }\n";
+    let (nest, kernel) = lowered(never, "stage A at j");
+    agree(&nest, &kernel, &[("N", 3)]);
+}
+
+#[test]
+fn windows_that_are_not_convex() {
+    // Two reads far apart: the box between is copied where it is in bounds.
+    let text = "param N\nin A: f64[2*N]\nout B: f64[N]
+for i in 0..N { S: B[i] = A[2*i] + A[2*N - 1 - 2*i] }\n";
+    refused(text, "split i by 4; stage A at i.0", "E0723", "constant size");
+    let text = "param N\nin A: i32[N, 9]\nout B: i32[N]
+for i in 0..N { S: B[i] = A[i, 1] + A[i, 4] * A[i, 8] }\n";
+    let (nest, kernel) = lowered(text, "split i by 4; stage A at i.0 as W layout 1, 0");
+    assert_eq!(buffer(&kernel.body, "W").unwrap().0, [8, 4]);
+    agree(&nest, &kernel, &[("N", 7)]);
+    // The same of a temporary, of which only these columns are defined.
+    let text = "param N\nin X: i32[N]\ntemp A: i32[N, 9]\nout B: i32[N]
+for i in 0..N { S0: A[i, 1] = X[i]; S1: A[i, 4] = 2; S2: A[i, 8] = 3 }
+for i in 0..N { S: B[i] = A[i, 1] + A[i, 4] * A[i, 8] }\n";
+    refused(text, "split S.i by 4; stage A at S.i.0", "E0722", "not one convex set");
+    let (nest, kernel) = lowered(text, "split S.i by 4; fuse-at S0, S1, S2 at S.i.0");
+    agree(&nest, &kernel, &[("N", 7)]);
+}
