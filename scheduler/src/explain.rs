@@ -185,8 +185,14 @@ impl<'a> Model<'a> {
             let s = self.poly.statement(&name)?;
             for access in s.statement.reads().into_iter().chain([&s.statement.target]) {
                 let mut elements = 1.0;
-                for index in &access.indices {
+                let buffer = self.poly.scopes.get(&access.array);
+                for index in &access.indices[buffer.map_or(0, |b| b.coordinates)..] {
                     elements *= self.extent_of(&name, index, outer)?;
+                }
+                if let Some(array) = self.poly.array(&access.array).filter(|_| buffer.is_some()) {
+                    // One buffer at a time, used again by the next iteration.
+                    let extents = array.shape.iter().filter_map(Affine::as_constant);
+                    elements = elements.min(extents.map(|n| n as f64).product());
                 }
                 let entry = boxes.entry(access.array.clone()).or_insert(0.0);
                 *entry = entry.max(elements);

@@ -35,10 +35,14 @@ pub struct Schedule {
     script: Script,
 }
 
-/// The dependences of one poly, kept while steps are made. Belongs to one thread.
+/// How many working nests a session remembers.
+const REMEMBERED: usize = 4;
+
+/// The dependences of the last working nests, kept while steps are made. Belongs to one thread.
 #[derive(Default)]
 pub struct Session {
-    known: Option<(Tree, DepContext)>,
+    /// With the order each was found in; the last asked for is first.
+    known: Vec<(Tree, DepContext)>,
 }
 
 impl Session {
@@ -56,14 +60,16 @@ impl Session {
         let fits = |(tree, deps): &(Tree, DepContext)| {
             *tree == schedule.reference && *deps.poly() == schedule.poly
         };
-        let known = match self.known.take().filter(fits) {
-            Some(known) => known,
+        let known = match self.known.iter().position(fits) {
+            Some(place) => self.known.remove(place),
             None => {
                 let (poly, tree) = (&schedule.poly, &schedule.reference);
                 (tree.clone(), DepContext::new(poly, tree, &schedule.nest.source)?)
             }
         };
-        Ok(&self.known.insert(known).1)
+        self.known.insert(0, known);
+        self.known.truncate(REMEMBERED);
+        Ok(&self.known[0].1)
     }
 }
 

@@ -14,6 +14,8 @@ use warploom_ir::nest::formula::{Formula, FormulaTypes};
 use warploom_tests::{Bits, EinsumCase, Example, Expected, einsum_suite, examples, mutate};
 
 const TEXTS: usize = 10_000;
+/// Scripts are applied as well, which takes longer.
+const SCRIPTS: usize = 4_000;
 /// An answer takes milliseconds; on a loaded machine not more than this.
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -26,7 +28,6 @@ struct Count {
 
 impl Count {
     fn check(&self, least_read: usize) {
-        assert_eq!(self.read + self.refused, TEXTS);
         assert!(self.read >= least_read && self.refused >= 1000, "{self:?}");
     }
 }
@@ -48,6 +49,7 @@ fn timed<T>(text: &str, work: impl FnOnce() -> T) -> T {
 
 /// Runs `read` over edited texts of a corpus; `read` gives whether the text was read.
 fn over(
+    texts: usize,
     corpus: &[String],
     words: &[&str],
     seed: u64,
@@ -55,7 +57,7 @@ fn over(
 ) -> Count {
     let mut bits = Bits::new(seed);
     let mut count = Count::default();
-    for i in 0..TEXTS {
+    for i in 0..texts {
         let text = mutate(&corpus[i % corpus.len()], words, &mut bits);
         match timed(&text, || read(i % corpus.len(), &text)) {
             Ok(()) => count.read += 1,
@@ -97,7 +99,7 @@ fn nests() {
     let examples = examples().into_iter().map(|e| e.text);
     let corpus: Vec<String> = examples.chain(NESTS.map(str::to_owned)).collect();
     let words = ["param", "assume", "order", "any", "acc", "f64", "downto", "step", "max="];
-    let count = over(&corpus, &words, 1, |_, text| {
+    let count = over(TEXTS, &corpus, &words, 1, |_, text| {
         let nest: Nest = text.parse()?;
         let printed = nest.to_string();
         assert_eq!(printed.parse::<Nest>().expect(&printed), nest, "{text:?}\n{printed}");
@@ -144,7 +146,7 @@ fn scripts() {
     let words = ["tile", "by", "as", "S", "S1.k", "i", "j", "k", "t", "seq", "loop", "parallel"];
     let mut sessions: BTreeMap<String, Session> = BTreeMap::new();
     let (mut legal, mut illegal) = (0, 0);
-    let count = over(&texts, &words, 3, |i, text| {
+    let count = over(SCRIPTS, &texts, &words, 3, |i, text| {
         let script: Script = text.parse()?;
         let printed = script.to_string();
         assert_eq!(printed.parse::<Script>().expect(&printed), script, "{text:?}\n{printed}");
@@ -173,7 +175,7 @@ fn kernels() {
     };
     let corpus: Vec<String> = examples().iter().map(lowered).collect();
     let words = ["kernel", "select", "min", "all", "any", "f64", "read", "vector", "unroll", "if"];
-    let count = over(&corpus, &words, 4, |_, text| {
+    let count = over(TEXTS, &corpus, &words, 4, |_, text| {
         let kernel: Kernel = text.parse()?;
         let printed = kernel.to_string();
         assert_eq!(printed.parse::<Kernel>().expect(&printed), kernel, "{text:?}\n{printed}");
@@ -187,7 +189,7 @@ fn einsums() {
     let accepted = |c: &EinsumCase| matches!(c.expected, Expected::Result { .. });
     let suite: Vec<EinsumCase> = einsum_suite().into_iter().filter(accepted).collect();
     let texts: Vec<String> = suite.iter().map(|c| c.text.clone()).collect();
-    let count = over(&texts, &["...", "ij", "->", ","], 5, |i, text| {
+    let count = over(TEXTS, &texts, &["...", "ij", "->", ","], 5, |i, text| {
         let einsum = Einsum::parse(text)?;
         let nest = einsum.nest(&suite[i].operand_types(), &EinsumOptions::default())?;
         let printed = nest.to_string();
@@ -213,7 +215,7 @@ fn formulas() {
     let texts: Vec<String> = FORMULAS.map(str::to_owned).into();
     let words = ["A", "[i]", "order", "serial", "acc", "f32", "erf(", "min=", "*", "when"];
     let dtypes = [DType::F32, DType::I32, DType::Bool, DType::E4m3];
-    let count = over(&texts, &words, 6, |i, text| {
+    let count = over(TEXTS, &texts, &words, 6, |i, text| {
         let formula = Formula::parse(text)?;
         let nest = formula.nest(&FormulaTypes::all(dtypes[i % dtypes.len()]))?;
         let printed = nest.to_string();
