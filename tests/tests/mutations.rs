@@ -162,7 +162,7 @@ fn scripts() {
         }
         Ok(())
     });
-    count.check(500);
+    count.check(300);
     assert!(legal >= 100 && illegal >= 100, "{legal} legal, {illegal} illegal");
 }
 
