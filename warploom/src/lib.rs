@@ -22,6 +22,6 @@ pub use warploom_ir::einsum::Einsum;
 pub use warploom_ir::kernel::Kernel;
 pub use warploom_ir::nest::Nest;
 pub use warploom_ir::schedule::Tree;
-pub use warploom_ir::schedule::step::Script;
+pub use warploom_ir::schedule::step::{LayoutTerm, Script};
 pub use warploom_ir::tensor::Tensor;
 pub use warploom_scheduler::{Dependence, Schedule, Session, explain, report};

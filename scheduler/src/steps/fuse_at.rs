@@ -194,7 +194,10 @@ impl<'a> Fusion<'a> {
             return Ok((elements, Some(found)));
         }
         for map in elements.values_mut() {
-            *map = Set::unwrap(&map.wrap()?.compute_divs()?.simple_hull()?.to_set()?)?;
+            let hull = |set: &Set| set.compute_divs()?.coalesce()?.simple_hull()?.to_set();
+            // The hull may reach into iterations that there are not.
+            let iterations = hull(&map.domain()?)?;
+            *map = Set::unwrap(&hull(&map.wrap()?)?)?.intersect_domain(&iterations)?;
         }
         self.close(&mut elements)?;
         let found = self.recomputed(&elements)?;

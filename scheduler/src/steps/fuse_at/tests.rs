@@ -26,6 +26,30 @@ parallel S1.i.0; vectorize S0_at_S1_j_0.j";
     }
 }
 
+/// Two steps of a cross-shaped stencil: what is needed of `T` and `U` is not convex.
+const CROSSES: &str = "param N
+assume N >= 6
+in A: i64[N, N]
+temp T: i64[N, N]
+temp U: i64[N, N]
+out B: i64[N, N]
+for i in 0..N, j in 0..N { S0: T[i, j] = A[i, j] * 2 }
+for i in 1..N-1, j in 1..N-1 { S1: U[i, j] = T[i-1, j] + T[i+1, j] - T[i, j-1] + T[i, j+1] }
+for i in 0..N, j in 0..N { S3: B[i, j] = 0 }
+for i in 2..N-2, j in 2..N-2 { S2: B[i, j] = U[i-1, j] + U[i+1, j] - U[i, j-1] + U[i, j+1] }
+";
+
+#[test]
+fn hulls_of_crosses_stay_in_the_iterations_there_are() {
+    let script = "tile S2.i, S2.j by 8, 16; fuse-at S0, S1 at S2.j.0; parallel S2.i.0";
+    let (nest, kernel) = lowered(CROSSES, script);
+    assert_eq!(buffer(&kernel.body, "T_at_S2_j_0").unwrap().0, [12, 20]);
+    assert!(kernel.to_string().contains("for S2_i_0 in 0.."), "{kernel}");
+    for n in [6, 12, 21] {
+        agree(&nest, &kernel, &[("N", n)]);
+    }
+}
+
 #[test]
 fn producers_that_others_read_stay() {
     let text = BLUR.replace("S2: B[i, j] = 0", "S2: B[i, j] = T[i, j]");
