@@ -1,9 +1,11 @@
-//! What compiled host code and the runtime agree on.
+//! What compiled code and the runtime agree on.
 //!
-//! Code generation makes a [`HostCode`], the runtime calls it; neither crate sees the other.
+//! Code generation makes a [`HostCode`] or a [`GpuCode`], the runtime calls it; neither crate sees
+//! the other.
 
 use crate::diag::Result;
-use crate::kernel::Kernel;
+use crate::kernel::{Index, Kernel};
+use crate::target::Target;
 
 /// One buffer argument of a call, row-major, native endian, aligned to 64 bytes.
 #[derive(Debug)]
@@ -33,4 +35,36 @@ pub trait HostCode: Send + Sync {
     /// # Errors
     /// A buffer's length or access does not fit the kernel, or the code's stated failure.
     fn call(&self, buffers: &mut [HostArg<'_>], params: &[i64], pool: &dyn Pool) -> Result<()>;
+}
+
+/// One launch of a function of a [`GpuCode`].
+///
+/// Its arguments are, in this order: one device pointer (64 bits, aligned to 16 bytes) for each of
+/// [`Kernel::buffers`], then one i64 for each of [`Kernel::params`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GpuLaunch {
+    /// The function's name in the PTX text.
+    pub entry: String,
+    /// Blocks along x, y and z, over the parameters. Where one is not positive there is nothing
+    /// to launch.
+    pub grid: [Index; 3],
+    /// Threads of a block along x, y and z.
+    pub block: [u32; 3],
+    /// Bytes of dynamic shared memory.
+    pub shared_bytes: u32,
+}
+
+/// A kernel as PTX text, with the launches that run it.
+///
+/// The launches run one after the other: each sees all that the ones before it wrote.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GpuCode {
+    /// The kernel it was made from.
+    pub kernel: Kernel,
+    /// The machine it is made for.
+    pub target: Target,
+    /// The PTX text of one module.
+    pub ptx: String,
+    /// What to launch, in order.
+    pub launches: Vec<GpuLaunch>,
 }

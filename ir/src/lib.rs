@@ -15,6 +15,7 @@ pub mod kernel;
 pub mod lex;
 pub mod nest;
 pub mod schedule;
+pub mod target;
 pub mod tensor;
 pub mod typing;
 pub mod value;

@@ -23,5 +23,6 @@ pub use warploom_ir::kernel::Kernel;
 pub use warploom_ir::nest::Nest;
 pub use warploom_ir::schedule::Tree;
 pub use warploom_ir::schedule::step::{LayoutTerm, Script};
+pub use warploom_ir::target::Target;
 pub use warploom_ir::tensor::Tensor;
 pub use warploom_scheduler::{Dependence, Schedule, Session, explain, report};

@@ -1,5 +1,6 @@
 //! `emit`: one stage of the compilation on standard output, and nothing else there.
 
+use warploom::Target;
 use warploom::compile;
 use warploom::diag::{Blame, Diagnostic, Result};
 
@@ -7,7 +8,7 @@ use crate::args::{EmitArgs, Stage};
 use crate::{load, output};
 
 pub(crate) fn emit(args: &EmitArgs) -> Result<()> {
-    cpu_only(&args.target)?;
+    cpu_only(args.target.parse()?)?;
     let nest = load::symbolic_nest(&args.spec)?;
     let text = match args.stage {
         Stage::Nest => nest.to_string(),
@@ -19,21 +20,17 @@ pub(crate) fn emit(args: &EmitArgs) -> Result<()> {
     output::print(&text)
 }
 
-/// Targets that exist by name, and the one that code is generated for.
-fn cpu_only(target: &str) -> Result<()> {
+/// Refuses the targets that no code is generated for yet.
+fn cpu_only(target: Target) -> Result<()> {
     match target {
-        "cpu" => Ok(()),
-        "sm_80" | "sm_90a" | "sm_100a" => Err(Box::new(
+        Target::Cpu => Ok(()),
+        Target::Sm80 | Target::Sm90a | Target::Sm100a => Err(Box::new(
             Diagnostic::new(
                 "E0903",
                 Blame::Unsupported,
                 format!("code for {target} is not generated yet"),
             )
             .help("use --target cpu"),
-        )),
-        other => Err(Box::new(
-            Diagnostic::input("E0907", format!("`{other}` is no target"))
-                .help("the targets are cpu, sm_80, sm_90a and sm_100a"),
         )),
     }
 }
