@@ -1,6 +1,7 @@
-//! The machines that code is generated for, and their limits.
+//! The machines that code is generated for, their limits, and the places a GPU has for the
+//! iterations of a loop.
 //!
-//! Keeps: the text of a target parses back to it.
+//! Keeps: the text of a target or place parses back to it.
 
 use std::fmt::{self, Display, Formatter};
 use std::str::FromStr;
@@ -36,6 +37,69 @@ pub struct GpuLimits {
     pub shared_bytes: u32,
     /// 32-bit registers that the threads running at once on one multiprocessor share.
     pub registers: u32,
+}
+
+/// A direction of a grid and of its blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Axis {
+    /// The first: neighbours along it are neighbours in a warp.
+    X,
+    /// The second.
+    Y,
+    /// The third.
+    Z,
+}
+
+impl Axis {
+    /// Its number, from 0.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        match self {
+            Self::X => 0,
+            Self::Y => 1,
+            Self::Z => 2,
+        }
+    }
+}
+
+/// Where the iterations of a loop run at the same time on a GPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// On different blocks of the grid.
+    Block(Axis),
+    /// On different threads of a block.
+    Thread(Axis),
+}
+
+impl Place {
+    /// Every place.
+    pub const ALL: [Self; 6] = [
+        Self::Block(Axis::X),
+        Self::Block(Axis::Y),
+        Self::Block(Axis::Z),
+        Self::Thread(Axis::X),
+        Self::Thread(Axis::Y),
+        Self::Thread(Axis::Z),
+    ];
+
+    /// Its text.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Block(Axis::X) => "block.x",
+            Self::Block(Axis::Y) => "block.y",
+            Self::Block(Axis::Z) => "block.z",
+            Self::Thread(Axis::X) => "thread.x",
+            Self::Thread(Axis::Y) => "thread.y",
+            Self::Thread(Axis::Z) => "thread.z",
+        }
+    }
+
+    /// The place of this text.
+    #[must_use]
+    pub fn named(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|p| p.name() == text)
+    }
 }
 
 impl Target {
@@ -101,6 +165,9 @@ mod tests {
         for target in Target::ALL {
             assert_eq!(target.to_string().parse::<Target>().unwrap(), target);
             assert_eq!(target.gpu().is_none(), target == Target::Cpu);
+        }
+        for place in Place::ALL {
+            assert_eq!(Place::named(place.name()), Some(place));
         }
         let wrong = "sm_90".parse::<Target>().unwrap_err();
         assert_eq!(wrong.code, "E0907");

@@ -4,6 +4,7 @@
 //! Keeps: after this, code generation can rely on the doc comments of [`warploom_ir::kernel`]
 //! without a check of its own.
 
+mod mapped;
 mod types;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -74,6 +75,8 @@ impl Checker {
             self.table(b);
         }
         self.nodes(&k.body, Around { vector: false, depth: 0, local_bytes: 0 });
+        let params: BTreeSet<Name> = k.params.iter().cloned().collect();
+        self.faults.extend(mapped::faults(&k.body, &params));
     }
 
     /// A constant table has as many literals as its shape holds, and they fit.

@@ -1,4 +1,4 @@
-//! Proofs about kernels: every access in bounds, and no race in parallel and vector loops.
+//! Proofs about kernels: every access in bounds, and no race in parallel, mapped and vector loops.
 //!
 //! In: a kernel whose names, ranks and types hold ([`crate::kernel`] checks them). Out: nothing,
 //! or findings with a concrete example. Parameters are any numbers from 0 up to 2^40; a store
@@ -214,7 +214,9 @@ impl Proofs<'_> {
                 let Around::Loop(l) = around else { continue };
                 let shared = match l.mode {
                     LoopMode::Serial | LoopMode::Unroll => false,
-                    LoopMode::Parallel | LoopMode::Vector => seen.insert(l.var.clone()),
+                    LoopMode::Parallel | LoopMode::Vector | LoopMode::Mapped(_) => {
+                        seen.insert(l.var.clone())
+                    }
                 };
                 if shared {
                     let inside = |s: &&Site<'_>| match s.around.get(depth) {
@@ -344,6 +346,7 @@ fn race_found(
     let verb = |t: Touch<'_>| if t.write { "writes" } else { "reads" };
     let mode = match l.mode {
         LoopMode::Vector => "vector",
+        LoopMode::Mapped(place) => place.name(),
         LoopMode::Parallel | LoopMode::Serial | LoopMode::Unroll => "parallel",
     };
     let text = format!("iterations of the {mode} loop `{}` race for `{}`", l.var, a.array);

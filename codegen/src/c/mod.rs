@@ -193,10 +193,11 @@ impl<'k> Emitter<'k> {
         let var = self.name(Space::Variable, &l.var);
         let step = if l.step == 1 { format!("{var}++") } else { format!("{var} += {}", l.step) };
         let mode = match l.mode {
-            LoopMode::Serial => "",
-            LoopMode::Parallel => " /* parallel */",
-            LoopMode::Vector => " /* vector */",
-            LoopMode::Unroll => " /* unroll */",
+            LoopMode::Serial => String::new(),
+            LoopMode::Parallel => " /* parallel */".to_owned(),
+            LoopMode::Vector => " /* vector */".to_owned(),
+            LoopMode::Unroll => " /* unroll */".to_owned(),
+            LoopMode::Mapped(place) => format!(" /* {} */", place.name()),
         };
         self.line(
             depth,

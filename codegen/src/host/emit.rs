@@ -252,7 +252,9 @@ impl Emitter<'_> {
             return Expansion::Copies(copies);
         }
         match l.mode {
-            LoopMode::Parallel if !self.in_parallel => Expansion::Parallel(serial),
+            LoopMode::Parallel | LoopMode::Mapped(_) if !self.in_parallel => {
+                Expansion::Parallel(serial)
+            }
             LoopMode::Unroll => match known {
                 Some(n)
                     if n <= MAX_UNROLL
@@ -267,7 +269,7 @@ impl Emitter<'_> {
             LoopMode::Vector if width == 1 && self.vectorizable(&l.body, env) => {
                 self.expand_vector(l, &serial)
             }
-            LoopMode::Serial | LoopMode::Parallel | LoopMode::Vector => {
+            LoopMode::Serial | LoopMode::Parallel | LoopMode::Mapped(_) | LoopMode::Vector => {
                 Expansion::Loops(vec![serial])
             }
         }
@@ -574,7 +576,7 @@ fn unrolled_stores(body: &[KernelNode]) -> i64 {
                         .difference(&Lin::of(&l.lower, &env))
                         .map_or(64, |d| (d / l.step).max(1)),
                     LoopMode::Vector => 4,
-                    LoopMode::Serial | LoopMode::Parallel => 1,
+                    LoopMode::Serial | LoopMode::Parallel | LoopMode::Mapped(_) => 1,
                 };
                 trip.saturating_mul(unrolled_stores(&l.body))
             }

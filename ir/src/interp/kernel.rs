@@ -1,4 +1,4 @@
-//! The oracle for kernels: executes the CPU form, with parallel loops in a hostile order and
+//! The oracle for kernels: executes them with parallel and mapped loops in a hostile order and
 //! vector loops in lockstep.
 //!
 //! In: a kernel, its parameters, one tensor per input. Out: one tensor per output; elements never
@@ -276,7 +276,7 @@ impl Machine {
                 let lanes: Vec<_> = l.listed(env)?.into_iter().map(lane).collect();
                 self.lockstep(&l.body, &lanes)?;
             }
-            LoopMode::Parallel => {
+            LoopMode::Parallel | LoopMode::Mapped(_) => {
                 let mut values = l.listed(env)?;
                 self.arrange(&mut values);
                 for i in values {

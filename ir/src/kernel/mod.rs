@@ -1,7 +1,9 @@
-//! The Kernel: *one explicit device program*; here its CPU form of loops, guards and stores.
+//! The Kernel: *one explicit device program* of loops, guards and stores, for a processor or a GPU.
 //!
 //! Meaning: nodes run in order. A `Parallel` loop's iterations may run at the same time on
-//! several threads, a `Vector` loop's in lockstep lanes; both only where the verifier agreed.
+//! several threads, a `Vector` loop's in lockstep lanes, a `Mapped` loop's on blocks or threads of
+//! a GPU; all only where the verifier agreed. With mapped loops each node of the body is one
+//! launch, and a launch ends before the next begins.
 //! Values are typed: every conversion is written out.
 //! A local buffer belongs to one iteration of the loops around it.
 //! Keeps: a plain value whose text form parses back to it.
@@ -15,6 +17,7 @@ use crate::affine::Name;
 use crate::dtype::DType;
 use crate::expr::{BinOp, Literal, Rounding, UnOp};
 use crate::nest::{AssignOp, Order, Role};
+use crate::target::Place;
 
 /// An integer expression over loop variables and parameters (64 bits, never overflowing in a
 /// verified kernel).
@@ -135,6 +138,8 @@ pub enum LoopMode {
     Vector,
     /// One after another, the body repeated.
     Unroll,
+    /// On blocks or threads of a GPU.
+    Mapped(Place),
 }
 
 /// A loop `for var in lower..upper step step`.

@@ -16,6 +16,7 @@ use crate::dtype::DType;
 use crate::expr::{BinOp, Literal, Rounding, UnOp};
 use crate::lex::{Cursor, Tok};
 use crate::nest::{AssignOp, Order, Role};
+use crate::target::Place;
 
 impl Kernel {
     /// Reads a `.kernel` text.
@@ -164,8 +165,9 @@ impl Parser {
         self.0.expect("..")?;
         let upper = self.index()?;
         let step = if self.0.eat_word("step") { self.0.integer("a step")? } else { 1 };
-        let modes = [LoopMode::Parallel, LoopMode::Vector, LoopMode::Unroll];
-        let mode = modes.into_iter().find(|m| self.0.eat_word(mode_word(*m))).unwrap_or_default();
+        let modes = [LoopMode::Parallel, LoopMode::Vector, LoopMode::Unroll].into_iter();
+        let mut modes = modes.chain(Place::ALL.map(LoopMode::Mapped));
+        let mode = modes.find(|m| self.0.eat_word(mode_word(*m))).unwrap_or_default();
         let label = if self.0.eat_word("label") { self.name()? } else { var.clone() };
         self.0.expect("{")?;
         let body = self.nodes()?;

@@ -25,6 +25,7 @@ pub(super) const fn mode_word(mode: LoopMode) -> &'static str {
         LoopMode::Parallel => "parallel",
         LoopMode::Vector => "vector",
         LoopMode::Unroll => "unroll",
+        LoopMode::Mapped(place) => place.name(),
     }
 }
 

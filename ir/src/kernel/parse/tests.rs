@@ -99,8 +99,13 @@ impl Choices {
                 lower: self.index(2),
                 upper: self.index(2),
                 step: self.int(),
-                mode: [LoopMode::Serial, LoopMode::Parallel, LoopMode::Vector, LoopMode::Unroll]
-                    [self.below(4) as usize],
+                mode: match self.below(5) {
+                    0 => LoopMode::Serial,
+                    1 => LoopMode::Parallel,
+                    2 => LoopMode::Vector,
+                    3 => LoopMode::Unroll,
+                    _ => LoopMode::Mapped(Place::ALL[self.below(6) as usize]),
+                },
                 body: self.nodes(depth - 1),
             }),
             3 => KernelNode::Local(Local {
