@@ -1,7 +1,9 @@
-"""NumPy as a contestant: sets a problem up once, then runs it once per line on standard input.
+"""NumPy as a contestant: sets a problem up once, then does what each line of standard input asks.
 
-First line: JSON {"spec": einsum, "shapes": [[...], ...], "dtype": "float32"}; the answer is the
-NumPy version and its BLAS. Every further line runs the einsum once; the answer is its seconds.
+First line: JSON {"spec": einsum, "operands": [files .npy]}; the answer is the version of NumPy and
+of its BLAS. `go` runs the einsum once and answers its seconds. `check FILE` answers the largest
+error of the tensor in FILE and of NumPy's own result, each relative to the same einsum of the
+absolute values in binary64.
 """
 
 import json
@@ -13,17 +15,24 @@ import numpy as np
 
 def main() -> None:
     problem = json.loads(sys.stdin.readline())
-    rng = np.random.default_rng(1)
-    operands = [
-        rng.uniform(-1, 1, shape).astype(problem["dtype"]) for shape in problem["shapes"]
-    ]
+    spec = problem["spec"]
+    operands = [np.load(path) for path in problem["operands"]]
     blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
-    print(f"numpy {np.__version__}, {blas['name']} {blas['version']}", flush=True)
-    path = np.einsum_path(problem["spec"], *operands, optimize="optimal")[0]
-    for _ in sys.stdin:
-        start = time.perf_counter()
-        np.einsum(problem["spec"], *operands, optimize=path)
-        print(time.perf_counter() - start, flush=True)
+    print(f"numpy {np.__version__} with {blas['name']} {blas['version']}", flush=True)
+    path = np.einsum_path(spec, *operands, optimize="optimal")[0]
+    for line in sys.stdin:
+        command, _, argument = line.strip().partition(" ")
+        if command == "go":
+            start = time.perf_counter()
+            np.einsum(spec, *operands, optimize=path)
+            print(time.perf_counter() - start, flush=True)
+        else:
+            wide = [x.astype(np.float64) for x in operands]
+            exact = np.einsum(spec, *wide, optimize=path)
+            scale = np.einsum(spec, *[np.abs(x) for x in wide], optimize=path)
+            own = np.einsum(spec, *operands, optimize=path)
+            errors = [np.max(np.abs(x - exact) / scale) for x in (np.load(argument), own)]
+            print(json.dumps([float(e) for e in errors]), flush=True)
 
 
 main()

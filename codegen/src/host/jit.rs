@@ -28,6 +28,12 @@ pub enum Stage {
     Assembly,
 }
 
+/// Loops, lanes and registers' worth of tiles are already as the schedule wants them: what is left
+/// is to turn stack slots into registers and to take address arithmetic out of loops. Against
+/// `default<O3>` the matrix product's code is as fast and is made five times as fast.
+const PASSES: &str = "function(sroa,early-cse<memssa>,instcombine<no-verify-fixpoint>,simplifycfg,\
+                      loop-mssa(licm))";
+
 /// Our defect or the machine's: nothing the user wrote.
 fn failure(what: &str, why: &str) -> Box<Diagnostic> {
     Box::new(
@@ -97,11 +103,8 @@ fn optimised<'c>(
         .verify()
         .map_err(|e| failure("LLVM does not accept the kernel's code", &e.to_string()))?;
     if options.optimize {
-        let passes = PassBuilderOptions::create();
-        passes.set_loop_vectorization(true);
-        passes.set_loop_slp_vectorization(false);
         module
-            .run_passes("default<O3>", machine, passes)
+            .run_passes(PASSES, machine, PassBuilderOptions::create())
             .map_err(|e| failure("LLVM's optimiser failed", &e.to_string()))?;
     }
     Ok(module)

@@ -10,16 +10,18 @@
 //! statements can share their loops, isl's scheduler is asked for the order (one `order` step);
 //! permutable bands become tiles that run as wavefronts.
 //! For each other statement, on its own where its loops can be distributed: the loop along which
-//! most accesses are contiguous becomes lanes; for a reduction, the loop whose absence from the
-//! accesses along the lanes gives most reuse becomes unrolled rows, the reduction goes around both,
-//! and all three get cache tiles; the outermost loop without a carried dependence runs on threads.
+//! most accesses are contiguous becomes lanes; for a reduction with reuse in two directions,
+//! `contraction` makes register tiles, cache tiles and packed operands; the outermost loop without
+//! a carried dependence runs on threads.
 
 mod bands;
+mod contraction;
 mod order;
 mod solver;
 mod threads;
 mod tiles;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use warploom_ir::affine::Name;
@@ -49,6 +51,8 @@ pub struct CpuOptions {
     pub lane_tile: i64,
     /// Iterations of a reduction in a cache tile.
     pub reduction_tile: i64,
+    /// Fewest iterations of a parallel loop that keep the threads busy.
+    pub tasks: i64,
 }
 
 impl Default for CpuOptions {
@@ -60,6 +64,7 @@ impl Default for CpuOptions {
             row_tile: 96,
             lane_tile: 256,
             reduction_tile: 256,
+            tasks: 4,
         }
     }
 }
@@ -69,7 +74,12 @@ impl Default for CpuOptions {
 /// # Errors
 /// `E0601` when isl takes too long.
 pub fn auto_cpu(schedule: &Schedule, options: &CpuOptions) -> Result<Schedule> {
-    let mut auto = Auto { at: schedule.clone(), session: Session::new(), options: *options };
+    let mut auto = Auto {
+        at: schedule.clone(),
+        session: Session::new(),
+        options: *options,
+        extents: BTreeMap::new(),
+    };
     auto.distribute();
     let done = auto.parts_by_isl();
     for name in auto.at.tree().statements().iter().filter(|name| !done.contains(name)) {
@@ -83,6 +93,8 @@ struct Auto {
     at: Schedule,
     session: Session,
     options: CpuOptions,
+    /// Iterations of loops that were split, where known.
+    extents: BTreeMap<Name, i64>,
 }
 
 impl Auto {

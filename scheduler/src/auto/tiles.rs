@@ -1,7 +1,7 @@
-//! Lanes, register tiles and cache tiles for a statement that is alone in its loops.
+//! Lanes for a statement that is alone in its loops.
 //!
-//! In: a schedule and the name of a statement. Out: the same schedule after splits, one reorder and
-//! marks for that statement.
+//! In: a schedule and the name of a statement. Out: the same schedule after a split, a
+//! reorder and a mark for that statement, or what `contraction` does.
 //! Keeps: the choice rests on how each access moves with each loop and on what each loop carries.
 
 use warploom_ir::affine::{Affine, Name};
@@ -11,6 +11,7 @@ use warploom_ir::schedule::step::{Ref, StepKind};
 use warploom_ir::schedule::{Poly, PolyStatement, Tree, TreeLoop};
 
 use super::Auto;
+use super::contraction::Contraction;
 use crate::deps::DepKind;
 
 /// What a loop is to a statement.
@@ -42,17 +43,10 @@ impl Auto {
         if roles.len() != chain.len() || chain.is_empty() {
             return Ok(());
         }
-        let Some(lanes) = lanes(s, &roles).cloned() else {
-            return Ok(());
-        };
-        let rows = rows(s, &roles, &lanes).cloned();
-        let reductions: Vec<Role> =
-            roles.iter().filter(|r| !r.free && r.name != lanes.name).cloned().collect();
-        match rows {
-            Some(rows) if !reductions.is_empty() => {
-                self.contraction(name, &poly, &lanes, &rows, &reductions);
-            }
-            Some(_) | None => self.lanes_alone(name, &poly, &lanes),
+        if let Some(contraction) = Contraction::of(s, &roles) {
+            self.contraction(name, &poly, &contraction);
+        } else if let Some(lanes) = lanes(s, &roles).cloned() {
+            self.lanes_alone(name, &poly, &lanes);
         }
         Ok(())
     }
@@ -81,7 +75,12 @@ impl Auto {
     }
 
     /// Splits a loop; the names of the outer and the inner loop.
-    fn split(&mut self, statement: &Name, role: &Role, size: i64) -> Option<(Name, Name)> {
+    pub(super) fn split(
+        &mut self,
+        statement: &Name,
+        role: &Role,
+        size: i64,
+    ) -> Option<(Name, Name)> {
         let before: Vec<Name> = self.at.tree().loops().iter().map(|l| l.name.clone()).collect();
         let target = Ref::from(role.name.clone());
         if !self.step(StepKind::Split { target, size, names: Vec::new() }) {
@@ -93,18 +92,12 @@ impl Auto {
             .filter(|n| !before.contains(n))
             .collect::<Vec<_>>()
             .into_iter();
-        Some((new.next()?, new.next()?))
-    }
-
-    /// Splits for the cache only where there are more iterations than a tile has.
-    fn cache_split(&mut self, statement: &Name, role: &Role, size: i64) -> (Option<Name>, Name) {
-        if role.extent.is_some_and(|e| e <= size) {
-            return (None, role.name.clone());
+        let (outer, inner) = (new.next()?, new.next()?);
+        if let Some(extent) = role.extent {
+            self.extents.insert(outer.clone(), (extent + size - 1) / size);
         }
-        match self.split(statement, role, size) {
-            Some((outer, inner)) => (Some(outer), inner),
-            None => (None, role.name.clone()),
-        }
+        self.extents.insert(inner.clone(), role.extent.map_or(size, |e| e.min(size)));
+        Some((outer, inner))
     }
 
     /// Lanes for a statement without reuse: strips of a few registers, innermost.
@@ -117,44 +110,8 @@ impl Auto {
         self.step(StepKind::Vectorize(Ref::from(inner)));
     }
 
-    /// Register and cache tiles for a reduction.
-    fn contraction(
-        &mut self,
-        name: &Name,
-        poly: &Poly,
-        lanes: &Role,
-        rows: &Role,
-        reductions: &[Role],
-    ) {
-        let options = self.options;
-        let width = self.register(poly, name) * options.vectors;
-        let named = |role: &Role, name: Name| Role { name, ..role.clone() };
-        let (row_tile, row) = self.cache_split(name, rows, options.row_tile);
-        let (lane_tile, lane) = self.cache_split(name, lanes, options.lane_tile.max(width));
-        let mut inner = Vec::new();
-        let mut sum_tiles = Vec::new();
-        for r in reductions {
-            let (outer, point) = self.cache_split(name, r, options.reduction_tile);
-            sum_tiles.extend(outer);
-            inner.push(point);
-        }
-        let row_split = self.split(name, &named(rows, row.clone()), options.rows);
-        let lane_split = self.split(name, &named(lanes, lane.clone()), width);
-        let mut order: Vec<Name> = row_tile.into_iter().chain(lane_tile).collect();
-        order.extend(sum_tiles);
-        let (row_blocks, row_points) = row_split.map_or((None, row), |(o, i)| (Some(o), i));
-        let (lane_blocks, lane_points) = lane_split.map_or((None, lane), |(o, i)| (Some(o), i));
-        order.extend(row_blocks);
-        order.extend(lane_blocks);
-        order.extend(inner);
-        order.extend([row_points.clone(), lane_points.clone()]);
-        self.innermost(name, &order);
-        self.step(StepKind::Unroll(Ref::from(row_points)));
-        self.step(StepKind::Vectorize(Ref::from(lane_points)));
-    }
-
     /// Moves these loops of a statement to the inside, in this order.
-    fn innermost(&mut self, statement: &Name, last: &[Name]) {
+    pub(super) fn innermost(&mut self, statement: &Name, last: &[Name]) {
         let chain: Vec<Name> =
             own_chain(self.at.tree(), statement).iter().map(|l| l.name.clone()).collect();
         let mut order: Vec<Name> = chain.iter().filter(|n| !last.contains(n)).cloned().collect();
@@ -166,7 +123,7 @@ impl Auto {
 }
 
 /// The loops around a statement, outermost first, from the first that holds nothing else.
-fn own_chain(tree: &Tree, statement: &Name) -> Vec<TreeLoop> {
+pub(super) fn own_chain(tree: &Tree, statement: &Name) -> Vec<TreeLoop> {
     tree.loops()
         .into_iter()
         .filter(|l| l.body.statements() == std::slice::from_ref(statement))
@@ -192,7 +149,7 @@ pub(super) fn extent(poly: &Poly, s: &PolyStatement, iter: &Name) -> Option<i64>
 
 /// How an access moves when an iterator advances by one.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Stride {
+pub(super) enum Stride {
     /// Not at all.
     None,
     /// To the next element.
@@ -201,7 +158,7 @@ enum Stride {
     Far,
 }
 
-fn stride(access: &Access, iter: &Name) -> Stride {
+pub(super) fn stride(access: &Access, iter: &Name) -> Stride {
     let moves = |e: &Affine| e.vars().contains(iter);
     let Some((last, outer)) = access.indices.split_last() else {
         return Stride::None;
@@ -243,19 +200,4 @@ pub(super) fn lanes<'a>(s: &PolyStatement, roles: &'a [Role]) -> Option<&'a Role
         }
     }
     best.map(|(_, role)| role)
-}
-
-/// The free loop for which most of what moves along the lanes stays: it is used again in each row.
-fn rows<'a>(s: &PolyStatement, roles: &'a [Role], lanes: &Role) -> Option<&'a Role> {
-    let reads = s.statement.value.reads();
-    let reuse = |r: &Role| {
-        reads
-            .iter()
-            .filter(|a| stride(a, &lanes.iter) == Stride::One && stride(a, &r.iter) == Stride::None)
-            .count()
-    };
-    roles
-        .iter()
-        .filter(|r| r.free && r.name != lanes.name && reuse(r) > 0)
-        .max_by_key(|r| (reuse(r), r.extent.unwrap_or(i64::MAX)))
 }

@@ -1,0 +1,70 @@
+//! Time from the text of an einsum to callable host code, cold: every measurement is the first
+//! thing that a new process does.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::process::Command;
+use std::time::Instant;
+
+use warploom::{DType, Spec, SpecTypes, compile};
+
+use crate::statistics::Percentiles;
+
+/// The command that measures once.
+pub(crate) const ONCE: &str = "compile-once";
+
+/// Processes measured per einsum.
+const RUNS: usize = 21;
+
+/// Einsums, and the size of every label.
+const CASES: &[&str] = &["mk,kn->mn", "bmk,bkn->bmn", "dabfe,fc->edcba", "ij->ji"];
+const SIZE: usize = 256;
+
+/// Compiles once and prints the milliseconds of each stage as JSON.
+pub(crate) fn once(spec: &str) -> Result<(), Box<dyn Error>> {
+    let rank = |term: &str| vec![SIZE; term.len()];
+    let inputs = spec.split("->").next().unwrap_or(spec);
+    let operands = inputs.split(',').map(|t| (DType::F32, Some(rank(t)))).collect();
+    let types = SpecTypes { operands, ..SpecTypes::default() };
+    let mut stages: Vec<(&str, f64)> = Vec::new();
+    let mut last = Instant::now();
+    let mut lap = |name: &'static str, stages: &mut Vec<(&str, f64)>| {
+        stages.push((name, last.elapsed().as_secs_f64() * 1e3));
+        last = Instant::now();
+    };
+    let nest =
+        warploom::bind(&Spec::read(spec)?.nest(&types)?, &BTreeMap::new(), &BTreeMap::new())?;
+    lap("read", &mut stages);
+    compile::check_nest(&nest)?;
+    lap("check", &mut stages);
+    let schedule = compile::auto(&nest)?;
+    lap("schedule", &mut stages);
+    let program = compile::compile(&schedule)?;
+    stages.extend(program.stages().iter().map(|(n, t)| (*n, t.as_secs_f64() * 1e3)));
+    println!("{}", serde_json::to_string(&stages)?);
+    Ok(())
+}
+
+/// Prints the median of each stage for each einsum.
+pub(crate) fn run() -> Result<(), Box<dyn Error>> {
+    println!("spec,processes,stage,ms,p10,p90");
+    let program = std::env::current_exe()?;
+    for spec in CASES {
+        let mut times: BTreeMap<usize, (String, Vec<f64>)> = BTreeMap::new();
+        let mut totals = Vec::new();
+        for _ in 0..RUNS {
+            let output = Command::new(&program).args([ONCE, spec]).output()?;
+            let stages: Vec<(String, f64)> = serde_json::from_slice(&output.stdout)?;
+            totals.push(stages.iter().map(|(_, t)| t).sum());
+            for (k, (name, ms)) in stages.into_iter().enumerate() {
+                times.entry(k).or_insert_with(|| (name, Vec::new())).1.push(ms);
+            }
+        }
+        times.insert(usize::MAX, ("total".to_owned(), totals));
+        for (name, ms) in times.into_values() {
+            let Percentiles { p10, median, p90 } = Percentiles::of(ms);
+            println!("\"{spec}\",{RUNS},{name},{median:.2},{p10:.2},{p90:.2}");
+        }
+    }
+    Ok(())
+}
