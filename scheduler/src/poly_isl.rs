@@ -3,15 +3,19 @@
 //! Keeps: inside isl, statement k is `s{k}`, array k `a{k}`, parameter k `p{k}` and the iterator
 //! at depth k `i{k}`, whatever the user calls them, so no name can clash with isl's keywords.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use warploom_ir::affine::{Affine, Name};
+use warploom_ir::affine::{Affine, Atom, Name};
 use warploom_ir::expr::Access;
 use warploom_ir::nest::Constraint;
 use warploom_ir::schedule::Poly;
-use warploom_isl::{Ctx, Map, Set};
+use warploom_isl::{Aff, Ctx, DimType, LocalSpace, Map, MultiAff, Set, Val};
 
 use crate::trouble::Trouble;
+
+/// A function of a statement's instances: the statement, the range's name, the values.
+type Function = (usize, String, Vec<Affine>);
 
 /// A poly in isl.
 pub(crate) struct Model {
@@ -24,6 +28,8 @@ pub(crate) struct Model {
     /// The iteration domain of each statement, within the context.
     pub(crate) domains: Vec<Set>,
     params: BTreeMap<Name, usize>,
+    /// Functions of instances that were asked for before.
+    maps: RefCell<BTreeMap<Function, Map>>,
 }
 
 impl Model {
@@ -33,8 +39,14 @@ impl Model {
         let params: BTreeMap<Name, usize> =
             poly.params.iter().enumerate().map(|(k, p)| (p.name.clone(), k)).collect();
         let universe = Set::parse(&ctx, &format!("{}{{ : }}", prefix(params.len())))?;
-        let mut model =
-            Self { ctx, poly: poly.clone(), context: universe, domains: Vec::new(), params };
+        let mut model = Self {
+            ctx,
+            poly: poly.clone(),
+            context: universe,
+            domains: Vec::new(),
+            params,
+            maps: RefCell::default(),
+        };
         model.context = model.make_context()?;
         for k in 0..poly.statements.len() {
             model.domains.push(model.make_domain(k)?);
@@ -97,13 +109,48 @@ impl Model {
     }
 
     fn tuple_map(&self, k: usize, name: &str, values: &[Affine]) -> Result<Map, Trouble> {
-        let values: Vec<String> = values
-            .iter()
-            .map(|v| format!("({})", v.to_isl(&|name| self.rename(Some(k), name))))
-            .collect();
-        let text =
-            format!("{}{{ {} -> {name}[{}] }}", self.prefix(), self.tuple(k), values.join(", "));
-        Ok(Map::parse(&self.ctx, &text)?.intersect_domain(&self.domains[k])?)
+        let key = (k, name.to_string(), values.to_vec());
+        if let Some(known) = self.maps.borrow().get(&key) {
+            return Ok(known.clone());
+        }
+        let domain = self.domains[k].space()?;
+        let local = LocalSpace::from_space(&domain)?;
+        let affs =
+            values.iter().map(|v| self.aff(k, &local, v)).collect::<Result<Vec<_>, Trouble>>()?;
+        let range = domain.params()?.add_unnamed_tuple(values.len())?;
+        let range =
+            if name.is_empty() { range } else { range.set_tuple_name(DimType::Set, name)? };
+        let space = domain.map_from_domain_and_range(&range)?;
+        let map = Map::from_multi_aff(&MultiAff::from_aff_list(&space, &affs)?)?
+            .intersect_domain(&self.domains[k])?;
+        self.maps.borrow_mut().insert(key, map.clone());
+        Ok(map)
+    }
+
+    /// An expression over a statement's iterators and the parameters.
+    fn aff(&self, k: usize, local: &LocalSpace, value: &Affine) -> Result<Aff, Trouble> {
+        let number = |v: i64| Val::int_from_si(&self.ctx, v);
+        let mut sum = Aff::val_on_domain_space(&local.space()?, &number(value.constant_part())?)?;
+        for (atom, coefficient) in value.terms() {
+            let term = match atom {
+                Atom::Var(name) => {
+                    let iters = &self.poly.statements[k].iters;
+                    let iter = iters.iter().position(|i| i == name);
+                    let param = self.params.get(name).map(|p| (DimType::Param, *p));
+                    let (kind, at) = iter
+                        .map(|i| (DimType::Set, i))
+                        .or(param)
+                        .ok_or_else(|| unknown_variable(name))?;
+                    Aff::var_on_domain(local, kind, at)?
+                }
+                Atom::FloorDiv(e, d) => {
+                    self.aff(k, local, e)?.scale_down_val(&number(*d)?)?.floor()?
+                }
+                Atom::Mod(e, d) => self.aff(k, local, e)?.mod_val(&number(*d)?)?,
+            };
+            sum = sum.add(&term.scale_val(&number(coefficient)?)?)?;
+        }
+        Ok(sum)
     }
 
     /// A text of isl with the user's names for statements, arrays and parameters.
@@ -132,6 +179,15 @@ impl Model {
         };
         name.map_or_else(|| word.to_string(), ToString::to_string)
     }
+}
+
+fn unknown_variable(name: &str) -> Trouble {
+    Trouble::Isl(warploom_isl::Error {
+        call: "isl_aff_var_on_domain",
+        message: format!("`{name}` is neither an iterator nor a parameter"),
+        location: None,
+        kind: warploom_isl::ErrorKind::Internal,
+    })
 }
 
 fn prefix(params: usize) -> String {

@@ -13,7 +13,7 @@ use warploom_ir::nest::Nest;
 use warploom_ir::schedule::step::{
     LayoutTerm, Property, Ref, Script, StatementTimes, Step, StepKind,
 };
-use warploom_ir::schedule::{Poly, Tree};
+use warploom_ir::schedule::{Poly, Tree, TreeLoop};
 
 use crate::deps::DepContext;
 use crate::legality::Illegal;
@@ -172,9 +172,16 @@ impl Schedule {
     pub(crate) fn attempt(&self, session: &mut Session, step: &Step) -> Applied<Self> {
         let mut next = self.rewrite(session, step)?;
         let deps = session.deps(&next)?;
-        // Right after a step that changes the nest, its tree is what gives the nest its meaning.
-        let order = changes_order(&step.kind) && next.tree != next.reference;
-        check(deps, &next.tree, order)?;
+        match affected(&step.kind) {
+            Affected::Nothing => {}
+            Affected::Mark(target) => {
+                let name = steps::resolve(&next.tree, target)?;
+                let marked = next.tree.find(&name).expect("`resolve` gives names of loops");
+                check_marks(deps, &next.tree, marked)?;
+            }
+            // Right after a step that changes the nest, its tree gives the nest its meaning.
+            Affected::Order => check(deps, &next.tree, next.tree != next.reference)?,
+        }
         next.poly.scopes = scopes::follow(deps, &next.tree, step.span)?;
         next.script.steps.push(step.clone());
         Ok(next)
@@ -277,15 +284,21 @@ impl Schedule {
     }
 }
 
-/// Whether a step changes the order of instances: only then it is checked.
-const fn changes_order(kind: &StepKind) -> bool {
+/// What has to be checked after a step.
+enum Affected<'a> {
+    /// Nothing: a split keeps the order, and the other loops stay as they are.
+    Nothing,
+    /// The mark of one loop.
+    Mark(&'a Ref),
+    /// The order and the marks of all loops.
+    Order,
+}
+
+const fn affected(kind: &StepKind) -> Affected<'_> {
     match kind {
-        StepKind::Unroll(_)
-        | StepKind::Vectorize(_)
-        | StepKind::Parallel(_)
-        | StepKind::Require(..) => false,
+        StepKind::Split { .. } | StepKind::Unroll(_) | StepKind::Require(..) => Affected::Nothing,
+        StepKind::Vectorize(l) | StepKind::Parallel(l) => Affected::Mark(l),
         StepKind::Tile { .. }
-        | StepKind::Split { .. }
         | StepKind::Reorder { .. }
         | StepKind::Fuse { .. }
         | StepKind::Distribute { .. }
@@ -297,7 +310,7 @@ const fn changes_order(kind: &StepKind) -> bool {
         | StepKind::OrderBy(_)
         | StepKind::Stage { .. }
         | StepKind::FuseAt { .. }
-        | StepKind::Atomically(_) => true,
+        | StepKind::Atomically(_) => Affected::Order,
     }
 }
 
@@ -311,13 +324,15 @@ fn check(deps: &DepContext, tree: &Tree, order: bool) -> Applied<()> {
     if order {
         deps.check_order(tree)?;
     }
-    for l in tree.loops() {
-        if l.marks.parallel {
-            deps.check_parallel(tree, &l.name)?;
-        }
-        if l.marks.vectorize {
-            deps.check_vector(tree, &l.name)?;
-        }
+    tree.loops().into_iter().try_for_each(|l| check_marks(deps, tree, l))
+}
+
+fn check_marks(deps: &DepContext, tree: &Tree, l: &TreeLoop) -> Applied<()> {
+    if l.marks.parallel {
+        deps.check_parallel(tree, &l.name)?;
+    }
+    if l.marks.vectorize {
+        deps.check_vector(tree, &l.name)?;
     }
     Ok(())
 }
