@@ -31,8 +31,8 @@ pub enum Stage {
 /// Loops, lanes and registers' worth of tiles are already as the schedule wants them: what is left
 /// is to turn stack slots into registers and to take address arithmetic out of loops. Against
 /// `default<O3>` the matrix product's code is as fast and is made five times as fast.
-const PASSES: &str = "function(sroa,early-cse<memssa>,instcombine<no-verify-fixpoint>,simplifycfg,\
-                      loop-mssa(licm))";
+const PASSES: &str = "function(sroa,early-cse<memssa>,instcombine<no-verify-fixpoint>,sroa,\
+                      simplifycfg,loop-mssa(licm))";
 
 /// Our defect or the machine's: nothing the user wrote.
 fn failure(what: &str, why: &str) -> Box<Diagnostic> {

@@ -41,6 +41,11 @@ pub(super) struct Contraction {
     fixed: Vec<Access>,
 }
 
+/// Uses of a packed element that pay for the copy where the operand is contiguous already: in
+/// rows, and in lanes (several of which one instruction serves).
+const ROWS: i64 = 32;
+const LANES: i64 = 128;
+
 /// Bytes that memory moves at once.
 const CACHE_LINE: u8 = 64;
 
@@ -59,7 +64,8 @@ impl Contraction {
     pub(super) fn of(s: &PolyStatement, roles: &[Role]) -> Option<Self> {
         let target = &s.statement.target;
         let (free, sums): (Vec<&Role>, Vec<&Role>) = roles.iter().partition(|r| r.free);
-        if sums.is_empty() || sums.iter().any(|r| !r.reduces) {
+        let updates = s.statement.op.is_update() && sums.iter().all(|r| !uses(target, &r.iter));
+        if sums.is_empty() || !updates {
             return None;
         }
         let lane = free.iter().find(|r| {
@@ -173,6 +179,32 @@ fn count(extent: Option<i64>, tile: i64) -> i64 {
     extent.map_or(i64::from(u16::MAX), |e| (e + tile - 1) / tile.max(1))
 }
 
+/// The loops of a contraction after tiling.
+struct Tiles {
+    /// The lanes, then the others of their kind.
+    along: Vec<Tiled>,
+    /// The rows, then the others of their kind.
+    across: Vec<Tiled>,
+    sums: Vec<Tiled>,
+}
+
+/// The loops over tiles, outermost first.
+fn outer(group: &[Tiled]) -> Vec<Name> {
+    group.iter().filter_map(|t| t.outer.clone()).collect()
+}
+
+/// The loops inside tiles, outermost first.
+fn inner(group: &[Tiled]) -> Vec<Name> {
+    group.iter().filter_map(|t| t.inner.clone()).collect()
+}
+
+/// Loops over tiles in their order, and the loops in which the operands are packed.
+struct Outer {
+    order: Vec<Name>,
+    moving_at: Option<Name>,
+    fixed_at: Option<Name>,
+}
+
 impl Auto {
     /// Tiles, order, packed operands and marks for a contraction.
     pub(super) fn contraction(&mut self, name: &Name, poly: &Poly, c: &Contraction) {
@@ -180,71 +212,101 @@ impl Auto {
         let native = self.register(poly, name);
         let accumulators = options.vectors * options.rows;
         let micro = Micro::new(c.lane.extent, c.row.extent, native, options.vectors, accumulators);
-        let bytes = (options.vector_bytes / native).max(1);
-        let budget = |elements: i64| (elements * 4 / bytes).max(1);
-        let reads: Vec<Access> = c.moving.iter().chain(&c.fixed).cloned().collect();
-        let sums = self.tile_group(name, &c.sums, &reads, (budget(options.reduction_tile), 1));
-        let lane_tile = budget(options.lane_tile);
-        let along = self.tile_with(name, (&c.lane, &c.along), &c.moving, lane_tile, micro.lanes);
-        let across =
-            self.tile_with(name, (&c.row, &c.across), &c.fixed, options.row_tile, micro.rows);
-        let outer = |group: &[Tiled]| -> Vec<Name> {
-            group.iter().filter_map(|t| t.outer.clone()).collect()
-        };
-        let inner = |group: &[Tiled]| -> Vec<Name> {
-            group.iter().filter_map(|t| t.inner.clone()).collect()
-        };
-        let batch: Vec<Name> = c.batch.iter().map(|r| r.name.clone()).collect();
-        let tasks = c
-            .batch
-            .iter()
-            .map(|r| count(r.extent, 1))
-            .chain(along.iter().map(|t| self.trips(t)))
-            .fold(1_i64, i64::saturating_mul);
-        let rows_first = tasks < options.tasks;
-        let mut order = batch;
-        if rows_first {
-            order.extend(outer(&across));
-        }
-        order.extend(outer(&along));
-        order.extend(outer(&sums));
-        let moving_at = order.last().cloned();
-        if !rows_first {
-            order.extend(outer(&across));
-        }
-        let fixed_at = order.last().cloned();
-        let (lane_at, row_at) = (along[0].inner.clone(), across[0].inner.clone());
-        let strips = |auto: &mut Self, role: &Role, at: Option<Name>, size: i64| {
-            let at = at.unwrap_or_else(|| role.name.clone());
-            let extent = auto.extents.get(&at).copied().or(role.extent);
-            if extent.is_some_and(|e| e <= size) {
-                return (None, at);
-            }
-            let role = Role { name: at.clone(), extent, ..role.clone() };
-            auto.split(name, &role, size).map_or((None, at), |(o, i)| (Some(o), i))
-        };
-        let (lane_strips, lane) = strips(self, &c.lane, lane_at, micro.lanes);
-        let (row_strips, row) = strips(self, &c.row, row_at, micro.rows);
-        order.extend(inner(&along[1..]));
+        let tiles = self.cache_tiles(name, c, micro, (options.vector_bytes / native).max(1));
+        let Outer { mut order, moving_at, fixed_at } = self.outer_loops(c, &tiles);
+        let (lane_strips, lane) =
+            self.strips(name, &c.lane, tiles.along[0].inner.as_ref(), micro.lanes);
+        let (row_strips, row) =
+            self.strips(name, &c.row, tiles.across[0].inner.as_ref(), micro.rows);
+        order.extend(inner(&tiles.along[1..]));
         order.extend(lane_strips);
-        order.extend(inner(&across[1..]));
+        order.extend(inner(&tiles.across[1..]));
         order.extend(row_strips);
-        order.extend(inner(&sums));
+        order.extend(inner(&tiles.sums));
         order.extend([row.clone(), lane.clone()]);
         self.innermost(name, &order);
         self.step(StepKind::Unroll(Ref::from(row)));
         self.step(StepKind::Vectorize(Ref::from(lane)));
-        let group = |roles: &[Role]| roles.iter().map(|r| r.iter.clone()).collect::<Vec<_>>();
-        let sums = group(&c.sums);
-        for (accesses, at, role, size) in
-            [(&c.moving, moving_at, &c.lane, micro.lanes), (&c.fixed, fixed_at, &c.row, micro.rows)]
-        {
+        let sums: Vec<Name> = c.sums.iter().map(|r| r.iter.clone()).collect();
+        let reused = |group: &[Tiled], enough: i64| -> bool {
+            let extents = group.iter().map(|t| t.role.extent);
+            extents.fold(1, |n: i64, e| n.saturating_mul(count(e, 1))) >= enough
+        };
+        let (rows, lanes) = (reused(&tiles.across, ROWS), reused(&tiles.along, LANES));
+        for (accesses, at, role, size, near, reused) in [
+            (&c.moving, moving_at, &c.lane, micro.lanes, Some(&c.lane), rows),
+            (&c.fixed, fixed_at, &c.row, micro.rows, c.sums.last(), lanes),
+        ] {
             for access in accesses {
-                if let (Some(at), Some(layout)) = (&at, panels(access, &role.iter, &sums, size)) {
+                let near = near.is_some_and(|r| stride(access, &r.iter) == Stride::One);
+                let layout = panels(access, &role.iter, &sums, size).filter(|_| reused || !near);
+                if let (Some(at), Some(layout)) = (&at, layout) {
                     self.pack(access, at, layout);
                 }
             }
         }
+    }
+
+    /// Splits all groups of loops into tiles that fit the caches; `bytes` is an element's size.
+    fn cache_tiles(&mut self, name: &Name, c: &Contraction, micro: Micro, bytes: i64) -> Tiles {
+        let options = self.options;
+        let budget = |elements: i64| (elements * 4 / bytes).max(1);
+        let reads: Vec<Access> = c.moving.iter().chain(&c.fixed).cloned().collect();
+        // tiles of an inner loop would change an order that has to be kept
+        let ordered = c.sums.iter().any(|r| !r.reduces);
+        let (tiled, whole) = c.sums.split_at(if ordered { 1 } else { c.sums.len() });
+        let mut sums = self.tile_group(name, tiled, &reads, (budget(options.reduction_tile), 1));
+        sums.extend(whole.iter().map(|role| Tiled {
+            role: role.clone(),
+            outer: None,
+            inner: Some(role.name.clone()),
+        }));
+        let lane_tile = budget(options.lane_tile);
+        let along = self.tile_with(name, (&c.lane, &c.along), &c.moving, lane_tile, micro.lanes);
+        let across =
+            self.tile_with(name, (&c.row, &c.across), &c.fixed, options.row_tile, micro.rows);
+        Tiles { along, across, sums }
+    }
+
+    /// The order of the loops over tiles. Those of the lanes are outermost, unless they are too
+    /// few for the threads.
+    fn outer_loops(&self, c: &Contraction, tiles: &Tiles) -> Outer {
+        let batch = c.batch.iter().map(|r| count(r.extent, 1));
+        let tasks =
+            batch.chain(tiles.along.iter().map(|t| self.trips(t))).fold(1_i64, i64::saturating_mul);
+        let rows_first = tasks < self.options.tasks;
+        let mut order: Vec<Name> = c.batch.iter().map(|r| r.name.clone()).collect();
+        if rows_first {
+            order.extend(outer(&tiles.across));
+        }
+        let (along, sums) = (outer(&tiles.along), outer(&tiles.sums));
+        // what moves with the lanes does not depend on the rows' tiles
+        let once = along.is_empty() && sums.is_empty();
+        order.extend(along.into_iter().chain(sums));
+        let moving_at = if once { order.first() } else { order.last() }.cloned();
+        if !rows_first {
+            order.extend(outer(&tiles.across));
+        }
+        let fixed_at = order.last().cloned();
+        Outer { order, moving_at, fixed_at }
+    }
+
+    /// Strips of the register tile's size of a loop inside a tile: the loop over strips, if there
+    /// is more than one, and that in a strip.
+    fn strips(
+        &mut self,
+        name: &Name,
+        role: &Role,
+        at: Option<&Name>,
+        size: i64,
+    ) -> (Option<Name>, Name) {
+        let at = at.unwrap_or(&role.name).clone();
+        let extent = self.extents.get(&at).copied().or(role.extent);
+        if extent.is_some_and(|e| e <= size) {
+            return (None, at);
+        }
+        let role = Role { name: at.clone(), extent, ..role.clone() };
+        self.split(name, &role, size).map_or((None, at), |(o, i)| (Some(o), i))
     }
 
     /// Tiles of a leading loop, whose tiles are whole strips, and of others of its kind with what

@@ -61,7 +61,7 @@ for m in 0..M, n in 0..N {\n  S0: C[m, n] = 0
   for k in 0..K { S1: C[m, n] += A[m, k] * B[k, n] order fixed }\n}\n";
     let s = chosen(text, &[("M", 13), ("N", 37), ("K", 5)]);
     let (parallel, lanes, rows) = marked(&s, "S1");
-    assert_eq!((parallel, lanes, rows), (vec!["m".into()], vec!["n".into()], vec!["m".into()]));
+    assert_eq!((parallel, lanes, rows), (vec!["n".into()], vec!["n".into()], vec!["m".into()]));
 }
 
 #[test]
@@ -72,6 +72,23 @@ for n in 0..N, m in 0..M { for k in 0..K { S1: C[n, m] += A[k, m] * B[n, k] } }\
     let s = chosen(&nest, &[("M", 19), ("N", 7), ("K", 3)]);
     let (_, lanes, rows) = marked(&s, "S1");
     assert_eq!((lanes, rows), (vec!["m".into()], vec!["n".into()]));
+    let packs = |s: &Schedule| {
+        let stage = |s: &&Step| matches!(s.kind, StepKind::Stage { .. });
+        s.script().steps.iter().filter(stage).count()
+    };
+    assert_eq!(packs(&s), 2, "{}", s.script());
+}
+
+#[test]
+fn a_contraction_of_groups_of_indices_has_lanes_and_rows() {
+    let text = "param a = 20, b = 3, c = 7, d = 2, e = 5, f = 9
+in A: f32[f, b, e, a]\nin B: f32[c, e, d, f]\ninout C: f32[d, c, b, a]
+for x in 0..d, y in 0..c, z in 0..b, w in 0..a { for u in 0..e, v in 0..f {
+  S: C[x, y, z, w] += A[v, z, u, w] * B[y, u, x, v] order fixed } }\n";
+    let s = chosen(text, &[("a", 20), ("b", 3), ("c", 7), ("d", 2), ("e", 5), ("f", 9)]);
+    let (parallel, lanes, rows) = marked(&s, "S");
+    assert_eq!((lanes, rows), (vec!["w".into()], vec!["y".into()]));
+    assert!(!parallel.is_empty(), "{}", s.script());
 }
 
 #[test]
