@@ -5,6 +5,9 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
+/// The Python that `make setup` makes.
+const PYTHON: &str = ".venv/bin/python";
+
 /// The process.
 pub(crate) struct Numpy {
     child: Child,
@@ -18,14 +21,12 @@ impl Numpy {
         spec: &str,
         operands: &[PathBuf],
     ) -> Result<(Self, String), Box<dyn Error>> {
-        let python = std::env::var("WARPLOOM_PYTHON");
-        let python = python.unwrap_or_else(|_| ".venv/bin/python".to_owned());
-        let mut child = Command::new(&python)
+        let mut child = Command::new(PYTHON)
             .arg("bench/numpy_peer.py")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .map_err(|e| format!("cannot start {python} (run `make setup` first): {e}"))?;
+            .map_err(|e| format!("cannot start {PYTHON} (run `make setup` first): {e}"))?;
         let input = child.stdin.take().ok_or("the peer has no standard input")?;
         let output = BufReader::new(child.stdout.take().ok_or("the peer has no standard output")?);
         let mut peer = Self { child, input, output };
