@@ -36,7 +36,10 @@ impl PartialEq for Tensor {
 impl Eq for Tensor {}
 
 /// The number of elements of a shape and of its bytes.
-fn checked_size(dtype: DType, shape: &[usize]) -> Result<(usize, usize)> {
+///
+/// # Errors
+/// `E0501` beyond [`MAX_BYTES`].
+pub fn checked_size(dtype: DType, shape: &[usize]) -> Result<(usize, usize)> {
     let count = if shape.contains(&0) {
         Some(0)
     } else {

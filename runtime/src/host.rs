@@ -12,12 +12,15 @@ use std::collections::BTreeMap;
 use warploom_ir::abi::{HostArg, HostCode, Pool};
 use warploom_ir::affine::Name;
 use warploom_ir::diag::{Diagnostic, Result};
+use warploom_ir::dtype::DType;
+use warploom_ir::expr::Literal;
 use warploom_ir::kernel::{Buffer, Kernel};
 use warploom_ir::nest::Role;
 use warploom_ir::tensor::Tensor;
 use warploom_ir::value::Scalar;
 
 pub use pool::ThreadPool;
+pub(crate) use time::quantiles;
 pub use time::{Timing, time};
 
 /// A kernel with its arguments bound, ready to run any number of times.
@@ -31,12 +34,12 @@ pub struct Launch<'a> {
     own: Vec<Option<Tensor>>,
 }
 
-fn error(code: &'static str, text: String) -> Box<Diagnostic> {
+pub(crate) fn error(code: &'static str, text: String) -> Box<Diagnostic> {
     Box::new(Diagnostic::input(code, text))
 }
 
 /// The parameters in the kernel's order.
-fn sizes_in_order(kernel: &Kernel, sizes: &BTreeMap<Name, i64>) -> Result<Vec<i64>> {
+pub(crate) fn sizes_in_order(kernel: &Kernel, sizes: &BTreeMap<Name, i64>) -> Result<Vec<i64>> {
     if let Some(extra) = sizes.keys().find(|n| !kernel.params.contains(n)) {
         return Err(error("E1104", format!("the kernel has no size `{extra}`")));
     }
@@ -51,7 +54,7 @@ fn sizes_in_order(kernel: &Kernel, sizes: &BTreeMap<Name, i64>) -> Result<Vec<i6
 }
 
 /// A buffer's extents for these parameters.
-fn shape_of(kernel: &Kernel, buffer: &Buffer, params: &[i64]) -> Result<Vec<usize>> {
+pub(crate) fn shape_of(kernel: &Kernel, buffer: &Buffer, params: &[i64]) -> Result<Vec<usize>> {
     let lookup = |name: &str| kernel.params.iter().position(|p| &**p == name).map(|i| params[i]);
     buffer
         .shape
@@ -64,6 +67,23 @@ fn shape_of(kernel: &Kernel, buffer: &Buffer, params: &[i64]) -> Result<Vec<usiz
         .collect()
 }
 
+/// Whether an argument of this type and shape fits a buffer.
+pub(crate) fn fits(buffer: &Buffer, shape: &[usize], dtype: DType, got: &[usize]) -> Result<()> {
+    let (name, want) = (&buffer.name, buffer.dtype);
+    let what = match buffer.role {
+        Role::Out => "output",
+        Role::In | Role::InOut | Role::Temp | Role::Const(_) => "input",
+    };
+    if dtype != want {
+        return Err(error("E1102", format!("the {what} `{name}` is {dtype}, not {want}")));
+    }
+    if got != shape {
+        let text = format!("the {what} `{name}` has the shape {got:?}, not {shape:?}");
+        return Err(error("E1102", text));
+    }
+    Ok(())
+}
+
 /// The caller's tensor for a buffer, if type and shape fit.
 fn given<'a>(
     buffer: &Buffer,
@@ -74,18 +94,17 @@ fn given<'a>(
     let Some(tensor) = inputs.get(name) else {
         return Err(error("E1103", format!("the input `{name}` is not given")));
     };
-    if tensor.dtype() != buffer.dtype {
-        let (want, got) = (buffer.dtype, tensor.dtype());
-        return Err(error("E1102", format!("the input `{name}` is {got}, not {want}")));
-    }
-    if tensor.shape() != shape {
-        let got = tensor.shape();
-        return Err(error(
-            "E1102",
-            format!("the input `{name}` has the shape {got:?}, not {shape:?}"),
-        ));
-    }
+    fits(buffer, shape, tensor.dtype(), tensor.shape())?;
     Ok(tensor)
+}
+
+/// A table of constants as a tensor.
+pub(crate) fn table_of(dtype: DType, shape: &[usize], values: &[Literal]) -> Result<Tensor> {
+    let mut table = Tensor::zeros(dtype, shape)?;
+    for (i, v) in values.iter().enumerate().take(table.len()) {
+        table.set_flat(i, Scalar::from_literal(dtype, *v));
+    }
+    Ok(table)
 }
 
 impl<'a> Launch<'a> {
@@ -120,13 +139,7 @@ impl<'a> Launch<'a> {
                 }
                 Role::InOut => Some(given(buffer, &shape, inputs)?.clone()),
                 Role::Out | Role::Temp => Some(Tensor::poisoned(buffer.dtype, &shape)?),
-                Role::Const(values) => {
-                    let mut table = Tensor::zeros(buffer.dtype, &shape)?;
-                    for (i, v) in values.iter().enumerate().take(table.len()) {
-                        table.set_flat(i, Scalar::from_literal(buffer.dtype, *v));
-                    }
-                    Some(table)
-                }
+                Role::Const(values) => Some(table_of(buffer.dtype, &shape, values)?),
             });
         }
         Ok(Self { code, params, inputs, own })

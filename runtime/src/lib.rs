@@ -1,7 +1,7 @@
-//! Execution of compiled programs: host kernels, threads, timing.
+//! Execution of compiled programs: host kernels, threads, GPUs, timing.
 //!
-//! In: machine code behind [`warploom_ir::abi::HostCode`] and tensors. Out: tensors, or a
-//! diagnostic that names the argument that does not fit.
-#![forbid(unsafe_code)]
+//! In: machine code behind [`warploom_ir::abi`] and tensors. Out: tensors, or a diagnostic that
+//! names the argument that does not fit or the device's failure.
 
+pub mod cuda;
 pub mod host;

@@ -34,7 +34,8 @@ pub fn time(warmup: usize, runs: usize, mut work: impl FnMut() -> Result<()>) ->
     Ok(quantiles(times))
 }
 
-fn quantiles(mut times: Vec<Duration>) -> Timing {
+/// The quantiles of at least one time.
+pub(crate) fn quantiles(mut times: Vec<Duration>) -> Timing {
     times.sort_unstable();
     let last = times.len() - 1;
     let at = |tenths: usize| times[(last * tenths + 5) / 10];

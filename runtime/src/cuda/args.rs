@@ -1,0 +1,263 @@
+//! What a launch is asked to do, checked before anything is on the device.
+//!
+//! In: a kernel's buffers, the arguments for them, sizes, grids. Out: launch parameters, or the
+//! argument that does not fit. Why here: plain data without a driver, so that every refusal is
+//! tested on machines without a GPU.
+
+use std::ops::Range;
+
+use warploom_ir::abi::GpuLaunch;
+use warploom_ir::affine::Name;
+use warploom_ir::diag::Result;
+use warploom_ir::dtype::DType;
+use warploom_ir::kernel::{Buffer, Kernel};
+use warploom_ir::nest::Role;
+use warploom_ir::target::GpuLimits;
+
+use super::driver::environment;
+use super::order::Access;
+use crate::host::{error, fits};
+
+/// Every pointer is a multiple of this many bytes (`warploom_ir::abi`).
+const ALIGNMENT: u64 = 16;
+
+/// An argument as a check sees it.
+pub(super) struct Argument<'a> {
+    pub(super) dtype: DType,
+    pub(super) shape: &'a [usize],
+    pub(super) address: u64,
+    pub(super) bytes: usize,
+}
+
+impl Argument<'_> {
+    fn range(&self) -> Range<u64> {
+        self.address..self.address + self.bytes as u64
+    }
+}
+
+/// How a kernel touches a buffer.
+pub(super) const fn access(buffer: &Buffer) -> Access {
+    match buffer.role {
+        Role::In | Role::Const(_) => Access::Read,
+        Role::Out | Role::InOut | Role::Temp => Access::Write,
+    }
+}
+
+/// Checks one argument for each buffer of a kernel, with the shapes of these sizes.
+///
+/// # Errors
+/// `E1102` type, shape or alignment; `E1117` memory that is written overlaps another argument.
+pub(super) fn check(
+    buffers: &[Buffer],
+    shapes: &[Vec<usize>],
+    arguments: &[Argument<'_>],
+) -> Result<()> {
+    for ((buffer, shape), argument) in buffers.iter().zip(shapes).zip(arguments) {
+        fits(buffer, shape, argument.dtype, argument.shape)?;
+        if argument.address % ALIGNMENT != 0 {
+            let text = format!("`{}` does not start at a multiple of {ALIGNMENT}", buffer.name);
+            return Err(error("E1102", text));
+        }
+    }
+    for (i, (first, one)) in buffers.iter().zip(arguments).enumerate() {
+        for (second, other) in buffers.iter().zip(arguments).skip(i + 1) {
+            let (a, b) = (one.range(), other.range());
+            let writes = access(first).max(access(second)) == Access::Write;
+            if writes && a.start < b.end && b.start < a.end {
+                let (writer, other) = match access(first) {
+                    Access::Write => (&first.name, &second.name),
+                    Access::Read => (&second.name, &first.name),
+                };
+                let text = format!("`{writer}` is written, but it shares memory with `{other}`");
+                return Err(error("E1117", text));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The blocks of a launch along x, y and z; `None` where there is nothing to launch.
+///
+/// # Errors
+/// `E1118` more blocks than a device can number.
+pub(super) fn grid(
+    launch: &GpuLaunch,
+    params: &[Name],
+    values: &[i64],
+    limits: &GpuLimits,
+) -> Result<Option<[u32; 3]>> {
+    let lookup = |name: &str| params.iter().position(|p| &**p == name).map(|i| values[i]);
+    let entry = &launch.entry;
+    let mut out = [0_u32; 3];
+    let mut empty = false;
+    for (axis, blocks) in launch.grid.iter().enumerate() {
+        let Some(n) = blocks.eval(&lookup) else {
+            let text = format!("the grid of `{entry}` has no value for these sizes");
+            return Err(environment("E1118", text));
+        };
+        empty |= n <= 0;
+        out[axis] = match u32::try_from(n.max(0)) {
+            Ok(n) if n <= limits.grid[axis] => n,
+            Ok(_) | Err(_) => {
+                let (most, axis) = (limits.grid[axis], ["x", "y", "z"][axis]);
+                let text = format!("`{entry}` needs {n} blocks along {axis}, at most {most} run");
+                let mut d = environment("E1118", text);
+                d.help = Some("use smaller sizes, or another schedule".to_owned());
+                return Err(d);
+            }
+        };
+    }
+    Ok((!empty).then_some(out))
+}
+
+/// Checks the threads and shared memory of a launch.
+///
+/// # Errors
+/// `E1118` beyond what the device can hold.
+pub(super) fn block(launch: &GpuLaunch, limits: &GpuLimits, max_threads: u32) -> Result<()> {
+    let entry = &launch.entry;
+    let threads: u64 = launch.block.iter().fold(1, |all, &n| all.saturating_mul(u64::from(n)));
+    let most = max_threads.min(limits.block_threads);
+    let axes = launch.block.iter().zip(limits.block).all(|(&n, most)| n <= most);
+    if threads == 0 || threads > u64::from(most) || !axes {
+        let [x, y, z] = launch.block;
+        let text = format!("`{entry}` has blocks of {x}x{y}x{z} threads, at most {most} run");
+        return Err(environment("E1118", text));
+    }
+    if launch.shared_bytes > limits.shared_bytes {
+        let (needs, most) = (launch.shared_bytes, limits.shared_bytes);
+        let text = format!("`{entry}` needs {needs} bytes of shared memory, a block has {most}");
+        return Err(environment("E1118", text));
+    }
+    Ok(())
+}
+
+/// The kernel's parameters of a launch: the addresses of its buffers, then its sizes.
+pub(super) fn words(kernel: &Kernel, arguments: &[Argument<'_>], sizes: &[i64]) -> Vec<u64> {
+    assert_eq!((arguments.len(), sizes.len()), (kernel.buffers.len(), kernel.params.len()));
+    let addresses = arguments.iter().map(|a| a.address);
+    addresses.chain(sizes.iter().map(|s| s.cast_unsigned())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use warploom_ir::kernel::Index;
+    use warploom_ir::target::Target;
+
+    use super::*;
+
+    fn buffer(name: &str, role: Role) -> Buffer {
+        let shape = vec![Index::Var("N".into()), Index::Const(4)];
+        Buffer { name: name.into(), role, dtype: DType::F32, shape }
+    }
+
+    fn buffers() -> [Buffer; 3] {
+        [buffer("A", Role::In), buffer("B", Role::In), buffer("C", Role::Out)]
+    }
+
+    fn at(address: u64) -> Argument<'static> {
+        Argument { dtype: DType::F32, shape: &[2, 4], address, bytes: 32 }
+    }
+
+    fn code(arguments: &[Argument<'_>]) -> Option<(&'static str, String)> {
+        let shapes = vec![vec![2, 4]; 3];
+        let done = check(&buffers(), &shapes, arguments);
+        done.err().map(|d| (d.code, d.message))
+    }
+
+    #[test]
+    fn arguments_that_fit_pass() {
+        assert_eq!(code(&[at(0), at(32), at(64)]), None);
+        assert_eq!(code(&[at(96), at(96), at(64)]), None, "two reads may share memory");
+        let empty = || Argument { bytes: 0, ..at(64) };
+        assert_eq!(code(&[empty(), empty(), empty()]), None, "nothing overlaps nothing");
+    }
+
+    #[test]
+    fn types_shapes_and_alignment_are_checked() {
+        let wrong = Argument { dtype: DType::F64, ..at(32) };
+        let (code_, text) = code(&[at(0), wrong, at(64)]).unwrap();
+        assert_eq!((code_, text.as_str()), ("E1102", "the input `B` is f64, not f32"));
+        let wrong = Argument { shape: &[4, 2], ..at(64) };
+        let (code_, text) = code(&[at(0), at(32), wrong]).unwrap();
+        assert_eq!(code_, "E1102");
+        assert_eq!(text, "the output `C` has the shape [4, 2], not [2, 4]");
+        let (code_, text) = code(&[at(8), at(32), at(64)]).unwrap();
+        assert_eq!((code_, text.as_str()), ("E1102", "`A` does not start at a multiple of 16"));
+    }
+
+    #[test]
+    fn outputs_share_memory_with_nothing() {
+        let expected = "`C` is written, but it shares memory with `B`".to_owned();
+        assert_eq!(code(&[at(0), at(64), at(64)]), Some(("E1117", expected.clone())));
+        assert_eq!(code(&[at(0), at(48), at(64)]), Some(("E1117", expected.clone())));
+        assert_eq!(code(&[at(0), at(80), at(64)]), Some(("E1117", expected)));
+        let pair = [buffer("X", Role::InOut), buffer("T", Role::Temp)];
+        let shapes = vec![vec![2, 4]; 2];
+        assert_eq!(check(&pair, &shapes, &[at(0), at(16)]).unwrap_err().code, "E1117");
+    }
+
+    fn launch(grid: [Index; 3]) -> GpuLaunch {
+        GpuLaunch { entry: "k".into(), grid, block: [32, 4, 1], shared_bytes: 0 }
+    }
+
+    fn blocks(x: Index, y: Index, n: i64) -> Result<Option<[u32; 3]>> {
+        let limits = Target::Sm80.gpu().unwrap();
+        grid(&launch([x, y, Index::Const(1)]), &["M".into(), "N".into()], &[5, n], &limits)
+    }
+
+    fn var() -> Index {
+        Index::Var("N".into())
+    }
+
+    #[test]
+    fn grids_are_evaluated_and_empty_ones_skipped() {
+        let tiles = || {
+            let up = Index::Add(Box::new(var()), Box::new(Index::Const(127)));
+            Index::FloorDiv(Box::new(up), 128)
+        };
+        assert_eq!(blocks(tiles(), Index::Var("M".into()), 1000).unwrap(), Some([8, 5, 1]));
+        assert_eq!(blocks(tiles(), Index::Const(1), 0).unwrap(), None);
+        assert_eq!(blocks(Index::Const(7), var(), -3).unwrap(), None);
+    }
+
+    #[test]
+    fn grids_beyond_the_device_are_refused() {
+        let most = i64::from(i32::MAX);
+        assert_eq!(blocks(var(), Index::Const(1), most).unwrap(), Some([(1 << 31) - 1, 1, 1]));
+        for n in [i64::from(i32::MAX) + 1, i64::MAX] {
+            assert_eq!(blocks(var(), Index::Const(1), n).unwrap_err().code, "E1118");
+        }
+        let tall = blocks(Index::Const(1), var(), 65536).unwrap_err();
+        assert_eq!(tall.message, "`k` needs 65536 blocks along y, at most 65535 run");
+        assert_eq!(tall.blame.exit_code(), 3);
+        assert_eq!(blocks(Index::Var("Q".into()), var(), 1).unwrap_err().code, "E1118");
+        let huge = Index::Mul(i64::MAX, Box::new(var()));
+        assert_eq!(blocks(huge, var(), 2).unwrap_err().code, "E1118", "an overflow is no value");
+    }
+
+    #[test]
+    fn blocks_beyond_the_device_are_refused() {
+        let limits = Target::Sm90a.gpu().unwrap();
+        let one = || launch([Index::Const(1), Index::Const(1), Index::Const(1)]);
+        assert!(block(&one(), &limits, 128).is_ok());
+        assert_eq!(block(&one(), &limits, 127).unwrap_err().code, "E1118");
+        for block_ in [[0, 1, 1], [1024, 2, 1], [1, 1, 65], [u32::MAX, u32::MAX, u32::MAX]] {
+            let wrong = GpuLaunch { block: block_, ..one() };
+            assert_eq!(block(&wrong, &limits, 1024).unwrap_err().code, "E1118", "{block_:?}");
+        }
+        let greedy = GpuLaunch { shared_bytes: (227 << 10) + 1, ..one() };
+        assert_eq!(block(&greedy, &limits, 1024).unwrap_err().code, "E1118");
+    }
+
+    #[test]
+    fn parameters_are_addresses_then_sizes() {
+        let kernel = Kernel {
+            name: "k".into(),
+            params: vec!["M".into(), "N".into()],
+            buffers: buffers().to_vec(),
+            body: Vec::new(),
+        };
+        assert_eq!(words(&kernel, &[at(16), at(32), at(64)], &[-1, 7]), [16, 32, 64, u64::MAX, 7]);
+    }
+}

@@ -1,0 +1,271 @@
+//! Programs on a device: loaded once, bound to arguments, launched any number of times.
+//!
+//! In: PTX with its launches, buffers by name, sizes by name. Out: launch handles, or tensors.
+//! Keeps: nothing reaches the device before every argument is checked.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use warploom_ir::abi::{GpuCode, GpuLaunch};
+use warploom_ir::affine::Name;
+use warploom_ir::diag::Result;
+use warploom_ir::kernel::{Buffer, Kernel};
+use warploom_ir::nest::Role;
+use warploom_ir::target::GpuLimits;
+use warploom_ir::tensor::Tensor;
+
+use super::args::{self, Argument};
+use super::buffer::DeviceBuffer;
+use super::device::{Device, Place};
+use super::driver::{Function, Module, Stream, environment};
+use super::handle::LaunchHandle;
+use super::order::Access;
+use crate::host::{error, shape_of, sizes_in_order, table_of};
+
+struct Inner {
+    device: Device,
+    kernel: Kernel,
+    limits: GpuLimits,
+    launches: Vec<(Function, GpuLaunch)>,
+}
+
+/// A program on a device. Clones are the same program.
+#[derive(Clone)]
+pub struct LoadedProgram(Arc<Inner>);
+
+impl Device {
+    /// Assembles a program's PTX and loads it.
+    ///
+    /// # Errors
+    /// `E1116` where the device cannot run code for that target, `E1112` where the driver refuses
+    /// the PTX (with its words), `E1118` where a block does not fit the device.
+    pub fn load(&self, code: &GpuCode) -> Result<LoadedProgram> {
+        let target = code.target;
+        let limits = target.gpu().filter(|_| self.info().runs(target));
+        let Some(limits) = limits else {
+            let ((major, minor), name) = (self.info().capability, &self.info().name);
+            return Err(environment(
+                "E1116",
+                format!("code for {target} does not run on {name} (capability {major}.{minor})"),
+            ));
+        };
+        let module = Module::load(self.context(), &code.ptx)?;
+        let load = |launch: &GpuLaunch| {
+            let function = Function::find(&module, &launch.entry, launch.shared_bytes)?;
+            args::block(launch, &limits, function.max_threads())?;
+            Ok((function, launch.clone()))
+        };
+        let launches = code.launches.iter().map(load).collect::<Result<_>>()?;
+        let (device, kernel) = (self.clone(), code.kernel.clone());
+        Ok(LoadedProgram(Arc::new(Inner { device, kernel, limits, launches })))
+    }
+}
+
+impl LoadedProgram {
+    /// The kernel it was made from.
+    #[must_use]
+    pub fn kernel(&self) -> &Kernel {
+        &self.0.kernel
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn device(&self) -> &Device {
+        &self.0.device
+    }
+
+    /// Checks arguments for `in`, `inout` and `out` arrays, and makes room for temporaries.
+    ///
+    /// # Errors
+    /// `E1102` type, shape, alignment or another device; `E1103` missing or extra array; `E1104`
+    /// missing or extra size; `E1105` a negative shape; `E1117` memory that is written and shared;
+    /// `E1118` more blocks than a device can number; `E1113` no memory.
+    pub fn bind(
+        &self,
+        arrays: &BTreeMap<Name, DeviceBuffer>,
+        sizes: &BTreeMap<Name, i64>,
+    ) -> Result<BoundProgram> {
+        let kernel = self.kernel();
+        let sizes = sizes_in_order(kernel, sizes)?;
+        let takes = |name: &Name| kernel.buffers.iter().any(|b| b.name == *name && given(b));
+        if let Some(extra) = arrays.keys().find(|n| !takes(n)) {
+            return Err(error("E1103", format!("the kernel has no input or output `{extra}`")));
+        }
+        let shapes: Vec<Vec<usize>> =
+            kernel.buffers.iter().map(|b| shape_of(kernel, b, &sizes)).collect::<Result<_>>()?;
+        let grids = self
+            .0
+            .launches
+            .iter()
+            .map(|(_, l)| args::grid(l, &kernel.params, &sizes, &self.0.limits))
+            .collect::<Result<_>>()?;
+        let mut buffers = Vec::with_capacity(shapes.len());
+        for (buffer, shape) in kernel.buffers.iter().zip(&shapes) {
+            buffers.push((self.argument(buffer, shape, arrays)?, args::access(buffer)));
+        }
+        let arguments: Vec<Argument<'_>> = buffers.iter().map(|(b, _)| as_argument(b)).collect();
+        args::check(&kernel.buffers, &shapes, &arguments)?;
+        let words = args::words(kernel, &arguments, &sizes);
+        Ok(BoundProgram { program: self.clone(), buffers, grids, words })
+    }
+
+    /// The caller's array of a buffer, or one of our own.
+    fn argument(
+        &self,
+        buffer: &Buffer,
+        shape: &[usize],
+        arrays: &BTreeMap<Name, DeviceBuffer>,
+    ) -> Result<DeviceBuffer> {
+        let (device, name) = (self.device(), &buffer.name);
+        match &buffer.role {
+            Role::In | Role::InOut | Role::Out => {
+                let Some(array) = arrays.get(name) else {
+                    return Err(error("E1103", format!("the array `{name}` is not given")));
+                };
+                if !array.device().is(device) {
+                    let text = format!("`{name}` is on another device than the program");
+                    return Err(error("E1102", text));
+                }
+                Ok(array.clone())
+            }
+            Role::Temp => device.buffer(buffer.dtype, shape),
+            Role::Const(values) => device.upload(&table_of(buffer.dtype, shape, values)?),
+        }
+    }
+
+    /// Binds and launches once.
+    ///
+    /// # Errors
+    /// As [`LoadedProgram::bind`] and [`BoundProgram::launch`].
+    pub fn launch(
+        &self,
+        arrays: &BTreeMap<Name, DeviceBuffer>,
+        sizes: &BTreeMap<Name, i64>,
+    ) -> Result<LaunchHandle> {
+        self.bind(arrays, sizes)?.launch()
+    }
+
+    /// Copies the inputs to the device and makes room for the outputs, poisoned.
+    ///
+    /// # Errors
+    /// `E1103` missing or extra input, `E1104` missing or extra size, `E1113` no memory.
+    pub fn arrays(
+        &self,
+        inputs: &BTreeMap<Name, Tensor>,
+        sizes: &BTreeMap<Name, i64>,
+    ) -> Result<BTreeMap<Name, DeviceBuffer>> {
+        let kernel = self.kernel();
+        let sizes = sizes_in_order(kernel, sizes)?;
+        let mut arrays = BTreeMap::new();
+        for (name, tensor) in inputs {
+            let takes = |b: &Buffer| b.name == *name && matches!(b.role, Role::In | Role::InOut);
+            if !kernel.buffers.iter().any(takes) {
+                return Err(error("E1103", format!("the kernel has no input `{name}`")));
+            }
+            arrays.insert(name.clone(), self.device().upload(tensor)?);
+        }
+        for buffer in kernel.buffers.iter().filter(|b| matches!(b.role, Role::Out)) {
+            let shape = shape_of(kernel, buffer, &sizes)?;
+            let array = self.device().buffer(buffer.dtype, &shape)?;
+            arrays.insert(buffer.name.clone(), array);
+        }
+        Ok(arrays)
+    }
+
+    /// Runs once with tensors, and gives the arrays that were written.
+    ///
+    /// # Errors
+    /// As [`LoadedProgram::arrays`] and [`LoadedProgram::launch`], and the launch's own failure.
+    pub fn run(
+        &self,
+        inputs: &BTreeMap<Name, Tensor>,
+        sizes: &BTreeMap<Name, i64>,
+    ) -> Result<BTreeMap<Name, Tensor>> {
+        let arrays = self.arrays(inputs, sizes)?;
+        self.launch(&arrays, sizes)?.wait()?;
+        self.written(&arrays)
+    }
+
+    /// The `out` and `inout` arrays as tensors.
+    ///
+    /// # Errors
+    /// As [`DeviceBuffer::read`].
+    pub fn written(&self, arrays: &BTreeMap<Name, DeviceBuffer>) -> Result<BTreeMap<Name, Tensor>> {
+        let buffers = self.kernel().buffers.iter();
+        buffers
+            .filter(|b| matches!(b.role, Role::Out | Role::InOut))
+            .filter_map(|b| arrays.get(&b.name).map(|a| Ok((b.name.clone(), a.read()?))))
+            .collect()
+    }
+}
+
+/// Whether the caller gives this array.
+const fn given(buffer: &Buffer) -> bool {
+    match buffer.role {
+        Role::In | Role::InOut | Role::Out => true,
+        Role::Temp | Role::Const(_) => false,
+    }
+}
+
+fn as_argument(buffer: &DeviceBuffer) -> Argument<'_> {
+    Argument {
+        dtype: buffer.dtype(),
+        shape: buffer.shape(),
+        address: buffer.address(),
+        bytes: buffer.size_bytes(),
+    }
+}
+
+/// A program with its arguments checked, ready to launch any number of times.
+pub struct BoundProgram {
+    program: LoadedProgram,
+    /// In the kernel's order.
+    buffers: Vec<(DeviceBuffer, Access)>,
+    /// Per launch; `None` is skipped.
+    grids: Vec<Option<[u32; 3]>>,
+    /// What every launch gets.
+    words: Vec<u64>,
+}
+
+impl BoundProgram {
+    /// Launches it, after all earlier launches that it conflicts with. Does not block.
+    ///
+    /// # Errors
+    /// `E1114`, `E1115` where the driver refuses; a failure on the device comes from the handle.
+    pub fn launch(&self) -> Result<LaunchHandle> {
+        if self.grids.iter().all(Option::is_none) {
+            return Ok(LaunchHandle::done());
+        }
+        self.submit(Place::Any, |stream| self.enqueue(stream))
+    }
+
+    /// Puts `work` on a stream in the order of this program's buffers.
+    pub(super) fn submit(
+        &self,
+        place: Place,
+        work: impl FnOnce(&Stream) -> Result<()>,
+    ) -> Result<LaunchHandle> {
+        let code: Arc<dyn Send + Sync> = Arc::clone(&self.program.0) as _;
+        self.program.device().submit(&self.buffers, code, place, work)
+    }
+
+    /// Starts every launch on a stream, one after the other.
+    pub(super) fn enqueue(&self, stream: &Stream) -> Result<()> {
+        for ((function, launch), grid) in self.program.0.launches.iter().zip(&self.grids) {
+            if let Some(grid) = grid {
+                // SAFETY: `words` are what `warploom_ir::abi` says a function of this kernel
+                // takes; `bind` checked them, and `submit` keeps the buffers until the end.
+                unsafe {
+                    stream.launch(
+                        function,
+                        *grid,
+                        launch.block,
+                        launch.shared_bytes,
+                        &self.words,
+                    )?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
