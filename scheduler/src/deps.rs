@@ -16,7 +16,7 @@ use warploom_ir::diag::{Result, Source, Span};
 use warploom_ir::expr::Access;
 use warploom_ir::nest::{AssignOp, Order};
 use warploom_ir::schedule::{Poly, PolyStatement, Tree};
-use warploom_isl::{Map, UnionAccessInfo, UnionMap};
+use warploom_isl::{Ctx, Map, UnionAccessInfo, UnionMap};
 
 use crate::legality::FreeKey;
 use crate::poly_isl::Model;
@@ -90,6 +90,15 @@ pub(crate) struct Touch {
     map: Map,
 }
 
+impl Touch {
+    /// Whether this is the same access of the same statement.
+    fn is(&self, other: &Self) -> bool {
+        self.statement == other.statement
+            && self.write == other.write
+            && self.access == other.access
+    }
+}
+
 /// A dependence with its isl relation.
 pub(crate) struct Conflict {
     pub(crate) kind: DepKind,
@@ -121,12 +130,31 @@ impl DepContext {
     /// # Errors
     /// `E0601` when isl takes too long, `E0704` for a tree that does not fit the poly.
     pub fn new(poly: &Poly, tree: &Tree, source: &Source) -> Result<Self> {
+        Self::build(poly, tree, source, None)
+    }
+
+    /// The dependences after a step that added statements and arrays behind those there were, and
+    /// redirected reads; `tree` keeps the dependences known here. Those between accesses that
+    /// stayed are not sought again.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub(crate) fn extended(&self, poly: &Poly, tree: &Tree) -> Result<Self> {
+        let (mine, theirs) = (&self.model.poly.statements, &poly.statements);
+        let kept = self.model.poly.params == poly.params
+            && mine.len() <= theirs.len()
+            && mine.iter().zip(theirs).all(|(a, b)| a.statement.name == b.statement.name);
+        Self::build(poly, tree, &self.source, kept.then_some(self))
+    }
+
+    fn build(poly: &Poly, tree: &Tree, source: &Source, known: Option<&Self>) -> Result<Self> {
         let times = times(poly, tree)?;
         let build = || -> std::result::Result<_, Trouble> {
-            let model = Model::new(poly)?;
+            let ctx = known.map_or_else(Ctx::new, |k| k.model.ctx.clone());
+            let model = Model::within(ctx, poly)?;
             let limited = model.ctx.clone();
             limited.with_deadline(LIMIT, || {
-                let conflicts = conflicts(&model, &times)?;
+                let conflicts = conflicts(&model, &times, known)?;
                 Ok(Self {
                     model,
                     source: source.clone(),
@@ -289,13 +317,30 @@ fn touches(model: &Model) -> std::result::Result<Vec<Touch>, Trouble> {
     Ok(out)
 }
 
-fn conflicts(model: &Model, times: &Times) -> std::result::Result<Vec<Conflict>, Trouble> {
+/// The conflicts among all accesses; those between accesses that `known` has are taken from there.
+fn conflicts(
+    model: &Model,
+    times: &Times,
+    known: Option<&DepContext>,
+) -> std::result::Result<Vec<Conflict>, Trouble> {
     let touches = touches(model)?;
+    let stayed: Vec<bool> =
+        touches.iter().map(|t| known.is_some_and(|k| has(&k.model.poly, model, t))).collect();
     let mut out: Vec<Conflict> = Vec::new();
-    for source in &touches {
-        for target in &touches {
+    for (source, source_stayed) in touches.iter().zip(&stayed) {
+        for (target, target_stayed) in touches.iter().zip(&stayed) {
             let apart = source.access.array != target.access.array;
             if apart || !(source.write || target.write) {
+                continue;
+            }
+            if let (Some(known), true, true) = (known, source_stayed, target_stayed) {
+                let same_as = out.len();
+                let found = known.conflicts.iter();
+                out.extend(found.filter(|c| c.source.is(source) && c.target.is(target)).map(|c| {
+                    let (source, target) = (source.clone(), target.clone());
+                    let relation = c.relation.clone();
+                    Conflict { kind: c.kind, source, target, relation, same_as }
+                }));
                 continue;
             }
             let same = source.map.apply_range(&target.map.reverse()?)?;
@@ -320,6 +365,18 @@ fn conflicts(model: &Model, times: &Times) -> std::result::Result<Vec<Conflict>,
         }
     }
     Ok(out)
+}
+
+/// Whether a poly has the same access by the same instances.
+fn has(poly: &Poly, model: &Model, touch: &Touch) -> bool {
+    let new = &model.poly.statements[touch.statement];
+    poly.statements.get(touch.statement).is_some_and(|old| {
+        let mut accesses = old.statement.value.reads();
+        accesses.extend(old.statement.guard.iter().flat_map(|g| g.reads()));
+        let written = touch.write && old.statement.target == touch.access;
+        let read = !touch.write && accesses.contains(&&touch.access);
+        old.iters == new.iters && old.domain == new.domain && (written || read)
+    })
 }
 
 /// The dependences between two accesses to one element, the first one earlier.

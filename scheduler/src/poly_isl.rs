@@ -35,7 +35,11 @@ pub(crate) struct Model {
 impl Model {
     /// Translates a poly.
     pub(crate) fn new(poly: &Poly) -> Result<Self, Trouble> {
-        let ctx = Ctx::new();
+        Self::within(Ctx::new(), poly)
+    }
+
+    /// Translates a poly into objects that may meet those of another model.
+    pub(crate) fn within(ctx: Ctx, poly: &Poly) -> Result<Self, Trouble> {
         let params: BTreeMap<Name, usize> =
             poly.params.iter().enumerate().map(|(k, p)| (p.name.clone(), k)).collect();
         let universe = Set::parse(&ctx, &format!("{}{{ : }}", prefix(params.len())))?;

@@ -71,6 +71,16 @@ impl Session {
         self.known.truncate(REMEMBERED);
         Ok(&self.known[0].1)
     }
+
+    /// The dependences of the working nest that a step made of `before`.
+    fn deps_after(&mut self, before: &Schedule, after: &Schedule) -> Result<&DepContext> {
+        if before.poly != after.poly {
+            let deps = self.deps(before)?.extended(&after.poly, &after.reference)?;
+            self.known.insert(0, (after.reference.clone(), deps));
+            self.known.truncate(REMEMBERED);
+        }
+        self.deps(after)
+    }
 }
 
 impl Schedule {
@@ -171,7 +181,7 @@ impl Schedule {
     /// Applies and checks a step without looking for a better one.
     pub(crate) fn attempt(&self, session: &mut Session, step: &Step) -> Applied<Self> {
         let mut next = self.rewrite(session, step)?;
-        let deps = session.deps(&next)?;
+        let deps = session.deps_after(self, &next)?;
         match affected(&step.kind) {
             Affected::Nothing => {}
             Affected::Mark(target) => {
