@@ -61,7 +61,7 @@ pub fn explain(schedule: &Schedule) -> Result<Report> {
         loops.push(LoopReport {
             name: l.name.clone(),
             depth: outer.len(),
-            marks: marks(l),
+            marks: l.marks.words(),
             serial_because: why.map(|w| w.to_string()),
             flop: model.flop_under(l, outer),
             bytes: model.bytes_under(l, outer),
@@ -69,15 +69,6 @@ pub fn explain(schedule: &Schedule) -> Result<Report> {
         Ok(())
     })?;
     Ok(Report { flop: model.flop(), bytes: model.bytes(), loops })
-}
-
-fn marks(l: &TreeLoop) -> Vec<&'static str> {
-    let all = [
-        (l.marks.parallel, "parallel"),
-        (l.marks.vectorize, "vectorize"),
-        (l.marks.unroll, "unroll"),
-    ];
-    all.into_iter().filter_map(|(set, name)| set.then_some(name)).collect()
 }
 
 type Visit<'v, 't> = dyn FnMut(&'t TreeLoop, &[&'t TreeLoop]) -> Result<()> + 'v;

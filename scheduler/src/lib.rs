@@ -23,6 +23,7 @@ mod flow;
 mod footprint;
 mod index;
 mod isl_affine;
+mod launches;
 mod layout;
 mod legality;
 mod locals;
@@ -41,6 +42,7 @@ mod trouble;
 
 pub use auto::{CpuOptions, auto_cpu};
 pub use deps::{DepContext, DepKind, Dependence};
+pub use launches::launches;
 pub use legality::{Illegal, Instance, Why, Witness};
 pub use lower::lower;
 pub use schedule::{Applied, Schedule, Session};

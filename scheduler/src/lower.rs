@@ -422,6 +422,9 @@ fn positive(divisor: i64) -> Answer<i64> {
 }
 
 fn mode(marks: &Marks) -> LoopMode {
+    if let Some(place) = marks.map {
+        return LoopMode::Mapped(place);
+    }
     match (marks.parallel, marks.vectorize, marks.unroll) {
         (true, _, _) => LoopMode::Parallel,
         (false, true, _) => LoopMode::Vector,

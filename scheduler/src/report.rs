@@ -90,7 +90,9 @@ fn step(
     let parallel = tree
         .loops()
         .into_iter()
-        .filter(|l| l.marks.parallel && l.body.statements().contains(name))
+        .filter(|l| {
+            (l.marks.parallel || l.marks.map.is_some()) && l.body.statements().contains(name)
+        })
         .filter_map(|l| l.rows.get(name));
     Step {
         instance: Instance { statement: name.clone(), at: at.to_vec() },
@@ -131,12 +133,7 @@ fn node_text(
             let mut rows: Vec<String> =
                 l.rows.iter().map(|(s, row)| format!("{s}: {row}")).collect();
             rows.sort();
-            let marks = [
-                (l.marks.parallel, " parallel"),
-                (l.marks.vectorize, " vectorize"),
-                (l.marks.unroll, " unroll"),
-            ];
-            let marks: String = marks.iter().filter(|m| m.0).map(|m| m.1).collect();
+            let marks: String = l.marks.words().iter().map(|word| format!(" {word}")).collect();
             let why = match deps.coincident(whole, &l.name)? {
                 None => "independent iterations".to_string(),
                 Some(why) => why.to_string(),

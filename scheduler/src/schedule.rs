@@ -14,6 +14,7 @@ use warploom_ir::schedule::step::{
     LayoutTerm, Property, Ref, Script, StatementTimes, Step, StepKind,
 };
 use warploom_ir::schedule::{Poly, Tree, TreeLoop};
+use warploom_ir::target::Place;
 
 use crate::deps::DepContext;
 use crate::legality::Illegal;
@@ -252,6 +253,7 @@ impl Schedule {
             StepKind::Unroll(l) => steps::mark(tree, l, Mark::Unroll)?,
             StepKind::Vectorize(l) => steps::mark(tree, l, Mark::Vectorize)?,
             StepKind::Parallel(l) => steps::mark(tree, l, Mark::Parallel)?,
+            StepKind::Map(l, place) => steps::mark(tree, l, Mark::Map(*place))?,
             StepKind::Reverse(l) => steps::reverse(tree, l)?,
             StepKind::Order(new) => steps::order(&self.poly, new, step.span)?,
             StepKind::OrderBy(times) => {
@@ -307,7 +309,7 @@ enum Affected<'a> {
 const fn affected(kind: &StepKind) -> Affected<'_> {
     match kind {
         StepKind::Split { .. } | StepKind::Unroll(_) | StepKind::Require(..) => Affected::Nothing,
-        StepKind::Vectorize(l) | StepKind::Parallel(l) => Affected::Mark(l),
+        StepKind::Vectorize(l) | StepKind::Parallel(l) | StepKind::Map(l, _) => Affected::Mark(l),
         StepKind::Tile { .. }
         | StepKind::Reorder { .. }
         | StepKind::Fuse { .. }
@@ -338,7 +340,7 @@ fn check(deps: &DepContext, tree: &Tree, order: bool) -> Applied<()> {
 }
 
 fn check_marks(deps: &DepContext, tree: &Tree, l: &TreeLoop) -> Applied<()> {
-    if l.marks.parallel {
+    if l.marks.parallel || l.marks.map.is_some() {
         deps.check_parallel(tree, &l.name)?;
     }
     if l.marks.vectorize {
@@ -453,6 +455,14 @@ impl Schedule {
     /// The reason why the step is refused.
     pub fn parallel(&self, target: &str) -> Applied<Self> {
         self.apply(StepKind::Parallel(target.into()))
+    }
+
+    /// `map target to place`.
+    ///
+    /// # Errors
+    /// The reason why the step is refused.
+    pub fn map(&self, target: &str, place: Place) -> Applied<Self> {
+        self.apply(StepKind::Map(target.into(), place))
     }
 
     /// `reverse target`.

@@ -109,7 +109,7 @@ fn normalize_all(nodes: Vec<KernelNode>) -> Vec<KernelNode> {
 }
 
 /// A node with a variable replaced.
-fn rename(node: &KernelNode, name: &Name, value: &Index) -> KernelNode {
+pub(crate) fn rename(node: &KernelNode, name: &Name, value: &Index) -> KernelNode {
     let lookup = |v: &str| (v == &**name).then(|| value.clone());
     let index = |i: &Index| simplify(&replace(i, &lookup));
     let all = |nodes: &[KernelNode]| nodes.iter().map(|n| rename(n, name, value)).collect();

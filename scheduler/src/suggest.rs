@@ -44,6 +44,7 @@ pub(crate) fn nearest(
             first_legal(schedule, session, shifted.collect())
         }
         StepKind::Parallel(_) => independent(schedule, session, StepKind::Parallel),
+        StepKind::Map(_, place) => independent(schedule, session, |l| StepKind::Map(l, *place)),
         StepKind::Vectorize(_) => independent(schedule, session, StepKind::Vectorize),
         StepKind::Split { .. }
         | StepKind::Distribute { .. }
@@ -98,7 +99,7 @@ fn first_legal(
 fn independent(
     schedule: &Schedule,
     session: &mut Session,
-    mark: fn(Ref) -> StepKind,
+    mark: impl Fn(Ref) -> StepKind,
 ) -> Option<String> {
     let names: Vec<Name> = schedule.tree().loops().iter().map(|l| l.name.clone()).collect();
     let legal: Vec<String> = names

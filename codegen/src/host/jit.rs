@@ -16,8 +16,8 @@ use inkwell::targets::{
 use warploom_ir::diag::{Blame, Diagnostic, Result};
 use warploom_ir::kernel::Kernel;
 
-use super::emit::Emitted;
-use super::{HostOptions, emit, math};
+use super::module::{Emitted, entry_name, module};
+use super::{HostOptions, math};
 
 /// Which form of the code to show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,7 +82,7 @@ pub(crate) fn emitted(kernel: &Kernel) -> Emitted {
          \"prefer-vector-width\"=\"{}\"",
         8 * vector_bytes(&features)
     );
-    emit::module(kernel, vector_bytes(&features), &attributes)
+    module(kernel, vector_bytes(&features), &attributes)
 }
 
 fn optimised<'c>(
@@ -183,7 +183,7 @@ pub(crate) fn load(kernel: &Kernel, options: &HostOptions) -> Result<Loaded> {
     }
     loaded.engine = Some(engine.clone());
     loaded.entry = engine
-        .get_function_address(&emit::entry_name(kernel))
+        .get_function_address(&entry_name(kernel))
         .map_err(|e| failure("LLVM's JIT lost the kernel", &e.to_string()))?;
     Ok(loaded)
 }

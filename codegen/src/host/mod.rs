@@ -3,18 +3,11 @@
 //! In: a sealed kernel. Out: [`HostModule`], which the runtime calls through
 //! [`warploom_ir::abi::HostCode`].
 
-mod build;
 mod call;
-mod convert;
-mod emit;
-mod expr;
 mod jit;
-mod lin;
 mod math;
-mod memory;
+mod module;
 mod scratch;
-mod storage;
-mod tile;
 
 pub use call::HostModule;
 pub use jit::Stage;

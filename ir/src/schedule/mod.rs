@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 
 use crate::affine::{Affine, Name};
 use crate::nest::{Array, Constraint, Param, Statement};
+use crate::target::Place;
 
 /// A statement with its iteration domain.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,6 +80,19 @@ pub struct Marks {
     pub vectorize: bool,
     /// The body is repeated.
     pub unroll: bool,
+    /// Iterations run on blocks or threads of a GPU.
+    pub map: Option<Place>,
+}
+
+impl Marks {
+    /// The words that are set, as they stand in a tree.
+    #[must_use]
+    pub fn words(&self) -> Vec<&'static str> {
+        let all =
+            [(self.parallel, "parallel"), (self.vectorize, "vectorize"), (self.unroll, "unroll")];
+        let set = all.into_iter().filter_map(|(on, word)| on.then_some(word));
+        set.chain(self.map.map(Place::name)).collect()
+    }
 }
 
 /// The order of all instances: nested loops, sequences and statements.

@@ -88,6 +88,7 @@ fn write_step(f: &mut fmt::Formatter<'_>, kind: &StepKind, depth: usize) -> fmt:
         StepKind::Unroll(l) => write!(f, "unroll {l}"),
         StepKind::Vectorize(l) => write!(f, "vectorize {l}"),
         StepKind::Parallel(l) => write!(f, "parallel {l}"),
+        StepKind::Map(l, place) => write!(f, "map {l} to {}", place.name()),
         StepKind::Reverse(l) => write!(f, "reverse {l}"),
         StepKind::Order(tree) => {
             writeln!(f, "order {{")?;
@@ -138,9 +139,7 @@ impl fmt::Display for Tree {
 }
 
 fn marks_text(marks: &Marks) -> String {
-    let words =
-        [(marks.parallel, " parallel"), (marks.vectorize, " vectorize"), (marks.unroll, " unroll")];
-    words.iter().filter(|(on, _)| *on).map(|(_, word)| *word).collect()
+    marks.words().iter().map(|word| format!(" {word}")).collect()
 }
 
 /// What stands inside braces: two or more trees there are a sequence.

@@ -7,6 +7,7 @@
 
 use crate::affine::{Affine, Name};
 use crate::diag::{Source, Span};
+use crate::target::Place;
 
 use super::Tree;
 
@@ -176,6 +177,8 @@ pub enum StepKind {
     Vectorize(Ref),
     /// `parallel l`.
     Parallel(Ref),
+    /// `map l to block.x`: on blocks or threads of a GPU.
+    Map(Ref, Place),
     /// `reverse l`: from last to first.
     Reverse(Ref),
     /// `order { tree }`: the whole order given outright.

@@ -377,6 +377,7 @@ impl<'a> Fusion<'a> {
                 l.rows = rows.collect();
                 // Threads belong to the consumer's loops now.
                 l.marks.parallel = false;
+                l.marks.map = None;
                 l.name = name;
                 l.body = Box::new(self.rename(&l.body, renamed, taken));
                 Tree::Loop(l)

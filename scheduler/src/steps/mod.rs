@@ -183,14 +183,9 @@ fn imperfect(
 
 /// Refuses a step that would make several loops of a marked one, or one of several.
 pub(crate) fn unmarked(r: &Ref, l: &TreeLoop, step: &str) -> Result<()> {
-    let marks = [
-        (l.marks.parallel, "parallel"),
-        (l.marks.vectorize, "vectorize"),
-        (l.marks.unroll, "unroll"),
-    ];
-    match marks.iter().find(|(on, _)| *on) {
+    match l.marks.words().first() {
         None => Ok(()),
-        Some((_, mark)) => Err(Box::new(
+        Some(mark) => Err(Box::new(
             Diagnostic::new(
                 "E0714",
                 Blame::Schedule,

@@ -15,14 +15,17 @@ use crate::diag::{Result, Source, Span};
 
 use super::Tree;
 use super::step::{LayoutTerm, Property, Ref, Script, Step, StepKind};
+use crate::target::Place;
 use lex::{Reader, Token};
 
 /// How deep braces and parentheses may nest.
 pub const MAX_DEPTH: usize = 64;
 
 const STEPS: &str = "a step (tile, split, reorder, fuse, distribute, skew, shift, coalesce, \
-                     unroll, vectorize, parallel, reverse, order, stage, fuse-at, atomically, \
+                     unroll, vectorize, parallel, map, reverse, order, stage, fuse-at, atomically, \
                      require)";
+
+const PLACES: &str = "a place (block.x, block.y, block.z, thread.x, thread.y, thread.z)";
 
 impl Script {
     /// Reads a script.
@@ -119,6 +122,11 @@ fn step(r: &mut Reader, depth: usize) -> Result<StepKind> {
         "unroll" => Ok(StepKind::Unroll(name(r)?)),
         "vectorize" => Ok(StepKind::Vectorize(name(r)?)),
         "parallel" => Ok(StepKind::Parallel(name(r)?)),
+        "map" => {
+            let target = name(r)?;
+            r.expect_word("to")?;
+            Ok(StepKind::Map(target, place(r)?))
+        }
         "reverse" => Ok(StepKind::Reverse(name(r)?)),
         "order" => {
             r.expect('{')?;
@@ -132,24 +140,25 @@ fn step(r: &mut Reader, depth: usize) -> Result<StepKind> {
         }
         "stage" => stage(r),
         "atomically" => atomically(r, depth),
-        "require" => {
-            let property = match r.next() {
-                Token::Word(w) if w == "parallel" => Property::Parallel,
-                Token::Word(w) if w == "vector" => Property::Vector,
-                found => {
-                    let message = format!(
-                        "expected `parallel` or `vector` behind `require`, found {}",
-                        found.describe()
-                    );
-                    return Err(r.error(r.last_span(), message));
-                }
-            };
-            Ok(StepKind::Require(property, name(r)?))
-        }
+        "require" => require(r),
         other => Err(Box::new(
             r.error(at, format!("there is no step `{other}`")).help(format!("write {STEPS}")),
         )),
     }
+}
+
+fn require(r: &mut Reader) -> Result<StepKind> {
+    let property = match r.next() {
+        Token::Word(w) if w == "parallel" => Property::Parallel,
+        Token::Word(w) if w == "vector" => Property::Vector,
+        found => {
+            let found = found.describe();
+            let message =
+                format!("expected `parallel` or `vector` behind `require`, found {found}");
+            return Err(r.error(r.last_span(), message));
+        }
+    };
+    Ok(StepKind::Require(property, name(r)?))
 }
 
 fn stage(r: &mut Reader) -> Result<StepKind> {
@@ -198,6 +207,14 @@ fn name(r: &mut Reader) -> Result<Ref> {
         }
         Token::Int(_) | Token::Punct(_) | Token::Newline | Token::End => Err(r.expected("a name")),
     }
+}
+
+/// `block.x`, …, `thread.z`.
+fn place(r: &mut Reader) -> Result<Place> {
+    let Token::Word(word) = r.peek().clone() else { return Err(r.expected(PLACES)) };
+    let place = Place::named(&word).ok_or_else(|| r.expected(PLACES))?;
+    r.next();
+    Ok(place)
 }
 
 fn comma(r: &mut Reader) -> bool {

@@ -10,6 +10,7 @@ use crate::diag::Result;
 use super::lex::{Reader, Token};
 use super::{MAX_DEPTH, affine, name};
 use crate::schedule::{Marks, Tree, TreeLoop};
+use crate::target::Place;
 
 /// What stands inside braces, up to the closing one.
 pub(super) fn children(r: &mut Reader, depth: usize) -> Result<Tree> {
@@ -56,7 +57,12 @@ fn tree_loop(r: &mut Reader, depth: usize) -> Result<Tree> {
             "parallel" => marks.parallel = true,
             "vectorize" => marks.vectorize = true,
             "unroll" => marks.unroll = true,
-            _other => return Err(r.expected("`parallel`, `vectorize`, `unroll` or `{`")),
+            word => match Place::named(word) {
+                Some(place) => marks.map = Some(place),
+                None => {
+                    return Err(r.expected("`parallel`, `vectorize`, `unroll`, a place or `{`"));
+                }
+            },
         }
         r.next();
     }

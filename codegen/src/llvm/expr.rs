@@ -9,7 +9,7 @@ use warploom_ir::kernel::{Index, Typed, TypedKind};
 use warploom_ir::nest::AssignOp;
 
 use super::build::{Value, bits, int_elem, ty};
-use super::emit::Emitter;
+use super::emit::{Emitter, Extern};
 use super::lin::Lin;
 use super::memory::mem_elem;
 
@@ -152,13 +152,12 @@ impl Emitter<'_> {
     }
 
     /// A function of the run-time, lane by lane.
-    fn call(&mut self, name: &str, args: &[&Value]) -> Value {
+    fn call(&mut self, name: &'static str, args: &[&Value]) -> Value {
         let elem = args[0].elem;
         let lanes = args.iter().map(|a| a.lanes).max().expect("an operand");
-        let suffix = if elem == "float" { "f32" } else { "f64" };
-        let symbol = format!("warploom_{name}_{suffix}");
-        let types = vec![elem; args.len()].join(", ");
-        self.externs.insert(format!("declare {elem} @{symbol}({types}) #1"));
+        let function = Extern { name, elem, operands: args.len() };
+        let symbol = function.symbol();
+        self.externs.insert(function);
         let results: Vec<Value> = (0..lanes)
             .map(|lane| {
                 let list: Vec<String> =

@@ -1,7 +1,8 @@
 //! Where local buffers lie, and what LLVM may assume about memory that never overlaps.
 //!
 //! In: local buffers as control flow reaches them. Out: small ones on the function's stack, others
-//! in the scratch block that the caller hands to the kernel and to every task of a parallel loop;
+//! in the scratch block that the caller hands to the kernel and to every task of a parallel loop
+//! (on a GPU all are on the stack, which is memory of the thread);
 //! alias scopes for all of them and for the kernel's buffers.
 //! Keeps: memory that is free again is used again, so unrolled copies need no more of it; two
 //! classes are said not to overlap only where their memory never does.
@@ -13,7 +14,7 @@ use warploom_ir::affine::Name;
 use warploom_ir::kernel::Local;
 
 use super::build::Value;
-use super::emit::{BufferRegs, Emitter};
+use super::emit::{BufferRegs, Emitter, Machine};
 
 /// Largest local buffer on the stack, in bytes.
 const MAX_STACK_LOCAL: i64 = 4 << 10;
@@ -131,7 +132,10 @@ impl Emitter<'_> {
     /// A local buffer and what runs while it exists.
     pub(crate) fn local(&mut self, l: &Local) {
         let bytes = l.bytes().expect("verified: positive extents, few bytes");
-        let stack = bytes <= MAX_STACK_LOCAL && self.stack_has_room(bytes);
+        let stack = match self.machine {
+            Machine::Host { .. } => bytes <= MAX_STACK_LOCAL && self.stack_has_room(bytes),
+            Machine::Gpu => true,
+        };
         let slot = if stack { self.stack_slot(bytes) } else { self.scratch_slot(bytes) };
         let mut strides = vec![Value::int("i64", 1); l.shape.len()];
         let mut inner = 1;

@@ -31,7 +31,7 @@ impl Emitter<'_> {
     fn address(&mut self, array: &Name, dims: &[Lin]) -> String {
         let regs = self.buffers[array].clone();
         let elem = mem_elem(regs.dtype);
-        let mut p = regs.pointer.text;
+        let (mut p, space) = (regs.pointer.text, regs.pointer.elem);
         for (dim, stride) in dims.iter().zip(&regs.strides) {
             if dim.as_constant() == Some(0) {
                 continue;
@@ -40,7 +40,11 @@ impl Emitter<'_> {
             let i = if stride.text == "1" { i } else { self.f.bin("mul nsw", &i, stride) };
             p = self
                 .f
-                .def("ptr", 1, &format!("getelementptr inbounds {elem}, ptr {p}, i64 {}", i.text))
+                .def(
+                    space,
+                    1,
+                    &format!("getelementptr inbounds {elem}, {space} {p}, i64 {}", i.text),
+                )
                 .text;
         }
         p
@@ -51,10 +55,10 @@ impl Emitter<'_> {
         let first: Vec<Lin> = dims.iter().map(|d| d.in_lane(0)).collect();
         let p = self.address(array, &first);
         let regs = &self.buffers[array];
-        let (elem, stack) = (mem_elem(regs.dtype), regs.stack);
+        let (elem, stack, space) = (mem_elem(regs.dtype), regs.stack, regs.pointer.elem);
         let (align, alias) = (regs.dtype.size_bytes(), alias(regs.class));
         let ty = ty(elem, width);
-        let raw = self.f.def(elem, width, &format!("load {ty}, ptr {p}, align {align}{alias}"));
+        let raw = self.f.def(elem, width, &format!("load {ty}, {space} {p}, align {align}{alias}"));
         // an element without a value must be some value, or LLVM could assume anything
         if stack { self.f.def(elem, width, &format!("freeze {}", raw.arg())) } else { raw }
     }
@@ -71,8 +75,11 @@ impl Emitter<'_> {
         let p = self.address(array, &first);
         let regs = &self.buffers[array];
         let (align, alias) = (regs.dtype.size_bytes(), alias(regs.class));
+        let space = regs.pointer.elem;
         match mask {
-            None => self.f.line(&format!("store {}, ptr {p}, align {align}{alias}", value.arg())),
+            None => {
+                self.f.line(&format!("store {}, {space} {p}, align {align}{alias}", value.arg()))
+            }
             Some(mask) => {
                 let mask = self.f.splat(mask, value.lanes);
                 let suffix = super::build::mangle(value.elem, value.lanes);

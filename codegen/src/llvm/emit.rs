@@ -1,19 +1,17 @@
-//! Control flow: a kernel's loops, guards and outlined parallel bodies as LLVM IR text.
+//! Control flow: a kernel's loops and guards as LLVM IR text.
 //!
-//! In: a verified kernel. Out: a module's text whose entry is
-//! `void NAME(ptr buffers, ptr params, ptr pool, ptr pool_context, ptr scratch)`.
+//! In: nodes of a verified kernel. Out: their code in the function being written.
 //! Keeps: loops are written in final form; `Unroll` and constant `Vector` loops leave no loop.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 
 use warploom_ir::affine::Name;
 use warploom_ir::dtype::DType;
-use warploom_ir::kernel::{Kernel, KernelLoop, KernelNode, LoopMode, Store};
+use warploom_ir::kernel::{Buffer, Kernel, KernelLoop, KernelNode, LoopMode, Store};
 
 use super::build::{Function, Value};
 use super::lin::{Atom, Cond, Env, Lin};
-use super::storage::{ALIGNED, INVARIANT, Storage};
+use super::storage::Storage;
 use super::tile::{Tile, TileKey};
 
 /// Most copies of one loop's body that unrolling makes.
@@ -72,11 +70,43 @@ pub(crate) enum Expansion {
     Parallel(Counted),
 }
 
+/// What the code runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Machine {
+    /// A processor with vector registers of so many bytes.
+    Host {
+        /// Bytes of a vector register.
+        vector_bytes: u32,
+    },
+    /// One thread of a GPU.
+    Gpu,
+}
+
+/// A function that the code calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Extern {
+    /// Its name.
+    pub(crate) name: &'static str,
+    /// `float` or `double`: of the operands and the result.
+    pub(crate) elem: &'static str,
+    /// How many operands.
+    pub(crate) operands: usize,
+}
+
+impl Extern {
+    /// Its symbol.
+    pub(crate) fn symbol(&self) -> String {
+        let suffix = if self.elem == "float" { "f32" } else { "f64" };
+        format!("warploom_{}_{suffix}", self.name)
+    }
+}
+
 /// The state of code generation (see the file's page).
 pub(crate) struct Emitter<'k> {
     pub(crate) kernel: &'k Kernel,
     pub(crate) f: Function,
-    functions: Vec<String>,
+    /// Finished functions beside the one being written.
+    pub(crate) functions: Vec<String>,
     pub(crate) env: Env,
     pub(crate) vars: BTreeMap<Name, Value>,
     pub(crate) buffers: BTreeMap<Name, BufferRegs>,
@@ -84,99 +114,51 @@ pub(crate) struct Emitter<'k> {
     pub(crate) tiles: BTreeMap<TileKey, Tile>,
     pub(crate) width: u32,
     pub(crate) in_parallel: bool,
-    /// Bytes of the machine's vector registers.
-    pub(crate) vector_bytes: u32,
-    /// `declare` lines of the math functions used.
-    pub(crate) externs: BTreeSet<String>,
+    /// What the code runs on.
+    pub(crate) machine: Machine,
+    /// The math functions used.
+    pub(crate) externs: BTreeSet<Extern>,
 }
 
-/// A kernel's module.
-pub(crate) struct Emitted {
-    /// LLVM's text.
-    pub(crate) text: String,
-    /// Bytes of scratch memory that a call needs.
-    pub(crate) call_bytes: usize,
-    /// Bytes of scratch memory that each task of a parallel loop needs.
-    pub(crate) task_bytes: usize,
-}
-
-/// The LLVM module of a kernel, for a machine with vector registers of `vector_bytes`.
-pub(crate) fn module(kernel: &Kernel, vector_bytes: u32, attributes: &str) -> Emitted {
-    let mut e = Emitter {
-        kernel,
-        f: Function::new(format!(
-            "define void @{}(ptr noalias %bufs, ptr noalias %params, ptr %pool, ptr %ctx, \
-             ptr noalias %scratch) #0",
-            entry_name(kernel)
-        )),
-        functions: Vec::new(),
-        env: Env::new(),
-        vars: BTreeMap::new(),
-        buffers: BTreeMap::new(),
-        storage: Storage::new(kernel.buffers.len()),
-        tiles: BTreeMap::new(),
-        width: 1,
-        in_parallel: false,
-        vector_bytes,
-        externs: BTreeSet::new(),
-    };
-    e.prologue();
-    e.nodes(&kernel.body);
-    let main = std::mem::take(&mut e.f).finish();
-    let mut out = format!("; kernel {}\n", kernel.name.escape_debug());
-    for line in &e.externs {
-        out.push_str(line);
-        out.push('\n');
+impl<'k> Emitter<'k> {
+    /// Writes a function of this header, without vector lanes so far.
+    pub(crate) fn new(kernel: &'k Kernel, machine: Machine, header: String) -> Self {
+        Self {
+            kernel,
+            f: Function::new(header),
+            functions: Vec::new(),
+            env: Env::new(),
+            vars: BTreeMap::new(),
+            buffers: BTreeMap::new(),
+            storage: Storage::new(kernel.buffers.len()),
+            tiles: BTreeMap::new(),
+            width: 1,
+            in_parallel: false,
+            machine,
+            externs: BTreeSet::new(),
+        }
     }
-    for function in &e.functions {
-        out.push_str(function);
-    }
-    out.push_str(&main);
-    let _ = writeln!(out, "attributes #0 = {{ nounwind {attributes} }}");
-    out.push_str("attributes #1 = { nounwind willreturn memory(none) }\n");
-    e.storage.metadata(&mut out);
-    let bytes = |b: i64| usize::try_from(b).expect("verified: few bytes of local buffers");
-    let Storage { call_bytes, task_bytes, .. } = e.storage;
-    Emitted { text: out, call_bytes: bytes(call_bytes), task_bytes: bytes(task_bytes) }
-}
-
-/// The entry point's symbol: the kernel's name in letters that need no quotes.
-pub(crate) fn entry_name(kernel: &Kernel) -> String {
-    let safe: String =
-        kernel.name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
-    format!("wl_{safe}")
 }
 
 impl Emitter<'_> {
-    /// Loads parameters and buffer addresses and computes strides.
-    fn prologue(&mut self) {
-        for (i, name) in self.kernel.params.iter().enumerate() {
-            let p = self.f.def("ptr", 1, &format!("getelementptr i64, ptr %params, i64 {i}"));
-            let v =
-                self.f.def("i64", 1, &format!("load i64, ptr {}, align 8, {INVARIANT}", p.text));
-            self.vars.insert(name.clone(), v);
+    /// A kernel's buffer at this address, with its strides.
+    pub(crate) fn bind(&mut self, index: usize, buffer: &Buffer, pointer: Value) {
+        let shape: Vec<Lin> = buffer.shape.iter().map(|s| Lin::of(s, &self.env)).collect();
+        let mut strides = vec![Value::int("i64", 1); shape.len()];
+        let mut known = Some(1_i64);
+        for d in (1..shape.len()).rev() {
+            known = known.zip(shape[d].as_constant()).and_then(|(a, b)| a.checked_mul(b));
+            strides[d - 1] = if let Some(v) = known {
+                Value::int("i64", v.into())
+            } else {
+                let extent = self.lin(&shape[d]);
+                let inner = strides[d].clone();
+                self.f.bin("mul nuw nsw", &inner, &extent)
+            };
         }
-        for (index, buffer) in self.kernel.buffers.iter().enumerate() {
-            let p = self.f.def("ptr", 1, &format!("getelementptr ptr, ptr %bufs, i64 {index}"));
-            let load = format!("load ptr, ptr {}, align 8, {ALIGNED}, {INVARIANT}", p.text);
-            let pointer = self.f.def("ptr", 1, &load);
-            let shape: Vec<Lin> = buffer.shape.iter().map(|s| Lin::of(s, &self.env)).collect();
-            let mut strides = vec![Value::int("i64", 1); shape.len()];
-            let mut known = Some(1_i64);
-            for d in (1..shape.len()).rev() {
-                known = known.zip(shape[d].as_constant()).and_then(|(a, b)| a.checked_mul(b));
-                strides[d - 1] = if let Some(v) = known {
-                    Value::int("i64", v.into())
-                } else {
-                    let extent = self.lin(&shape[d]);
-                    let inner = strides[d].clone();
-                    self.f.bin("mul nuw nsw", &inner, &extent)
-                };
-            }
-            let (class, dtype) = (Some(index), buffer.dtype);
-            let regs = BufferRegs { class, pointer, strides, dtype, stack: false };
-            self.buffers.insert(buffer.name.clone(), regs);
-        }
+        let (class, dtype) = (Some(index), buffer.dtype);
+        let regs = BufferRegs { class, pointer, strides, dtype, stack: false };
+        self.buffers.insert(buffer.name.clone(), regs);
     }
 
     /// The nodes of a body, in order.
@@ -251,11 +233,18 @@ impl Emitter<'_> {
             let copies = if known == Some(1) { vec![(lower, width)] } else { Vec::new() };
             return Expansion::Copies(copies);
         }
-        match l.mode {
-            LoopMode::Parallel | LoopMode::Mapped(_) if !self.in_parallel => {
+        match (l.mode, self.machine) {
+            (LoopMode::Parallel | LoopMode::Mapped(_), Machine::Host { .. })
+                if !self.in_parallel =>
+            {
                 Expansion::Parallel(serial)
             }
-            LoopMode::Unroll => match known {
+            (LoopMode::Vector, Machine::Host { vector_bytes })
+                if width == 1 && self.vectorizable(&l.body, env) =>
+            {
+                expand_vector(l, &serial, vector_bytes)
+            }
+            (LoopMode::Unroll, _) | (LoopMode::Vector, Machine::Gpu) => match known {
                 Some(n)
                     if n <= MAX_UNROLL
                         && n.saturating_mul(unrolled_stores(&l.body)) <= MAX_STORES =>
@@ -266,62 +255,10 @@ impl Emitter<'_> {
                 }
                 Some(_) | None => Expansion::Loops(vec![serial]),
             },
-            LoopMode::Vector if width == 1 && self.vectorizable(&l.body, env) => {
-                self.expand_vector(l, &serial)
-            }
-            LoopMode::Serial | LoopMode::Parallel | LoopMode::Mapped(_) | LoopMode::Vector => {
-                Expansion::Loops(vec![serial])
-            }
-        }
-    }
-
-    /// A vector loop as whole chunks, or as a loop of wide iterations and a scalar rest.
-    fn expand_vector(&self, l: &KernelLoop, serial: &Counted) -> Expansion {
-        let native = i64::from((self.vector_bytes / widest(&l.body)).max(2));
-        let lane = |offset: i64| {
-            let base = serial.lower.offset(offset.wrapping_mul(l.step));
-            base.plus(l.step, &Lin::atom(Atom::Lane))
-        };
-        match serial.trip.as_constant() {
-            Some(n) if n <= 8 * native => {
-                let (mut done, mut copies) = (0, Vec::new());
-                while done < n {
-                    let mut w = 4 * native;
-                    while w > n - done {
-                        w /= 2;
-                    }
-                    let value = if w == 1 {
-                        serial.lower.offset(done.wrapping_mul(l.step))
-                    } else {
-                        lane(done)
-                    };
-                    copies.push((value, u32::try_from(w).expect("few lanes")));
-                    done += w;
-                }
-                Expansion::Copies(copies)
-            }
-            Some(_) | None => {
-                let wide = 2 * native;
-                let chunks = serial.trip.floor_div(wide);
-                let done = Lin::default().plus(wide, &chunks);
-                let main = Counted {
-                    trip: chunks,
-                    step: l.step.wrapping_mul(wide),
-                    width: u32::try_from(wide).expect("few lanes"),
-                    lane_step: l.step,
-                    ..serial.clone()
-                };
-                let rest = Counted {
-                    lower: serial.lower.plus(l.step, &done),
-                    trip: serial.trip.plus(-1, &done),
-                    ..serial.clone()
-                };
-                let mut loops = vec![main];
-                if rest.trip.as_constant() != Some(0) {
-                    loops.push(rest);
-                }
-                Expansion::Loops(loops)
-            }
+            (
+                LoopMode::Serial | LoopMode::Parallel | LoopMode::Mapped(_) | LoopMode::Vector,
+                Machine::Host { .. } | Machine::Gpu,
+            ) => Expansion::Loops(vec![serial]),
         }
     }
 
@@ -341,7 +278,7 @@ impl Emitter<'_> {
     }
 
     /// A loop with a counter from 0 to the trip count.
-    fn counted(&mut self, c: &Counted, body: &[KernelNode]) {
+    pub(crate) fn counted(&mut self, c: &Counted, body: &[KernelNode]) {
         let (outside, shadow) = (self.width, self.env.get(&c.var).cloned());
         let plan = self.plan_tiles(c, body);
         let trip = self.lin(&c.trip);
@@ -384,81 +321,6 @@ impl Emitter<'_> {
         self.close_tiles(opened);
         self.f.br(&end);
         self.f.start(&end);
-    }
-
-    /// A loop whose body becomes a function `(env, from, to)` over iteration numbers.
-    fn parallel(&mut self, c: &Counted, body: &[KernelNode]) {
-        let trip = self.lin(&c.trip);
-        let lower = self.lin(&c.lower);
-        let outer: Vec<Name> =
-            self.vars.keys().filter(|n| !self.kernel.params.contains(n)).cloned().collect();
-        let live = self.storage.live.clone();
-        let slots = 3 + outer.len() + live.len();
-        let env = self.f.alloca("i64", 1, slots, 8);
-        let mut fields = vec!["ptr %bufs".to_owned(), "ptr %params".to_owned(), lower.arg()];
-        fields.extend(outer.iter().map(|n| self.vars[n].arg()));
-        fields.extend(live.iter().map(|n| self.buffers[n].pointer.arg()));
-        for (i, field) in fields.iter().enumerate() {
-            let p = self.f.def("ptr", 1, &format!("getelementptr i64, ptr {env}, i64 {i}"));
-            self.f.line(&format!("store {field}, ptr {}, align 8", p.text));
-        }
-        let name = format!("{}.par{}", entry_name(self.kernel), self.functions.len());
-        self.f.line(&format!(
-            "call void %pool(ptr %ctx, ptr @\"{name}\", ptr {env}, i64 {})",
-            trip.text
-        ));
-        self.outlined(&name, c, &outer, body);
-    }
-
-    fn outlined(&mut self, name: &str, c: &Counted, outer: &[Name], body: &[KernelNode]) {
-        let header = format!(
-            "define internal void @\"{name}\"(ptr noalias %env, i64 %from, i64 %to, \
-             ptr noalias %scratch) #0"
-        );
-        // reserves the name's number while the body may outline more
-        let place = self.functions.len();
-        self.functions.push(String::new());
-        let function = std::mem::replace(&mut self.f, Function::new(header));
-        let vars = std::mem::take(&mut self.vars);
-        let buffers = std::mem::take(&mut self.buffers);
-        let frame = std::mem::take(&mut self.storage.frame);
-        let env = self.env.clone();
-        for (i, (name, ty)) in [("%bufs", "ptr"), ("%params", "ptr")].iter().enumerate() {
-            self.f.line(&format!("{name}.p = getelementptr i64, ptr %env, i64 {i}"));
-            self.f.line(&format!("{name} = load {ty}, ptr {name}.p, align 8"));
-        }
-        self.prologue();
-        let field = |e: &mut Self, i: usize, elem| {
-            let p = e.f.def("ptr", 1, &format!("getelementptr i64, ptr %env, i64 {i}"));
-            e.f.def(elem, 1, &format!("load {elem}, ptr {}, align 8", p.text))
-        };
-        let lower = field(self, 2, "i64");
-        for (i, n) in outer.iter().enumerate() {
-            let v = field(self, 3 + i, "i64");
-            self.vars.insert(n.clone(), v);
-        }
-        for (i, n) in self.storage.live.clone().into_iter().enumerate() {
-            let pointer = field(self, 3 + outer.len() + i, "ptr");
-            let regs = BufferRegs { pointer, stack: false, ..buffers[&n].clone() };
-            self.buffers.insert(n, regs);
-        }
-        let register = |text: &str| Value::register(text, "i64", 1);
-        let (from, to) = (Name::from("%from"), Name::from("%to"));
-        self.vars.insert(from.clone(), register("%from"));
-        self.vars.insert(to.clone(), register("%to"));
-        let base = Name::from("%lower");
-        self.vars.insert(base.clone(), lower);
-        self.in_parallel = true;
-        let first = Lin::var(&base).plus(c.step, &Lin::var(&from));
-        let trip = Lin::var(&to).plus(-1, &Lin::var(&from));
-        self.counted(&Counted { lower: first, trip, ..c.clone() }, body);
-        self.in_parallel = false;
-        let done = std::mem::replace(&mut self.f, function);
-        self.functions[place] = done.finish();
-        self.vars = vars;
-        self.buffers = buffers;
-        self.storage.frame = frame;
-        self.env = env;
     }
 
     /// The registers of a linear form; a vector where it differs between lanes.
@@ -541,6 +403,56 @@ impl Emitter<'_> {
             out = self.f.bin(op, &out, &v);
         }
         out
+    }
+}
+
+/// A vector loop as whole chunks, or as a loop of wide iterations and a scalar rest.
+fn expand_vector(l: &KernelLoop, serial: &Counted, vector_bytes: u32) -> Expansion {
+    let native = i64::from((vector_bytes / widest(&l.body)).max(2));
+    let lane = |offset: i64| {
+        let base = serial.lower.offset(offset.wrapping_mul(l.step));
+        base.plus(l.step, &Lin::atom(Atom::Lane))
+    };
+    match serial.trip.as_constant() {
+        Some(n) if n <= 8 * native => {
+            let (mut done, mut copies) = (0, Vec::new());
+            while done < n {
+                let mut w = 4 * native;
+                while w > n - done {
+                    w /= 2;
+                }
+                let value = if w == 1 {
+                    serial.lower.offset(done.wrapping_mul(l.step))
+                } else {
+                    lane(done)
+                };
+                copies.push((value, u32::try_from(w).expect("few lanes")));
+                done += w;
+            }
+            Expansion::Copies(copies)
+        }
+        Some(_) | None => {
+            let wide = 2 * native;
+            let chunks = serial.trip.floor_div(wide);
+            let done = Lin::default().plus(wide, &chunks);
+            let main = Counted {
+                trip: chunks,
+                step: l.step.wrapping_mul(wide),
+                width: u32::try_from(wide).expect("few lanes"),
+                lane_step: l.step,
+                ..serial.clone()
+            };
+            let rest = Counted {
+                lower: serial.lower.plus(l.step, &done),
+                trip: serial.trip.plus(-1, &done),
+                ..serial.clone()
+            };
+            let mut loops = vec![main];
+            if rest.trip.as_constant() != Some(0) {
+                loops.push(rest);
+            }
+            Expansion::Loops(loops)
+        }
     }
 }
 

@@ -1,0 +1,87 @@
+//! LLVM: a module's text to PTX.
+//!
+//! Keeps: a call to anything but intrinsics and the module's own functions is refused, because
+//! nothing links PTX.
+
+use inkwell::OptimizationLevel;
+use inkwell::context::Context;
+use inkwell::memory_buffer::MemoryBuffer;
+use inkwell::module::Module;
+use inkwell::passes::PassBuilderOptions;
+use inkwell::targets::{
+    CodeModel, FileType, InitializationConfig, RelocMode, Target as LlvmTarget, TargetMachine,
+    TargetTriple,
+};
+use warploom_ir::diag::{Blame, Diagnostic, Result};
+use warploom_ir::target::{GpuLimits, Target};
+
+/// Our defect or the machine's: nothing the user wrote.
+fn failure(what: &str, why: &str) -> Box<Diagnostic> {
+    Box::new(
+        Diagnostic::new("E1201", Blame::Environment, format!("{what}: {}", why.trim()))
+            .help("this is a defect of the compiler or of its LLVM; please report the kernel"),
+    )
+}
+
+fn machine(target: Target, limits: GpuLimits) -> Result<TargetMachine> {
+    LlvmTarget::initialize_nvptx(&InitializationConfig::default());
+    let triple = TargetTriple::create("nvptx64-nvidia-cuda");
+    let found = LlvmTarget::from_triple(&triple)
+        .map_err(|e| failure("LLVM has no target for GPUs", &e.to_string()))?;
+    found
+        .create_target_machine(
+            &triple,
+            target.name(),
+            &format!("+ptx{}", limits.ptx_isa),
+            OptimizationLevel::Aggressive,
+            RelocMode::Default,
+            CodeModel::Default,
+        )
+        .ok_or_else(|| failure("LLVM has no target for GPUs", "no target machine"))
+}
+
+fn optimized<'c>(context: &'c Context, text: &str, machine: &TargetMachine) -> Result<Module<'c>> {
+    let mut text = text.as_bytes().to_vec();
+    text.push(0);
+    let buffer = MemoryBuffer::create_from_memory_range_copy(&text, "kernel");
+    let refused = |e: String| failure("LLVM does not accept the kernel's code", &e);
+    let module = context.create_module_from_ir(buffer).map_err(|e| refused(e.to_string()))?;
+    module.set_triple(&machine.get_triple());
+    module.set_data_layout(&machine.get_target_data().get_data_layout());
+    module.verify().map_err(|e| refused(e.to_string()))?;
+    for function in module.get_functions() {
+        let name = function.get_name().to_string_lossy().into_owned();
+        if function.count_basic_blocks() == 0 && function.get_intrinsic_id() == 0 {
+            return Err(failure("the code calls an unknown function", &name));
+        }
+    }
+    let passes = PassBuilderOptions::create();
+    passes.set_loop_vectorization(false);
+    passes.set_loop_slp_vectorization(false);
+    module
+        .run_passes("default<O3>", machine, passes)
+        .map_err(|e| failure("LLVM's optimiser failed", &e.to_string()))?;
+    Ok(module)
+}
+
+/// The module's PTX.
+pub(super) fn assembly(text: &str, target: Target, limits: GpuLimits) -> Result<String> {
+    let context = Context::create();
+    let machine = machine(target, limits)?;
+    let module = optimized(&context, text, &machine)?;
+    let code = machine
+        .write_to_memory_buffer(&module, FileType::Assembly)
+        .map_err(|e| failure("LLVM's code generator failed", &e.to_string()))?;
+    let ptx = String::from_utf8_lossy(code.as_slice()).trim_end_matches('\0').to_owned();
+    if let Some(line) = ptx.lines().find(|l| l.contains(".extern .func")) {
+        return Err(failure("the code calls an unknown function", line));
+    }
+    Ok(ptx)
+}
+
+/// The module after optimisation.
+pub(super) fn optimized_text(text: &str, target: Target, limits: GpuLimits) -> Result<String> {
+    let context = Context::create();
+    let machine = machine(target, limits)?;
+    Ok(optimized(&context, text, &machine)?.print_to_string().to_string())
+}

@@ -1,0 +1,98 @@
+//! Kernels as PTX.
+//!
+//! In: a sealed kernel and a GPU target. Out: [`GpuCode`]: PTX text of one module, a function for
+//! each node of the kernel's body, and what to launch.
+//! Keeps: mapped loops become the indices of blocks and threads, in a node without any one thread
+//! runs all of it; loads and stores go to global memory, local buffers to memory of the thread.
+//! Why here: LLVM knows the instructions; which loop runs where was decided before.
+
+mod machine;
+mod math;
+mod module;
+mod ptxas;
+
+pub use ptxas::Ptxas;
+
+use warploom_ir::abi::GpuCode;
+use warploom_ir::diag::{Blame, Diagnostic, Result};
+use warploom_ir::kernel::{Kernel, KernelNode};
+use warploom_ir::target::{GpuLimits, Target};
+use warploom_verify::Verified;
+
+/// Most bytes of local buffers of one thread.
+const MAX_THREAD_BYTES: i64 = 256 << 10;
+
+/// Which form of the code to show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// LLVM IR as handed to LLVM.
+    Llvm,
+    /// LLVM IR after optimisation.
+    Optimized,
+}
+
+/// PTX of a kernel.
+///
+/// # Errors
+/// `E0903` for a target that is no GPU, `E1202` for what the target has no code for yet, `E1201`
+/// where LLVM refuses the module (our defect).
+pub fn compile(kernel: &Verified<Kernel>, target: Target) -> Result<GpuCode> {
+    let limits = check(kernel.get(), target)?;
+    let module = module::module(kernel.get());
+    let ptx = machine::assembly(&module.text, target, limits)?;
+    Ok(GpuCode { kernel: kernel.get().clone(), target, ptx, launches: module.launches })
+}
+
+/// The LLVM IR of a kernel.
+///
+/// # Errors
+/// As [`compile`].
+pub fn inspect(kernel: &Verified<Kernel>, target: Target, stage: Stage) -> Result<String> {
+    let limits = check(kernel.get(), target)?;
+    let text = module::module(kernel.get()).text;
+    match stage {
+        Stage::Llvm => Ok(text),
+        Stage::Optimized => machine::optimized_text(&text, target, limits),
+    }
+}
+
+/// The limits of the target, where it has code for all of the kernel.
+fn check(kernel: &Kernel, target: Target) -> Result<GpuLimits> {
+    let limits = target.gpu().ok_or_else(|| {
+        Box::new(Diagnostic::new(
+            "E0903",
+            Blame::Unsupported,
+            format!("there is no PTX for {target}"),
+        ))
+    })?;
+    if let Some(name) = math::missing(&kernel.body) {
+        return Err(unsupported(&format!("there is no code for `{name}` on a GPU yet")));
+    }
+    let bytes = kernel.body.iter().map(local_bytes).max().unwrap_or(0);
+    if bytes > MAX_THREAD_BYTES {
+        return Err(unsupported(&format!(
+            "the local buffers of one thread take {bytes} bytes, and at most {MAX_THREAD_BYTES} \
+             are possible"
+        )));
+    }
+    Ok(limits)
+}
+
+/// What a GPU has no code for yet.
+fn unsupported(what: &str) -> Box<Diagnostic> {
+    Box::new(
+        Diagnostic::new("E1202", Blame::Unsupported, what)
+            .help("run this kernel with --device cpu"),
+    )
+}
+
+/// Bytes of all local buffers below: unrolled copies share memory, neighbours of one size too.
+fn local_bytes(node: &KernelNode) -> i64 {
+    let sum = |nodes: &[KernelNode]| nodes.iter().map(local_bytes).fold(0_i64, i64::saturating_add);
+    match node {
+        KernelNode::Loop(l) => sum(&l.body),
+        KernelNode::If(_, a, b) => sum(a).saturating_add(sum(b)),
+        KernelNode::Store(_) => 0,
+        KernelNode::Local(l) => l.bytes().unwrap_or(i64::MAX).saturating_add(sum(&l.body)),
+    }
+}

@@ -1,0 +1,199 @@
+//! PTX for the three GPUs: `ptxas` assembles what mapped kernels of every type become.
+
+use warploom_codegen::ptx::{Ptxas, compile};
+use warploom_ir::dtype::DType;
+use warploom_ir::kernel::{Index, Kernel};
+use warploom_ir::target::Target;
+use warploom_verify::Verified;
+
+const GPUS: [Target; 3] = [Target::Sm80, Target::Sm90a, Target::Sm100a];
+
+const MATMUL: &str = "kernel mm(M, N, K) {
+  in A: TYPE[M, K]
+  in B: TYPE[K, N]
+  out C: TYPE[M, N]
+  for n0 in 0..floordiv(N + 31, 32) block.x {
+    for m0 in 0..floordiv(M + 7, 8) block.y {
+      for m1 in 0..8 thread.y {
+        for n1 in 0..32 thread.x {
+          if all(M - 1 >= 8 * m0 + m1, N - 1 >= 32 * n0 + n1) {
+            local T: ACC[1] {
+              S0: T[0]:ACC = ZERO:ACC order serial
+              for k in 0..K {
+                S1: T[0]:ACC += mul.ACC(
+                  CASTA[8 * m0 + m1, k]:TYPE), CASTB[k, 32 * n0 + n1]:TYPE)) order fixed
+              }
+              S2: C[8 * m0 + m1, 32 * n0 + n1]:TYPE = cast.TYPE(T[0]:ACC) order serial
+            }
+          }
+        }
+      }
+    }
+  }
+}";
+
+fn sealed(text: &str) -> Verified<Kernel> {
+    let kernel: Kernel = text.parse().unwrap_or_else(|e| panic!("{e}\n{text}"));
+    warploom_verify::kernel(kernel).unwrap_or_else(|e| panic!("{}\n{text}", e[0]))
+}
+
+fn ptxas() -> Ptxas {
+    Ptxas::find().expect("ptxas is there: run scripts/setup.sh")
+}
+
+/// Compiles for every GPU and assembles; what `ptxas` says of each.
+fn assembled(text: &str) -> Vec<(String, String)> {
+    let (kernel, ptxas) = (sealed(text), ptxas());
+    let go = |target: &Target| {
+        let code = compile(&kernel, *target).unwrap_or_else(|e| panic!("{e}\n{text}"));
+        let said = ptxas.resources(&code).unwrap_or_else(|e| panic!("{e}\n{}", code.ptx));
+        assert!(!said.contains("C75"), "{said}");
+        (code.ptx, said)
+    };
+    GPUS.iter().map(go).collect()
+}
+
+/// The product in one type, accumulated in the type that it is computed in.
+fn product(dtype: DType) -> String {
+    let acc = dtype.compute_type();
+    let zero = if acc.is_float() { "0.0" } else { "0" };
+    MATMUL
+        .replace("CAST", &format!("cast.{acc}("))
+        .replace("ZERO", zero)
+        .replace("TYPE", &dtype.to_string())
+        .replace("ACC", &acc.to_string())
+}
+
+#[test]
+fn products_of_every_type_assemble() {
+    for dtype in DType::ALL.into_iter().filter(|t| *t != DType::Bool) {
+        for (ptx, said) in assembled(&product(dtype)) {
+            assert!(ptx.contains(".visible .entry wl_mm_0"), "{ptx}");
+            assert!(said.contains("0 bytes spill stores"), "{said}");
+        }
+    }
+}
+
+#[test]
+fn a_product_runs_on_the_grid_that_its_loops_say() {
+    let code = compile(&sealed(&product(DType::F32)), Target::Sm90a).unwrap();
+    let [launch] = code.launches.as_slice() else { panic!("{:?}", code.launches) };
+    assert_eq!((launch.block, launch.shared_bytes), ([32, 8, 1], 0));
+    assert_eq!(launch.grid[0].to_string(), "floordiv(N + 31, 32)");
+    assert_eq!(launch.grid[2], Index::Const(1));
+    assert!(code.ptx.contains("fma.rn.f32"), "{}", code.ptx);
+    assert!(code.ptx.contains("ld.global.nc"), "inputs are read-only:\n{}", code.ptx);
+}
+
+/// A kernel of one thread per element that stores each expression over `A[i]`, `B[i]` and `I[i]` in
+/// a row of the output of its type.
+fn elementwise(dtype: DType, values: &[(DType, String)]) -> String {
+    let mut outputs: Vec<(DType, usize)> = Vec::new();
+    let mut stores = String::new();
+    for (number, (of, value)) in values.iter().enumerate() {
+        let place = outputs.iter().position(|(t, _)| t == of).unwrap_or_else(|| {
+            outputs.push((*of, 0));
+            outputs.len() - 1
+        });
+        let row = outputs[place].1;
+        outputs[place].1 += 1;
+        stores.push_str(&format!("S{number}: O_{of}[{row}, i]:{of} = {value} order serial\n"));
+    }
+    let declare = |(t, rows): &(DType, usize)| format!("out O_{t}: {t}[{rows}, 64]\n");
+    let outputs: String = outputs.iter().map(declare).collect();
+    format!(
+        "kernel ops() {{ in A: {dtype}[64]\n in B: {dtype}[64]\n in I: i32[64]\n {outputs}
+         for i in 0..64 thread.x {{\n{stores}}} }}"
+    )
+}
+
+#[test]
+fn every_operation_has_instructions() {
+    use DType::{Bool, F32, F64, I8, I16, I32, I64, U8, U16, U32, U64};
+    let float = ["neg", "abs", "rint", "floor", "ceil", "trunc", "sqrt", "rsqrt"];
+    let int = ["neg", "abs", "not"];
+    let both = ["add", "sub", "mul", "min", "max"];
+    let ints = ["floordiv", "mod", "shl", "shr", "mulhi", "and", "or", "xor"];
+    for t in [F32, F64, I64, U64, I32, U32, I16, U16, I8, U8] {
+        let (a, b) = (format!("A[i]:{t}"), format!("B[i]:{t}"));
+        let mut values = Vec::new();
+        let (unary, binary) =
+            if t.is_float() { (&float[..], &["div"][..]) } else { (&int[..], &ints[..]) };
+        values.extend(unary.iter().map(|op| (t, format!("{op}.{t}({a})"))));
+        values.extend(both.iter().chain(binary).map(|op| (t, format!("{op}.{t}({a}, {b})"))));
+        values.push((t, format!("fma.{t}({a}, {b}, {a})")));
+        values.push((t, format!("select.{t}(lt.bool({a}, {b}), {b}, {a})")));
+        for op in ["lt", "le", "gt", "ge", "eq", "ne"] {
+            values.push((Bool, format!("{op}.bool({a}, {b})")));
+        }
+        if t.is_float() {
+            values.push((I32, format!("exponent.i32({a})")));
+            values.push((Bool, format!("isfinite.bool({a})")));
+            values.push((t, format!("ldexp.{t}({a}, I[i]:i32)")));
+        }
+        for (ptx, _) in assembled(&elementwise(t, &values)) {
+            assert!(ptx.contains(".entry wl_ops_0"));
+        }
+    }
+}
+
+#[test]
+fn every_conversion_has_instructions() {
+    for from in DType::ALL {
+        let mut values = Vec::new();
+        for to in DType::ALL.into_iter().filter(|to| *to != from) {
+            for suffix in ["", ".rup", ".sat", ".rtz.sat"] {
+                values.push((to, format!("cast.{to}{suffix}(A[i]:{from})")));
+            }
+        }
+        let code = compile(&sealed(&elementwise(from, &values)), Target::Sm80).unwrap();
+        ptxas().resources(&code).unwrap_or_else(|e| panic!("{e}"));
+    }
+}
+
+#[test]
+fn products_and_sums_are_fused_only_where_that_is_allowed() {
+    let text = |strict: &str| {
+        format!(
+            "kernel k() {{ in A: f32[64]\n inout B: f32[64]\n for i in 0..64 thread.x {{
+               S: B[i]:f32 += mul.f32(A[i]:f32, A[i]:f32) order serial{strict} }} }}"
+        )
+    };
+    let fused = |text: &str| {
+        let code = compile(&sealed(text), Target::Sm80).unwrap();
+        assert_ne!(
+            code.ptx.contains("fma.rn.f32"),
+            code.ptx.contains("mul.rn.f32"),
+            "{}",
+            code.ptx
+        );
+        code.ptx.contains("fma.rn.f32")
+    };
+    assert!(fused(&text("")));
+    assert!(!fused(&text(" strict")));
+}
+
+#[test]
+fn what_has_no_code_is_refused() {
+    let text = elementwise(DType::F32, &[(DType::F32, "exp.f32(A[i]:f32)".to_owned())]);
+    assert_eq!(compile(&sealed(&text), Target::Sm80).unwrap_err().code, "E1202");
+    let fine = text.replace("exp.f32", "sqrt.f32");
+    assert_eq!(compile(&sealed(&fine), Target::Cpu).unwrap_err().code, "E0903");
+    let large =
+        fine.replace("thread.x {", "thread.x { local T: f32[1048576] {").replace(" }", " } }");
+    assert_eq!(compile(&sealed(&large), Target::Sm80).unwrap_err().code, "E1202");
+}
+
+#[test]
+fn several_nests_are_several_launches() {
+    let text = "kernel two(N) {
+      in A: f32[N]\n temp T: f32[N]\n out B: f32[N]
+      for i in 0..N block.x { S0: T[i]:f32 = A[i]:f32 order serial }
+      for j in 0..N { S1: B[j]:f32 = T[N - 1 - j]:f32 order serial }
+    }";
+    let code = compile(&sealed(text), Target::Sm80).unwrap();
+    let entries: Vec<&str> = code.launches.iter().map(|l| l.entry.as_str()).collect();
+    assert_eq!(entries, ["wl_two_0", "wl_two_1"]);
+    assert_eq!(code.launches[1].grid, [const { Index::Const(1) }; 3]);
+    assert_eq!(code.ptx.matches(".visible .entry").count(), 2);
+}

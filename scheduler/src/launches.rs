@@ -1,0 +1,297 @@
+//! Launches: a kernel whose mapped loops stand perfectly nested at the top of each node.
+//!
+//! In: a kernel, best with its sizes bound. Out: the same kernel, where each node of the body is
+//! one launch: mapped loops come first, those of threads start at 0 and have a constant length,
+//! bounds of blocks are over the parameters; what that adds to the iterations, a guard cuts off.
+//! Guards that the bounds make true are gone.
+//! Keeps: each instance runs once. Iterations of mapped loops are independent, so their loops may
+//! be distributed, and guards move inside.
+//! Where a mapped loop is inside a serial one or a local buffer it stays there, and the verifier
+//! says so.
+
+use std::collections::BTreeSet;
+
+use warploom_ir::affine::Name;
+use warploom_ir::kernel::{Condition, Index, Kernel, KernelLoop, KernelNode, Local, LoopMode};
+use warploom_ir::target::Place;
+
+use crate::index::{
+    condition_uses, constant, difference, operands, simplify, simplify_condition, to_affine, uses,
+};
+use crate::specialize::{distinct, rename};
+
+/// The kernel as launches.
+#[must_use]
+pub fn launches(kernel: &Kernel) -> Kernel {
+    if !any_mapped(&kernel.body) {
+        return kernel.clone();
+    }
+    let launches = list(kernel.body.clone());
+    let body = launches.into_iter().flat_map(|l| bounded(l).nodes()).collect();
+    let mut taken: BTreeSet<Name> = kernel.params.iter().cloned().collect();
+    Kernel { body: distinct(body, &mut taken), ..kernel.clone() }
+}
+
+/// The mapped loops around a body, outermost first; their own bodies are empty.
+struct Launch {
+    loops: Vec<KernelLoop>,
+    body: Vec<KernelNode>,
+}
+
+impl Launch {
+    fn nodes(self) -> Vec<KernelNode> {
+        self.loops
+            .into_iter()
+            .rev()
+            .fold(self.body, |body, l| vec![KernelNode::Loop(KernelLoop { body, ..l })])
+    }
+}
+
+fn place(l: &KernelLoop) -> Option<Place> {
+    match l.mode {
+        LoopMode::Mapped(place) => Some(place),
+        LoopMode::Serial | LoopMode::Parallel | LoopMode::Vector | LoopMode::Unroll => None,
+    }
+}
+
+fn any_mapped(nodes: &[KernelNode]) -> bool {
+    nodes.iter().any(|node| match node {
+        KernelNode::Loop(l) => place(l).is_some() || any_mapped(&l.body),
+        KernelNode::If(_, a, b) => any_mapped(a) || any_mapped(b),
+        KernelNode::Local(l) => any_mapped(&l.body),
+        KernelNode::Store(_) => false,
+    })
+}
+
+/// The launches of nodes that follow each other; neighbours without mapped loops stay together.
+fn list(nodes: Vec<KernelNode>) -> Vec<Launch> {
+    let mut out: Vec<Launch> = Vec::new();
+    let mut plain = Vec::new();
+    for node in nodes {
+        if any_mapped(std::slice::from_ref(&node)) {
+            out.extend(together(&mut plain));
+            out.extend(distributed(node));
+        } else {
+            plain.push(node);
+        }
+    }
+    out.extend(together(&mut plain));
+    out
+}
+
+fn together(plain: &mut Vec<KernelNode>) -> Option<Launch> {
+    let body = std::mem::take(plain);
+    (!body.is_empty()).then(|| Launch { loops: Vec::new(), body })
+}
+
+fn distributed(node: KernelNode) -> Vec<Launch> {
+    match node {
+        KernelNode::Loop(mut l) if place(&l).is_some() => {
+            let mut inside = list(std::mem::take(&mut l.body));
+            for launch in &mut inside {
+                launch.loops.insert(0, l.clone());
+            }
+            inside
+        }
+        KernelNode::If(c, then, otherwise) => {
+            let mut out = list(then);
+            for launch in &mut out {
+                let body = std::mem::take(&mut launch.body);
+                launch.body = vec![KernelNode::If(c.clone(), body, Vec::new())];
+            }
+            for mut launch in list(otherwise) {
+                launch.body = vec![KernelNode::If(c.clone(), Vec::new(), launch.body)];
+                out.push(launch);
+            }
+            out
+        }
+        node @ (KernelNode::Loop(_) | KernelNode::Local(_) | KernelNode::Store(_)) => {
+            vec![Launch { loops: Vec::new(), body: vec![node] }]
+        }
+    }
+}
+
+/// The least and greatest value of a variable, over the parameters.
+struct Range {
+    var: Name,
+    least: Index,
+    greatest: Index,
+}
+
+/// The launch with bounds that are known before it.
+fn bounded(mut launch: Launch) -> Launch {
+    let mut ranges: Vec<Range> = Vec::new();
+    let mut guards = Vec::new();
+    for position in 0..launch.loops.len() {
+        let mut l = launch.loops[position].clone();
+        l.lower = simplify(&l.lower);
+        l.upper = simplify(&l.upper);
+        let base = tight(&mut l, &ranges, &mut guards);
+        if let Some(base) = base {
+            let value = Index::Mul(l.step, Box::new(Index::Var(l.var.clone())));
+            let value = simplify(&Index::Add(Box::new(base), Box::new(value)));
+            for inner in &mut launch.loops[position + 1..] {
+                let node = KernelNode::Loop(inner.clone());
+                if let KernelNode::Loop(renamed) = rename(&node, &l.var, &value) {
+                    *inner = renamed;
+                }
+            }
+            launch.body = launch.body.iter().map(|n| rename(n, &l.var, &value)).collect();
+            l.step = 1;
+        }
+        ranges.push(Range {
+            var: l.var.clone(),
+            least: extreme(&l.lower, &ranges, false),
+            greatest: extreme(&before(&l.upper), &ranges, true),
+        });
+        launch.loops[position] = l;
+    }
+    if !guards.is_empty() {
+        let body = std::mem::take(&mut launch.body);
+        launch.body = vec![KernelNode::If(Condition::All(guards), body, Vec::new())];
+    }
+    launch.body = decided(launch.body, &ranges);
+    launch
+}
+
+fn before(end: &Index) -> Index {
+    simplify(&Index::Sub(Box::new(end.clone()), Box::new(Index::Const(1))))
+}
+
+/// Gives a loop bounds that are known before the launch, and adds guards for what they let in.
+/// Where its variable counts from 0 then, the answer is what to add to the count.
+fn tight(l: &mut KernelLoop, ranges: &[Range], guards: &mut Vec<Condition>) -> Option<Index> {
+    let constant = |i: &Index| matches!(i, Index::Const(_));
+    let known = |i: &Index| !ranges.iter().any(|r| uses(i, &r.var));
+    let fits = match place(l) {
+        Some(Place::Thread(_)) => constant(&l.lower) && constant(&l.upper),
+        Some(Place::Block(_)) | None => known(&l.lower) && known(&l.upper),
+    };
+    if fits {
+        return None;
+    }
+    let var = Index::Var(l.var.clone());
+    if let (Some(Place::Thread(_)), Some((base, length))) = (place(l), length(l)) {
+        let at = Index::Mul(l.step, Box::new(var));
+        let at = Index::Add(Box::new(base.clone()), Box::new(at));
+        guards.push(Condition::Ge(at.clone(), l.lower.clone()));
+        guards.push(Condition::Ge(before(&l.upper), at));
+        l.lower = Index::Const(0);
+        l.upper = Index::Const((length + l.step - 1).div_euclid(l.step));
+        return Some(base);
+    }
+    let lower = extreme(&l.lower, ranges, false);
+    // With a step the phase of the iterations is that of the lower bound.
+    if l.step == 1 || lower == l.lower {
+        guards.push(Condition::Ge(var.clone(), l.lower.clone()));
+        guards.push(Condition::Ge(before(&l.upper), var));
+        l.upper = extreme(&l.upper, ranges, true);
+        l.lower = lower;
+    }
+    None
+}
+
+/// A start and the greatest constant length of a loop, from two of its bounds.
+fn length(l: &KernelLoop) -> Option<(Index, i64)> {
+    let (mut lower, mut upper) = (Vec::new(), Vec::new());
+    operands(&l.lower, false, &mut lower);
+    operands(&l.upper, true, &mut upper);
+    if l.step != 1 && lower.len() > 1 {
+        return None;
+    }
+    let mut best: Option<(Index, i64)> = None;
+    for base in lower.into_iter().filter(|b| to_affine(b).is_some()) {
+        for length in upper.iter().filter_map(|end| difference(end, base)) {
+            if best.as_ref().is_none_or(|b| length < b.1) {
+                best = Some((base.clone(), length));
+            }
+        }
+    }
+    best.filter(|(_, length)| *length > 0)
+}
+
+/// A bound of an index from above or below, over the parameters.
+fn extreme(index: &Index, ranges: &[Range], above: bool) -> Index {
+    let go = |i: &Index, above: bool| Box::new(extreme(i, ranges, above));
+    let depends = |i: &Index| ranges.iter().any(|r| uses(i, &r.var));
+    simplify(&match index {
+        Index::Const(_) => index.clone(),
+        Index::Var(name) => match ranges.iter().find(|r| r.var == *name) {
+            Some(range) => if above { &range.greatest } else { &range.least }.clone(),
+            None => index.clone(),
+        },
+        Index::Add(a, b) => Index::Add(go(a, above), go(b, above)),
+        Index::Sub(a, b) => Index::Sub(go(a, above), go(b, !above)),
+        Index::Mul(c, a) => Index::Mul(*c, go(a, above == (*c >= 0))),
+        Index::FloorDiv(a, d) => Index::FloorDiv(go(a, above), *d),
+        Index::Mod(a, d) if depends(a) => Index::Const(if above { *d - 1 } else { 0 }),
+        Index::Mod(..) => index.clone(),
+        Index::Min(a, b) => Index::Min(go(a, above), go(b, above)),
+        Index::Max(a, b) => Index::Max(go(a, above), go(b, above)),
+        Index::Select(c, a, b) => {
+            let (x, y) = (go(a, above), go(b, above));
+            match (ranges.iter().any(|r| condition_uses(c, &r.var)), above) {
+                (false, _) => Index::Select(c.clone(), x, y),
+                (true, true) => Index::Max(x, y),
+                (true, false) => Index::Min(x, y),
+            }
+        }
+    })
+}
+
+/// The nodes without the guards that the ranges decide.
+fn decided(nodes: Vec<KernelNode>, ranges: &[Range]) -> Vec<KernelNode> {
+    let mut out = Vec::new();
+    for node in nodes {
+        match node {
+            KernelNode::If(c, a, b) => {
+                let (a, b) = (decided(a, ranges), decided(b, ranges));
+                match decide(&simplify_condition(&c), ranges) {
+                    Condition::All(parts) if parts.is_empty() => out.extend(a),
+                    Condition::Any(parts) if parts.is_empty() => out.extend(b),
+                    c => out.push(KernelNode::If(c, a, b)),
+                }
+            }
+            KernelNode::Loop(l) => {
+                let body = decided(l.body, ranges);
+                out.push(KernelNode::Loop(KernelLoop { body, ..l }));
+            }
+            KernelNode::Local(l) => {
+                let body = decided(l.body, ranges);
+                out.push(KernelNode::Local(Local { body, ..l }));
+            }
+            KernelNode::Store(s) => out.push(KernelNode::Store(s)),
+        }
+    }
+    out
+}
+
+fn decide(c: &Condition, ranges: &[Range]) -> Condition {
+    let all = |parts: &[Condition]| parts.iter().map(|p| decide(p, ranges)).collect();
+    simplify_condition(&match c {
+        Condition::Ge(a, b) => {
+            // every part of a maximum below, or every part of a minimum above
+            let (mut above, mut below) = (Vec::new(), Vec::new());
+            operands(a, true, &mut above);
+            operands(b, false, &mut below);
+            let pairs = above.iter().flat_map(|x| below.iter().map(move |y| (*x, *y)));
+            Condition::All(pairs.filter_map(|(x, y)| undecided(x, y, ranges)).collect())
+        }
+        Condition::Eq(..) => c.clone(),
+        Condition::All(parts) => Condition::All(all(parts)),
+        Condition::Any(parts) => Condition::Any(all(parts)),
+    })
+}
+
+/// `a >= b`, unless it always holds.
+fn undecided(a: &Index, b: &Index, ranges: &[Range]) -> Option<Condition> {
+    let apart = simplify(&Index::Sub(Box::new(a.clone()), Box::new(b.clone())));
+    match (extreme(&apart, ranges, false), extreme(&apart, ranges, true)) {
+        (Index::Const(least), _) if least >= 0 => None,
+        (_, Index::Const(most)) if most < 0 => Some(constant(false)),
+        _ => Some(Condition::Ge(a.clone(), b.clone())),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,147 @@
+//! Mapped schedules become launches that compute what the nest says.
+
+use std::collections::BTreeMap;
+
+use warploom_ir::affine::Name;
+use warploom_ir::interp;
+use warploom_ir::interp::kernel::{ParallelOrder, run_with};
+use warploom_ir::kernel::{Index, Kernel, KernelNode, LoopMode};
+use warploom_ir::nest::{Nest, Role};
+use warploom_ir::schedule::step::Script;
+use warploom_ir::target::Place;
+use warploom_ir::tensor::Tensor;
+
+use crate::{Schedule, launches, lower};
+
+const MATMUL: &str = "param M, N, K
+in A: i32[M, K]
+in B: i32[K, N]
+out C: i32[M, N]
+for m in 0..M, n in 0..N {
+  S0: C[m, n] = 0
+  for k in 0..K { S1: C[m, n] += A[m, k] * B[k, n] }
+}
+";
+
+const TRIANGLE: &str = "param N
+in X: i32[N]
+out Y: i32[N, N]
+for i in 0..N, j in 0..i+1 { S: Y[i, j] = X[i] - X[j] }
+for i in 0..N, j in i+1..N { T: Y[i, j] = 0 }
+";
+
+/// The kernel of a script, after it was compared with the nest in several orders.
+fn launched(text: &str, script: &str, sizes: &[(&str, i64)], bind: bool) -> Kernel {
+    let nest: Nest = text.parse().unwrap();
+    let script: Script = script.parse().unwrap();
+    let schedule = Schedule::new(&nest).unwrap();
+    let schedule = schedule.replay(&script).unwrap_or_else(|e| panic!("{}", e.diagnostic));
+    let sizes: BTreeMap<Name, i64> = sizes.iter().map(|(n, v)| ((*n).into(), *v)).collect();
+    let mut kernel = lower(schedule.poly(), schedule.tree(), &nest.source).unwrap();
+    if bind {
+        kernel = kernel.bind(&sizes);
+    }
+    let kernel = launches(&kernel);
+    let mut inputs = BTreeMap::new();
+    for (seed, a) in (1..).zip(&nest.arrays) {
+        let lookup = |name: &str| sizes.get(name).copied();
+        let shape: Vec<usize> =
+            a.shape.iter().map(|e| usize::try_from(e.eval(&lookup).unwrap()).unwrap()).collect();
+        if matches!(a.role, Role::In | Role::InOut) {
+            inputs.insert(a.name.clone(), Tensor::random(a.dtype, &shape, seed).unwrap());
+        }
+    }
+    let want = interp::nest::run(&nest, &sizes, &inputs).unwrap();
+    for order in [ParallelOrder::Reverse, ParallelOrder::Shuffled(3)] {
+        let have = run_with(&kernel, &sizes, &inputs, order).unwrap();
+        for (name, tensor) in &want {
+            assert_eq!(tensor.bytes(), have[name].bytes(), "{name} {order:?}\n{kernel}");
+        }
+    }
+    kernel
+}
+
+/// The places and constant lengths of the loops at the top of a node.
+fn places(node: &KernelNode) -> Vec<(&'static str, Option<i64>)> {
+    let mut out = Vec::new();
+    let mut at = node;
+    while let KernelNode::Loop(l) = at {
+        let LoopMode::Mapped(place) = l.mode else { break };
+        let thread = matches!(place, Place::Thread(_));
+        let length = match (&l.lower, &l.upper) {
+            (Index::Const(a), Index::Const(b)) => Some(b - a),
+            _ => None,
+        };
+        assert!(!thread || length.is_some(), "a thread loop of unknown length");
+        out.push((place.name(), length));
+        at = match l.body.as_slice() {
+            [one] => one,
+            _ => break,
+        };
+    }
+    out
+}
+
+const TILED: &str = "distribute n
+distribute m
+tile S1.m, S1.n by 4, 8
+map S1.m.0 to block.y
+map S1.n.0 to block.x
+map S1.m.1 to thread.y
+map S1.n.1 to thread.x
+";
+
+#[test]
+fn tiles_become_blocks_and_threads() {
+    for (m, n, k) in [(8, 16, 3), (9, 17, 2), (1, 1, 1), (4, 7, 0)] {
+        for bind in [false, true] {
+            let kernel = launched(MATMUL, TILED, &[("M", m), ("N", n), ("K", k)], bind);
+            let text = kernel.to_string();
+            let product = kernel.body.iter().map(places).find(|p| p.len() == 4);
+            if m > 4 && n > 8 {
+                let product = product.expect("a launch of four places");
+                assert_eq!(product[2..], [("thread.y", Some(4)), ("thread.x", Some(8))], "{text}");
+            }
+            // whole tiles of known sizes need no guard
+            assert_eq!(text.contains("if "), !(bind && (m, n) == (8, 16)), "{text}");
+        }
+    }
+}
+
+#[test]
+fn triangles_are_cut_off_by_guards() {
+    let script = "split S.j by 4\nmap S.i to block.x\nmap S.j.0 to block.y\nmap S.j.1 to thread.x
+map T.i to block.x";
+    for bind in [false, true] {
+        let kernel = launched(TRIANGLE, script, &[("N", 11)], bind);
+        let all: Vec<_> = kernel.body.iter().map(places).collect();
+        let names: Vec<Vec<_>> =
+            all.iter().map(|p| p.iter().map(|(name, _)| *name).collect()).collect();
+        assert_eq!(names, [vec!["block.x", "block.y", "thread.x"], vec!["block.x"]], "{kernel}");
+    }
+}
+
+#[test]
+fn a_block_with_several_nests_of_threads_becomes_several_launches() {
+    let text = "param N
+in X: i32[N, 40]
+temp T: i32[N, 40]
+out Y: i32[N]
+for i in 0..N {
+  for j in 0..40 { S0: T[i, j] = 2 * X[i, j] }
+  S1: Y[i] = 0
+  for k in 0..40 { S2: Y[i] += T[i, k] }
+}
+";
+    let kernel = launched(text, "map i to block.x\nmap j to thread.x", &[("N", 5)], false);
+    let all: Vec<_> = kernel.body.iter().map(places).collect();
+    assert_eq!(all, [vec![("block.x", None), ("thread.x", Some(40))], vec![("block.x", None)]]);
+}
+
+#[test]
+fn a_loop_that_carries_a_dependence_is_not_mapped() {
+    let nest: Nest = MATMUL.parse().unwrap();
+    let schedule = Schedule::new(&nest).unwrap();
+    let illegal = schedule.map("k", Place::named("thread.x").unwrap()).unwrap_err();
+    assert!(illegal.witness.is_some(), "{}", illegal.diagnostic);
+}
