@@ -1,3 +1,3 @@
-//! Numbered examples live beside this package's manifest as nests and schedules; each is run and
-//! verified by the tests of the command line.
+//! Numbered examples are the programs in `src/bin`, each of which asserts its result; nests and
+//! schedules beside this package's manifest are run and verified by the tests of the command line.
 #![forbid(unsafe_code)]
