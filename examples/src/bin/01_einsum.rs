@@ -1,4 +1,5 @@
 //! A matrix product from an einsum: read, compile for this machine, run, compare.
+#![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
 use std::error::Error;

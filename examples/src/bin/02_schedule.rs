@@ -1,6 +1,7 @@
 //! Schedules are checked step by step: a tiling of an in-place stencil that would read values too
 //! early is refused with the two instances that show it; the skewed one is accepted and computes
 //! the same bits.
+#![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
 use std::error::Error;

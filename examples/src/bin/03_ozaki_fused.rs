@@ -1,5 +1,6 @@
 //! A product in binary64 from bfloat16 slices (Ozaki scheme I), the split computed where the
 //! product needs it: the same nest with and without `fuse-at`.
+#![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
 use std::error::Error;
