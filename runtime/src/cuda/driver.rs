@@ -143,7 +143,14 @@ impl Context {
         let device = device(ordinal)?;
         // SAFETY: `device` came from the driver.
         let raw = unsafe { result::primary_ctx::retain(device) };
-        let raw = raw.map_err(|e| no_device(format!("cuda:{ordinal} is not usable: {}", words(e))));
+        let raw = raw.map_err(|e| {
+            let mut d = no_device(format!("cuda:{ordinal} is not usable: {}", words(e)));
+            if is_fatal(e.0) {
+                d.code = "E1115";
+                d.help = Some("a kernel stopped the device: start the program again".to_owned());
+            }
+            d
+        });
         Ok(Arc::new(Self { raw: raw?, device, failed: OnceLock::new() }))
     }
 
