@@ -28,7 +28,9 @@ const EINSUM: &[Case] = &[
     (1, "unknown type", &["run", "mk,kn->mn", "--size", "m=2,n=2,k=2", "--acc", "x"]),
     (1, "unknown type", &["run", "mk,kn->mn", "--size", "m=2,n=2,k=2", "--out-dtype", "x"]),
     (3, "cuda", &["run", "mk,kn->mn", "--size", "m=2,n=2,k=2", "--device", "cuda"]),
+    (3, "E1110", &["run", "mk,kn->mn", "--size", "m=2,n=2,k=2", "--device", "cuda:4096"]),
     (1, "device", &["run", "mk,kn->mn", "--size", "m=2,n=2,k=2", "--device", "tpu"]),
+    (1, "E0905", &["run", "mk,kn->mn", "--size", "m=2,n=2,k=2", "--device", "cuda:x"]),
     (1, "no-such-file", &["run", "mk,kn->mn", "no-such-file.npy", "also-missing.npy"]),
 ];
 

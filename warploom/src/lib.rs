@@ -5,6 +5,7 @@
 
 mod bind;
 pub mod compile;
+pub mod device;
 pub mod doctor;
 pub mod io;
 mod random;

@@ -6,6 +6,7 @@
 //! crate of ours, so that it also runs when they do not compile.
 #![forbid(unsafe_code)]
 
+mod gpu;
 mod tidy;
 
 use std::path::{Path, PathBuf};
@@ -14,7 +15,8 @@ use std::process::{Command, ExitCode};
 const USAGE: &str = "usage: cargo xtask <command>
 
   tidy    check what the compiler does not: crate edges, headers, sizes, forbidden words, docs
-  ci      cargo fmt --check, clippy with warnings denied, tidy";
+  ci      cargo fmt --check, clippy with warnings denied, tidy
+  gpu     gpu-bundle/: the command and examples for a machine with a GPU and no Rust";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -22,6 +24,7 @@ fn main() -> ExitCode {
     let outcome = match args.as_slice() {
         ["tidy"] => run_tidy(&root()),
         ["ci"] => run_ci(&root()),
+        ["gpu"] => gpu::bundle(&root()),
         ["help" | "-h" | "--help"] => {
             println!("{USAGE}");
             Ok(true)

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use warploom::device::Place;
 use warploom::diag::{Blame, Diagnostic, Result};
 use warploom::{Name, Nest, Spec, Tensor, compile, io, verify};
 
@@ -32,17 +33,17 @@ pub(crate) fn run(args: &RunArgs) -> Result<()> {
     report(args, &outputs, compile_ms, run_ms, verified.as_ref())
 }
 
-/// Only the CPU path exists: a named GPU is an environment that cannot serve.
+/// GPUs are found and opened; code for them is not generated yet.
 fn device(name: Option<&str>) -> Result<()> {
-    match name {
-        None | Some("cpu") => Ok(()),
-        Some(cuda) if cuda == "cuda" || cuda.starts_with("cuda:") => Err(Box::new(
-            Diagnostic::new("E0904", Blame::Environment, format!("{cuda} cannot be used"))
-                .help("this version runs on the CPU: leave --device out or give --device cpu"),
-        )),
-        Some(other) => Err(Box::new(
-            Diagnostic::input("E0905", format!("`{other}` is no device"))
-                .help("the devices are cpu and cuda[:i]"),
+    match Place::named(name.unwrap_or("cpu"))? {
+        Place::Cpu => Ok(()),
+        Place::Cuda(device) => Err(Box::new(
+            Diagnostic::new(
+                "E0904",
+                Blame::Environment,
+                format!("{} cannot be used yet", device.info().name),
+            )
+            .help("this version runs on the CPU: leave --device out or give --device cpu"),
         )),
     }
 }

@@ -1,0 +1,73 @@
+//! Where a program runs: this machine's processor or one of its GPUs.
+//!
+//! In: a name such as `cuda:1`, or none. Out: the processor or an open device. Keeps: a device that
+//! is named and cannot be used is an error, never silently another one.
+
+use warploom_ir::diag::{Diagnostic, Result};
+use warploom_runtime::cuda::Device;
+
+/// Where a program runs.
+#[derive(Clone)]
+pub enum Place {
+    /// This machine's processor.
+    Cpu,
+    /// A GPU.
+    Cuda(Device),
+}
+
+impl Place {
+    /// The place of a name: `cpu`, `cuda` (the first) or `cuda:i`.
+    ///
+    /// # Errors
+    /// `E0905` for a name that is no device; `E1110`, `E1116` for a GPU that is not there or too
+    /// old.
+    pub fn named(name: &str) -> Result<Self> {
+        match parse(name)? {
+            None => Ok(Self::Cpu),
+            Some(ordinal) => Device::open(ordinal).map(Self::Cuda),
+        }
+    }
+}
+
+/// `None` for the processor, else the number of a GPU.
+fn parse(name: &str) -> Result<Option<usize>> {
+    let ordinal = match name {
+        "cpu" => return Ok(None),
+        "cuda" => Some(0),
+        other => other
+            .strip_prefix("cuda:")
+            .filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()))
+            .and_then(|digits| digits.parse().ok()),
+    };
+    ordinal.map(Some).ok_or_else(|| {
+        Box::new(
+            Diagnostic::input("E0905", format!("`{name}` is no device"))
+                .help("the devices are cpu and cuda[:i]"),
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_devices() {
+        assert_eq!(parse("cpu").unwrap(), None);
+        assert_eq!(parse("cuda").unwrap(), Some(0));
+        assert_eq!(parse("cuda:0").unwrap(), Some(0));
+        assert_eq!(parse("cuda:17").unwrap(), Some(17));
+        for wrong in ["", "gpu", "cuda:", "cuda:x", "cuda:-1", "cuda:+1", "cuda1", "CUDA"] {
+            assert_eq!(parse(wrong).unwrap_err().code, "E0905", "{wrong}");
+        }
+        let huge = "cuda:99999999999999999999999";
+        assert_eq!(parse(huge).unwrap_err().code, "E0905");
+    }
+
+    #[test]
+    fn a_device_that_is_not_there_is_no_other_one() {
+        assert!(matches!(Place::named("cpu").unwrap(), Place::Cpu));
+        let d = Place::named("cuda:4096").err().expect("no machine has as many");
+        assert_eq!((d.code, d.blame.exit_code()), ("E1110", 3));
+    }
+}
