@@ -5,6 +5,7 @@
 pub mod corpus;
 pub mod einsum;
 pub mod mutate;
+pub mod polybench;
 
 pub use corpus::{Example, examples};
 pub use einsum::{EinsumCase, Expected, einsum_suite};

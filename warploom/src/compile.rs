@@ -154,7 +154,20 @@ impl Program {
         inputs: &BTreeMap<Name, Tensor>,
         threads: Option<usize>,
     ) -> Result<BTreeMap<Name, Tensor>> {
-        let mut session = self.session(inputs, threads)?;
+        self.run_at(inputs, &BTreeMap::new(), threads)
+    }
+
+    /// [`Program::run`] at sizes that the nest leaves open.
+    ///
+    /// # Errors
+    /// As [`Program::run`], and sizes that are missing or too many.
+    pub fn run_at(
+        &self,
+        inputs: &BTreeMap<Name, Tensor>,
+        sizes: &BTreeMap<Name, i64>,
+        threads: Option<usize>,
+    ) -> Result<BTreeMap<Name, Tensor>> {
+        let mut session = self.session_at(inputs, sizes, threads)?;
         session.launch()?;
         Ok(session.finish())
     }
@@ -168,11 +181,24 @@ impl Program {
         inputs: &'a BTreeMap<Name, Tensor>,
         threads: Option<usize>,
     ) -> Result<Session<'a>> {
+        self.session_at(inputs, &BTreeMap::new(), threads)
+    }
+
+    /// [`Program::session`] at sizes that the nest leaves open.
+    ///
+    /// # Errors
+    /// As [`Program::session`], and sizes that are missing or too many.
+    pub fn session_at<'a>(
+        &'a self,
+        inputs: &'a BTreeMap<Name, Tensor>,
+        sizes: &BTreeMap<Name, i64>,
+        threads: Option<usize>,
+    ) -> Result<Session<'a>> {
         let pool = match threads {
             Some(n) => ThreadPool::with_threads(n)?,
             None => ThreadPool::new()?,
         };
-        Ok(Session { launch: Launch::new(&*self.code, inputs, &BTreeMap::new())?, pool })
+        Ok(Session { launch: Launch::new(&*self.code, inputs, sizes)?, pool })
     }
 }
 

@@ -1,0 +1,129 @@
+//! The thirty kernels of PolyBench/C 4.2 in Rust, written from what they are defined to compute.
+//!
+//! In: sizes and arrays by name. Out: the arrays that the kernel gives back.
+//! Keeps: nothing of Warploom is used, and sums are added up in the order of the definition, so
+//! that what does not fuse multiplications and additions has the same bits.
+//! Why here: the nests of `examples/polybench` are judged by these.
+
+#![allow(clippy::needless_range_loop, reason = "loops look like the definition's")]
+
+mod products;
+mod solvers;
+mod stencils;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use crate::Bits;
+
+/// Sizes by name.
+pub type Sizes = BTreeMap<&'static str, usize>;
+/// Arrays by name, row-major; integers as numbers without a fraction.
+pub type Data = BTreeMap<&'static str, Vec<f64>>;
+
+/// One kernel of the suite.
+pub struct PolyBench {
+    /// Its name there, and the name of the file without its ending.
+    pub name: &'static str,
+    /// The suite's smallest problem; `gramschmidt` has its sizes exchanged, since its columns
+    /// would be linearly dependent.
+    pub mini: &'static [(&'static str, usize)],
+    /// Whether some loop can run on threads, in an order that affine schedules can say.
+    pub parallel: bool,
+    /// The results, in plain Rust.
+    pub run: fn(&Sizes, &Data) -> Data,
+}
+
+const fn kernel(
+    name: &'static str,
+    mini: &'static [(&'static str, usize)],
+    run: fn(&Sizes, &Data) -> Data,
+) -> PolyBench {
+    PolyBench { name, mini, parallel: true, run }
+}
+
+/// The suite by name.
+///
+/// What is not parallel: in `ludcmp` and `symm` a single scalar holds every sum in turn, and
+/// `floyd-warshall` reads row and column k while it writes them: their loops over i and j are
+/// parallel only apart from i = k and j = k.
+pub const KERNELS: [PolyBench; 30] = [
+    kernel("2mm", &[("NI", 16), ("NJ", 18), ("NK", 22), ("NL", 24)], products::mm2),
+    kernel("3mm", &[("NI", 16), ("NJ", 18), ("NK", 20), ("NL", 22), ("NM", 24)], products::mm3),
+    kernel("adi", &[("T", 20), ("N", 20)], stencils::adi),
+    kernel("atax", &[("M", 38), ("N", 42)], products::atax),
+    kernel("bicg", &[("M", 38), ("N", 42)], products::bicg),
+    kernel("cholesky", &[("N", 40)], solvers::cholesky),
+    kernel("correlation", &[("M", 28), ("N", 32)], solvers::correlation),
+    kernel("covariance", &[("M", 28), ("N", 32)], solvers::covariance),
+    kernel("deriche", &[("W", 64), ("H", 64)], stencils::deriche),
+    kernel("doitgen", &[("NQ", 8), ("NR", 10), ("NP", 12)], products::doitgen),
+    kernel("durbin", &[("N", 40)], solvers::durbin),
+    kernel("fdtd-2d", &[("T", 20), ("NX", 20), ("NY", 30)], stencils::fdtd_2d),
+    PolyBench {
+        parallel: false,
+        ..kernel("floyd-warshall", &[("N", 60)], stencils::floyd_warshall)
+    },
+    kernel("gemm", &[("NI", 20), ("NJ", 25), ("NK", 30)], products::gemm),
+    kernel("gemver", &[("N", 40)], products::gemver),
+    kernel("gesummv", &[("N", 30)], products::gesummv),
+    kernel("gramschmidt", &[("M", 30), ("N", 20)], solvers::gramschmidt),
+    kernel("heat-3d", &[("T", 20), ("N", 10)], stencils::heat_3d),
+    kernel("jacobi-1d", &[("T", 20), ("N", 30)], stencils::jacobi_1d),
+    kernel("jacobi-2d", &[("T", 20), ("N", 30)], stencils::jacobi_2d),
+    kernel("lu", &[("N", 40)], solvers::lu),
+    PolyBench { parallel: false, ..kernel("ludcmp", &[("N", 40)], solvers::ludcmp) },
+    kernel("mvt", &[("N", 40)], products::mvt),
+    kernel("nussinov", &[("N", 60)], stencils::nussinov),
+    kernel("seidel-2d", &[("T", 20), ("N", 40)], stencils::seidel_2d),
+    PolyBench { parallel: false, ..kernel("symm", &[("M", 20), ("N", 30)], products::symm) },
+    kernel("syr2k", &[("M", 20), ("N", 30)], products::syr2k),
+    kernel("syrk", &[("M", 20), ("N", 30)], products::syrk),
+    kernel("trisolv", &[("N", 40)], solvers::trisolv),
+    kernel("trmm", &[("M", 20), ("N", 30)], products::trmm),
+];
+
+impl PolyBench {
+    /// The text of its nest.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/polybench");
+        fs::read_to_string(folder.join(format!("{}.nest", self.name))).expect("the file is there")
+    }
+
+    /// Random contents of an array, such that the problem is well conditioned: uniform in (-1, 1),
+    /// but matrices to be factored have a dominant diagonal (`cholesky`'s is symmetric too),
+    /// `durbin`'s Toeplitz matrix is dominated by its ones, `deriche`'s filter decays; lengths of
+    /// edges are 1..=1000, bases 0..=3.
+    #[must_use]
+    pub fn fill(&self, array: &str, shape: &[usize], bits: &mut Bits) -> Vec<f64> {
+        let order = shape.first().copied().unwrap_or(1);
+        let mut uniform = || 2.0 * (bits.below(1 << 40) as f64 + 0.5) / (1_u64 << 40) as f64 - 1.0;
+        let count: usize = shape.iter().product();
+        let mut out: Vec<f64> = (0..count).map(|_| uniform()).collect();
+        match (self.name, array) {
+            ("deriche", "alpha") => out = vec![0.9],
+            ("durbin", "r") => out.iter_mut().for_each(|v| *v /= 2.0 * order as f64),
+            ("floyd-warshall", _) => {
+                out.iter_mut().for_each(|v| *v = (500.5 * (*v + 1.0)).floor().clamp(1.0, 1000.0));
+            }
+            ("nussinov", "seq") => {
+                out.iter_mut().for_each(|v| *v = (2.0 * (*v + 1.0)).floor().clamp(0.0, 3.0));
+            }
+            ("nussinov", _) => out.fill(0.0),
+            ("cholesky" | "lu" | "ludcmp", "A") | ("trisolv", "L") => {
+                for i in 0..order {
+                    for j in 0..i {
+                        if self.name == "cholesky" {
+                            out[j * order + i] = out[i * order + j];
+                        }
+                    }
+                    out[i * order + i] = order as f64;
+                }
+            }
+            _ => {}
+        }
+        out
+    }
+}

@@ -1,0 +1,213 @@
+//! The kernels of PolyBench: nests, text order and automatic schedules against plain Rust.
+//!
+//! Each kernel at the suite's smallest sizes, with sizes fixed and symbolic: the nest's interpreter
+//! has the bits of the Rust version (which adds in the same order and fuses nothing; `deriche` has
+//! functions of the mathematical library), compiled code stays within a bound. Some kernels at the
+//! next size with integers, where every order gives the same bits.
+//!
+//! The bound of an element is n u times the magnitude that the interpreter in binary64 reports for
+//! it (for a sum of products the sum of their absolute values), with u = 2^-53 and
+//! n = 4 max(sizes)^2: no value of these kernels goes through more operations one after another.
+
+use std::collections::BTreeMap;
+
+use warploom::{Name, Nest, Schedule, Script, Tensor, bind, compile, explain};
+use warploom_ir::interp::nest::{Bounded, run, run_bounded};
+use warploom_ir::nest::{Array, Role};
+use warploom_tests::Bits;
+use warploom_tests::polybench::{Data, KERNELS, PolyBench, Sizes};
+
+/// A problem: the nest, its sizes, the arrays it is given, what must come out.
+struct Problem {
+    kernel: &'static PolyBench,
+    nest: Nest,
+    sizes: BTreeMap<Name, i64>,
+    inputs: BTreeMap<Name, Tensor>,
+    want: Data,
+}
+
+fn kernel(name: &str) -> &'static PolyBench {
+    KERNELS.iter().find(|k| k.name == name).expect("the suite has the kernel")
+}
+
+fn shape(array: &Array, sizes: &Sizes) -> Vec<usize> {
+    let size = |name: &str| sizes.get(name).and_then(|&n| i64::try_from(n).ok());
+    let extent = array.shape.iter().map(|e| e.eval(&size).expect("sizes are known"));
+    extent.map(|e| usize::try_from(e).expect("it is not negative")).collect()
+}
+
+impl Problem {
+    /// A random problem; `change` is applied to every element that is given.
+    fn new(name: &str, sizes: &[(&'static str, usize)], change: impl Fn(f64) -> f64) -> Self {
+        let kernel = kernel(name);
+        let nest: Nest = kernel.text().parse().unwrap_or_else(|d| panic!("{name}\n{d}"));
+        let sizes: Sizes = sizes.iter().copied().collect();
+        let mut bits = Bits::new(17);
+        let (mut data, mut inputs) = (Data::new(), BTreeMap::new());
+        for array in nest.arrays.iter().filter(|a| matches!(a.role, Role::In | Role::InOut)) {
+            let shape = shape(array, &sizes);
+            let values = kernel.fill(&array.name, &shape, &mut bits).into_iter().map(&change);
+            let values: Vec<f64> = values.collect();
+            let tensor = Tensor::from_f64s(array.dtype, &shape, &values).expect("it is small");
+            inputs.insert(array.name.clone(), tensor);
+            data.insert(array.name.to_string().leak(), values);
+        }
+        let want = (kernel.run)(&sizes, &data);
+        let sizes = sizes.iter().map(|(n, &v)| ((*n).into(), i64::try_from(v).expect("small")));
+        Self { kernel, nest, sizes: sizes.collect(), inputs, want }
+    }
+
+    /// The same with the sizes written into the nest.
+    fn fixed(&self) -> Nest {
+        bind(&self.nest, &self.sizes, &BTreeMap::new()).unwrap_or_else(|d| panic!("{d}"))
+    }
+
+    /// Compiles, runs on one thread and on three, compares.
+    fn compiled(&self, schedule: &Schedule, bounds: Option<&BTreeMap<Name, Bounded>>) {
+        let script = schedule.script().to_string();
+        let fail = |d| -> ! { panic!("{}\n{script}\n{d}", self.kernel.name) };
+        let program = compile::compile(schedule).unwrap_or_else(|d| fail(d));
+        let open = if program.kernel().params.is_empty() { BTreeMap::new() } else { self.sizes.clone() };
+        for threads in [1, 3] {
+            let have = program.run_at(&self.inputs, &open, Some(threads));
+            let have = have.unwrap_or_else(|d| fail(d));
+            assert_eq!(have.len(), self.want.len(), "{}", self.kernel.name);
+            for (name, values) in &have {
+                let bound = bounds.map(|b| b[name].bound.as_slice());
+                self.compare(name, &values.to_f64s(), bound, &script);
+            }
+        }
+    }
+
+    /// Holds an output to the bound, or to equality where there is none.
+    fn compare(&self, name: &str, have: &[f64], bound: Option<&[f64]>, what: &str) {
+        let want = &self.want[name];
+        assert_eq!(have.len(), want.len(), "{name} of {}", self.kernel.name);
+        let longest = self.sizes.values().copied().max().unwrap_or(1) as f64;
+        let factor = 4.0 * longest * longest * 2.0_f64.powi(-53);
+        for (i, (have, want)) in have.iter().zip(want).enumerate() {
+            let bound = bound.map_or(0.0, |b| b[i] * factor);
+            assert!(want.is_finite() && bound < 1e-3, "{name}[{i}] is {want}, bound {bound:e}");
+            assert!(
+                (have - want).abs() <= bound,
+                "{name}[{i}] of {} is {have}, not {want} within {bound:e}\n{what}",
+                self.kernel.name
+            );
+        }
+    }
+}
+
+/// The automatic schedule; its script gives it again.
+fn auto(nest: &Nest) -> Schedule {
+    let schedule = compile::auto(nest).unwrap_or_else(|d| panic!("{d}"));
+    let printed = schedule.script().to_string();
+    let script: Script = printed.parse().unwrap_or_else(|d| panic!("{printed}\n{d}"));
+    let plain = Schedule::new(nest).unwrap_or_else(|d| panic!("{d}"));
+    let again = plain.replay(&script).unwrap_or_else(|d| panic!("{printed}\n{d}"));
+    assert_eq!(again.tree(), schedule.tree(), "{printed}");
+    schedule
+}
+
+/// What `explain` says: a parallel loop carries nothing, a serial one names two instances and what
+/// they touch, and a kernel that has parallelism has a loop on threads.
+fn explained(kernel: &PolyBench, schedule: &Schedule) {
+    let report = explain::explain(schedule).unwrap_or_else(|d| panic!("{d}"));
+    let script = schedule.script();
+    for l in &report.loops {
+        match &l.serial_because {
+            None => {}
+            Some(why) => {
+                assert!(!l.marks.contains(&"parallel"), "{} of\n{script}", l.name);
+                let names = why.contains(" dependence over ") && why.contains(" both touch ");
+                assert!(names, "{}: {}: {why}", kernel.name, l.name);
+            }
+        }
+    }
+    let threads = report.loops.iter().any(|l| l.marks.contains(&"parallel"));
+    assert_eq!(threads, kernel.parallel, "{}\n{script}", kernel.name);
+}
+
+/// A kernel at the smallest sizes, in every way.
+fn mini(name: &str) {
+    let problem = Problem::new(name, kernel(name).mini, |v| v);
+    let floats = problem.nest.arrays.iter().any(|a| a.dtype.is_float());
+    let bounded = floats.then(|| {
+        run_bounded(&problem.nest, &problem.sizes, &problem.inputs).unwrap_or_else(|d| panic!("{d}"))
+    });
+    let exact = run(&problem.nest, &problem.sizes, &problem.inputs);
+    for (output, tensor) in exact.unwrap_or_else(|d| panic!("{name}\n{d}")) {
+        let functions = bounded.as_ref().filter(|_| name == "deriche");
+        let bound = functions.map(|b| b[&output].bound.as_slice());
+        problem.compare(&output, &tensor.to_f64s(), bound, "the interpreter");
+    }
+    for nest in [problem.fixed(), problem.nest.clone()] {
+        let plain = Schedule::new(&nest).unwrap_or_else(|d| panic!("{d}"));
+        problem.compiled(&plain, bounded.as_ref());
+        let schedule = auto(&nest);
+        problem.compiled(&schedule, bounded.as_ref());
+        explained(problem.kernel, &schedule);
+    }
+}
+
+macro_rules! kernels {
+    ($($test:ident $name:literal)*) => {
+        /// One test for each kernel, so that they run side by side.
+        mod smallest {
+            $(#[test] fn $test() { super::mini($name); })*
+        }
+
+        #[test]
+        fn no_kernel_is_left_out() {
+            assert_eq!(KERNELS.map(|k| k.name), [$($name),*]);
+        }
+    };
+}
+
+kernels! {
+    mm2 "2mm"
+    mm3 "3mm"
+    adi "adi"
+    atax "atax"
+    bicg "bicg"
+    cholesky "cholesky"
+    correlation "correlation"
+    covariance "covariance"
+    deriche "deriche"
+    doitgen "doitgen"
+    durbin "durbin"
+    fdtd_2d "fdtd-2d"
+    floyd_warshall "floyd-warshall"
+    gemm "gemm"
+    gemver "gemver"
+    gesummv "gesummv"
+    gramschmidt "gramschmidt"
+    heat_3d "heat-3d"
+    jacobi_1d "jacobi-1d"
+    jacobi_2d "jacobi-2d"
+    lu "lu"
+    ludcmp "ludcmp"
+    mvt "mvt"
+    nussinov "nussinov"
+    seidel_2d "seidel-2d"
+    symm "symm"
+    syr2k "syr2k"
+    syrk "syrk"
+    trisolv "trisolv"
+    trmm "trmm"
+}
+
+/// Products at the next size, with integers of three bits and a sign: every sum is exact.
+#[test]
+fn small_products_of_integers() {
+    let small: [(&str, &[(&'static str, usize)]); 5] = [
+        ("2mm", &[("NI", 40), ("NJ", 50), ("NK", 70), ("NL", 80)]),
+        ("doitgen", &[("NQ", 20), ("NR", 25), ("NP", 30)]),
+        ("gemm", &[("NI", 60), ("NJ", 70), ("NK", 80)]),
+        ("syr2k", &[("M", 60), ("N", 80)]),
+        ("trmm", &[("M", 60), ("N", 80)]),
+    ];
+    for (name, sizes) in small {
+        let problem = Problem::new(name, sizes, |v| (8.0 * v).round());
+        problem.compiled(&auto(&problem.fixed()), None);
+    }
+}
