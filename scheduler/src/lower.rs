@@ -6,6 +6,8 @@
 //! version with constant trip counts (`specialize`).
 //! Why here: this is the only place where an order becomes code.
 
+mod lanes;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -49,6 +51,15 @@ pub(crate) fn lower_within(
     source: &Source,
     limit: Duration,
 ) -> Result<Kernel> {
+    let kernel = generated(poly, tree, source, limit)?;
+    match lanes::apart(poly, tree) {
+        Some(apart) if lanes::guarded(&kernel.body) => generated(poly, &apart, source, limit),
+        Some(_) | None => Ok(kernel),
+    }
+}
+
+/// isl's loops as a kernel.
+fn generated(poly: &Poly, tree: &Tree, source: &Source, limit: Duration) -> Result<Kernel> {
     times(poly, tree).map_err(|d| with_source(d, source))?;
     let stores =
         poly.statements.iter().map(|s| typed(poly, source, s)).collect::<Result<Vec<_>>>()?;
@@ -81,11 +92,34 @@ pub(crate) fn lower_within(
                 name: "main".into(),
                 params: params.collect(),
                 buffers: buffers.collect(),
-                body: distinct(specialize(add_locals(simplify_body(body), poly, tree)), &mut taken),
+                body: promised(
+                    poly,
+                    distinct(specialize(add_locals(simplify_body(body), poly, tree)), &mut taken),
+                ),
             })
         })
     };
     make().map_err(|t| with_source(t.explain("generating loops"), source))
+}
+
+/// The body, run only for sizes that the nest promises: isl leaves out what follows from promises,
+/// and a kernel's accesses must be in bounds for all sizes.
+fn promised(poly: &Poly, body: Vec<KernelNode>) -> Vec<KernelNode> {
+    let open = |e: &Affine| {
+        e.vars().iter().any(|v| poly.params.iter().any(|p| p.name == *v && p.value.is_none()))
+    };
+    let facts = poly.assumptions.iter().filter(|fact| open(&fact.expr));
+    let conditions: Vec<Condition> = facts
+        .map(|fact| {
+            let value = substitute(&fact.expr, &|_| None);
+            let compare = if fact.equality { Condition::Eq } else { Condition::Ge };
+            compare(value, Index::Const(0))
+        })
+        .collect();
+    if conditions.is_empty() || body.is_empty() {
+        return body;
+    }
+    vec![KernelNode::If(simplify_condition(&Condition::All(conditions)), body, Vec::new())]
 }
 
 /// A statement as a store; accesses to arrays that live inside a loop lose their coordinates.

@@ -1,19 +1,22 @@
 //! The kernels of PolyBench: nests, text order and automatic schedules against plain Rust.
 //!
-//! Each kernel at the suite's smallest sizes, with sizes fixed and symbolic: the nest's interpreter
-//! has the bits of the Rust version (which adds in the same order and fuses nothing; `deriche` has
-//! functions of the mathematical library), compiled code stays within a bound. Some kernels at the
-//! next size with integers, where every order gives the same bits.
+//! Each kernel at the suite's smallest sizes. The nest's interpreter has the bits of the Rust
+//! version, which adds in the same order and fuses nothing; so has compiled code, in the order of
+//! the text and in the automatic one, with sizes fixed and symbolic, where the statements say
+//! `strict`. Where they do not, a product and a sum may round once, and results stay within a
+//! bound. Some kernels at the next size with integers, where every order gives the same bits.
 //!
-//! The bound of an element is n u times the magnitude that the interpreter in binary64 reports for
-//! it (for a sum of products the sum of their absolute values), with u = 2^-53 and
-//! n = 4 max(sizes)^2: no value of these kernels goes through more operations one after another.
+//! The bound of an element is n u times a magnitude, with u = 2^-53 and n = 4 max(sizes)^2: no value
+//! of these kernels goes through more operations one after another. The magnitude is what the
+//! interpreter in binary64 reports for it (for a sum of products the sum of their absolute values),
+//! but at most 8 times the greatest element that is given or comes out: that is what the stability
+//! of these stencils and solvers promises for the data used here.
 
 use std::collections::BTreeMap;
 
 use warploom::{Name, Nest, Schedule, Script, Tensor, bind, compile, explain};
 use warploom_ir::interp::nest::{Bounded, run, run_bounded};
-use warploom_ir::nest::{Array, Role};
+use warploom_ir::nest::{Array, Node, Role};
 use warploom_tests::Bits;
 use warploom_tests::polybench::{Data, KERNELS, PolyBench, Sizes};
 
@@ -67,7 +70,8 @@ impl Problem {
         let script = schedule.script().to_string();
         let fail = |d| -> ! { panic!("{}\n{script}\n{d}", self.kernel.name) };
         let program = compile::compile(schedule).unwrap_or_else(|d| fail(d));
-        let open = if program.kernel().params.is_empty() { BTreeMap::new() } else { self.sizes.clone() };
+        let open =
+            if program.kernel().params.is_empty() { BTreeMap::new() } else { self.sizes.clone() };
         for threads in [1, 3] {
             let have = program.run_at(&self.inputs, &open, Some(threads));
             let have = have.unwrap_or_else(|d| fail(d));
@@ -79,15 +83,22 @@ impl Problem {
         }
     }
 
+    /// The greatest element that is given or comes out.
+    fn greatest(&self) -> f64 {
+        let given = self.inputs.values().flat_map(Tensor::to_f64s);
+        given.chain(self.want.values().flatten().copied()).fold(0.0, |a, v| a.max(v.abs()))
+    }
+
     /// Holds an output to the bound, or to equality where there is none.
     fn compare(&self, name: &str, have: &[f64], bound: Option<&[f64]>, what: &str) {
         let want = &self.want[name];
         assert_eq!(have.len(), want.len(), "{name} of {}", self.kernel.name);
         let longest = self.sizes.values().copied().max().unwrap_or(1) as f64;
         let factor = 4.0 * longest * longest * 2.0_f64.powi(-53);
+        let most = 8.0 * self.greatest();
         for (i, (have, want)) in have.iter().zip(want).enumerate() {
-            let bound = bound.map_or(0.0, |b| b[i] * factor);
-            assert!(want.is_finite() && bound < 1e-3, "{name}[{i}] is {want}, bound {bound:e}");
+            let bound = bound.map_or(0.0, |b| b[i].min(most) * factor);
+            assert!(want.is_finite(), "{name}[{i}] of {} is {want}", self.kernel.name);
             assert!(
                 (have - want).abs() <= bound,
                 "{name}[{i}] of {} is {have}, not {want} within {bound:e}\n{what}",
@@ -97,15 +108,20 @@ impl Problem {
     }
 }
 
-/// The automatic schedule; its script gives it again.
-fn auto(nest: &Nest) -> Schedule {
-    let schedule = compile::auto(nest).unwrap_or_else(|d| panic!("{d}"));
-    let printed = schedule.script().to_string();
-    let script: Script = printed.parse().unwrap_or_else(|d| panic!("{printed}\n{d}"));
-    let plain = Schedule::new(nest).unwrap_or_else(|d| panic!("{d}"));
-    let again = plain.replay(&script).unwrap_or_else(|d| panic!("{printed}\n{d}"));
-    assert_eq!(again.tree(), schedule.tree(), "{printed}");
-    schedule
+/// The nest without freedom to fuse.
+fn strict(nest: &Nest) -> Nest {
+    fn mark(nodes: &mut [Node]) {
+        for node in nodes {
+            match node {
+                Node::Loop(l) => mark(&mut l.body),
+                Node::If(_, body) => mark(body),
+                Node::Statement(s) => s.strict = true,
+            }
+        }
+    }
+    let mut nest = nest.clone();
+    mark(&mut nest.body);
+    nest
 }
 
 /// What `explain` says: a parallel loop carries nothing, a serial one names two instances and what
@@ -132,7 +148,8 @@ fn mini(name: &str) {
     let problem = Problem::new(name, kernel(name).mini, |v| v);
     let floats = problem.nest.arrays.iter().any(|a| a.dtype.is_float());
     let bounded = floats.then(|| {
-        run_bounded(&problem.nest, &problem.sizes, &problem.inputs).unwrap_or_else(|d| panic!("{d}"))
+        run_bounded(&problem.nest, &problem.sizes, &problem.inputs)
+            .unwrap_or_else(|d| panic!("{d}"))
     });
     let exact = run(&problem.nest, &problem.sizes, &problem.inputs);
     for (output, tensor) in exact.unwrap_or_else(|d| panic!("{name}\n{d}")) {
@@ -142,10 +159,21 @@ fn mini(name: &str) {
     }
     for nest in [problem.fixed(), problem.nest.clone()] {
         let plain = Schedule::new(&nest).unwrap_or_else(|d| panic!("{d}"));
-        problem.compiled(&plain, bounded.as_ref());
-        let schedule = auto(&nest);
-        problem.compiled(&schedule, bounded.as_ref());
-        explained(problem.kernel, &schedule);
+        let auto = compile::auto(&nest).unwrap_or_else(|d| panic!("{d}"));
+        explained(problem.kernel, &auto);
+        // the script, as text, makes the schedule again: for a nest that leaves no freedom
+        let script = auto.script().to_string();
+        let script: Script = script.parse().unwrap_or_else(|d| panic!("{script}\n{d}"));
+        let exact = Schedule::new(&strict(&nest)).unwrap_or_else(|d| panic!("{d}"));
+        let again = exact.replay(&script).unwrap_or_else(|d| panic!("{script}\n{d}"));
+        assert_eq!(again.tree(), auto.tree(), "{script}");
+        let functions = bounded.as_ref().filter(|_| name == "deriche");
+        problem.compiled(&exact, functions);
+        problem.compiled(&again, functions);
+        if nest.params.iter().all(|p| p.value.is_some()) {
+            problem.compiled(&plain, bounded.as_ref());
+            problem.compiled(&auto, bounded.as_ref());
+        }
     }
 }
 
@@ -208,6 +236,7 @@ fn small_products_of_integers() {
     ];
     for (name, sizes) in small {
         let problem = Problem::new(name, sizes, |v| (8.0 * v).round());
-        problem.compiled(&auto(&problem.fixed()), None);
+        let schedule = compile::auto(&problem.fixed()).unwrap_or_else(|d| panic!("{d}"));
+        problem.compiled(&schedule, None);
     }
 }

@@ -235,3 +235,38 @@ fn stores(body: &[KernelNode]) -> Vec<String> {
         })
         .collect()
 }
+
+/// Two statements in one vector loop, the second one iteration later: each gets its own lanes.
+#[test]
+fn lanes_of_statements_with_different_bounds() {
+    let nest: Nest = "param N
+inout A: i32[N]
+inout B: i32[N]
+for i in 0..N { S0: A[i] += 3 }
+for i in 1..N - 1 { S1: B[i] += A[i - 1] }
+"
+    .parse()
+    .unwrap();
+    let lanes = Marks { vectorize: true, ..plain() };
+    let later = v("i").add_const(-1).unwrap();
+    let tile = |e: &Affine| e.floor_div(8).unwrap();
+    let rows = |row: &dyn Fn(&Affine) -> Affine| {
+        BTreeMap::from([("S0".into(), row(&v("i"))), ("S1".into(), row(&later))])
+    };
+    let kernel = lowered(&nest, |_| {
+        let both = vec![Tree::Statement("S0".into()), Tree::Statement("S1".into())];
+        let (name, body) = ("i.1".into(), Box::new(Tree::Sequence(both)));
+        let points = TreeLoop { name, rows: rows(&Clone::clone), marks: lanes.clone(), body };
+        let (name, body) = ("i.0".into(), Box::new(Tree::Loop(points)));
+        Tree::Loop(TreeLoop { name, rows: rows(&tile), marks: plain(), body })
+    });
+    let vector: Vec<_> =
+        loops(&kernel.body).into_iter().filter(|l| l.mode == LoopMode::Vector).collect();
+    assert!(vector.len() >= 2, "{kernel}");
+    for l in vector {
+        assert!(matches!(&l.body[..], [KernelNode::Store(_)]), "{kernel}");
+    }
+    for n in [1, 2, 3, 9, 20] {
+        agree(&nest, &kernel, &[("N", n)]);
+    }
+}

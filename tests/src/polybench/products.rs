@@ -192,8 +192,8 @@ pub(super) fn syr2k(n: &Sizes, d: &Data) -> Data {
         }
         for k in 0..m {
             for j in 0..=i {
-                c[i * n + j] += a[j * m + k] * alpha * b[i * m + k]
-                    + b[j * m + k] * alpha * a[i * m + k];
+                c[i * n + j] +=
+                    a[j * m + k] * alpha * b[i * m + k] + b[j * m + k] * alpha * a[i * m + k];
             }
         }
     }

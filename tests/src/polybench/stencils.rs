@@ -57,8 +57,7 @@ impl Filter {
         let mut out = Vec::new();
         for now in input {
             let [a0, a1, a2] = self.a;
-            let next =
-                a0 * now + a1 * x[0] + a2 * x[1] + self.b[0] * y[0] + self.b[1] * y[1];
+            let next = a0 * now + a1 * x[0] + a2 * x[1] + self.b[0] * y[0] + self.b[1] * y[1];
             x = [now, x[0]];
             y = [next, y[0]];
             out.push(next);
@@ -71,8 +70,7 @@ pub(super) fn deriche(n: &Sizes, d: &Data) -> Data {
     let (w, h) = (n["W"], n["H"]);
     let alpha = d["alpha"][0];
     let decay = (-alpha).exp();
-    let gain = (1.0 - decay) * (1.0 - decay)
-        / (1.0 + 2.0 * alpha * decay - (2.0 * alpha).exp());
+    let gain = (1.0 - decay) * (1.0 - decay) / (1.0 + 2.0 * alpha * decay - (2.0 * alpha).exp());
     let b = [2.0_f64.powf(-alpha), -(-2.0 * alpha).exp()];
     let causal = Filter { a: [gain, gain * decay * (alpha - 1.0), 0.0], b };
     let ahead = [0.0, gain * decay * (alpha + 1.0), -gain * (-2.0 * alpha).exp()];
@@ -131,12 +129,9 @@ pub(super) fn heat_3d(n: &Sizes, d: &Data) -> Data {
             for j in 1..n - 1 {
                 for k in 1..n - 1 {
                     let here = (i * n + j) * n + k;
-                    let second =
-                        |by: usize| from[here + by] - 2.0 * from[here] + from[here - by];
-                    to[here] = 0.125 * second(n * n)
-                        + 0.125 * second(n)
-                        + 0.125 * second(1)
-                        + from[here];
+                    let second = |by: usize| from[here + by] - 2.0 * from[here] + from[here - by];
+                    to[here] =
+                        0.125 * second(n * n) + 0.125 * second(n) + 0.125 * second(1) + from[here];
                 }
             }
         }
