@@ -6,8 +6,8 @@
 //! `strict`. Where they do not, a product and a sum may round once, and results stay within a
 //! bound. Some kernels at the next size with integers, where every order gives the same bits.
 //!
-//! The bound of an element is n u times a magnitude, with u = 2^-53 and n = 4 max(sizes)^2: no value
-//! of these kernels goes through more operations one after another. The magnitude is what the
+//! The bound of an element is n u times a magnitude, with u = 2^-53 and n = 4 max(sizes)^2: no
+//! value of these kernels goes through more operations one after another. The magnitude is what the
 //! interpreter in binary64 reports for it (for a sum of products the sum of their absolute values),
 //! but at most 8 times the greatest element that is given or comes out: that is what the stability
 //! of these stencils and solvers promises for the data used here.
