@@ -163,6 +163,15 @@ impl<'a> Launch<'a> {
         self.code.call(&mut args, &self.params, pool)
     }
 
+    /// Gives the arrays that are read and written their first contents back, for another run.
+    pub fn restore(&mut self) {
+        for (own, buffer) in self.own.iter_mut().zip(&self.code.kernel().buffers) {
+            if let (Some(tensor), Role::InOut) = (own, &buffer.role) {
+                tensor.bytes_mut().copy_from_slice(self.inputs[&buffer.name].bytes());
+            }
+        }
+    }
+
     /// The arrays the kernel wrote for its caller.
     #[must_use]
     pub fn finish(self) -> BTreeMap<Name, Tensor> {

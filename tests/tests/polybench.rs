@@ -240,3 +240,23 @@ fn small_products_of_integers() {
         problem.compiled(&schedule, None);
     }
 }
+
+/// `gemm` scales what it is given: a second launch starts from it again.
+#[test]
+fn restored_sessions_start_again() {
+    let problem = Problem::new("gemm", kernel("gemm").mini, |v| (8.0 * v).round());
+    let schedule = Schedule::new(&problem.fixed()).unwrap_or_else(|d| panic!("{d}"));
+    let program = compile::compile(&schedule).unwrap_or_else(|d| panic!("{d}"));
+    let results = [false, true].map(|restore| {
+        let session = program.session(&problem.inputs, Some(1));
+        let mut session = session.unwrap_or_else(|d| panic!("{d}"));
+        session.launch().expect("it runs");
+        if restore {
+            session.restore();
+        }
+        session.launch().expect("it runs");
+        session.finish()["C"].to_f64s()
+    });
+    assert_ne!(results[0], problem.want["C"]);
+    assert_eq!(results[1], problem.want["C"]);
+}

@@ -217,6 +217,11 @@ impl Session<'_> {
         self.launch.run(&self.pool)
     }
 
+    /// Gives the arrays that are read and written their first contents back, for another launch.
+    pub fn restore(&mut self) {
+        self.launch.restore();
+    }
+
     /// The outputs of the last launch.
     #[must_use]
     pub fn finish(self) -> BTreeMap<Name, Tensor> {
