@@ -247,6 +247,8 @@ pub(crate) struct StoreCode<X, V> {
     op: AssignOp,
     value: Code<X, V>,
     value_type: DType,
+    /// How many operations of the value's evaluation round.
+    operations: u32,
     guard: Option<Code<X, V>>,
 }
 
@@ -333,7 +335,44 @@ impl<V: Copy> Memory<V> {
     }
 }
 
+/// Roundings that stand for the error of a function that is not correctly rounded.
+const FUNCTION: u32 = 4;
+
 impl<X: IndexCode, V: Copy> Code<X, V> {
+    /// How many operations of an evaluation round.
+    fn operations(&self) -> u32 {
+        match self {
+            Self::Value(_) | Self::Index(..) | Self::Read(_) => 0,
+            Self::Unary(op, a) => match op {
+                UnOp::Exp
+                | UnOp::Exp2
+                | UnOp::Log
+                | UnOp::Log2
+                | UnOp::Sqrt
+                | UnOp::Rsqrt
+                | UnOp::Tanh
+                | UnOp::Erf => FUNCTION + a.operations(),
+                UnOp::Neg
+                | UnOp::Abs
+                | UnOp::Not
+                | UnOp::Rint
+                | UnOp::Floor
+                | UnOp::Ceil
+                | UnOp::Trunc
+                | UnOp::Exponent
+                | UnOp::IsFinite => a.operations(),
+            },
+            Self::Binary(BinOp::Pow, a, b) => FUNCTION + a.operations() + b.operations(),
+            Self::Binary(BinOp::Min | BinOp::Max | BinOp::Ldexp, a, b) => {
+                a.operations() + b.operations()
+            }
+            Self::Binary(_, a, b) => 1 + a.operations() + b.operations(),
+            Self::Fma(abc) => 2 + abc.iter().map(Self::operations).sum::<u32>(),
+            Self::Select(cab) => cab.iter().map(Self::operations).sum(),
+            Self::Convert { value, .. } | Self::Bitcast { value, .. } => value.operations(),
+        }
+    }
+
     fn eval<D: Domain<V = V>>(&self, env: &[i64], memory: &Memory<V>) -> Faulty<V> {
         Ok(match self {
             Self::Value(v) => *v,
@@ -397,6 +436,7 @@ impl<X: IndexCode, V: Copy> StoreCode<X, V> {
             dtype: store.dtype,
             target,
             op: store.op,
+            operations: value.operations(),
             value,
             value_type: store.value.dtype,
             guard: guard.transpose()?,
@@ -413,12 +453,13 @@ impl<X: IndexCode, V: Copy> StoreCode<X, V> {
         {
             return Ok(None);
         }
-        let mut value = self.value.eval::<D>(env, memory)?;
+        let value = self.value.eval::<D>(env, memory)?;
+        let mut value = D::evaluated(value, self.operations, self.value_type);
         let at = self.target.locate(env, memory)?;
         if self.op.is_update() {
             let old = memory.read(self.target.array, at)?;
             let old = D::convert(old, self.dtype, self.value_type, Rounding::Nearest, false);
-            value = D::combine(self.op, old, value)?;
+            value = D::combine(self.op, old, value, self.value_type, self.dtype)?;
         }
         let value = D::store(value, self.value_type, self.dtype);
         Ok(Some(Pending { array: self.target.array, at, value }))

@@ -421,9 +421,9 @@ pub struct Bounded {
     pub shape: Vec<usize>,
     /// The values, row-major; NaN where nothing was written.
     pub value: Vec<f64>,
-    /// Per value, the magnitude that rounding errors are proportional to: for a sum of products
-    /// Σ|a||b|. A computation in a type of unit roundoff u with n operations on a path should
-    /// stay within n·u times this (to first order; data-dependent branches excepted).
+    /// Per value, the most that a computation in the nest's own types may be off, whatever the
+    /// order of its reductions: for a sum of n products in a type of unit roundoff u about
+    /// n·u·Σ|a||b| (to first order within an expression; data-dependent branches excepted).
     pub bound: Vec<f64>,
 }
 
@@ -472,7 +472,7 @@ impl Machine<Widened> {
                     all.map(|(i, v)| if defined(i) { f(v) } else { f64::NAN }).collect()
                 };
                 let value = pick(&|v| v.value.to_f64());
-                let bound = pick(&|v| v.bound);
+                let bound = pick(&Wide::bound);
                 out.insert(b.name.clone(), Bounded { shape: b.shape.clone(), value, bound });
             }
         }
