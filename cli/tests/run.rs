@@ -45,7 +45,17 @@ fn einsums_of_many_kinds() {
 #[test]
 fn formulas() {
     verified(&["C[m,n] += A[m,k] * B[k,n]", "--size", "m=9,n=8,k=7"]);
-    verified(&["O[n,p] += I[n,p+r] * W[r]", "--size", "n=3,p=10,r=3"]);
+    for (formula, sizes) in [
+        ("O[n,p] += I[n,p+r] * W[r]", "n=3,p=10,r=3"),
+        ("O[n,p,q,k] += I[n,p+r,q+s,c] * W[k,r,s,c]", "n=2,p=5,q=6,k=3,c=2,r=3,s=3"),
+        ("O[n,p,q,c] max= I[n,2*p+r,2*q+s,c]", "n=1,p=3,q=4,c=2,r=2,s=2"),
+        ("O[n,p,q,c] += I[n,2*p+r,2*q+s,c] / 4", "n=1,p=3,q=4,c=2,r=2,s=2"),
+        ("C[b,m,n] += A[b,m,k] * B[b,k,n]", "b=2,m=4,n=5,k=6"),
+        ("C[d,c,b,a] += A[f,b,e,a] * B[c,e,d,f]", "a=19,b=2,c=7,d=4,e=3,f=2"),
+        ("B[i] = 0.5 * (A[i] + A[i+2])", "i=9"),
+    ] {
+        verified(&[formula, "--size", sizes]);
+    }
 }
 
 #[test]
