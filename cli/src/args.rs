@@ -140,13 +140,17 @@ pub(crate) enum Stage {
     Llvm,
     /// The scheduled nest as C99.
     C,
+    /// PTX of a GPU target.
+    Ptx,
+    /// What `ptxas` says of a GPU's code: registers, memory, spills.
+    Resources,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct EmitArgs {
     #[command(flatten)]
     pub(crate) spec: SpecArgs,
-    /// The target: `cpu` (GPU targets are not built yet).
+    /// The target: `cpu`, `sm_80`, `sm_90a` or `sm_100a`.
     #[arg(long, default_value = "cpu")]
     pub(crate) target: String,
     /// What to print.

@@ -135,7 +135,7 @@ const SCRIPTS: &[Case] = &[
     ),
     (2, "E07", &["check", "examples/nests/seidel2d.nest", "--schedule", "@sched:reorder j, i"]),
     (2, "E07", &["check", "examples/nests/seidel2d.nest", "--schedule", "@sched:reverse t"]),
-    (2, "sm_90a", &["emit", MATMUL, "--target", "sm_90a", "--stage", "kernel"]),
+    (2, "no such stage", &["emit", MATMUL, "--target", "sm_90a", "--stage", "c"]),
     (1, "target", &["emit", MATMUL, "--target", "sm_1", "--stage", "kernel"]),
 ];
 

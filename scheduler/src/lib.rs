@@ -40,7 +40,7 @@ mod ties;
 mod times;
 mod trouble;
 
-pub use auto::{CpuOptions, auto_cpu};
+pub use auto::{CpuOptions, GpuOptions, auto_cpu, auto_gpu};
 pub use deps::{DepContext, DepKind, Dependence};
 pub use launches::launches;
 pub use legality::{Illegal, Instance, Why, Witness};

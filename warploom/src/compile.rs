@@ -7,15 +7,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use warploom_codegen::{c, host};
-use warploom_ir::abi::HostCode as _;
+use warploom_codegen::{c, host, ptx};
+use warploom_ir::abi::{GpuCode, HostCode as _};
 use warploom_ir::affine::Name;
 use warploom_ir::diag::{Blame, Diagnostic, Result};
 use warploom_ir::kernel::Kernel;
 use warploom_ir::nest::Nest;
+use warploom_ir::target::Target;
 use warploom_ir::tensor::Tensor;
 use warploom_runtime::host::{Launch, ThreadPool};
-use warploom_scheduler::{CpuOptions, Schedule, auto_cpu, lower as lower_tree};
+use warploom_scheduler::{
+    CpuOptions, GpuOptions, Schedule, auto_cpu, auto_gpu, launches, lower as lower_tree,
+};
 use warploom_verify::{Verified, kernel as verify_kernel, nest as verify_nest};
 
 /// A kernel that the verifier sealed, before code generation.
@@ -38,9 +41,22 @@ impl Lowered {
     }
 
     /// LLVM IR as handed to LLVM.
-    #[must_use]
-    pub fn llvm(&self) -> String {
-        host::emit_llvm(&self.kernel)
+    ///
+    /// # Errors
+    /// The target has no code for a part of the kernel.
+    pub fn llvm(&self, target: Target) -> Result<String> {
+        match target {
+            Target::Cpu => Ok(host::emit_llvm(&self.kernel)),
+            Target::Sm80 | Target::Sm90a | Target::Sm100a => ptx::emit_llvm(&self.kernel, target),
+        }
+    }
+
+    /// PTX with its launches.
+    ///
+    /// # Errors
+    /// The target is no GPU, or has no code for a part of the kernel.
+    pub fn gpu(&self, target: Target) -> Result<GpuCode> {
+        ptx::compile(&self.kernel, target)
     }
 }
 
@@ -59,12 +75,36 @@ pub fn check_nest(nest: &Nest) -> Result<()> {
     verify_nest(nest.clone()).map(|_| ()).map_err(first)
 }
 
+/// Registers, memory and spills of GPU code as `ptxas` tells them.
+///
+/// # Errors
+/// `E1203`: there is no `ptxas`, or it refuses the code.
+pub fn resources(code: &GpuCode) -> Result<String> {
+    let missing = || {
+        let text = "`ptxas` is not found: neither on the search path nor in .venv";
+        Diagnostic::new("E1203", Blame::Environment, text).help("run scripts/setup.sh")
+    };
+    ptx::Ptxas::find().ok_or_else(missing)?.resources(code)
+}
+
 /// The automatic schedule for this machine's processor.
 ///
 /// # Errors
 /// The nest has no polyhedral form, or isl takes too long.
 pub fn auto(nest: &Nest) -> Result<Schedule> {
-    auto_cpu(&Schedule::new(nest)?, &CpuOptions::default())
+    auto_for(nest, Target::Cpu)
+}
+
+/// The automatic schedule for a target.
+///
+/// # Errors
+/// The nest has no polyhedral form, or isl takes too long.
+pub fn auto_for(nest: &Nest, target: Target) -> Result<Schedule> {
+    let start = Schedule::new(nest)?;
+    match target {
+        Target::Cpu => auto_cpu(&start, &CpuOptions::default()),
+        Target::Sm80 | Target::Sm90a | Target::Sm100a => auto_gpu(&start, &GpuOptions::default()),
+    }
 }
 
 /// The first of several findings.
@@ -105,7 +145,7 @@ fn seal(kernel: Kernel) -> Result<Verified<Kernel>> {
 fn lower_fixed(schedule: &Schedule) -> Result<Kernel> {
     let kernel = lower_tree(schedule.poly(), schedule.tree(), &schedule.nest().source)?;
     let fixed = |p: &warploom_ir::nest::Param| Some((p.name.clone(), p.value?));
-    Ok(kernel.bind(&schedule.nest().params.iter().filter_map(fixed).collect()))
+    Ok(launches(&kernel.bind(&schedule.nest().params.iter().filter_map(fixed).collect())))
 }
 
 /// A compiled program for the host, with the time each stage took.

@@ -1,40 +1,46 @@
 //! `emit`: one stage of the compilation on standard output, and nothing else there.
 
-use warploom::Target;
 use warploom::compile;
 use warploom::diag::{Blame, Diagnostic, Result};
+use warploom::{Nest, Schedule, Target};
 
 use crate::args::{EmitArgs, Stage};
 use crate::{load, output};
 
 pub(crate) fn emit(args: &EmitArgs) -> Result<()> {
-    cpu_only(args.target.parse()?)?;
+    let target: Target = args.target.parse()?;
+    possible(args.stage, target)?;
     let nest = load::symbolic_nest(&args.spec)?;
+    let lowered = || compile::lower(&schedule(args, &nest, target)?);
     let text = match args.stage {
         Stage::Nest => nest.to_string(),
-        Stage::Schedule => load::schedule(&nest, args.schedule.as_deref())?.script().to_string(),
-        Stage::Kernel => lowered(args, &nest)?.kernel().to_string(),
-        Stage::Llvm => lowered(args, &nest)?.llvm(),
-        Stage::C => lowered(args, &nest)?.c(),
+        Stage::Schedule => schedule(args, &nest, target)?.script().to_string(),
+        Stage::Kernel => lowered()?.kernel().to_string(),
+        Stage::Llvm => lowered()?.llvm(target)?,
+        Stage::C => lowered()?.c(),
+        Stage::Ptx => lowered()?.gpu(target)?.ptx,
+        Stage::Resources => compile::resources(&lowered()?.gpu(target)?)?,
     };
     output::print(&text)
 }
 
-/// Refuses the targets that no code is generated for yet.
-fn cpu_only(target: Target) -> Result<()> {
-    match target {
-        Target::Cpu => Ok(()),
-        Target::Sm80 | Target::Sm90a | Target::Sm100a => Err(Box::new(
-            Diagnostic::new(
-                "E0903",
-                Blame::Unsupported,
-                format!("code for {target} is not generated yet"),
-            )
-            .help("use --target cpu"),
-        )),
+fn schedule(args: &EmitArgs, nest: &Nest, target: Target) -> Result<Schedule> {
+    match &args.schedule {
+        Some(path) => load::schedule(nest, Some(path)),
+        None => compile::auto_for(nest, target),
     }
 }
 
-fn lowered(args: &EmitArgs, nest: &warploom::Nest) -> Result<compile::Lowered> {
-    compile::lower(&load::schedule(nest, args.schedule.as_deref())?)
+/// Refuses stages that a target has not.
+fn possible(stage: Stage, target: Target) -> Result<()> {
+    let (needs, help) = match stage {
+        Stage::Nest | Stage::Schedule | Stage::Kernel | Stage::Llvm => return Ok(()),
+        Stage::C => (Target::Cpu, "use --target cpu"),
+        Stage::Ptx | Stage::Resources => (Target::Sm80, "use --target sm_80, sm_90a or sm_100a"),
+    };
+    if needs.gpu().is_some() == target.gpu().is_some() {
+        return Ok(());
+    }
+    let text = format!("{target} has no such stage");
+    Err(Box::new(Diagnostic::new("E0903", Blame::Input, text).help(help)))
 }

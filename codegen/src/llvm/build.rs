@@ -118,7 +118,16 @@ impl Function {
 
     /// Its whole text.
     pub(crate) fn finish(self) -> String {
-        format!("{} {{\nentry:\n{}{}  ret void\n}}\n", self.header, self.allocas, self.body)
+        self.ended("void")
+    }
+
+    /// Its whole text, where it returns this value.
+    pub(crate) fn finish_with(self, value: &Value) -> String {
+        self.ended(&value.arg())
+    }
+
+    fn ended(self, result: &str) -> String {
+        format!("{} {{\nentry:\n{}{}  ret {result}\n}}\n", self.header, self.allocas, self.body)
     }
 
     /// A new name.

@@ -78,10 +78,3 @@ pub(super) fn assembly(text: &str, target: Target, limits: GpuLimits) -> Result<
     }
     Ok(ptx)
 }
-
-/// The module after optimisation.
-pub(super) fn optimized_text(text: &str, target: Target, limits: GpuLimits) -> Result<String> {
-    let context = Context::create();
-    let machine = machine(target, limits)?;
-    Ok(optimized(&context, text, &machine)?.print_to_string().to_string())
-}

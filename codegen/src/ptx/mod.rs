@@ -22,15 +22,6 @@ use warploom_verify::Verified;
 /// Most bytes of local buffers of one thread.
 const MAX_THREAD_BYTES: i64 = 256 << 10;
 
-/// Which form of the code to show.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
-    /// LLVM IR as handed to LLVM.
-    Llvm,
-    /// LLVM IR after optimisation.
-    Optimized,
-}
-
 /// PTX of a kernel.
 ///
 /// # Errors
@@ -43,17 +34,13 @@ pub fn compile(kernel: &Verified<Kernel>, target: Target) -> Result<GpuCode> {
     Ok(GpuCode { kernel: kernel.get().clone(), target, ptx, launches: module.launches })
 }
 
-/// The LLVM IR of a kernel.
+/// The LLVM IR of a kernel as handed to LLVM.
 ///
 /// # Errors
 /// As [`compile`].
-pub fn inspect(kernel: &Verified<Kernel>, target: Target, stage: Stage) -> Result<String> {
-    let limits = check(kernel.get(), target)?;
-    let text = module::module(kernel.get()).text;
-    match stage {
-        Stage::Llvm => Ok(text),
-        Stage::Optimized => machine::optimized_text(&text, target, limits),
-    }
+pub fn emit_llvm(kernel: &Verified<Kernel>, target: Target) -> Result<String> {
+    check(kernel.get(), target)?;
+    Ok(module::module(kernel.get()).text)
 }
 
 /// The limits of the target, where it has code for all of the kernel.

@@ -11,6 +11,7 @@ use warploom_ir::affine::Name;
 use warploom_ir::kernel::{Index, Kernel, KernelLoop, KernelNode, LoopMode};
 use warploom_ir::target::Place;
 
+use super::math;
 use crate::llvm::build::{Function, Value};
 use crate::llvm::emit::{Emitter, Machine};
 use crate::llvm::lin::{Env, Lin};
@@ -48,6 +49,8 @@ pub(super) fn module(kernel: &Kernel) -> Emitted {
     for function in &e.functions {
         text.push_str(function);
     }
+    text.push_str(&math::definitions(&e.externs));
+    text.push_str("attributes #1 = { nounwind willreturn memory(none) }\n");
     text.push_str(&attributes);
     e.storage.metadata(&mut text);
     Emitted { text, launches }

@@ -16,6 +16,7 @@
 
 mod bands;
 mod contraction;
+mod gpu;
 mod order;
 mod solver;
 mod threads;
@@ -28,9 +29,11 @@ use warploom_ir::affine::Name;
 use warploom_ir::diag::Result;
 use warploom_ir::schedule::step::{Step, StepKind};
 
+pub use gpu::{GpuOptions, auto_gpu};
+
 use crate::lower::lower_within;
 use crate::{Schedule, Session};
-use order::Kind;
+use order::{Kind, children};
 
 /// Time in which loops must be generated for an order of isl's, else the text's is taken: skewed
 /// tiles of symbolic sizes can take isl very long.

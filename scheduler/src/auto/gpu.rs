@@ -1,0 +1,247 @@
+//! A schedule for a GPU found automatically: which loops run on blocks and threads.
+//!
+//! In: a schedule (usually a nest in its own order). Out: the same schedule after `distribute`,
+//! `split`, `reorder`, `unroll` and `map` steps; its script replays without this module.
+//! Keeps: always legal, always compiles. A nest's independent loops run on blocks and threads, as
+//! many as can be moved outermost; the one along which most accesses are contiguous runs along the
+//! threads of a warp. Where an access of a reduction does not move with the second loop, threads
+//! compute several rows and columns at once. Everything else is serial inside a thread; a nest
+//! without an independent outer loop runs as one thread.
+
+use std::collections::BTreeMap;
+
+use warploom_ir::affine::Name;
+use warploom_ir::diag::Result;
+use warploom_ir::schedule::step::{Ref, StepKind};
+use warploom_ir::schedule::{Poly, Tree, TreeLoop};
+use warploom_ir::target::{Axis, Place};
+
+use super::tiles::{Stride, extent, stride};
+use super::{Auto, CpuOptions, children};
+use crate::{Schedule, Session};
+
+/// What a GPU schedule is made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GpuOptions {
+    /// Threads along the contiguous loop where it is the only one.
+    pub line: i64,
+    /// Threads along the contiguous loop where there is a second one.
+    pub columns: i64,
+    /// Threads along the second loop.
+    pub rows: i64,
+    /// Iterations of each of the two loops that one thread runs where that saves loads.
+    pub tile: i64,
+}
+
+impl Default for GpuOptions {
+    fn default() -> Self {
+        Self { line: 128, columns: 32, rows: 8, tile: 4 }
+    }
+}
+
+/// Most blocks along y and z.
+const MAX_BLOCKS: i64 = 65535;
+
+/// The schedule with steps for a GPU added.
+///
+/// # Errors
+/// `E0601` when isl takes too long.
+pub fn auto_gpu(schedule: &Schedule, options: &GpuOptions) -> Result<Schedule> {
+    let mut auto = Auto {
+        at: schedule.clone(),
+        session: Session::new(),
+        options: CpuOptions::default(),
+        extents: BTreeMap::new(),
+    };
+    auto.distribute();
+    for nest in children(auto.at.tree()) {
+        if let Tree::Loop(l) = nest {
+            auto.map_nest(&l, options)?;
+        }
+    }
+    Ok(auto.at)
+}
+
+/// A loop of a nest's chain.
+#[derive(Clone, Debug)]
+struct Line {
+    name: Name,
+    /// Iterations, where known.
+    extent: Option<i64>,
+    free: bool,
+    /// How many accesses are contiguous along it, less four times those that jump.
+    contiguous: i64,
+}
+
+/// Loops of a nest by what becomes of them, outermost first.
+struct Plan {
+    /// Run on blocks and threads; the first along the threads of a warp, at most three.
+    mapped: Vec<Line>,
+    /// Serial, independent.
+    serial: Vec<Name>,
+    /// Serial, in their order.
+    rest: Vec<Name>,
+    /// Threads compute several iterations of the first two.
+    tiled: bool,
+}
+
+impl Auto {
+    /// Maps the loops of one nest, as many as can be.
+    fn map_nest(&mut self, top: &TreeLoop, options: &GpuOptions) -> Result<()> {
+        let (chain, single) = self.chain(top)?;
+        let leading = chain.iter().take_while(|l| l.free).count();
+        let all: Vec<usize> = (0..chain.len()).filter(|k| chain[*k].free).collect();
+        let first: Vec<usize> = (0..leading).collect();
+        for free in [all, first] {
+            for tiled in [true, false] {
+                let plan = plan(&chain, &free, tiled && single.is_some());
+                let reuse = || single.as_ref().is_some_and(|s| self.reuse(s, &plan));
+                if plan.mapped.is_empty() || plan.tiled && !reuse() {
+                    continue;
+                }
+                let before = self.at.clone();
+                if self.carry_out(&plan, options) {
+                    return Ok(());
+                }
+                self.at = before;
+            }
+        }
+        Ok(())
+    }
+
+    /// The perfectly nested loops from `top`, and the statement where there is only one.
+    fn chain(&mut self, top: &TreeLoop) -> Result<(Vec<Line>, Option<Name>)> {
+        let poly = self.at.poly().clone();
+        let tree = self.at.tree().clone();
+        let mut out = Vec::new();
+        let mut at = top;
+        loop {
+            let free = self.session.deps(&self.at)?.independent(&tree, &at.name)?;
+            let (extent, contiguous) = measure(&poly, at);
+            out.push(Line { name: at.name.clone(), extent, free, contiguous });
+            match &*at.body {
+                Tree::Loop(l) => at = l,
+                Tree::Statement(name) => return Ok((out, Some(name.clone()))),
+                Tree::Sequence(_) => return Ok((out, None)),
+            }
+        }
+    }
+
+    /// Whether reads of a statement stay in place along one of the first two mapped loops, while
+    /// some loop that is not mapped runs.
+    fn reuse(&self, statement: &Name, plan: &Plan) -> bool {
+        let (poly, tree) = (self.at.poly(), self.at.tree());
+        let (Some(s), [x, y, ..]) = (poly.statement(statement), plan.mapped.as_slice()) else {
+            return false;
+        };
+        let row = |l: &Line| tree.find(&l.name)?.rows.get(statement)?.as_var().cloned();
+        let (Some(x), Some(y)) = (row(x), row(y)) else { return false };
+        let reads = s.statement.value.reads();
+        let still = |iter| reads.iter().any(|a| stride(a, iter) == Stride::None);
+        !plan.rest.is_empty() && s.statement.op.is_update() && still(&x) && still(&y)
+    }
+
+    /// Carries out a plan; false where one of its steps is refused.
+    fn carry_out(&mut self, plan: &Plan, options: &GpuOptions) -> bool {
+        let (mut blocks, mut threads, mut inner) = (Vec::new(), Vec::new(), Vec::new());
+        let sizes = match plan.mapped.len() {
+            1 => vec![(options.line, 1)],
+            _ => vec![(options.columns, options.tile), (options.rows, options.tile)],
+        };
+        for (k, l) in plan.mapped.iter().enumerate() {
+            let Some(&(wide, tile)) = sizes.get(k) else {
+                blocks.push((l.name.clone(), l.extent));
+                continue;
+            };
+            let tile = if plan.tiled { tile } else { 1 };
+            let wide = l.extent.map_or(wide, |e| fitting(wide, (e + tile - 1) / tile));
+            let Some((block, point)) = self.halves(&l.name, wide * tile) else { return false };
+            blocks.push((block, l.extent.map(|e| (e + wide * tile - 1) / (wide * tile))));
+            if tile == 1 {
+                threads.push(point);
+                continue;
+            }
+            let Some((outer, point)) = self.halves(&point, tile) else { return false };
+            threads.push(outer);
+            inner.insert(0, point);
+        }
+        let mut order: Vec<Name> = blocks.iter().rev().map(|(n, _)| n.clone()).collect();
+        order.extend(threads.iter().rev().cloned());
+        order.extend(plan.serial.iter().chain(&plan.rest).chain(&inner).cloned());
+        self.ordered(&order)
+            && self.places(&blocks, &threads)
+            && inner.into_iter().all(|l| self.step(StepKind::Unroll(Ref::from(l))))
+    }
+
+    /// The two loops of a split.
+    fn halves(&mut self, name: &Name, size: i64) -> Option<(Name, Name)> {
+        let half = |k: u8| Name::from(format!("{name}.{k}"));
+        let step = StepKind::Split { target: Ref::from(name.clone()), size, names: Vec::new() };
+        self.step(step).then(|| (half(0), half(1)))
+    }
+
+    /// Puts loops of one chain into this order.
+    fn ordered(&mut self, order: &[Name]) -> bool {
+        let now: Vec<Name> = (self.at.tree().loops().iter())
+            .map(|l| l.name.clone())
+            .filter(|n| order.contains(n))
+            .collect();
+        let loops = || order.iter().cloned().map(Ref::from).collect();
+        now == order || self.step(StepKind::Reorder { loops: loops() })
+    }
+
+    /// Maps blocks, the first along x unless another has more than y can have, and threads.
+    fn places(&mut self, blocks: &[(Name, Option<i64>)], threads: &[Name]) -> bool {
+        let many = |b: &(Name, Option<i64>)| b.1.is_some_and(|n| n > MAX_BLOCKS);
+        let mut blocks = blocks.to_vec();
+        if let Some(k) = blocks.iter().position(many) {
+            let long = blocks.remove(k);
+            blocks.insert(0, long);
+        }
+        let axes = [Axis::X, Axis::Y, Axis::Z];
+        let blocks = blocks.into_iter().map(|b| b.0).zip(axes.map(Place::Block));
+        let threads = threads.iter().cloned().zip(axes.map(Place::Thread));
+        blocks.chain(threads).all(|(l, place)| self.step(StepKind::Map(Ref::from(l), place)))
+    }
+}
+
+/// The least power of two that covers an extent, at most `most`.
+fn fitting(most: i64, extent: i64) -> i64 {
+    std::iter::successors(Some(1_i64), |n| n.checked_mul(2))
+        .find(|n| *n >= extent.min(most))
+        .map_or(most, |n| n.min(most))
+}
+
+/// What becomes of the loops of a chain where `free` are independent.
+fn plan(chain: &[Line], free: &[usize], tiled: bool) -> Plan {
+    // the contiguous loop first, then the others from the inside
+    let x = free.iter().copied().max_by_key(|k| (chain[*k].contiguous, *k));
+    let mut order: Vec<usize> = x.into_iter().collect();
+    order.extend(free.iter().rev().copied().filter(|k| Some(*k) != x));
+    let mut mapped: Vec<Line> = order.iter().map(|k| chain[*k].clone()).collect();
+    let serial = mapped.split_off(mapped.len().min(3));
+    let serial: Vec<Name> = serial.into_iter().rev().map(|l| l.name).collect();
+    let rest = (0..chain.len()).filter(|k| !free.contains(k)).map(|k| chain[k].name.clone());
+    Plan { mapped, serial, rest: rest.collect(), tiled }
+}
+
+/// A loop's iterations, where known, and how many accesses are contiguous along it.
+fn measure(poly: &Poly, l: &TreeLoop) -> (Option<i64>, i64) {
+    let (mut most, mut score) = (Some(1), 0);
+    for (name, row) in &l.rows {
+        let (Some(s), Some(iter)) = (poly.statement(name), row.as_var()) else {
+            most = None;
+            continue;
+        };
+        most = most.zip(extent(poly, s, iter)).map(|(a, b)| a.max(b));
+        let reads = s.statement.value.reads();
+        for access in std::iter::once(&s.statement.target).chain(reads) {
+            score += match stride(access, iter) {
+                Stride::None => 0,
+                Stride::One => 1,
+                Stride::Far => -4,
+            };
+        }
+    }
+    (most, score)
+}

@@ -1,0 +1,145 @@
+//! Automatic GPU schedules: the sealed kernels compute what the nests say in every order of blocks
+//! and threads, and `ptxas` assembles their PTX.
+
+use std::collections::BTreeMap;
+
+use warploom::{Name, Nest, Schedule, Target, Tensor, compile};
+use warploom_ir::interp;
+use warploom_ir::interp::kernel::{ParallelOrder, run_with};
+use warploom_ir::kernel::{KernelNode, LoopMode};
+use warploom_ir::nest::Role;
+use warploom_tests::corpus::examples;
+
+const GPUS: [Target; 3] = [Target::Sm80, Target::Sm90a, Target::Sm100a];
+
+/// The nest with sizes: those of its text, or these in turn.
+fn sized(text: &str, small: &[i64]) -> (Nest, BTreeMap<Name, i64>) {
+    let nest: Nest = text.parse().unwrap_or_else(|d| panic!("{d}"));
+    let values = nest.params.iter().zip(small.iter().cycle());
+    let sizes = values.map(|(p, v)| (p.name.clone(), p.value.unwrap_or(*v))).collect();
+    (nest, sizes)
+}
+
+fn scheduled(nest: &Nest) -> Schedule {
+    compile::auto_for(nest, Target::Sm80).unwrap_or_else(|d| panic!("{d}"))
+}
+
+/// Runs the kernel of the automatic schedule against the nest.
+fn same(name: &str, nest: &Nest, sizes: &BTreeMap<Name, i64>) -> Schedule {
+    let schedule = scheduled(nest);
+    let again = Schedule::new(nest).unwrap().replay(schedule.script());
+    assert_eq!(again.unwrap(), schedule, "the script makes the schedule");
+    let lowered = compile::lower(&schedule).unwrap_or_else(|d| panic!("{name}: {d}"));
+    let mut inputs = BTreeMap::new();
+    for (seed, array) in (5..).zip(&nest.arrays) {
+        let lookup = |name: &str| sizes.get(name).copied();
+        let extents = array.shape.iter().map(|e| e.eval(&lookup).expect("sizes are known"));
+        let shape: Vec<usize> = extents.map(|e| usize::try_from(e).expect("it is small")).collect();
+        if matches!(array.role, Role::In | Role::InOut) {
+            let data = Tensor::random(array.dtype, &shape, seed).expect("it is small");
+            inputs.insert(array.name.clone(), data);
+        }
+    }
+    let want = interp::nest::run(nest, sizes, &inputs).expect("every access is in bounds");
+    for order in [ParallelOrder::Reverse, ParallelOrder::Shuffled(11)] {
+        let have =
+            run_with(lowered.kernel(), sizes, &inputs, order).unwrap_or_else(|d| panic!("{d}"));
+        for (array, tensor) in &want {
+            let equal = tensor.bytes() == have[array].bytes();
+            assert!(equal, "{array} of {name} at {sizes:?}, {order:?}\n{}", lowered.kernel());
+        }
+    }
+    schedule
+}
+
+/// PTX for every GPU, assembled.
+fn assembled(name: &str, schedule: &Schedule) {
+    let lowered = compile::lower(schedule).unwrap_or_else(|d| panic!("{name}: {d}"));
+    for target in GPUS {
+        let code = lowered.gpu(target).unwrap_or_else(|d| panic!("{name}: {d}"));
+        let said = compile::resources(&code).unwrap_or_else(|d| panic!("{name}: {d}"));
+        assert!(!said.contains("C75"), "{name} for {target}: {said}");
+        assert!(said.contains("registers"), "{said}");
+    }
+}
+
+fn mapped(schedule: &Schedule) -> bool {
+    schedule.tree().loops().iter().any(|l| l.marks.map.is_some())
+}
+
+#[test]
+fn every_example_becomes_a_kernel_that_computes_the_same() {
+    // in place, they carry a dependence in every outer loop: one thread runs them
+    let serial = ["jacobi2d_in_place", "lu", "seidel2d"];
+    for example in examples() {
+        let (nest, sizes) = sized(&example.text, &[5, 6, 7]);
+        let schedule = same(&example.name, &nest, &sizes);
+        assert_eq!(mapped(&schedule), !serial.contains(&&*example.name), "{}", example.name);
+    }
+}
+
+#[test]
+fn every_example_assembles() {
+    for example in examples() {
+        let (nest, _) = sized(&example.text, &[5]);
+        assembled(&example.name, &scheduled(&nest));
+    }
+}
+
+const MATMUL: &str = "param M = SM, N = SN, K = SK\nin A: TYPE[M, K]\nin B: TYPE[K, N]
+out C: TYPE[M, N]
+for m in 0..M, n in 0..N {
+  S0: C[m, n] = 0
+  for k in 0..K { S1: C[m, n] += A[m, k] * B[k, n] }
+}
+";
+
+fn product(dtype: &str, sizes: [&str; 3]) -> String {
+    let [m, n, k] = sizes;
+    MATMUL.replace("TYPE", dtype).replace("SM", m).replace("SN", n).replace("SK", k)
+}
+
+#[test]
+fn products_of_every_type_assemble() {
+    let types = ["f64", "f32", "tf32", "f16", "bf16", "e4m3", "e5m2"];
+    let ints = ["i64", "u64", "i32", "u32", "i16", "u16", "i8", "u8"];
+    for dtype in types.into_iter().chain(ints) {
+        let nest: Nest = product(dtype, ["300", "256", "64"]).parse().unwrap();
+        assembled(dtype, &scheduled(&nest));
+    }
+}
+
+#[test]
+fn products_of_whole_and_ragged_tiles_compute_the_same() {
+    for sizes in [["32", "128", "3"], ["33", "130", "2"], ["1", "1", "1"], ["31", "5", "4"]] {
+        let (nest, values) = sized(&product("i32", sizes), &[1]);
+        let schedule = same("matmul", &nest, &values);
+        let kernel = compile::lower(&schedule).unwrap();
+        let text = kernel.kernel().to_string();
+        let whole = sizes == ["32", "128", "3"] || sizes == ["1", "1", "1"];
+        assert_eq!(text.contains("if "), !whole, "guards only where tiles are partial\n{text}");
+    }
+}
+
+#[test]
+fn the_contiguous_loop_runs_along_the_threads_of_a_warp() {
+    for (access, want) in [("X[i, j]", "j"), ("X[j, i]", "i")] {
+        let text = format!(
+            "param N = 512\nin X: f32[N, N]\nout Y: f32[N, N]
+for i in 0..N, j in 0..N {{ S: Y{} = 2 * {access} }}\n",
+            &access[1..]
+        );
+        let nest: Nest = text.parse().unwrap();
+        let schedule = scheduled(&nest);
+        let lowered = compile::lower(&schedule).unwrap();
+        let mut node = &lowered.kernel().body[0];
+        let mut found = None;
+        while let KernelNode::Loop(l) = node {
+            if matches!(l.mode, LoopMode::Mapped(p) if p.name() == "thread.x") {
+                found = Some(l.label.to_string());
+            }
+            node = &l.body[0];
+        }
+        assert_eq!(found.as_deref(), Some(&*format!("{want}.1")), "{}", lowered.kernel());
+    }
+}
