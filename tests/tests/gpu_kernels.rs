@@ -27,8 +27,9 @@ fn scheduled(nest: &Nest) -> Schedule {
 /// Runs the kernel of the automatic schedule against the nest.
 fn same(name: &str, nest: &Nest, sizes: &BTreeMap<Name, i64>) -> Schedule {
     let schedule = scheduled(nest);
-    let again = Schedule::new(nest).unwrap().replay(schedule.script());
-    assert_eq!(again.unwrap(), schedule, "the script makes the schedule");
+    let start = Schedule::new(nest).unwrap_or_else(|d| panic!("{d}"));
+    let again = start.replay(schedule.script()).unwrap_or_else(|e| panic!("{}", e.diagnostic));
+    assert_eq!(again, schedule, "the script makes the schedule");
     let lowered = compile::lower(&schedule).unwrap_or_else(|d| panic!("{name}: {d}"));
     let mut inputs = BTreeMap::new();
     for (seed, array) in (5..).zip(&nest.arrays) {

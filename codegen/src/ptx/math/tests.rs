@@ -41,6 +41,9 @@ fn run(name: &'static str, elem: &'static str, inputs: &[[f64; 2]]) -> Vec<f64> 
     inputs.iter().map(call).collect()
 }
 
+/// A function of this machine's library.
+type Function1 = fn(f64) -> f64;
+
 /// The largest error in units of the last place; both NaN, or equal, is none.
 fn worst(inputs: &[[f64; 2]], have: &[f64], want: impl Fn([f64; 2]) -> f64, bits: f64) -> f64 {
     let mut most: f64 = 0.0;
@@ -108,7 +111,7 @@ fn arguments() -> Vec<[f64; 2]> {
 #[test]
 fn functions_are_as_exact_as_stated() {
     let inputs = arguments();
-    let functions: [(&str, fn(f64) -> f64); 6] = [
+    let functions: [(&str, Function1); 6] = [
         ("exp", f64::exp),
         ("exp2", f64::exp2),
         ("log", f64::ln),
