@@ -151,7 +151,9 @@ fn locate(nest: &Nest, diagnostic: Diagnostic) -> Diagnostic {
 }
 
 fn prove(ctx: &Ctx, nest: &Nest, findings: &mut Vec<Diagnostic>) -> warploom_isl::Result<()> {
-    for (array, extent) in nest.arrays.iter().flat_map(|a| a.shape.iter().map(move |e| (a, e))) {
+    let symbolic = |e: &Affine| e.as_constant().is_none_or(|n| n < 0);
+    let extents = nest.arrays.iter().flat_map(|a| a.shape.iter().map(move |e| (a, e)));
+    for (array, extent) in extents.filter(|(_, e)| symbolic(e)) {
         if let Some(point) = smallest(ctx, nest, None, &format!("{} < 0", extent.to_isl(&var)))? {
             findings.push(
                 Diagnostic::input("E0804", format!("an extent of `{}` is negative", array.name))
@@ -301,13 +303,21 @@ fn out_of_bounds(
     access: &Access,
 ) -> warploom_isl::Result<Option<Diagnostic>> {
     let Some(array) = nest.array(&access.array) else { return Ok(None) };
-    for (position, (index, extent)) in access.indices.iter().zip(&array.shape).enumerate() {
+    let outside = |(index, extent): (&Affine, &Affine)| {
         let (i, n) = (index.to_isl(&var), extent.to_isl(&var));
-        let Some(point) = smallest(ctx, nest, Some(placed), &format!("{i} < 0 or {i} >= {n}"))?
-        else {
-            continue;
-        };
-        return Ok(Some(bounds_finding(nest, placed, access, array, position, &point)));
+        format!("{i} < 0 or {i} >= {n}")
+    };
+    let conditions: Vec<String> = access.indices.iter().zip(&array.shape).map(outside).collect();
+    // one question for all dimensions: most accesses are inside
+    if conditions.is_empty()
+        || smallest(ctx, nest, Some(placed), &conditions.join(" or "))?.is_none()
+    {
+        return Ok(None);
+    }
+    for (position, condition) in conditions.iter().enumerate() {
+        if let Some(point) = smallest(ctx, nest, Some(placed), condition)? {
+            return Ok(Some(bounds_finding(nest, placed, access, array, position, &point)));
+        }
     }
     Ok(None)
 }
