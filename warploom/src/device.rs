@@ -4,19 +4,34 @@
 //! is named and cannot be used is an error, never silently another one.
 
 use warploom_ir::diag::{Diagnostic, Result};
-use warploom_runtime::cuda::Device;
+pub use warploom_runtime::cuda::{
+    BoundProgram, Device, DeviceBuffer, DeviceInfo, Devices, LaunchHandle, LoadedProgram,
+    time_launches,
+};
 
-/// Where a program runs.
+/// What runs a program.
 #[derive(Clone)]
-pub enum Place {
+pub enum Executor {
     /// This machine's processor.
     Cpu,
     /// A GPU.
     Cuda(Device),
 }
 
-impl Place {
-    /// The place of a name: `cpu`, `cuda` (the first) or `cuda:i`.
+impl Executor {
+    /// The first GPU that is new enough, else the processor.
+    ///
+    /// # Errors
+    /// A GPU that is there and cannot be opened.
+    pub fn best() -> Result<Self> {
+        let found = Devices::list().unwrap_or_default();
+        match found.iter().find(|info| info.target().is_some()) {
+            Some(info) => Device::open(info.ordinal).map(Self::Cuda),
+            None => Ok(Self::Cpu),
+        }
+    }
+
+    /// The executor of a name: `cpu`, `cuda` (the first) or `cuda:i`.
     ///
     /// # Errors
     /// `E0905` for a name that is no device; `E1110`, `E1116` for a GPU that is not there or too
@@ -66,8 +81,11 @@ mod tests {
 
     #[test]
     fn a_device_that_is_not_there_is_no_other_one() {
-        assert!(matches!(Place::named("cpu").unwrap(), Place::Cpu));
-        let d = Place::named("cuda:4096").err().expect("no machine has as many");
+        assert!(matches!(Executor::named("cpu").unwrap(), Executor::Cpu));
+        let gpus = Devices::list().unwrap_or_default();
+        let usable = gpus.iter().any(|info| info.target().is_some());
+        assert_eq!(matches!(Executor::best().unwrap(), Executor::Cuda(_)), usable);
+        let d = Executor::named("cuda:4096").err().expect("no machine has as many");
         assert_eq!((d.code, d.blame.exit_code()), ("E1110", 3));
     }
 }

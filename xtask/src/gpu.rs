@@ -1,8 +1,8 @@
 //! `cargo xtask gpu`: a folder to take to a machine that has a GPU and no Rust.
 //!
 //! In: the workspace; Debian's static libraries of LLVM. Out: `gpu-bundle/` with the packed
-//! command, tests of the device and examples, and a script that runs them. Requires `nice`, `tar`
-//! and `xz`.
+//! command, tests of the device and examples, and a script that runs them. Requires `nice`, `ldd`,
+//! `tar` and `xz`.
 //! Keeps: the development build is not touched, this one has a target folder of its own. Why an
 //! `llvm-config` of its own: llvm-sys asks it how to link, and its cargo features for static and
 //! dynamic linking exclude each other, so every crate between here and there would need both.
@@ -44,8 +44,12 @@ pub(crate) fn bundle(root: &Path) -> Result<bool, String> {
     }
     for (name, file) in command.iter().chain(&tests) {
         copy(file, &inside.join(name))?;
+        for library in libraries(file)? {
+            let name = library.file_name().expect("the path of a file has a name");
+            copy(&library, &inside.join("lib").join(name))?;
+        }
     }
-    for folder in ["examples/nests", "examples/schedules"] {
+    for folder in ["examples/nests", "examples/schedules", "examples/polybench"] {
         for file in files(&root.join(folder))? {
             let name = file.file_name().expect("a file that was listed has a name");
             copy(&file, &inside.join(folder).join(name))?;
@@ -93,6 +97,27 @@ fn executables(messages: &str) -> Vec<(String, PathBuf)> {
             let file = message["executable"].as_str()?;
             Some((message["target"]["name"].as_str()?.to_owned(), PathBuf::from(file)))
         })
+        .collect()
+}
+
+/// Shared libraries of C and C++ themselves: every machine has its own.
+const SYSTEM: [&str; 5] = ["libc.so", "libm.so", "libgcc_s.so", "libstdc++.so", "linux-vdso.so"];
+
+/// The other shared libraries of a program; some machines lack them.
+fn libraries(program: &Path) -> Result<Vec<PathBuf>, String> {
+    let output = Command::new("ldd").arg(program).output();
+    let output = output.map_err(|e| format!("cannot start ldd: {e}"))?;
+    Ok(library_paths(&String::from_utf8_lossy(&output.stdout)))
+}
+
+/// The paths in what `ldd` prints, such as `libz.so.1 => /lib/libz.so.1 (0x7f)`.
+fn library_paths(listed: &str) -> Vec<PathBuf> {
+    listed
+        .lines()
+        .filter_map(|line| line.trim().split_once(" => "))
+        .filter(|(name, _)| !SYSTEM.iter().any(|s| name.starts_with(s)))
+        .filter_map(|(_, path)| path.split_whitespace().next())
+        .map(PathBuf::from)
         .collect()
 }
 
@@ -173,6 +198,13 @@ not json
 {"reason":"build-finished","success":true}"#;
         let expected = [("warploom".to_owned(), PathBuf::from("/x/warploom"))];
         assert_eq!(executables(messages), expected);
+    }
+
+    #[test]
+    fn libraries_are_read_from_ldd() {
+        let listed = "\tlinux-vdso.so.1 (0x7f)\n\tlibz.so.1 => /lib/libz.so.1 (0x7f)\n\
+                      \tlibc.so.6 => /lib/libc.so.6 (0x7f)\n\t/lib64/ld-linux-x86-64.so.2 (0x0)";
+        assert_eq!(library_paths(listed), [PathBuf::from("/lib/libz.so.1")]);
     }
 
     #[test]

@@ -12,6 +12,11 @@ table=$into/table
 mkdir -p "$log"
 : >"$table"
 failed=0
+# libraries that this machine lacks come from the bundle
+if ldd ./warploom | grep -q 'not found'; then
+    LD_LIBRARY_PATH=$PWD/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+    export LD_LIBRARY_PATH
+fi
 
 # one line of the table: name, ok or exit code, words
 note() {
@@ -29,18 +34,23 @@ for test in cuda cuda_fault; do
     fi
 done
 
-while read -r name sizes; do
-    [ -n "$name" ] || continue
+# runs one nest: file, sizes; where it fails, says how the CPU fares
+nest() {
+    name=$(basename "$1" .nest)
     out=$log/$name
-    timeout 120 ./warploom run "examples/nests/$name.nest" --size "$sizes" --device cuda --verify \
-        >"$out" 2>&1
+    timeout 120 ./warploom run "$1" --size "$2" --device cuda --verify >"$out" 2>&1
     code=$?
     if [ $code -eq 0 ]; then
         note "$name" ok "$(grep 'compiled in' "$out"); $(grep '^verified' "$out")"
-    else
-        note "$name" "exit $code" "$(head -n 1 "$out")"
-        failed=1
+        return
     fi
+    timeout 120 ./warploom run "$1" --size "$2" --device cpu --verify >"$out.cpu" 2>&1
+    note "$name" "exit $code" "(cpu: exit $?) $(head -n 2 "$out" | tr '\n' ' ')"
+    failed=1
+}
+
+while read -r name sizes; do
+    nest "examples/nests/$name.nest" "$sizes"
 done <<'EOF'
 attention Q=70,K=65,D=40
 batched_matmul B=3,M=65,N=50,K=33
@@ -57,6 +67,12 @@ permuted_matmul A=6,B=7,C=5,D=8,E=9,F=4
 seidel2d T=5,N=40
 softmax M=70,N=300
 EOF
+
+# the kernels of PolyBench, every size 24
+for file in examples/polybench/*.nest; do
+    sizes=$(sed -n 's/^param //p' "$file" | tr -d ' ' | sed 's/,/=24,/g; s/$/=24/')
+    nest "$file" "$sizes"
+done
 
 echo
 cat "$table"

@@ -1,8 +1,8 @@
 //! `emit`: one stage of the compilation on standard output, and nothing else there.
 
+use warploom::Target;
 use warploom::compile;
 use warploom::diag::{Blame, Diagnostic, Result};
-use warploom::{Nest, Schedule, Target};
 
 use crate::args::{EmitArgs, Stage};
 use crate::{load, output};
@@ -11,10 +11,11 @@ pub(crate) fn emit(args: &EmitArgs) -> Result<()> {
     let target: Target = args.target.parse()?;
     possible(args.stage, target)?;
     let nest = load::symbolic_nest(&args.spec)?;
-    let lowered = || compile::lower(&schedule(args, &nest, target)?);
+    let schedule = || load::schedule(&nest, args.schedule.as_deref(), target);
+    let lowered = || compile::lower(&schedule()?);
     let text = match args.stage {
         Stage::Nest => nest.to_string(),
-        Stage::Schedule => schedule(args, &nest, target)?.script().to_string(),
+        Stage::Schedule => schedule()?.script().to_string(),
         Stage::Kernel => lowered()?.kernel().to_string(),
         Stage::Llvm => lowered()?.llvm(target)?,
         Stage::C => lowered()?.c(),
@@ -22,13 +23,6 @@ pub(crate) fn emit(args: &EmitArgs) -> Result<()> {
         Stage::Resources => compile::resources(&lowered()?.gpu(target)?)?,
     };
     output::print(&text)
-}
-
-fn schedule(args: &EmitArgs, nest: &Nest, target: Target) -> Result<Schedule> {
-    match &args.schedule {
-        Some(path) => load::schedule(nest, Some(path)),
-        None => compile::auto_for(nest, target),
-    }
 }
 
 /// Refuses stages that a target has not.

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use warploom::Target;
 use warploom::diag::Result;
 use warploom::explain::{LoopReport, Report, explain as explain_schedule};
 
@@ -10,7 +11,7 @@ use crate::{load, output};
 
 pub(crate) fn explain(args: &ExplainArgs) -> Result<()> {
     let nest = load::symbolic_nest(&args.spec)?;
-    let schedule = load::schedule(&nest, args.schedule.as_deref())?;
+    let schedule = load::schedule(&nest, args.schedule.as_deref(), Target::Cpu)?;
     let report = explain_schedule(&schedule)?;
     if args.spec.json {
         return output::json(&json(&report));

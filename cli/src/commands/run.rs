@@ -5,47 +5,91 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use warploom::device::Place;
+use warploom::device::{Device, Executor};
 use warploom::diag::{Blame, Diagnostic, Result};
-use warploom::{Name, Nest, Spec, Tensor, compile, io, verify};
+use warploom::{Name, Nest, Spec, Target, Tensor, compile, io, verify};
 
 use crate::args::RunArgs;
 use crate::{load, output};
 
 pub(crate) fn run(args: &RunArgs) -> Result<()> {
-    device(args.device.as_deref())?;
+    let named = args.device.as_deref().map(Executor::named).transpose()?;
     let (nest, inputs) = problem(args)?;
     compile::check_nest(&nest)?;
     let targets = output_files(&nest, &args.output)?;
-    let started = Instant::now();
-    let schedule = load::schedule(&nest, args.schedule.as_deref())?;
-    let program = compile::compile(&schedule)?;
-    let compile_ms = started.elapsed().as_secs_f64() * 1e3;
-    let started = Instant::now();
-    let outputs = program.run(&inputs, args.threads)?;
-    let run_ms = started.elapsed().as_secs_f64() * 1e3;
-    let verified = if args.verify { Some(verify::check(&nest, &inputs, &outputs)?) } else { None };
+    let done = match named {
+        Some(Executor::Cpu) => on_cpu(args, &nest, &inputs)?,
+        Some(Executor::Cuda(device)) => on_cuda(&device, args, &nest, &inputs)?,
+        None => anywhere(args, &nest, &inputs)?,
+    };
+    let outputs = &done.outputs;
+    let verified = if args.verify { Some(verify::check(&nest, &inputs, outputs)?) } else { None };
     for (name, path) in &targets {
         if let Some(tensor) = outputs.get(name) {
             io::save(path, &[(&**name, tensor)])?;
         }
     }
-    report(args, &outputs, compile_ms, run_ms, verified.as_ref())
+    report(args, &done, verified.as_ref())
 }
 
-/// GPUs are found and opened; code for them is not generated yet.
-fn device(name: Option<&str>) -> Result<()> {
-    match Place::named(name.unwrap_or("cpu"))? {
-        Place::Cpu => Ok(()),
-        Place::Cuda(device) => Err(Box::new(
-            Diagnostic::new(
-                "E0904",
-                Blame::Environment,
-                format!("{} cannot be used yet", device.info().name),
-            )
-            .help("this version runs on the CPU: leave --device out or give --device cpu"),
-        )),
+/// What a run gave.
+struct Done {
+    device: String,
+    outputs: BTreeMap<Name, Tensor>,
+    compile_ms: f64,
+    run_ms: f64,
+}
+
+/// On the GPU if there is one and it has code for all of the problem, else on the CPU. A script
+/// that maps no loop to a GPU was written for the CPU.
+fn anywhere(args: &RunArgs, nest: &Nest, inputs: &BTreeMap<Name, Tensor>) -> Result<Done> {
+    let Executor::Cuda(device) = Executor::best()? else { return on_cpu(args, nest, inputs) };
+    if args.schedule.is_some() {
+        let schedule = load::schedule(nest, args.schedule.as_deref(), Target::Cpu)?;
+        if !compile::lower(&schedule)?.is_mapped() {
+            return on_cpu(args, nest, inputs);
+        }
     }
+    match on_cuda(&device, args, nest, inputs) {
+        Err(d) if d.blame == Blame::Unsupported => on_cpu(args, nest, inputs),
+        other => other,
+    }
+}
+
+fn on_cpu(args: &RunArgs, nest: &Nest, inputs: &BTreeMap<Name, Tensor>) -> Result<Done> {
+    let started = Instant::now();
+    let schedule = load::schedule(nest, args.schedule.as_deref(), Target::Cpu)?;
+    let program = compile::compile(&schedule)?;
+    let compile_ms = milliseconds(started);
+    let started = Instant::now();
+    let outputs = program.run(inputs, args.threads)?;
+    Ok(Done { device: "cpu".to_owned(), outputs, compile_ms, run_ms: milliseconds(started) })
+}
+
+/// The time of the run is from the launch to its end, without the copies.
+fn on_cuda(
+    device: &Device,
+    args: &RunArgs,
+    nest: &Nest,
+    inputs: &BTreeMap<Name, Tensor>,
+) -> Result<Done> {
+    let started = Instant::now();
+    let schedule = load::schedule(nest, args.schedule.as_deref(), device.target())?;
+    let code = compile::lower(&schedule)?.gpu(device.target())?;
+    let program = device.load(&code)?;
+    let compile_ms = milliseconds(started);
+    let sizes = BTreeMap::new(); // the nest's are fixed
+    let arrays = program.arrays(inputs, &sizes)?;
+    let bound = program.bind(&arrays, &sizes)?;
+    let started = Instant::now();
+    bound.launch()?.wait()?;
+    let run_ms = milliseconds(started);
+    let name = format!("cuda:{}", device.info().ordinal);
+    Ok(Done { device: name, outputs: program.written(&arrays)?, compile_ms, run_ms })
+}
+
+fn milliseconds(started: Instant) -> f64 {
+    started.elapsed().as_secs_f64() * 1e3
 }
 
 /// The nest with fixed sizes and all its inputs.
@@ -129,13 +173,8 @@ fn output_files(nest: &Nest, files: &[String]) -> Result<Vec<(Name, PathBuf)>> {
     Ok(out)
 }
 
-fn report(
-    args: &RunArgs,
-    outputs: &BTreeMap<Name, Tensor>,
-    compile_ms: f64,
-    run_ms: f64,
-    verified: Option<&verify::Verification>,
-) -> Result<()> {
+fn report(args: &RunArgs, done: &Done, verified: Option<&verify::Verification>) -> Result<()> {
+    let Done { device, outputs, compile_ms, run_ms } = done;
     if args.spec.json {
         let shown: Vec<serde_json::Value> = outputs
             .iter()
@@ -150,7 +189,7 @@ fn report(
             })
         });
         return output::json(&serde_json::json!({
-            "device": "cpu", "compile_ms": compile_ms, "run_ms": run_ms,
+            "device": device, "compile_ms": compile_ms, "run_ms": run_ms,
             "outputs": shown, "verified": checked,
         }));
     }
@@ -159,7 +198,7 @@ fn report(
         let _ =
             writeln!(text, "{name}: {}{:?} = {}", tensor.dtype(), tensor.shape(), preview(tensor));
     }
-    let _ = writeln!(text, "cpu: compiled in {compile_ms:.1} ms, ran in {run_ms:.3} ms");
+    let _ = writeln!(text, "{device}: compiled in {compile_ms:.1} ms, ran in {run_ms:.3} ms");
     if let Some(v) = verified {
         let _ = writeln!(
             text,

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use warploom::diag::Result;
 use warploom::explain::explain;
-use warploom::{Schedule, Session, compile, report};
+use warploom::{Schedule, Session, Target, compile, report};
 
 use crate::args::{ScheduleArgs, View};
 use crate::commands::explain::json;
@@ -16,7 +16,7 @@ const MOST_INSTANCES: usize = 100_000;
 
 pub(crate) fn schedule(args: &ScheduleArgs) -> Result<()> {
     let nest = load::symbolic_nest(&args.spec)?;
-    let schedule = load::schedule(&nest, args.schedule.as_deref())?;
+    let schedule = load::schedule(&nest, args.schedule.as_deref(), Target::Cpu)?;
     match args.view {
         View::Script => output::print(&schedule.script().to_string()),
         View::Loops => output::print(&compile::lower(&schedule)?.kernel().to_string()),
