@@ -29,6 +29,11 @@ const SCRIPTS: &[(&str, &str)] = &[
     ("matmul", "fuse-at S0 at m"),
     (
         "matmul",
+        "distribute n\ndistribute m\ntile S1.m, S1.n by 4, 8\nmap S1.m.0 to block.y
+map S1.n.0 to block.x\nmap S1.m.1 to thread.y\nmap S1.n.1 to thread.x",
+    ),
+    (
+        "matmul",
         "order { loop a [S0: m, S1: m] { loop b [S0: n, S1: n] { S0; loop c [S1: k] { S1 } } }
 }",
     ),

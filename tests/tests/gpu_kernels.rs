@@ -123,6 +123,18 @@ fn products_of_whole_and_ragged_tiles_compute_the_same() {
 }
 
 #[test]
+fn many_independent_loops_all_run_on_blocks_and_threads() {
+    let text = "param A = 2, B = 3, C = 4, D = 40\nin X: i32[A, B, C, D]\nout Y: i32[A, B, C, D]
+for a in 0..A, b in 0..B, c in 0..C, d in 0..D { S: Y[a, b, c, d] = 2 * X[a, b, c, d] }\n";
+    let (nest, sizes) = sized(text, &[1]);
+    let schedule = same("four", &nest, &sizes);
+    let serial: Vec<_> =
+        schedule.tree().loops().iter().filter(|l| l.marks.map.is_none()).map(|l| &l.name).collect();
+    assert!(serial.is_empty(), "{serial:?}\n{}", schedule.script());
+    assembled("four", &schedule);
+}
+
+#[test]
 fn the_contiguous_loop_runs_along_the_threads_of_a_warp() {
     for (access, want) in [("X[i, j]", "j"), ("X[j, i]", "i")] {
         let text = format!(

@@ -88,7 +88,8 @@ struct Plan {
 impl Auto {
     /// Maps the loops of one nest, as many as can be.
     fn map_nest(&mut self, top: &TreeLoop, options: &GpuOptions) -> Result<()> {
-        let (chain, single) = self.chain(top)?;
+        let (mut chain, single) = self.chain(top)?;
+        self.coalesced(&mut chain);
         let leading = chain.iter().take_while(|l| l.free).count();
         let all: Vec<usize> = (0..chain.len()).filter(|k| chain[*k].free).collect();
         let first: Vec<usize> = (0..leading).collect();
@@ -107,6 +108,29 @@ impl Auto {
             }
         }
         Ok(())
+    }
+
+    /// Makes one of the outermost independent loops while there are more than places for them.
+    fn coalesced(&mut self, chain: &mut Vec<Line>) {
+        while chain.iter().take_while(|l| l.free).count() > 3 {
+            let [outer, inner, ..] = chain.as_slice() else { return };
+            let extent = outer.extent.zip(inner.extent).and_then(|(a, b)| a.checked_mul(b));
+            let most = chain.iter().map(|l| l.contiguous).max();
+            let along = |l: &Line| Some(l.contiguous) == most;
+            if along(outer) || along(inner) || extent.is_none_or(|n| n > MAX_BLOCKS) {
+                return;
+            }
+            let name: Name = format!("{}_{}", outer.name, inner.name).replace('.', "_").into();
+            let step = StepKind::Coalesce {
+                outer: Ref::from(outer.name.clone()),
+                inner: Ref::from(inner.name.clone()),
+                name: Some(Ref::from(name.clone())),
+            };
+            if !self.step(step) {
+                return;
+            }
+            chain.splice(..2, [Line { name, extent, free: true, contiguous: i64::MIN }]);
+        }
     }
 
     /// The perfectly nested loops from `top`, and the statement where there is only one.
