@@ -125,7 +125,7 @@ fn strict(nest: &Nest) -> Nest {
 }
 
 /// What `explain` says: a parallel loop carries nothing, a serial one names two instances and what
-/// they touch, and a kernel that has parallelism has a loop on threads.
+/// they touch, and only a kernel that has parallelism has a loop on threads.
 fn explained(kernel: &PolyBench, schedule: &Schedule) {
     let report = explain::explain(schedule).unwrap_or_else(|d| panic!("{d}"));
     let script = schedule.script();
@@ -140,7 +140,10 @@ fn explained(kernel: &PolyBench, schedule: &Schedule) {
         }
     }
     let threads = report.loops.iter().any(|l| l.marks.contains(&"parallel"));
-    assert_eq!(threads, kernel.parallel, "{}\n{script}", kernel.name);
+    assert!(kernel.parallel || !threads, "{}\n{script}", kernel.name);
+    // small loops inside others are not worth threads, but sizes that are not known may be large
+    let open = schedule.nest().params.iter().any(|p| p.value.is_none());
+    assert!(threads || !kernel.parallel || !open, "{}\n{script}", kernel.name);
 }
 
 /// A kernel at the smallest sizes, in every way.

@@ -252,3 +252,17 @@ for i in 0..N, d in 0..D { S7: O[i, d] = 0 for j in 0..N { S8: O[i, d] += P[i, j
         assert!(first(name), "{name}: {}", s.tree());
     }
 }
+
+#[test]
+fn short_loops_inside_others_wake_no_threads() {
+    let text = |n: &str| {
+        format!(
+            "param {n}\ninout A: i32[N]\nfor t in 0..N {{ for i in 0..N {{ S: A[i] = A[i] * A[i] + t }}
+  for i in 1..N {{ R: A[0] = A[0] + A[i] }} }}\n"
+        )
+    };
+    let short = chosen(&text("N = 24"), &[("N", 24)]);
+    assert!(marked(&short, "S").0.is_empty(), "{}", short.script());
+    let open = chosen(&text("N"), &[("N", 24)]);
+    assert_eq!(marked(&open, "S").0, vec![Name::from("i")], "{}", open.script());
+}
