@@ -257,7 +257,8 @@ for i in 0..N, d in 0..D { S7: O[i, d] = 0 for j in 0..N { S8: O[i, d] += P[i, j
 fn short_loops_inside_others_wake_no_threads() {
     let text = |n: &str| {
         format!(
-            "param {n}\ninout A: i32[N]\nfor t in 0..N {{ for i in 0..N {{ S: A[i] = A[i] * A[i] + t }}
+            "param {n}\ninout A: i32[N]\nfor t in 0..N {{
+  for i in 0..N {{ S: A[i] = A[i] * A[i] + t }}
   for i in 1..N {{ R: A[0] = A[0] + A[i] }} }}\n"
         )
     };
