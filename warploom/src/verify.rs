@@ -33,6 +33,9 @@ pub struct Verification {
     pub max_error: f64,
     /// The bound of that element.
     pub bound: f64,
+    /// Elements that the analysis gives no finite bound, such as quotients by what may be zero
+    /// within its error: they are not judged.
+    pub unbounded: usize,
 }
 
 /// Compares `outputs` with a reference.
@@ -109,7 +112,7 @@ fn compare(
     only: Option<&[slice::Element]>,
     method: &'static str,
 ) -> Result<Verification> {
-    let mut found = Verification { method, elements: 0, max_error: 0.0, bound: 0.0 };
+    let mut found = Verification { method, elements: 0, max_error: 0.0, bound: 0.0, unbounded: 0 };
     for (name, tensor) in outputs {
         let Some(wide) = reference.get(name) else { continue };
         let all: Vec<usize> = match only {
@@ -133,6 +136,7 @@ fn compare(
                 return Err(mismatch(name, &tensor.unflatten(i), got, want, bound));
             }
             found.elements += 1;
+            found.unbounded += usize::from(!bound.is_finite());
             if error >= found.max_error {
                 (found.max_error, found.bound) = (error, bound);
             }

@@ -185,7 +185,7 @@ fn report(args: &RunArgs, done: &Done, verified: Option<&verify::Verification>) 
         let checked = verified.map(|v| {
             serde_json::json!({
                 "method": v.method, "elements": v.elements,
-                "max_error": v.max_error, "bound": v.bound,
+                "max_error": v.max_error, "bound": v.bound, "unbounded": v.unbounded,
             })
         });
         return output::json(&serde_json::json!({
@@ -205,6 +205,13 @@ fn report(args: &RunArgs, done: &Done, verified: Option<&verify::Verification>) 
             "verified {} elements against {}: largest error {:.3e}, bound there {:.3e}",
             v.elements, v.method, v.max_error, v.bound
         );
+        if v.unbounded > 0 {
+            let _ = writeln!(
+                text,
+                "{} of them were not judged: the error analysis gives them no finite bound",
+                v.unbounded
+            );
+        }
     }
     output::print(&text)
 }
