@@ -1,9 +1,11 @@
-//! Verifies a nest: types, bounds of every access, definition before use, outputs written.
+//! Verifies a nest: types, bounds of every access, definition before use, outputs written, exactness.
 //!
 //! In: a parsed nest, its parameters fixed or symbolic. Out: the same nest, sealed, or every
 //! finding with a concrete offending point. Keeps: shares no code with dependences or lowering;
 //! sets are built from the text of the nest's own constraints.
 //! Source: [Feautrier91] for definition before use as a dataflow question; isl does both proofs.
+
+mod ranges;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -27,7 +29,7 @@ const DEADLINE: Duration = Duration::from_secs(20);
 /// All findings: `E03xx` types, `E0801` an access out of bounds, `E0802` an element read before
 /// it is defined, `E0803` an output element never written, `E0804` a negative extent,
 /// `E0805` a table of constants that does not fit, `E0806` a nest made by hand whose names or loops
-/// are not sound, `E0601` the proof took too long.
+/// are not sound, `E0808` an `order exact` that value ranges do not prove, `E0601` the proof took too long.
 pub fn nest(nest: Nest) -> Result<Verified<Nest>, Vec<Diagnostic>> {
     let mut findings = structure(&nest);
     for placed in nest.statements() {
@@ -170,6 +172,7 @@ fn prove(ctx: &Ctx, nest: &Nest, findings: &mut Vec<Diagnostic>) -> warploom_isl
     if findings.is_empty() {
         undefined_reads(ctx, nest, findings)?;
         unwritten_outputs(ctx, nest, findings)?;
+        findings.extend(ranges::inexact(ctx, nest)?);
     }
     Ok(())
 }

@@ -131,3 +131,45 @@ fn nests_made_by_hand_are_checked() {
     let found = nest(bad).unwrap_err();
     assert!(found.iter().any(|d| d.code == "E0806"), "{found:?}");
 }
+
+/// The code and message for a sum of `A[i, k]` in f32 over K = 1000 with these promises.
+fn sum_exactly(promises: &str, value: &str, order: &str) -> Vec<(&'static str, String)> {
+    let text = format!(
+        "param K = 1000\nin A: f32[4, K]\nout Y: f32[4]\n{promises}\n\
+         for i in 0..4 {{\n  Y[i] = 0\n  for k in 0..K {{ Y[i] += {value} order {order} }}\n}}\n"
+    );
+    match nest(Nest::parse(Source::new("t.nest", &text)).unwrap()) {
+        Ok(_) => Vec::new(),
+        Err(found) => found.into_iter().map(|d| (d.code, d.message)).collect(),
+    }
+}
+
+#[test]
+fn exact_sums_are_proved_by_ranges() {
+    // 1000 · 127² = 16,129,000 is below 2^24 = 16,777,216; 1000 · 130² = 16,900,000 is not
+    let square = "A[i, k] * A[i, k]";
+    let within = "assume -127 <= A <= 127, integer";
+    assert_eq!(sum_exactly(within, square, "exact"), []);
+    let found = sum_exactly("assume -130 <= A <= 130, integer", square, "exact");
+    let [(code, message)] = found.as_slice() else { panic!("{found:?}") };
+    assert!(*code == "E0808" && message.contains("1000 updates of at most 16900"), "{message}");
+    for (promises, value) in [
+        ("", square),
+        ("assume -127 <= A <= 127", square),
+        (within, "A[i, k] / 2"),
+        (within, "exp(A[i, k])"),
+    ] {
+        let found = sum_exactly(promises, value, "exact");
+        assert!(matches!(found.as_slice(), [("E0808", _)]), "{promises} {value}: {found:?}");
+        assert_eq!(sum_exactly(promises, value, "any"), []);
+    }
+}
+
+#[test]
+fn exact_sums_of_integers_and_maxima_need_no_ranges() {
+    accepted(
+        "in A: i8[4, 9]\nout Y: i32[4]\nout Z: f32[4]\nin B: f32[4, 9]\nfor i in 0..4 {\n  \
+         Y[i] = 0\n  Z[i] = 0\n  for k in 0..9 {\n    Y[i] += A[i, k] * A[i, k] order exact\n    \
+         Z[i] max= B[i, k] order exact\n  }\n}\n",
+    );
+}
