@@ -1,4 +1,4 @@
-//! Verifies a nest: types, bounds of every access, definition before use, outputs written, exactness.
+//! Verifies a nest: types, bounds of accesses, definition before use, outputs written, exactness.
 //!
 //! In: a parsed nest, its parameters fixed or symbolic. Out: the same nest, sealed, or every
 //! finding with a concrete offending point. Keeps: shares no code with dependences or lowering;
@@ -29,7 +29,8 @@ const DEADLINE: Duration = Duration::from_secs(20);
 /// All findings: `E03xx` types, `E0801` an access out of bounds, `E0802` an element read before
 /// it is defined, `E0803` an output element never written, `E0804` a negative extent,
 /// `E0805` a table of constants that does not fit, `E0806` a nest made by hand whose names or loops
-/// are not sound, `E0808` an `order exact` that value ranges do not prove, `E0601` the proof took too long.
+/// are not sound, `E0808` an `order exact` that value ranges do not prove, `E0601` the proof took
+/// too long.
 pub fn nest(nest: Nest) -> Result<Verified<Nest>, Vec<Diagnostic>> {
     let mut findings = structure(&nest);
     for placed in nest.statements() {
