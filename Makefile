@@ -2,8 +2,6 @@
 
 # cargo may be installed and not yet on the path of this shell.
 export PATH := $(PATH):$(HOME)/.cargo/bin
-# The Python that has NumPy; tests compare with it.
-export WARPLOOM_PYTHON ?= $(CURDIR)/.venv/bin/python
 
 target_dir := $(or $(CARGO_TARGET_DIR),target)
 warploom := $(target_dir)/release/warploom
