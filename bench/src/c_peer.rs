@@ -4,20 +4,19 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::Command;
 
 use warploom::{Name, Nest, Schedule, Tensor, compile};
+
+use crate::process::Process;
 
 /// What gcc is told.
 pub(crate) const FLAGS: [&str; 2] = ["-O3", "-march=native"];
 
 /// The process.
 pub(crate) struct Gcc {
-    child: Child,
-    input: ChildStdin,
-    output: BufReader<ChildStdout>,
+    process: Process,
     /// Names of its buffers.
     buffers: Vec<Name>,
 }
@@ -32,13 +31,7 @@ impl Gcc {
     ) -> Result<(Self, String), Box<dyn Error>> {
         let lowered = compile::lower(&Schedule::new(nest)?)?;
         let binary = build(&lowered.c(), lowered.kernel(), folder)?;
-        let mut child = Command::new(binary)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .map_err(|e| format!("cannot start the compiled C: {e}"))?;
-        let input = child.stdin.take().ok_or("the peer has no standard input")?;
-        let output = BufReader::new(child.stdout.take().ok_or("the peer has no standard output")?);
+        let mut process = Process::start(&mut Command::new(binary), "the compiled C")?;
         let buffers: Vec<Name> = lowered.kernel().buffers.iter().map(|b| b.name.clone()).collect();
         let mut problem = format!("{}", buffers.len());
         for buffer in &lowered.kernel().buffers {
@@ -58,24 +51,13 @@ impl Gcc {
             };
             problem.push_str(&format!("\n{bytes} {path}"));
         }
-        let mut peer = Self { child, input, output, buffers };
-        let version = peer.ask(&problem)?;
-        Ok((peer, version))
-    }
-
-    fn ask(&mut self, line: &str) -> Result<String, Box<dyn Error>> {
-        writeln!(self.input, "{line}")?;
-        let mut answer = String::new();
-        self.output.read_line(&mut answer)?;
-        if answer.is_empty() {
-            return Err("the peer ended early".into());
-        }
-        Ok(answer.trim().to_owned())
+        let version = process.ask(&problem)?;
+        Ok((Self { process, buffers }, version))
     }
 
     /// Runs the kernel once on the inputs; its seconds.
     pub(crate) fn seconds(&mut self) -> Result<f64, Box<dyn Error>> {
-        Ok(self.ask("go")?.parse()?)
+        self.process.seconds()
     }
 
     /// A buffer after the last run, of the type and shape of `like`.
@@ -87,16 +69,13 @@ impl Gcc {
     ) -> Result<Tensor, Box<dyn Error>> {
         let place = self.buffers.iter().position(|b| b == name).ok_or("no such buffer")?;
         let path = folder.join("result.bin");
-        self.ask(&format!("save {place} {}", path.display()))?;
+        self.process.ask(&format!("save {place} {}", path.display()))?;
         Ok(Tensor::from_bytes(like.dtype(), like.shape(), &fs::read(path)?)?)
     }
 
     /// Ends it.
     pub(crate) fn stop(self) -> Result<(), Box<dyn Error>> {
-        let Self { mut child, input, .. } = self;
-        drop(input);
-        child.wait()?;
-        Ok(())
+        self.process.stop()
     }
 }
 

@@ -10,6 +10,7 @@ mod compile_time;
 mod contractions;
 mod peer;
 mod polybench;
+mod process;
 mod statistics;
 
 use std::error::Error;

@@ -6,6 +6,7 @@
 
 use warploom_ir::dtype::DType;
 use warploom_ir::expr::Rounding;
+use warploom_ir::value::float::Format;
 
 use super::build::{Value, bits, int_elem};
 use super::emit::Emitter;
@@ -24,30 +25,16 @@ struct Layout {
     ieee: bool,
 }
 
-const F64: Layout = Layout { exponent: 11, significand: 52, padding: 0, ieee: true };
-const F32: Layout = Layout { exponent: 8, significand: 23, padding: 0, ieee: true };
+const F64: Layout = Layout::of(DType::F64).expect("a float");
+const F32: Layout = Layout::of(DType::F32).expect("a float");
 
 impl Layout {
     const fn of(dtype: DType) -> Option<Self> {
-        let (exponent, significand, padding, ieee) = match dtype {
-            DType::F64 => return Some(F64),
-            DType::F32 => return Some(F32),
-            DType::Tf32 => (8, 10, 13, true),
-            DType::F16 => (5, 10, 0, true),
-            DType::Bf16 => (8, 7, 0, true),
-            DType::E4m3 => (4, 3, 0, false),
-            DType::E5m2 => (5, 2, 0, true),
-            DType::I64
-            | DType::U64
-            | DType::I32
-            | DType::U32
-            | DType::I16
-            | DType::U16
-            | DType::I8
-            | DType::U8
-            | DType::Bool => return None,
+        let Some(Format { exponent_bits, significand_bits, padding, ieee }) = Format::of(dtype)
+        else {
+            return None;
         };
-        Some(Self { exponent, significand, padding, ieee })
+        Some(Self { exponent: exponent_bits, significand: significand_bits, padding, ieee })
     }
 
     const fn bias(self) -> i128 {
