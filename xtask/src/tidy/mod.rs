@@ -78,12 +78,15 @@ pub(crate) fn check(root: &Path) -> Result<Report, String> {
     Ok(report)
 }
 
-/// Text of every file git knows of, by path; binary files and links are left out.
+/// Text of every file git knows of, by path; binary files, links and a fuzzer's inputs, of which
+/// each byte counts, are left out.
 fn read_files(root: &Path) -> Result<BTreeMap<String, String>, String> {
     let args = ["ls-files", "-z", "--cached", "--others", "--exclude-standard"];
     let listed = output(root, "git", &args)?;
     let mut files = BTreeMap::new();
-    for path in listed.split('\0').filter(|path| !path.is_empty()) {
+    for path in
+        listed.split('\0').filter(|path| !path.is_empty() && !path.starts_with("fuzz/seeds/"))
+    {
         let full = root.join(path);
         if !full.symlink_metadata().is_ok_and(|data| data.is_file()) {
             continue; // deleted in the work tree, or a link
