@@ -1,4 +1,4 @@
-//! The text of nests: no panic, no hang, and what is accepted prints as a text that is the same nest.
+//! The text of nests: no panic, no hang; what is accepted prints as a text that is the same nest.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
