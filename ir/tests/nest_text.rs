@@ -12,28 +12,11 @@ use warploom_ir::nest::{
 };
 
 const EXAMPLES: [&str; 6] = [
-    "param M, N, K   # sizes
-in  A: bf16[M, K]      in B: bf16[K, N]        out C: f32[M, N]      temp T: f32[M, N]
-const P: i32[3] = [256, 255, 253]
-for m in 0..M, n in 0..N {
-  S0: T[m, n] = 0
-  for k in 0..K { S1: T[m, n] += A[m, k] * B[k, n] }
-  S2: C[m, n] = max(T[m, n], 0)
-}",
+    include_str!("nests/every_declaration.nest"),
     "param M, N, K in A: bf16[M, K] in B: bf16[K, N] out C: f32[M, N]
 C[m, n] += A[m, k] * B[k, n]",
-    "param N = 64
-assume N >= 4 and N == 64
-in A: i8[N], s: f32 inout B: f32[N, N] assume -127 <= A <= 127, integer
-for i in N-1 downto 0 step 2, j in max(0, i - 4)..min(N, 2*i + 1) {
-  if i + j < N and 0 <= j <= i and i mod 4 == 0 {
-    B[i, floor((i + j) / 2)] *= s * (i - j) + cast_i8_rtz_sat(A[j])
-      when A[j] > 0 and s[] < 1e3 acc f64 order any strict
-    B[i, j] max= -inf; B[j, i] min= -(2.5)
-  }
-}",
-    "in x: u32[8] out y: u32[8]
-y[i] = shl(xor(x[i], 0xFFFFFFFF), 3)",
+    include_str!("nests/every_clause.nest"),
+    include_str!("nests/integer_operators.nest"),
     "in A: f16[8, 8] out C: bf16[8] C[i] += A[i, j]",
     "in x: f32[4] in w: f32[4] out y: f32[7] y[p + r] += x[p] * w[r] order any",
 ];

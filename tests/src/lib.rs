@@ -4,9 +4,11 @@
 
 pub mod corpus;
 pub mod einsum;
+pub mod inputs;
 pub mod mutate;
 pub mod polybench;
 
 pub use corpus::{Example, examples};
 pub use einsum::{EinsumCase, Expected, einsum_suite};
+pub use inputs::random_inputs;
 pub use mutate::{Bits, mutate};

@@ -5,9 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use warploom::{Name, Nest, Schedule, Tensor, compile};
+use warploom::{Name, Nest, Schedule, compile};
 use warploom_ir::interp;
-use warploom_ir::nest::Role;
+use warploom_tests::random_inputs;
 
 /// The automatic schedule, after its code was run against the nest.
 fn same(text: &str) -> Schedule {
@@ -15,16 +15,7 @@ fn same(text: &str) -> Schedule {
     let schedule = compile::auto(&nest).unwrap_or_else(|d| panic!("{d}"));
     let sizes: BTreeMap<Name, i64> =
         nest.params.iter().map(|p| (p.name.clone(), p.value.expect("sizes are fixed"))).collect();
-    let mut inputs = BTreeMap::new();
-    for (seed, array) in (5..).zip(&nest.arrays) {
-        let lookup = |name: &str| sizes.get(name).copied();
-        let extents = array.shape.iter().map(|e| e.eval(&lookup).expect("sizes are known"));
-        let shape: Vec<usize> = extents.map(|e| usize::try_from(e).expect("it is small")).collect();
-        if matches!(array.role, Role::In | Role::InOut) {
-            let data = Tensor::random(array.dtype, &shape, seed).expect("it is small");
-            inputs.insert(array.name.clone(), data);
-        }
-    }
+    let inputs = random_inputs(&nest, &sizes, 5);
     let want = interp::nest::run(&nest, &sizes, &inputs).expect("every access is in bounds");
     let program = compile::compile(&schedule).unwrap_or_else(|d| panic!("{text}{d}"));
     for threads in [1, 3] {

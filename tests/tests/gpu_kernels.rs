@@ -3,12 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use warploom::{Name, Nest, Schedule, Target, Tensor, compile};
+use warploom::{Name, Nest, Schedule, Target, compile};
 use warploom_ir::interp;
 use warploom_ir::interp::kernel::{ParallelOrder, run_with};
 use warploom_ir::kernel::{KernelNode, LoopMode};
-use warploom_ir::nest::Role;
-use warploom_tests::corpus::examples;
+use warploom_tests::{examples, random_inputs};
 
 const GPUS: [Target; 3] = [Target::Sm80, Target::Sm90a, Target::Sm100a];
 
@@ -31,16 +30,7 @@ fn same(name: &str, nest: &Nest, sizes: &BTreeMap<Name, i64>) -> Schedule {
     let again = start.replay(schedule.script()).unwrap_or_else(|e| panic!("{}", e.diagnostic));
     assert_eq!(again, schedule, "the script makes the schedule");
     let lowered = compile::lower(&schedule).unwrap_or_else(|d| panic!("{name}: {d}"));
-    let mut inputs = BTreeMap::new();
-    for (seed, array) in (5..).zip(&nest.arrays) {
-        let lookup = |name: &str| sizes.get(name).copied();
-        let extents = array.shape.iter().map(|e| e.eval(&lookup).expect("sizes are known"));
-        let shape: Vec<usize> = extents.map(|e| usize::try_from(e).expect("it is small")).collect();
-        if matches!(array.role, Role::In | Role::InOut) {
-            let data = Tensor::random(array.dtype, &shape, seed).expect("it is small");
-            inputs.insert(array.name.clone(), data);
-        }
-    }
+    let inputs = random_inputs(nest, sizes, 5);
     let want = interp::nest::run(nest, sizes, &inputs).expect("every access is in bounds");
     for order in [ParallelOrder::Reverse, ParallelOrder::Shuffled(11)] {
         let have =

@@ -72,26 +72,9 @@ fn over(
 
 /// What the examples do not use: guards, steps, several bounds, tables, casts, every clause.
 const NESTS: [&str; 3] = [
-    "param M, N, K   # sizes
-in  A: bf16[M, K]      in B: bf16[K, N]        out C: f32[M, N]      temp T: f32[M, N]
-const P: i32[3] = [256, 255, 253]
-for m in 0..M, n in 0..N {
-  S0: T[m, n] = 0
-  for k in 0..K { S1: T[m, n] += A[m, k] * B[k, n] }
-  S2: C[m, n] = max(T[m, n], 0)
-}",
-    "param N = 64
-assume N >= 4 and N == 64
-in A: i8[N], s: f32 inout B: f32[N, N] assume -127 <= A <= 127, integer
-for i in N-1 downto 0 step 2, j in max(0, i - 4)..min(N, 2*i + 1) {
-  if i + j < N and 0 <= j <= i and i mod 4 == 0 {
-    B[i, floor((i + j) / 2)] *= s * (i - j) + cast_i8_rtz_sat(A[j])
-      when A[j] > 0 and s[] < 1e3 acc f64 order any strict
-    B[i, j] max= -inf; B[j, i] min= -(2.5)
-  }
-}",
-    "in x: u32[8] out y: u32[8]
-y[i] = shl(xor(x[i], 0xFFFFFFFF), 3)",
+    include_str!("../../ir/tests/nests/every_declaration.nest"),
+    include_str!("../../ir/tests/nests/every_clause.nest"),
+    include_str!("../../ir/tests/nests/integer_operators.nest"),
 ];
 
 #[test]

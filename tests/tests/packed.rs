@@ -6,29 +6,15 @@
 use std::collections::BTreeMap;
 
 use warploom::{Schedule, Script, compile};
-use warploom_ir::affine::{Affine, Name};
 use warploom_ir::interp;
-use warploom_ir::nest::{Nest, Role};
-use warploom_ir::tensor::Tensor;
+use warploom_ir::nest::Nest;
+use warploom_tests::random_inputs;
 
 const TILES: &str = "tile S1.m, S1.n, k by 12, 32, 8
 tile S1.m.1, S1.n.1 by 4, 16 as m.1, n.1, m.2, n.2
 reorder k.1, m.2, n.2
 ";
 const MARKS: &str = "parallel S1.m.0; vectorize n.2; unroll m.2\n";
-
-fn inputs(nest: &Nest) -> BTreeMap<Name, Tensor> {
-    let size = |name: &str| nest.param(name).and_then(|p| p.value);
-    let extent = |e: &Affine| usize::try_from(e.eval(&size).expect("sizes are fixed"));
-    let mut out = BTreeMap::new();
-    for (seed, array) in (1..).zip(&nest.arrays).filter(|(_, a)| a.role == Role::In) {
-        let shape: Vec<usize> =
-            array.shape.iter().map(|e| extent(e).expect("extents are not negative")).collect();
-        let tensor = Tensor::random(array.dtype, &shape, seed).expect("the tensor is small");
-        out.insert(array.name.clone(), tensor);
-    }
-    out
-}
 
 /// Compiled code and the kernel's interpreter give what the nest's interpreter gives.
 fn agree(text: &str, script: &str) {
@@ -38,8 +24,8 @@ fn agree(text: &str, script: &str) {
     let schedule = schedule.replay(&script).unwrap_or_else(|e| panic!("{text}\n{e}"));
     let program = compile::compile(&schedule).unwrap_or_else(|e| panic!("{text}\n{e}"));
     assert!(program.kernel().to_string().contains("local "), "{}", program.kernel());
-    let inputs = inputs(&nest);
     let none = BTreeMap::new();
+    let inputs = random_inputs(&nest, &none, 1);
     let want = interp::nest::run(&nest, &none, &inputs).unwrap_or_else(|e| panic!("{text}\n{e}"));
     let kernel = interp::kernel::run(program.kernel(), &none, &inputs);
     let kernel = kernel.unwrap_or_else(|e| panic!("{text}\n{e}"));

@@ -6,12 +6,12 @@
 
 use std::collections::BTreeMap;
 
-use warploom::{Name, Nest, Schedule, Script, Session, Tensor, compile};
+use warploom::{Name, Nest, Schedule, Script, Session, compile};
 use warploom_ir::affine::Affine;
 use warploom_ir::interp;
 use warploom_ir::nest::Statement;
 use warploom_scheduler::{Illegal, Witness};
-use warploom_tests::{Bits, examples};
+use warploom_tests::{Bits, examples, random_inputs};
 
 type Sizes = BTreeMap<Name, i64>;
 type Instance = (Name, Vec<i64>);
@@ -133,10 +133,7 @@ impl<'a> Case<'a> {
 
     fn run(&self, order: &[Instance]) -> Vec<u8> {
         let array = &self.nest.arrays[0];
-        let extents = array.shape.iter().map(|e| self.value(e, &[]));
-        let shape: Vec<usize> = extents.map(|e| usize::try_from(e).expect("it is small")).collect();
-        let data = Tensor::random(array.dtype, &shape, 11).expect("it is small");
-        let inputs = BTreeMap::from([(array.name.clone(), data)]);
+        let inputs = random_inputs(self.nest, &self.sizes, 11);
         let out = interp::nest::run_order(self.nest, &self.sizes, &inputs, order);
         out.expect("every access is in bounds")[&array.name].bytes().to_vec()
     }
@@ -145,10 +142,7 @@ impl<'a> Case<'a> {
     fn run_kernel(&self, schedule: &Schedule) -> Vec<u8> {
         let lowered = compile::lower(schedule).unwrap_or_else(|d| panic!("{d}"));
         let array = &self.nest.arrays[0];
-        let extents = array.shape.iter().map(|e| self.value(e, &[]));
-        let shape: Vec<usize> = extents.map(|e| usize::try_from(e).expect("it is small")).collect();
-        let data = Tensor::random(array.dtype, &shape, 11).expect("it is small");
-        let inputs = BTreeMap::from([(array.name.clone(), data)]);
+        let inputs = random_inputs(self.nest, &self.sizes, 11);
         let out = interp::kernel::run(lowered.kernel(), &self.sizes, &inputs);
         out.expect("the kernel is sealed")[&array.name].bytes().to_vec()
     }

@@ -14,6 +14,7 @@ use warploom_ir::dtype::DType;
 use warploom_ir::interp::nest::{Bounded, run_bounded, run_bounded_order};
 use warploom_ir::nest::Nest;
 use warploom_ir::tensor::{Tensor, random_word};
+use warploom_ir::value::float::Format;
 
 use crate::slice;
 
@@ -124,7 +125,7 @@ fn compare(
         for i in all {
             let got = tensor.get_flat(i).to_f64();
             let float = tensor.dtype().is_float();
-            let bound = if float { wide.bound[i] + smallest(tensor.dtype()) } else { 0.0 };
+            let bound = if float { wide.bound[i] + underflow(tensor.dtype()) } else { 0.0 };
             let (want, top) = (wide.value[i], largest(tensor.dtype()));
             let same = got == want
                 || (got.is_nan() && (want.is_nan() || want.abs() > top))
@@ -150,44 +151,17 @@ fn flat(tensor: &Tensor, at: &[i64]) -> Option<usize> {
     tensor.offset(&at?)
 }
 
-/// Half the least subnormal: below it rounding errors are absolute.
-fn smallest(dtype: DType) -> f64 {
-    match dtype {
-        DType::F64 => f64::MIN_POSITIVE,
-        DType::F32 | DType::Tf32 | DType::Bf16 => f64::from(f32::MIN_POSITIVE),
-        DType::F16 => 2.0_f64.powi(-24),
-        DType::E5m2 => 2.0_f64.powi(-16),
-        DType::E4m3 => 2.0_f64.powi(-9),
-        DType::I64
-        | DType::U64
-        | DType::I32
-        | DType::U32
-        | DType::I16
-        | DType::U16
-        | DType::I8
-        | DType::U8
-        | DType::Bool => 0.0,
-    }
+/// What underflow may add to an error: the least positive number of a narrow type, to which a
+/// result is rounded once; the least normal one of a type that is computed in, where each
+/// operation may underflow.
+fn underflow(dtype: DType) -> f64 {
+    let Some(format) = Format::of(dtype) else { return 0.0 };
+    if dtype.compute_type() == dtype { format.least_normal() } else { format.least() }
 }
 
 /// The greatest finite value of a float type; beyond it a result overflows.
 fn largest(dtype: DType) -> f64 {
-    match dtype {
-        DType::F32 | DType::Tf32 | DType::Bf16 => f64::from(f32::MAX),
-        DType::F16 => 65504.0,
-        DType::E5m2 => 57344.0,
-        DType::E4m3 => 448.0,
-        DType::F64
-        | DType::I64
-        | DType::U64
-        | DType::I32
-        | DType::U32
-        | DType::I16
-        | DType::U16
-        | DType::I8
-        | DType::U8
-        | DType::Bool => f64::MAX,
-    }
+    Format::of(dtype).map_or(f64::MAX, Format::greatest)
 }
 
 fn mismatch(name: &str, at: &[usize], got: f64, want: f64, bound: f64) -> Box<Diagnostic> {

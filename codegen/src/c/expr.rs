@@ -6,6 +6,7 @@
 use warploom_ir::dtype::DType;
 use warploom_ir::expr::{BinOp, Literal, Rounding, UnOp};
 use warploom_ir::value::Scalar;
+use warploom_ir::value::float::Format;
 
 use super::memory_type;
 
@@ -50,25 +51,10 @@ pub(super) fn loaded(element: &str, t: DType) -> String {
 }
 
 /// The layout arguments of the helpers.
-fn layout(t: DType) -> &'static str {
-    match t {
-        DType::F64 => "11, 52, 0, 1",
-        DType::F32 => "8, 23, 0, 1",
-        DType::Tf32 => "8, 10, 13, 1",
-        DType::F16 => "5, 10, 0, 1",
-        DType::Bf16 => "8, 7, 0, 1",
-        DType::E4m3 => "4, 3, 0, 0",
-        DType::E5m2 => "5, 2, 0, 1",
-        DType::I64
-        | DType::U64
-        | DType::I32
-        | DType::U32
-        | DType::I16
-        | DType::U16
-        | DType::I8
-        | DType::U8
-        | DType::Bool => unreachable!("only floats have a layout"),
-    }
+fn layout(t: DType) -> String {
+    let Format { exponent_bits, significand_bits, padding, ieee } =
+        Format::of(t).expect("only floats have a layout");
+    format!("{exponent_bits}, {significand_bits}, {padding}, {}", u8::from(ieee))
 }
 
 const fn is_narrow(t: DType) -> bool {

@@ -86,6 +86,36 @@ impl Format {
         if self.ieee { all - (1 << self.significand_bits) } else { all - 1 }
     }
 
+    /// The largest finite number.
+    #[must_use]
+    pub fn greatest(self) -> f64 {
+        self.positive(self.max_finite())
+    }
+
+    /// The least positive number, a subnormal.
+    #[must_use]
+    pub fn least(self) -> f64 {
+        self.positive(1)
+    }
+
+    /// The least positive number whose significand has its hidden bit.
+    #[must_use]
+    pub fn least_normal(self) -> f64 {
+        self.positive(1 << self.significand_bits)
+    }
+
+    /// The number with these magnitude bits (before padding); every format's are exact in f64.
+    fn positive(self, magnitude: u64) -> f64 {
+        match self.decode(magnitude << self.padding) {
+            Parts::Finite { mantissa, exponent, .. } => {
+                let weight = Self::of(DType::F64).expect("f64 is a float");
+                f64::from_bits(weight.encode(false, mantissa, exponent, Rounding::Nearest, false))
+            }
+            Parts::Infinite { .. } => f64::INFINITY,
+            Parts::Nan => f64::NAN,
+        }
+    }
+
     /// The quiet NaN that arithmetic gives: positive, no payload.
     #[must_use]
     pub const fn nan(self) -> u64 {

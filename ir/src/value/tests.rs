@@ -339,3 +339,21 @@ fn fma_rounds_once() {
     let i = |v| Scalar::from_i64(DType::I8, v);
     assert_eq!(fma(i(100), i(3), i(1)).unwrap().to_i128(), Some(45));
 }
+
+#[test]
+fn formats_know_their_extremes() {
+    let of = |t| float::Format::of(t).unwrap();
+    for (t, greatest, least, normal) in [
+        (DType::F64, f64::MAX, f64::from_bits(1), f64::MIN_POSITIVE),
+        (DType::F32, f32::MAX.into(), f32::from_bits(1).into(), f32::MIN_POSITIVE.into()),
+        (DType::F16, 65504.0, 2f64.powi(-24), 2f64.powi(-14)),
+        (DType::Bf16, half::bf16::MAX.to_f64(), 2f64.powi(-133), f32::MIN_POSITIVE.into()),
+        (DType::Tf32, f64::from(f32::from_bits(0x7F7F_E000)), 2f64.powi(-136), 2f64.powi(-126)),
+        (DType::E5m2, 57344.0, 2f64.powi(-16), 2f64.powi(-14)),
+        (DType::E4m3, 448.0, 2f64.powi(-9), 2f64.powi(-6)),
+    ] {
+        assert_eq!(of(t).greatest(), greatest, "{t}");
+        assert_eq!(of(t).least(), least, "{t}");
+        assert_eq!(of(t).least_normal(), normal, "{t}");
+    }
+}
