@@ -144,6 +144,8 @@ pub(crate) enum Stage {
     Ptx,
     /// What `ptxas` says of a GPU's code: registers, memory, spills.
     Resources,
+    /// The machine code that `ptxas` makes of it, as `nvdisasm` prints it.
+    Sass,
 }
 
 #[derive(Debug, Args)]

@@ -119,19 +119,25 @@ fn scripts_of_the_examples() {
 
 #[test]
 fn every_stage_is_emitted() {
-    for stage in ["nest", "schedule", "kernel", "llvm", "c"] {
-        let output = warploom(&[
-            "emit",
-            "mk,kn->mn",
-            "--size",
-            "m=64,n=64,k=64",
-            "--target",
-            "cpu",
-            "--stage",
-            stage,
-        ]);
-        assert_eq!(output.status.code(), Some(0), "{stage}: {}", text(&output));
-        assert!(output.stdout.len() > 20, "{stage} is empty");
+    let stages = [
+        ("cpu", "nest", "out Out: f32[64, 64]"),
+        ("cpu", "schedule", "parallel"),
+        ("cpu", "kernel", "vector"),
+        ("cpu", "llvm", "define"),
+        ("cpu", "c", "for ("),
+        ("sm_80", "kernel", "block.x"),
+        ("sm_100a", "llvm", "ptx_kernel"),
+        ("sm_90a", "ptx", ".target sm_90a"),
+        ("sm_90a", "resources", "registers"),
+        ("sm_90a", "sass", "FFMA"),
+    ];
+    for (target, stage, part) in stages {
+        let sizes = ["--size", "m=64,n=64,k=64"];
+        let what = ["--target", target, "--stage", stage];
+        let output = warploom(&[&["emit", "mk,kn->mn"], &sizes[..], &what].concat());
+        let said = text(&output);
+        assert_eq!(output.status.code(), Some(0), "{target} {stage}: {said}");
+        assert!(said.contains(part), "{target} {stage}: {said}");
     }
 }
 

@@ -38,7 +38,7 @@ fn sealed(text: &str) -> Verified<Kernel> {
 }
 
 fn ptxas() -> Ptxas {
-    Ptxas::find().expect("ptxas is there: run scripts/setup.sh")
+    Ptxas::find().unwrap_or_else(|e| panic!("{e}"))
 }
 
 /// Compiles for every GPU and assembles; what `ptxas` says of each.

@@ -90,11 +90,15 @@ pub fn check_nest(nest: &Nest) -> Result<()> {
 /// # Errors
 /// `E1203`: there is no `ptxas`, or it refuses the code.
 pub fn resources(code: &GpuCode) -> Result<String> {
-    let missing = || {
-        let text = "`ptxas` is not found: neither on the search path nor in .venv";
-        Diagnostic::new("E1203", Blame::Environment, text).help("run scripts/setup.sh")
-    };
-    ptx::Ptxas::find().ok_or_else(missing)?.resources(code)
+    ptx::Ptxas::find()?.resources(code)
+}
+
+/// The machine code of GPU code, as `ptxas` makes it and `nvdisasm` prints it.
+///
+/// # Errors
+/// `E1203`: one of them is not there, or refuses the code.
+pub fn sass(code: &GpuCode) -> Result<String> {
+    ptx::Nvdisasm::find()?.sass(&ptx::Ptxas::find()?, code)
 }
 
 /// The automatic schedule for this machine's processor.

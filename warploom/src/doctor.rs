@@ -2,8 +2,7 @@
 //!
 //! Out: a list of findings a person can act on. Keeps: looks, never changes anything.
 
-use std::process::Command;
-
+use warploom_codegen::ptx::Ptxas;
 use warploom_ir::diag::Result;
 use warploom_runtime::cuda::{DeviceInfo, Devices};
 
@@ -34,17 +33,13 @@ pub fn examine() -> Vec<Finding> {
 
 /// The optional assembler that checks generated PTX.
 fn ptxas() -> Finding {
-    let found = Command::new("ptxas").arg("--version").output();
-    match found {
-        Ok(output) if output.status.success() => {
-            let text = String::from_utf8_lossy(&output.stdout);
-            let line = text.lines().find(|l| l.contains("release")).unwrap_or("found").trim();
-            Finding { what: "ptxas".to_owned(), ok: true, detail: line.to_owned() }
-        }
-        Ok(_) | Err(_) => Finding {
-            what: "ptxas".to_owned(),
+    let what = "ptxas".to_owned();
+    match Ptxas::find() {
+        Ok(tool) => Finding { what, ok: true, detail: tool.release().to_owned() },
+        Err(d) => Finding {
+            what,
             ok: false,
-            detail: "not on the PATH; only needed to assemble PTX without a GPU".to_owned(),
+            detail: format!("{}; only needed to assemble PTX without a GPU", d.message),
         },
     }
 }

@@ -21,6 +21,7 @@ pub(crate) fn emit(args: &EmitArgs) -> Result<()> {
         Stage::C => lowered()?.c(),
         Stage::Ptx => lowered()?.gpu(target)?.ptx,
         Stage::Resources => compile::resources(&lowered()?.gpu(target)?)?,
+        Stage::Sass => compile::sass(&lowered()?.gpu(target)?)?,
     };
     output::print(&text)
 }
@@ -30,7 +31,9 @@ fn possible(stage: Stage, target: Target) -> Result<()> {
     let (needs, help) = match stage {
         Stage::Nest | Stage::Schedule | Stage::Kernel | Stage::Llvm => return Ok(()),
         Stage::C => (Target::Cpu, "use --target cpu"),
-        Stage::Ptx | Stage::Resources => (Target::Sm80, "use --target sm_80, sm_90a or sm_100a"),
+        Stage::Ptx | Stage::Resources | Stage::Sass => {
+            (Target::Sm80, "use --target sm_80, sm_90a or sm_100a")
+        }
     };
     if needs.gpu().is_some() == target.gpu().is_some() {
         return Ok(());

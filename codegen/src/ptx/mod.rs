@@ -9,9 +9,9 @@
 mod machine;
 mod math;
 mod module;
-mod ptxas;
+mod tools;
 
-pub use ptxas::Ptxas;
+pub use tools::{Nvdisasm, Ptxas};
 
 use warploom_ir::abi::GpuCode;
 use warploom_ir::diag::{Blame, Diagnostic, Result};
