@@ -1,6 +1,7 @@
 //! PTX for the three GPUs: `ptxas` assembles what mapped kernels of every type become.
 
 use warploom_codegen::ptx::{Ptxas, compile};
+use warploom_ir::abi::GpuStep;
 use warploom_ir::dtype::DType;
 use warploom_ir::kernel::{Index, Kernel};
 use warploom_ir::target::Target;
@@ -77,7 +78,7 @@ fn products_of_every_type_assemble() {
 #[test]
 fn a_product_runs_on_the_grid_that_its_loops_say() {
     let code = compile(&sealed(&product(DType::F32)), Target::Sm90a).unwrap();
-    let [launch] = code.launches.as_slice() else { panic!("{:?}", code.launches) };
+    let [launch] = code.launches()[..] else { panic!("{:?}", code.steps) };
     assert_eq!((launch.block, launch.shared_bytes), ([32, 8, 1], 0));
     assert_eq!(launch.grid[0].to_string(), "floordiv(N + 31, 32)");
     assert_eq!(launch.grid[2], Index::Const(1));
@@ -196,8 +197,43 @@ fn several_nests_are_several_launches() {
       for j in 0..N { S1: B[j]:f32 = T[N - 1 - j]:f32 order serial }
     }";
     let code = compile(&sealed(text), Target::Sm80).unwrap();
-    let entries: Vec<&str> = code.launches.iter().map(|l| l.entry.as_str()).collect();
+    let entries: Vec<&str> = code.launches().iter().map(|l| l.entry.as_str()).collect();
     assert_eq!(entries, ["wl_two_0", "wl_two_1"]);
-    assert_eq!(code.launches[1].grid, [const { Index::Const(1) }; 3]);
+    assert_eq!(code.launches()[1].grid, [const { Index::Const(1) }; 3]);
     assert_eq!(code.ptx.matches(".visible .entry").count(), 2);
+}
+
+#[test]
+fn loops_of_the_host_are_arguments_of_launches() {
+    let text = "kernel lu(N) {
+      inout A: f64[N, N]
+      for k in 0..N {
+        S0: A[k, k]:f64 = sqrt.f64(A[k, k]:f64) order serial
+        if N - 2 >= k {
+          for i in k + 1..N block.y {
+            for j in 0..floordiv(N - k + 126, 128) block.x {
+              for j1 in 0..128 thread.x {
+                if N - 2 >= k + 128 * j + j1 {
+                  S1: A[i, k + 1 + 128 * j + j1]:f64 += A[k, k]:f64 order serial
+                }
+              }
+            }
+          }
+        }
+      }
+    }";
+    for (ptx, _) in assembled(text) {
+        assert_eq!(ptx.matches(".visible .entry").count(), 2);
+        // a buffer, a size, the host's variable
+        let arguments = [0, 1].map(|k| ptx.contains(&format!("wl_lu_{k}_param_2")));
+        assert_eq!((arguments, ptx.contains("_param_3")), ([true; 2], false), "{ptx}");
+    }
+    let code = compile(&sealed(text), Target::Sm90a).unwrap();
+    let [GpuStep::Loop(k)] = code.steps.as_slice() else { panic!("{:?}", code.steps) };
+    assert_eq!((&*k.var, k.upper.to_string()), ("k", "N".to_owned()));
+    let [GpuStep::Launch(_), GpuStep::If(c, then, none)] = k.body.as_slice() else {
+        panic!("{:?}", k.body)
+    };
+    assert_eq!((c.to_string(), then.len(), none.len()), ("N - 2 >= k".to_owned(), 1, 0));
+    assert_eq!(code.launches()[1].grid[0].to_string(), "floordiv(N - k + 126, 128)");
 }

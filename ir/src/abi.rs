@@ -3,8 +3,9 @@
 //! Code generation makes a [`HostCode`] or a [`GpuCode`], the runtime calls it; neither crate sees
 //! the other.
 
+use crate::affine::Name;
 use crate::diag::Result;
-use crate::kernel::{Index, Kernel};
+use crate::kernel::{Condition, Index, Kernel};
 use crate::target::Target;
 
 /// One buffer argument of a call, row-major, native endian, aligned to 64 bytes.
@@ -40,18 +41,45 @@ pub trait HostCode: Send + Sync {
 /// One launch of a function of a [`GpuCode`].
 ///
 /// Its arguments are, in this order: one device pointer (64 bits, aligned to 16 bytes) for each of
-/// [`Kernel::buffers`], then one i64 for each of [`Kernel::params`].
+/// [`Kernel::buffers`], one i64 for each of [`Kernel::params`], and one i64 for each [`GpuLoop`]
+/// around it, the outermost first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GpuLaunch {
     /// The function's name in the PTX text.
     pub entry: String,
-    /// Blocks along x, y and z, over the parameters. Where one is not positive there is nothing
-    /// to launch.
+    /// Blocks along x, y and z, over the parameters and the loops around it. Where one is not
+    /// positive there is nothing to launch.
     pub grid: [Index; 3],
     /// Threads of a block along x, y and z.
     pub block: [u32; 3],
     /// Bytes of dynamic shared memory.
     pub shared_bytes: u32,
+}
+
+/// A loop `for var in lower..upper step step` around launches, run by the host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GpuLoop {
+    /// The variable, unique in the kernel.
+    pub var: Name,
+    /// First value, over the parameters and the loops around it.
+    pub lower: Index,
+    /// Exclusive end, over the same.
+    pub upper: Index,
+    /// Distance, positive.
+    pub step: i64,
+    /// What runs in each iteration.
+    pub body: Vec<GpuStep>,
+}
+
+/// What the host does to run a kernel on a GPU.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GpuStep {
+    /// Starts a function.
+    Launch(GpuLaunch),
+    /// Steps for each value of a variable, in order.
+    Loop(GpuLoop),
+    /// Condition, then, otherwise.
+    If(Condition, Vec<GpuStep>, Vec<GpuStep>),
 }
 
 /// A kernel as PTX text, with the launches that run it.
@@ -65,6 +93,28 @@ pub struct GpuCode {
     pub target: Target,
     /// The PTX text of one module.
     pub ptx: String,
-    /// What to launch, in order.
-    pub launches: Vec<GpuLaunch>,
+    /// What to do, in order.
+    pub steps: Vec<GpuStep>,
+}
+
+impl GpuCode {
+    /// Every launch, whatever loops and guards are around it, in the order of the steps.
+    #[must_use]
+    pub fn launches(&self) -> Vec<&GpuLaunch> {
+        fn collect<'c>(steps: &'c [GpuStep], out: &mut Vec<&'c GpuLaunch>) {
+            for step in steps {
+                match step {
+                    GpuStep::Launch(launch) => out.push(launch),
+                    GpuStep::Loop(l) => collect(&l.body, out),
+                    GpuStep::If(_, then, otherwise) => {
+                        collect(then, out);
+                        collect(otherwise, out);
+                    }
+                }
+            }
+        }
+        let mut out = Vec::new();
+        collect(&self.steps, &mut out);
+        out
+    }
 }

@@ -10,6 +10,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use support::{SUM, code, gpu, sizes};
+use warploom_ir::abi::GpuStep;
 use warploom_ir::affine::Name;
 use warploom_ir::dtype::DType;
 use warploom_ir::target::Target;
@@ -121,7 +122,8 @@ fn the_drivers_words_are_passed_on() {
     assert_eq!(d.code, "E1112");
     assert!(d.witness.as_ref().is_some_and(|w| w.contains("nothing")), "{d}");
     let mut wrong = code(SUM);
-    wrong.launches[0].entry = "missing".into();
+    let GpuStep::Launch(launch) = &mut wrong.steps[0] else { panic!("one launch") };
+    launch.entry = "missing".into();
     assert!(device.load(&wrong).is_err());
     wrong.target = Target::Cpu;
     assert_eq!(device.load(&wrong).err().expect("no GPU's target").code, "E1116");

@@ -1,13 +1,14 @@
-//! Launches: a kernel whose mapped loops stand perfectly nested at the top of each node.
+//! Launches: a kernel whose mapped loops stand perfectly nested below the host's loops and guards.
 //!
-//! In: a kernel, best with its sizes bound. Out: the same kernel, where each node of the body is
-//! one launch: mapped loops come first, those of threads start at 0 and have a constant length,
-//! bounds of blocks are over the parameters; what that adds to the iterations, a guard cuts off.
-//! Guards that the bounds make true are gone.
+//! In: a kernel, best with its sizes bound. Out: the same kernel, where serial loops and guards
+//! around the outermost mapped loops are the host's, and each launch inside them starts with mapped
+//! loops: those of threads start at 0 and have a constant length, bounds of blocks are over the
+//! parameters and the host's loops; what that adds to the iterations, a guard cuts off. Guards that
+//! the bounds make true are gone.
 //! Keeps: each instance runs once. Iterations of mapped loops are independent, so their loops may
 //! be distributed, and guards move inside.
-//! Where a mapped loop is inside a serial one or a local buffer it stays there, and the verifier
-//! says so.
+//! Where a mapped loop is inside a serial one of a launch or a local buffer it stays there, and the
+//! verifier says so.
 
 use std::collections::BTreeSet;
 
@@ -26,8 +27,7 @@ pub fn launches(kernel: &Kernel) -> Kernel {
     if !any_mapped(&kernel.body) {
         return kernel.clone();
     }
-    let launches = list(kernel.body.clone());
-    let body = launches.into_iter().flat_map(|l| bounded(l).nodes()).collect();
+    let body = host(kernel.body.clone());
     let mut taken: BTreeSet<Name> = kernel.params.iter().cloned().collect();
     Kernel { body: distinct(body, &mut taken), ..kernel.clone() }
 }
@@ -55,12 +55,27 @@ fn place(l: &KernelLoop) -> Option<Place> {
 }
 
 fn any_mapped(nodes: &[KernelNode]) -> bool {
-    nodes.iter().any(|node| match node {
-        KernelNode::Loop(l) => place(l).is_some() || any_mapped(&l.body),
-        KernelNode::If(_, a, b) => any_mapped(a) || any_mapped(b),
-        KernelNode::Local(l) => any_mapped(&l.body),
-        KernelNode::Store(_) => false,
-    })
+    nodes.iter().any(KernelNode::has_mapped)
+}
+
+/// The nodes that the host runs.
+fn host(nodes: Vec<KernelNode>) -> Vec<KernelNode> {
+    let mut out = Vec::new();
+    for node in nodes {
+        match node {
+            node if !node.has_mapped() => out.push(node),
+            KernelNode::Loop(l) if place(&l).is_none() => {
+                let body = host(l.body);
+                out.push(KernelNode::Loop(KernelLoop { body, ..l }));
+            }
+            KernelNode::If(c, a, b) => out.push(KernelNode::If(c, host(a), host(b))),
+            node @ (KernelNode::Loop(_) | KernelNode::Local(_) | KernelNode::Store(_)) => {
+                let launches = distributed(node).into_iter();
+                out.extend(launches.flat_map(|l| bounded(l).nodes()));
+            }
+        }
+    }
+    out
 }
 
 /// The launches of nodes that follow each other; neighbours without mapped loops stay together.

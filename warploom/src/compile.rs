@@ -11,7 +11,7 @@ use warploom_codegen::{c, host, ptx};
 use warploom_ir::abi::{GpuCode, HostCode as _};
 use warploom_ir::affine::Name;
 use warploom_ir::diag::{Blame, Diagnostic, Result};
-use warploom_ir::kernel::{Kernel, KernelNode, LoopMode};
+use warploom_ir::kernel::{Kernel, KernelNode};
 use warploom_ir::nest::Nest;
 use warploom_ir::target::Target;
 use warploom_ir::tensor::Tensor;
@@ -51,14 +51,10 @@ impl Lowered {
         }
     }
 
-    /// Whether any loop runs on blocks or threads of a GPU; the verifier saw that those are
-    /// outermost.
+    /// Whether any loop runs on blocks or threads of a GPU.
     #[must_use]
     pub fn is_mapped(&self) -> bool {
-        self.kernel().body.iter().any(|node| match node {
-            KernelNode::Loop(l) => matches!(l.mode, LoopMode::Mapped(_)),
-            KernelNode::If(..) | KernelNode::Store(_) | KernelNode::Local(_) => false,
-        })
+        self.kernel().body.iter().any(KernelNode::has_mapped)
     }
 
     /// PTX with its launches.

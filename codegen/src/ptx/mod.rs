@@ -1,7 +1,7 @@
 //! Kernels as PTX.
 //!
 //! In: a sealed kernel and a GPU target. Out: [`GpuCode`]: PTX text of one module, a function for
-//! each node of the kernel's body, and what to launch.
+//! each launch of the kernel, and what the host does around them.
 //! Keeps: mapped loops become the indices of blocks and threads, in a node without any one thread
 //! runs all of it; loads and stores go to global memory, local buffers to memory of the thread.
 //! Why here: LLVM knows the instructions; which loop runs where was decided before.
@@ -15,7 +15,7 @@ pub use tools::{Nvdisasm, Ptxas};
 
 use warploom_ir::abi::GpuCode;
 use warploom_ir::diag::{Blame, Diagnostic, Result};
-use warploom_ir::kernel::{Kernel, KernelNode};
+use warploom_ir::kernel::{HostNode, Kernel, KernelNode};
 use warploom_ir::target::{GpuLimits, Target};
 use warploom_verify::Verified;
 
@@ -31,7 +31,7 @@ pub fn compile(kernel: &Verified<Kernel>, target: Target) -> Result<GpuCode> {
     let limits = check(kernel.get(), target)?;
     let module = module::module(kernel.get());
     let ptx = machine::assembly(&module.text, target, limits)?;
-    Ok(GpuCode { kernel: kernel.get().clone(), target, ptx, launches: module.launches })
+    Ok(GpuCode { kernel: kernel.get().clone(), target, ptx, steps: module.steps })
 }
 
 /// The LLVM IR of a kernel as handed to LLVM.
@@ -55,7 +55,7 @@ fn check(kernel: &Kernel, target: Target) -> Result<GpuLimits> {
     if let Some(name) = math::missing(&kernel.body) {
         return Err(unsupported(&format!("there is no code for `{name}` on a GPU yet")));
     }
-    let bytes = kernel.body.iter().map(local_bytes).max().unwrap_or(0);
+    let bytes = most_local_bytes(&HostNode::of(&kernel.body));
     if bytes > MAX_THREAD_BYTES {
         return Err(unsupported(&format!(
             "the local buffers of one thread take {bytes} bytes, and at most {MAX_THREAD_BYTES} \
@@ -71,6 +71,16 @@ fn unsupported(what: &str) -> Box<Diagnostic> {
         Diagnostic::new("E1202", Blame::Unsupported, what)
             .help("run this kernel with --device cpu"),
     )
+}
+
+/// Most bytes of local buffers of a thread of a launch.
+fn most_local_bytes(nodes: &[HostNode<'_>]) -> i64 {
+    let most = |node: &HostNode<'_>| match node {
+        HostNode::Launch(nodes) => nodes.iter().map(local_bytes).fold(0, i64::saturating_add),
+        HostNode::Loop(_, body) => most_local_bytes(body),
+        HostNode::If(_, a, b) => most_local_bytes(a).max(most_local_bytes(b)),
+    };
+    nodes.iter().map(most).max().unwrap_or(0)
 }
 
 /// Bytes of all local buffers below: unrolled copies share memory, neighbours of one size too.

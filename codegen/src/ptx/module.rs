@@ -1,14 +1,15 @@
 //! A kernel's module for a GPU: one function for each launch.
 //!
-//! In: a verified kernel. Out: LLVM IR text and the launches. A function's arguments are the
-//! kernel's buffers (pointers to global memory) and then its parameters.
+//! In: a verified kernel. Out: LLVM IR text and what the host does. A function's arguments are the
+//! kernel's buffers (pointers to global memory), its parameters, and the variables of the host's
+//! loops around the launch.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use warploom_ir::abi::GpuLaunch;
+use warploom_ir::abi::{GpuLaunch, GpuLoop, GpuStep};
 use warploom_ir::affine::Name;
-use warploom_ir::kernel::{Index, Kernel, KernelLoop, KernelNode, LoopMode};
+use warploom_ir::kernel::{HostNode, Index, Kernel, KernelLoop, KernelNode, LoopMode};
 use warploom_ir::target::Place;
 
 use super::math;
@@ -23,8 +24,8 @@ const GLOBAL: &str = "ptr addrspace(1)";
 pub(super) struct Emitted {
     /// LLVM's text.
     pub(super) text: String,
-    /// What to launch, in order.
-    pub(super) launches: Vec<GpuLaunch>,
+    /// What the host does, in order.
+    pub(super) steps: Vec<GpuStep>,
 }
 
 /// The LLVM module of a kernel.
@@ -32,33 +33,72 @@ pub(super) fn module(kernel: &Kernel) -> Emitted {
     let safe = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
     let base: String = kernel.name.chars().map(safe).collect();
     let mut e = Emitter::new(kernel, Machine::Gpu, String::new());
-    let mut launches = Vec::new();
-    let mut attributes = String::new();
-    for (number, node) in kernel.body.iter().enumerate() {
-        let entry = format!("wl_{base}_{number}");
-        let launch = function(&mut e, node, entry, number);
-        let [x, y, z] = launch.block;
-        let _ = writeln!(
-            attributes,
-            "attributes #{} = {{ nounwind \"nvvm.reqntid\"=\"{x},{y},{z}\" }}",
-            number + 2
-        );
-        launches.push(launch);
-    }
+    let mut host = Host { base, loops: Vec::new(), attributes: String::new(), launches: 0 };
+    let steps = host.steps(&mut e, &HostNode::of(&kernel.body));
     let mut text = format!("; kernel {}\n", kernel.name.escape_debug());
     for function in &e.functions {
         text.push_str(function);
     }
     text.push_str(&math::definitions(&e.externs));
     text.push_str("attributes #1 = { nounwind willreturn memory(none) }\n");
-    text.push_str(&attributes);
+    text.push_str(&host.attributes);
     e.storage.metadata(&mut text);
-    Emitted { text, launches }
+    Emitted { text, steps }
 }
 
-/// Writes the function of one launch.
-fn function(e: &mut Emitter<'_>, node: &KernelNode, entry: String, number: usize) -> GpuLaunch {
-    let (loops, body) = mapped(node);
+/// Where in the host's part of a kernel we are.
+struct Host {
+    /// The beginning of the functions' names.
+    base: String,
+    /// Variables of the loops around, outermost first.
+    loops: Vec<Name>,
+    /// Attribute groups, one for each function.
+    attributes: String,
+    /// How many launches there are so far.
+    launches: usize,
+}
+
+impl Host {
+    fn steps(&mut self, e: &mut Emitter<'_>, nodes: &[HostNode<'_>]) -> Vec<GpuStep> {
+        let step = |node: &HostNode<'_>| match node {
+            HostNode::Launch(nodes) => GpuStep::Launch(self.launch(e, nodes)),
+            HostNode::Loop(l, body) => {
+                self.loops.push(l.var.clone());
+                let body = self.steps(e, body);
+                self.loops.pop();
+                let (lower, upper) = (l.lower.clone(), l.upper.clone());
+                GpuStep::Loop(GpuLoop { var: l.var.clone(), lower, upper, step: l.step, body })
+            }
+            HostNode::If(c, then, otherwise) => {
+                let then = self.steps(e, then);
+                GpuStep::If((*c).clone(), then, self.steps(e, otherwise))
+            }
+        };
+        nodes.iter().map(step).collect()
+    }
+
+    fn launch(&mut self, e: &mut Emitter<'_>, nodes: &[KernelNode]) -> GpuLaunch {
+        let (entry, group) = (format!("wl_{}_{}", self.base, self.launches), self.launches + 2);
+        self.launches += 1;
+        let launch = function(e, nodes, &self.loops, entry, group);
+        let [x, y, z] = launch.block;
+        let _ = writeln!(
+            self.attributes,
+            "attributes #{group} = {{ nounwind \"nvvm.reqntid\"=\"{x},{y},{z}\" }}",
+        );
+        launch
+    }
+}
+
+/// Writes the function of one launch, inside these loops of the host.
+fn function(
+    e: &mut Emitter<'_>,
+    nodes: &[KernelNode],
+    host: &[Name],
+    entry: String,
+    group: usize,
+) -> GpuLaunch {
+    let (loops, body) = mapped(nodes);
     let mut written = BTreeSet::new();
     stores(body, &mut written);
     let kernel = e.kernel;
@@ -67,14 +107,14 @@ fn function(e: &mut Emitter<'_>, node: &KernelNode, entry: String, number: usize
         let access = if written.contains(&b.name) { "" } else { "readonly " };
         arguments.push(format!("{GLOBAL} noalias {access}align 16 %b{i}"));
     }
-    arguments.extend((0..kernel.params.len()).map(|i| format!("i64 %p{i}")));
+    let known: Vec<&Name> = kernel.params.iter().chain(host).collect();
+    arguments.extend((0..known.len()).map(|i| format!("i64 %p{i}")));
     e.f = Function::new(format!(
-        "define ptx_kernel void @{entry}({}) #{}",
-        arguments.join(", "),
-        number + 2
+        "define ptx_kernel void @{entry}({}) #{group}",
+        arguments.join(", ")
     ));
     e.storage.frame = Default::default();
-    for (i, name) in kernel.params.iter().enumerate() {
+    for (i, name) in known.into_iter().enumerate() {
         e.vars.insert(name.clone(), Value::register(format!("%p{i}"), "i64", 1));
     }
     for (i, buffer) in kernel.buffers.iter().enumerate() {
@@ -105,10 +145,10 @@ fn function(e: &mut Emitter<'_>, node: &KernelNode, entry: String, number: usize
     launch
 }
 
-/// The mapped loops at the top of a node, and what they run.
-fn mapped(node: &KernelNode) -> (Vec<(&KernelLoop, Place)>, &[KernelNode]) {
+/// The mapped loops at the top of a launch, and what they run.
+fn mapped(nodes: &[KernelNode]) -> (Vec<(&KernelLoop, Place)>, &[KernelNode]) {
     let mut loops = Vec::new();
-    let mut body = std::slice::from_ref(node);
+    let mut body = nodes;
     while let [KernelNode::Loop(l)] = body {
         let LoopMode::Mapped(place) = l.mode else { break };
         loops.push((l, place));

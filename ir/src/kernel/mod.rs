@@ -2,14 +2,15 @@
 //!
 //! Meaning: nodes run in order. A `Parallel` loop's iterations may run at the same time on
 //! several threads, a `Vector` loop's in lockstep lanes, a `Mapped` loop's on blocks or threads of
-//! a GPU; all only where the verifier agreed. With mapped loops each node of the body is one
-//! launch, and a launch ends before the next begins.
+//! a GPU; all only where the verifier agreed. A launch begins at the outermost mapped loop, loops
+//! and guards around it are the host's ([`HostNode`]), and a launch ends before the next begins.
 //! Values are typed: every conversion is written out.
 //! A local buffer belongs to one iteration of the loops around it.
 //! Keeps: a plain value whose text form parses back to it.
 
 mod bind;
 mod eval;
+mod host;
 mod parse;
 mod print;
 
@@ -18,6 +19,8 @@ use crate::dtype::DType;
 use crate::expr::{BinOp, Literal, Rounding, UnOp};
 use crate::nest::{AssignOp, Order, Role};
 use crate::target::Place;
+
+pub use host::HostNode;
 
 /// An integer expression over loop variables and parameters (64 bits, never overflowing in a
 /// verified kernel).

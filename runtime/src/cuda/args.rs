@@ -7,7 +7,6 @@
 use std::ops::Range;
 
 use warploom_ir::abi::GpuLaunch;
-use warploom_ir::affine::Name;
 use warploom_ir::diag::Result;
 use warploom_ir::dtype::DType;
 use warploom_ir::kernel::{Buffer, Kernel};
@@ -82,16 +81,14 @@ pub(super) fn check(
 /// `E1118` more blocks than a device can number.
 pub(super) fn grid(
     launch: &GpuLaunch,
-    params: &[Name],
-    values: &[i64],
+    lookup: &dyn Fn(&str) -> Option<i64>,
     limits: &GpuLimits,
 ) -> Result<Option<[u32; 3]>> {
-    let lookup = |name: &str| params.iter().position(|p| &**p == name).map(|i| values[i]);
     let entry = &launch.entry;
     let mut out = [0_u32; 3];
     let mut empty = false;
     for (axis, blocks) in launch.grid.iter().enumerate() {
-        let Some(n) = blocks.eval(&lookup) else {
+        let Some(n) = blocks.eval(lookup) else {
             let text = format!("the grid of `{entry}` has no value for these sizes");
             return Err(environment("E1118", text));
         };
@@ -132,7 +129,7 @@ pub(super) fn block(launch: &GpuLaunch, limits: &GpuLimits, max_threads: u32) ->
     Ok(())
 }
 
-/// The kernel's parameters of a launch: the addresses of its buffers, then its sizes.
+/// What every launch gets first: the addresses of the kernel's buffers, then its sizes.
 pub(super) fn words(kernel: &Kernel, arguments: &[Argument<'_>], sizes: &[i64]) -> Vec<u64> {
     assert_eq!((arguments.len(), sizes.len()), (kernel.buffers.len(), kernel.params.len()));
     let addresses = arguments.iter().map(|a| a.address);
@@ -203,7 +200,9 @@ mod tests {
 
     fn blocks(x: Index, y: Index, n: i64) -> Result<Option<[u32; 3]>> {
         let limits = Target::Sm80.gpu().unwrap();
-        grid(&launch([x, y, Index::Const(1)]), &["M".into(), "N".into()], &[5, n], &limits)
+        let values = [("M", 5), ("N", n)];
+        let lookup = |name: &str| values.iter().find(|v| v.0 == name).map(|v| v.1);
+        grid(&launch([x, y, Index::Const(1)]), &lookup, &limits)
     }
 
     fn var() -> Index {

@@ -5,6 +5,7 @@
 //! Keeps: an object keeps its context alive; after a failure that the driver cannot recover from,
 //! every call on that context reports that first failure. Why here: the one file that calls C.
 
+use std::cell::Cell;
 use std::ffi::{CString, c_void};
 use std::sync::{Arc, OnceLock};
 
@@ -276,7 +277,7 @@ impl Stream {
         self.synchronize()
     }
 
-    /// Starts a function. `args` are its parameters, 64 bits each.
+    /// Starts a function. `args` are its parameters, 64 bits each, and perhaps more.
     ///
     /// # Safety
     /// The function takes these parameters, and what they point to lives until the work has ended.
@@ -286,11 +287,9 @@ impl Stream {
         grid: [u32; 3],
         block: [u32; 3],
         shared_bytes: u32,
-        args: &[u64],
+        args: &mut Arguments,
     ) -> Result<()> {
         self.context.bind()?;
-        let mut params: Vec<*mut c_void> =
-            args.iter().map(|a| std::ptr::from_ref(a).cast_mut().cast()).collect();
         let of = |v: [u32; 3]| (v[0], v[1], v[2]);
         // SAFETY: the driver copies the parameters before it returns; the rest is the caller's.
         let done = unsafe {
@@ -300,10 +299,33 @@ impl Stream {
                 of(block),
                 shared_bytes,
                 self.raw,
-                &mut params,
+                &mut args.pointers,
             )
         };
-        self.context.check(&format!("`{}` cannot be launched", function.name), done)
+        if done.is_err() {
+            self.context.check(&format!("`{}` cannot be launched", function.name), done)?;
+        }
+        Ok(())
+    }
+}
+
+/// The parameters of launches, 64 bits each, with the pointers to them that the driver wants.
+pub(super) struct Arguments {
+    words: Box<[Cell<u64>]>,
+    pointers: Vec<*mut c_void>,
+}
+
+impl Arguments {
+    /// Parameters with these values.
+    pub(super) fn new(words: impl Iterator<Item = u64>) -> Self {
+        let words: Box<[Cell<u64>]> = words.map(Cell::new).collect();
+        let pointers = words.iter().map(|w| w.as_ptr().cast()).collect();
+        Self { words, pointers }
+    }
+
+    /// Changes one of them.
+    pub(super) fn set(&self, index: usize, word: u64) {
+        self.words[index].set(word);
     }
 }
 

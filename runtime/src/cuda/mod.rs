@@ -13,6 +13,7 @@ mod driver;
 mod handle;
 mod order;
 mod program;
+mod steps;
 mod time;
 
 pub use buffer::DeviceBuffer;

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use warploom_ir::abi::{GpuCode, GpuLaunch};
+use warploom_ir::abi::{GpuCode, GpuLaunch, GpuStep};
 use warploom_ir::affine::Name;
 use warploom_ir::diag::Result;
 use warploom_ir::kernel::{Buffer, Kernel};
@@ -17,16 +17,19 @@ use warploom_ir::tensor::Tensor;
 use super::args::{self, Argument};
 use super::buffer::DeviceBuffer;
 use super::device::{Device, Place};
-use super::driver::{Function, Module, Stream, environment};
+use super::driver::{Arguments, Function, Module, Stream, environment};
 use super::handle::LaunchHandle;
 use super::order::Access;
+use super::steps::{self, Values};
 use crate::host::{error, shape_of, sizes_in_order, table_of};
 
 struct Inner {
     device: Device,
     kernel: Kernel,
     limits: GpuLimits,
-    launches: Vec<(Function, GpuLaunch)>,
+    /// In the order of [`GpuCode::launches`].
+    functions: Vec<Function>,
+    steps: Vec<GpuStep>,
 }
 
 /// A program on a device. Clones are the same program.
@@ -53,11 +56,11 @@ impl Device {
         let load = |launch: &GpuLaunch| {
             let function = Function::find(&module, &launch.entry, launch.shared_bytes)?;
             args::block(launch, &limits, function.max_threads())?;
-            Ok((function, launch.clone()))
+            Ok(function)
         };
-        let launches = code.launches.iter().map(load).collect::<Result<_>>()?;
-        let (device, kernel) = (self.clone(), code.kernel.clone());
-        Ok(LoadedProgram(Arc::new(Inner { device, kernel, limits, launches })))
+        let functions = code.launches().into_iter().map(load).collect::<Result<_>>()?;
+        let (device, kernel, steps) = (self.clone(), code.kernel.clone(), code.steps.clone());
+        Ok(LoadedProgram(Arc::new(Inner { device, kernel, limits, functions, steps })))
     }
 }
 
@@ -79,7 +82,7 @@ impl LoadedProgram {
     /// # Errors
     /// `E1102` type, shape, alignment or another device; `E1103` missing or extra array; `E1104`
     /// missing or extra size; `E1105` a negative shape; `E1117` memory that is written and shared;
-    /// `E1118` more blocks than a device can number; `E1113` no memory.
+    /// `E1118` more blocks than a device can number, or too many launches; `E1113` no memory.
     pub fn bind(
         &self,
         arrays: &BTreeMap<Name, DeviceBuffer>,
@@ -93,12 +96,12 @@ impl LoadedProgram {
         }
         let shapes: Vec<Vec<usize>> =
             kernel.buffers.iter().map(|b| shape_of(kernel, b, &sizes)).collect::<Result<_>>()?;
-        let grids = self
-            .0
-            .launches
-            .iter()
-            .map(|(_, l)| args::grid(l, &kernel.params, &sizes, &self.0.limits))
-            .collect::<Result<_>>()?;
+        let mut launches = 0;
+        let mut values = Values::new(&kernel.params, &sizes);
+        steps::walk(&self.0.steps, &mut values, &self.0.limits, &mut |_, _, _, _| {
+            launches += 1;
+            Ok(())
+        })?;
         let mut buffers = Vec::with_capacity(shapes.len());
         for (buffer, shape) in kernel.buffers.iter().zip(&shapes) {
             buffers.push((self.argument(buffer, shape, arrays)?, args::access(buffer)));
@@ -106,7 +109,7 @@ impl LoadedProgram {
         let arguments: Vec<Argument<'_>> = buffers.iter().map(|(b, _)| as_argument(b)).collect();
         args::check(&kernel.buffers, &shapes, &arguments)?;
         let words = args::words(kernel, &arguments, &sizes);
-        Ok(BoundProgram { program: self.clone(), buffers, grids, words })
+        Ok(BoundProgram { program: self.clone(), buffers, launches, sizes, words })
     }
 
     /// The caller's array of a buffer, or one of our own.
@@ -221,19 +224,28 @@ pub struct BoundProgram {
     program: LoadedProgram,
     /// In the kernel's order.
     buffers: Vec<(DeviceBuffer, Access)>,
-    /// Per launch; `None` is skipped.
-    grids: Vec<Option<[u32; 3]>>,
-    /// What every launch gets.
+    /// How many launches there are.
+    launches: u64,
+    /// In the kernel's order.
+    sizes: Vec<i64>,
+    /// What every launch gets first.
     words: Vec<u64>,
 }
 
 impl BoundProgram {
-    /// Launches it, after all earlier launches that it conflicts with. Does not block.
+    /// How many launches of functions one run takes.
+    #[must_use]
+    pub fn launches(&self) -> u64 {
+        self.launches
+    }
+
+    /// Launches it, after all earlier launches that it conflicts with. Does not wait for the end;
+    /// where it takes more launches than the driver's queue has places, for most of them to start.
     ///
     /// # Errors
     /// `E1114`, `E1115` where the driver refuses; a failure on the device comes from the handle.
     pub fn launch(&self) -> Result<LaunchHandle> {
-        if self.grids.iter().all(Option::is_none) {
+        if self.launches == 0 {
             return Ok(LaunchHandle::done());
         }
         self.submit(Place::Any, |stream| self.enqueue(stream))
@@ -251,21 +263,19 @@ impl BoundProgram {
 
     /// Starts every launch on a stream, one after the other.
     pub(super) fn enqueue(&self, stream: &Stream) -> Result<()> {
-        for ((function, launch), grid) in self.program.0.launches.iter().zip(&self.grids) {
-            if let Some(grid) = grid {
-                // SAFETY: `words` are what `warploom_ir::abi` says a function of this kernel
-                // takes; `bind` checked them, and `submit` keeps the buffers until the end.
-                unsafe {
-                    stream.launch(
-                        function,
-                        *grid,
-                        launch.block,
-                        launch.shared_bytes,
-                        &self.words,
-                    )?;
-                }
+        let program = &*self.program.0;
+        let room = std::iter::repeat_n(0, steps::depth(&program.steps));
+        let mut arguments = Arguments::new(self.words.iter().copied().chain(room));
+        let mut values = Values::new(&program.kernel.params, &self.sizes);
+        let first = self.words.len();
+        steps::walk(&program.steps, &mut values, &program.limits, &mut |k, launch, grid, loops| {
+            for (index, value) in (first..).zip(loops) {
+                arguments.set(index, value.cast_unsigned());
             }
-        }
-        Ok(())
+            let (block, shared) = (launch.block, launch.shared_bytes);
+            // SAFETY: `arguments` are what `warploom_ir::abi` says a function of this kernel
+            // takes; `bind` checked them, and `submit` keeps the buffers until the end.
+            unsafe { stream.launch(&program.functions[k], grid, block, shared, &mut arguments) }
+        })
     }
 }

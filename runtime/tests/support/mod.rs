@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use warploom_ir::abi::{GpuCode, GpuLaunch};
+use warploom_ir::abi::{GpuCode, GpuLaunch, GpuStep};
 use warploom_ir::affine::Name;
 use warploom_ir::dtype::DType;
 use warploom_ir::kernel::{Buffer, Index, Kernel};
@@ -47,7 +47,7 @@ pub(crate) fn code(body: &str) -> GpuCode {
     let up = Index::Add(Box::new(n()), Box::new(Index::Const(127)));
     let grid = [Index::FloorDiv(Box::new(up), 128), Index::Const(1), Index::Const(1)];
     let launch = GpuLaunch { entry: "k".into(), grid, block: [128, 1, 1], shared_bytes: 0 };
-    GpuCode { kernel, target: Target::Sm80, ptx, launches: vec![launch] }
+    GpuCode { kernel, target: Target::Sm80, ptx, steps: vec![GpuStep::Launch(launch)] }
 }
 
 /// The sum, as PTX.

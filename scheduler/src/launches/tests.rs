@@ -145,3 +145,44 @@ fn a_loop_that_carries_a_dependence_is_not_mapped() {
     let illegal = schedule.map("k", Place::named("thread.x").unwrap()).unwrap_err();
     assert!(illegal.witness.is_some(), "{}", illegal.diagnostic);
 }
+
+const STENCIL: &str = "param T, N
+inout A: i32[N]
+temp B: i32[N]
+for t in 0..T {
+  for i in 1..N - 1 { S0: B[i] = A[i - 1] + A[i] + A[i + 1] }
+  for j in 1..N - 1 { S1: A[j] = B[j] - B[j - 1 + 1] + A[j] }
+}
+";
+
+#[test]
+fn serial_loops_around_mapped_ones_are_the_hosts() {
+    let script = "split i by 4; map i.0 to block.x; map i.1 to thread.x; map j to block.x";
+    for (t, n) in [(3, 11), (1, 3), (2, 2), (0, 5)] {
+        for bind in [false, true] {
+            let kernel = launched(STENCIL, script, &[("T", t), ("N", n)], bind);
+            if !bind {
+                let [KernelNode::Loop(host)] = kernel.body.as_slice() else { panic!("{kernel}") };
+                assert_eq!((&*host.label, host.mode), ("t", LoopMode::Serial));
+            }
+        }
+    }
+}
+
+#[test]
+fn blocks_of_a_triangle_are_over_the_hosts_loop() {
+    let text = "param N
+inout A: i32[N, N]
+for k in 0..N {
+  for i in k+1..N, j in k+1..N { S: A[i, j] += A[i, k] * A[k, j] order any }
+}
+";
+    let script = "split i by 2; split j by 4; reorder i.0, j.0, i.1, j.1
+map i.0 to block.y; map j.0 to block.x; map i.1 to thread.y; map j.1 to thread.x";
+    let kernel = launched(text, script, &[("N", 9)], false);
+    let [KernelNode::Loop(host)] = kernel.body.as_slice() else { panic!("{kernel}") };
+    let all: Vec<_> = places(&host.body[0]);
+    let length = |k: usize| all[k].1;
+    assert_eq!(all.len(), 4, "{kernel}");
+    assert_eq!((length(2), length(3)), (Some(2), Some(4)), "{kernel}");
+}

@@ -1,16 +1,16 @@
-//! The shape of mapped loops: each node of a kernel's body is one launch on a GPU.
+//! The shape of mapped loops: loops and guards of the host, and launches on a GPU inside them.
 //!
 //! In: a kernel's body. Out: what keeps it from being launched.
-//! Keeps: mapped loops stand perfectly nested at the top of a node of the body, each place once;
-//! their bounds are known before the launch: of blocks over the parameters, of threads constant;
-//! a block has at most [`MAX_THREADS`] threads.
+//! Keeps: mapped loops stand perfectly nested at the top of a launch, each place once; their bounds
+//! are known before the launch: of blocks over the parameters and the host's loops, of threads
+//! constant; a block has at most [`MAX_THREADS`] threads.
 //! Why here: code generation takes grid and block from the loops without looking for them.
 
 use std::collections::BTreeSet;
 
 use warploom_ir::affine::Name;
 use warploom_ir::diag::{Blame, Diagnostic};
-use warploom_ir::kernel::{Condition, Index, KernelLoop, KernelNode, LoopMode};
+use warploom_ir::kernel::{Condition, HostNode, Index, KernelLoop, KernelNode, LoopMode};
 use warploom_ir::target::{Axis, Place};
 
 /// Most threads of a block, on every GPU.
@@ -21,9 +21,7 @@ const MAX_Z: i64 = 64;
 /// What keeps the nodes of a body from being launches.
 pub(super) fn faults(body: &[KernelNode], params: &BTreeSet<Name>) -> Vec<Diagnostic> {
     let mut out = Vec::new();
-    for node in body {
-        launch(node, params, &mut out);
-    }
+    host(&HostNode::of(body), &mut params.clone(), &mut out);
     out
 }
 
@@ -31,7 +29,26 @@ fn fault(code: &'static str, text: String) -> Diagnostic {
     Diagnostic::new(code, Blame::Schedule, text)
 }
 
-fn launch(node: &KernelNode, params: &BTreeSet<Name>, out: &mut Vec<Diagnostic>) {
+/// `known` are the parameters and the variables of the host's loops.
+fn host(nodes: &[HostNode<'_>], known: &mut BTreeSet<Name>, out: &mut Vec<Diagnostic>) {
+    for node in nodes {
+        match node {
+            HostNode::Launch([one]) => launch(one, known, out),
+            HostNode::Launch(nodes) => nodes.iter().for_each(|n| stray(n, out)),
+            HostNode::Loop(l, body) => {
+                known.insert(l.var.clone());
+                host(body, known, out);
+                known.remove(&l.var);
+            }
+            HostNode::If(_, then, otherwise) => {
+                host(then, known, out);
+                host(otherwise, known, out);
+            }
+        }
+    }
+}
+
+fn launch(node: &KernelNode, known: &BTreeSet<Name>, out: &mut Vec<Diagnostic>) {
     let (mut places, mut threads) = (BTreeSet::new(), 1_i64);
     let mut at = node;
     while let Some((l, place)) = mapped(at) {
@@ -53,9 +70,9 @@ fn launch(node: &KernelNode, params: &BTreeSet<Name>, out: &mut Vec<Diagnostic>)
                 }
             },
             Place::Block(_) => {
-                if !(over(&l.lower, params) && over(&l.upper, params)) {
+                if !(over(&l.lower, known) && over(&l.upper, known)) {
                     let text = format!(
-                        "the bounds of loop `{}`, mapped to {}, depend on more than the parameters",
+                        "the bounds of loop `{}`, mapped to {}, depend on a loop of the launch",
                         l.var,
                         place.name()
                     );
@@ -126,24 +143,24 @@ fn trip(l: &KernelLoop) -> Option<i64> {
     }
 }
 
-/// Whether an index uses parameters only.
-fn over(index: &Index, params: &BTreeSet<Name>) -> bool {
+/// Whether an index uses known variables only.
+fn over(index: &Index, known: &BTreeSet<Name>) -> bool {
     match index {
         Index::Const(_) => true,
-        Index::Var(name) => params.contains(name),
+        Index::Var(name) => known.contains(name),
         Index::Add(a, b) | Index::Sub(a, b) | Index::Min(a, b) | Index::Max(a, b) => {
-            over(a, params) && over(b, params)
+            over(a, known) && over(b, known)
         }
-        Index::Mul(_, a) | Index::FloorDiv(a, _) | Index::Mod(a, _) => over(a, params),
-        Index::Select(c, a, b) => over_condition(c, params) && over(a, params) && over(b, params),
+        Index::Mul(_, a) | Index::FloorDiv(a, _) | Index::Mod(a, _) => over(a, known),
+        Index::Select(c, a, b) => over_condition(c, known) && over(a, known) && over(b, known),
     }
 }
 
-fn over_condition(c: &Condition, params: &BTreeSet<Name>) -> bool {
+fn over_condition(c: &Condition, known: &BTreeSet<Name>) -> bool {
     match c {
-        Condition::Ge(a, b) | Condition::Eq(a, b) => over(a, params) && over(b, params),
+        Condition::Ge(a, b) | Condition::Eq(a, b) => over(a, known) && over(b, known),
         Condition::All(parts) | Condition::Any(parts) => {
-            parts.iter().all(|p| over_condition(p, params))
+            parts.iter().all(|p| over_condition(p, known))
         }
     }
 }

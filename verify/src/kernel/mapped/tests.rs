@@ -68,11 +68,44 @@ fn what_cannot_be_launched_is_refused() {
     }
 }
 
+/// In each step of the host, the blocks after a row are reduced by it; then one thread counts.
+const STEPS: &str = "kernel steps(N) {
+  inout A: i32[N, N]
+  out C: i32[N]
+  for k in 0..N {
+    if N - 2 >= k {
+      for i in k + 1..N block.x {
+        for j0 in 0..floordiv(N - k + 31, 32) block.y {
+          for j1 in 0..32 thread.x {
+            if N - 1 >= k + 32 * j0 + j1 {
+              S0: A[i, k + 32 * j0 + j1]:i32 += A[k, k + 32 * j0 + j1]:i32 order serial
+            }
+          }
+        }
+      }
+    }
+    S1: C[k]:i32 = A[k, k]:i32 order serial
+  }
+}";
+
 #[test]
-fn a_mapped_loop_inside_a_serial_one_is_no_launch() {
-    let text = "kernel k(N) { out B: i32[N] for r in 0..1 { for c in 0..N block.x {
-        S: B[c]:i32 = 1:i32 order serial } } }";
-    assert_eq!(codes(text), ["E1008"]);
+fn loops_and_guards_of_the_host_stand_around_launches() {
+    assert_eq!(codes(STEPS), Vec::<&str>::new());
+    for (from, to, code) in [
+        // nothing but the host's loops may be known before a launch
+        ("floordiv(N - k + 31, 32) block.y", "floordiv(N - i + 31, 32) block.y", "E1009"),
+        ("0..32 thread.x", "0..k thread.x", "E1009"),
+        // the host has no memory of its own
+        ("if N - 2 >= k {", "local T: i32[1] {", "E1008"),
+        // a serial loop of the launch has a mapped one inside
+        ("floordiv(N - k + 31, 32) block.y", "floordiv(N - k + 31, 32)", "E1008"),
+        // rows race for the one above
+        ("j1]:i32 += A[k,", "j1]:i32 += A[i - 1,", "E0812"),
+    ] {
+        let text = STEPS.replace(from, to);
+        assert_ne!(text, STEPS, "{from}");
+        assert!(codes(&text).contains(&code), "{from} -> {to}: {:?}", codes(&text));
+    }
 }
 
 #[test]
