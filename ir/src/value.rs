@@ -10,7 +10,7 @@ mod convert;
 pub mod float;
 mod ops;
 
-pub(crate) use convert::int_range;
+pub use convert::int_range;
 pub use ops::{UndefinedOp, binary, combine, fma, unary};
 
 use crate::dtype::DType;

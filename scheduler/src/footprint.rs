@@ -43,6 +43,12 @@ impl Iterations {
         Self { loops, names, params }
     }
 
+    /// The whole schedule as one iteration, which has no coordinates.
+    pub(crate) fn whole(poly: &Poly) -> Self {
+        let params = poly.params.iter().map(|p| p.name.clone()).collect();
+        Self { loops: Vec::new(), names: Vec::new(), params }
+    }
+
     /// The coordinates of a statement's instances. The statement stands below the loop.
     pub(crate) fn rows(&self, tree: &Tree, statement: &str) -> Vec<Affine> {
         let all = tree.loops();

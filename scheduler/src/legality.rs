@@ -153,6 +153,58 @@ impl DepContext {
         }
     }
 
+    /// Whether the updates of a statement's target may happen at the times `moved` (over its
+    /// iterators) where all other statements run at `new`.
+    ///
+    /// # Errors
+    /// `E0728` with the smallest witness, `E0601` when isl takes too long.
+    pub(crate) fn check_moved(
+        &self,
+        statement: usize,
+        moved: &[Affine],
+        new: &Times,
+    ) -> Result<(), Box<Illegal>> {
+        let found = self.ask("checking the order of the updates", || {
+            self.smallest(|c| {
+                let updates = |t: &Touch| t.statement == statement && t.write;
+                let ends = (updates(&c.source), updates(&c.target));
+                if c.kind == DepKind::Reduction || ends.0 == ends.1 {
+                    return Ok(None);
+                }
+                let rows = |t: &Touch| if updates(t) { moved } else { &new.rows[t.statement] };
+                let (first, second) = deciding(rows(&c.source), rows(&c.target));
+                let first = self.model.rows(c.source.statement, &first)?;
+                let second = self.model.rows(c.target.statement, &second)?;
+                let late = first.apply_range(&Map::lex_ge(&first.space()?.range()?)?)?;
+                Ok(Some(c.relation.intersect(&late.apply_range(&second.reverse()?)?)?))
+            })
+        })?;
+        let Some(found) = found else { return Ok(()) };
+        let witness = self.witness(&found);
+        let name = &self.model.poly.statements[statement].statement.name;
+        let message = format!(
+            "the partial results of `{name}` would be combined on the wrong side of another \
+             access to `{}`",
+            witness.array
+        );
+        let example = format!(
+            "{}{} must come before {} at {}{}, and would not",
+            with_params(&witness),
+            witness.first,
+            witness.second,
+            witness.array,
+            bracket(&witness.element),
+        );
+        let mut diagnostic = Diagnostic::new("E0728", Blame::Schedule, message)
+            .in_source(&self.source)
+            .witness(example)
+            .help("name a loop with `at` so that the results are combined inside it");
+        for (span, text) in self.labels(found.conflict, &witness) {
+            diagnostic = diagnostic.label(span, text);
+        }
+        Err(Box::new(Illegal { diagnostic: Box::new(diagnostic), witness: Some(witness) }))
+    }
+
     /// Whether the iterations of a loop of a legal `tree` may run at the same time.
     ///
     /// # Errors

@@ -17,6 +17,7 @@ use warploom_ir::expr::{Access, Expr};
 use warploom_ir::kernel::{
     Buffer, Condition, Index, Kernel, KernelLoop, KernelNode, LoopMode, Store, Typed, TypedKind,
 };
+use warploom_ir::nest::AssignOp;
 use warploom_ir::schedule::{Marks, Poly, PolyStatement, Tree, TreeLoop};
 use warploom_ir::typing::type_statement_in;
 use warploom_isl::{
@@ -123,7 +124,7 @@ fn promised(poly: &Poly, body: Vec<KernelNode>) -> Vec<KernelNode> {
 }
 
 /// A statement as a store; accesses to arrays that live inside a loop lose their coordinates.
-fn typed(poly: &Poly, source: &Source, s: &PolyStatement) -> Result<Store<Affine>> {
+pub(crate) fn typed(poly: &Poly, source: &Source, s: &PolyStatement) -> Result<Store<Affine>> {
     let mut statement = s.statement.clone();
     let mut inside = |access: &mut Access| {
         if let Some(scope) = poly.scopes.get(&access.array) {
@@ -136,7 +137,7 @@ fn typed(poly: &Poly, source: &Source, s: &PolyStatement) -> Result<Store<Affine
         guard.visit_reads_mut(&mut inside);
     }
     let mut store = type_statement_in(&poly.arrays, source, &statement)?;
-    if let (None, Expr::Read(from)) = (&s.origin, &statement.value) {
+    if let (None, AssignOp::Set, Expr::Read(from)) = (&s.origin, statement.op, &statement.value) {
         // A copy moves bits: there is no type in which it is evaluated.
         let (array, indices) = (from.array.clone(), from.indices.clone());
         store.value = Typed { dtype: store.dtype, kind: TypedKind::Read { array, indices } };

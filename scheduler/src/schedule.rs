@@ -221,6 +221,10 @@ impl Schedule {
             let operands = Stage { array, readers, at, name: name.as_ref(), layout };
             (next.poly, next.tree) = steps::stage(session.deps(self)?, &self.tree, &operands)?;
             next.reference = next.tree.clone();
+        } else if let StepKind::SplitReduction { target, at, name } = &step.kind {
+            let (deps, at, name) = (session.deps(self)?, at.as_ref(), name.as_ref());
+            (next.poly, next.tree) = steps::split_reduction(deps, &self.tree, target, at, name)?;
+            next.reference = next.tree.clone();
         } else {
             next.tree = self.rewrite_tree(session, step)?;
         }
@@ -261,9 +265,10 @@ impl Schedule {
                 session.deps(self)?.check_distinct(&timed.rows)?;
                 timed.tree
             }
-            StepKind::Atomically(_) | StepKind::Stage { .. } | StepKind::FuseAt { .. } => {
-                tree.clone()
-            }
+            StepKind::Atomically(_)
+            | StepKind::Stage { .. }
+            | StepKind::FuseAt { .. }
+            | StepKind::SplitReduction { .. } => tree.clone(),
             StepKind::Require(property, l) => {
                 require(session.deps(self)?, tree, *property, l)?;
                 tree.clone()
@@ -322,13 +327,17 @@ const fn affected(kind: &StepKind) -> Affected<'_> {
         | StepKind::OrderBy(_)
         | StepKind::Stage { .. }
         | StepKind::FuseAt { .. }
+        | StepKind::SplitReduction { .. }
         | StepKind::Atomically(_) => Affected::Order,
     }
 }
 
 /// Whether a step adds statements and arrays to the working nest.
 const fn changes_nest(kind: &StepKind) -> bool {
-    matches!(kind, StepKind::Stage { .. } | StepKind::FuseAt { .. })
+    matches!(
+        kind,
+        StepKind::Stage { .. } | StepKind::FuseAt { .. } | StepKind::SplitReduction { .. }
+    )
 }
 
 /// Checks the order (if asked) and the marks of every loop.
@@ -495,6 +504,15 @@ impl Schedule {
     /// The reason why the step is refused.
     pub fn fuse_at(&self, producers: &[&str], target: &str) -> Applied<Self> {
         self.apply(StepKind::FuseAt { producers: refs(producers), at: target.into() })
+    }
+
+    /// `split-reduction target at l as name`; without `at` where that is `None`.
+    ///
+    /// # Errors
+    /// The reason why the step is refused.
+    pub fn split_reduction(&self, target: &str, at: Option<&str>, name: &str) -> Applied<Self> {
+        let (target, at, name) = (target.into(), at.map(Ref::from), Some(name.into()));
+        self.apply(StepKind::SplitReduction { target, at, name })
     }
 
     /// `order { tree }`.

@@ -8,6 +8,7 @@
 use warploom_ir::affine::Name;
 use warploom_ir::schedule::step::{Ref, Step, StepKind};
 
+use crate::footprint::around;
 use crate::legality::Illegal;
 use crate::schedule::{Schedule, Session};
 use crate::steps::resolve;
@@ -46,6 +47,18 @@ pub(crate) fn nearest(
         StepKind::Parallel(_) => independent(schedule, session, StepKind::Parallel),
         StepKind::Map(_, place) => independent(schedule, session, |l| StepKind::Map(l, *place)),
         StepKind::Vectorize(_) => independent(schedule, session, StepKind::Vectorize),
+        StepKind::SplitReduction { .. } if illegal.diagnostic.code == "E0727" => {
+            independent(schedule, session, StepKind::Parallel)
+        }
+        StepKind::SplitReduction { target, name, .. } => {
+            let inner = resolve(schedule.tree(), target).ok()?;
+            let loops = around(schedule.tree(), &inner).into_iter().filter(|l| *l != inner);
+            let placed = loops.map(|l| {
+                let (target, at, name) = (target.clone(), Some(Ref::from(l)), name.clone());
+                vec![StepKind::SplitReduction { target, at, name }]
+            });
+            first_legal(schedule, session, placed.collect())
+        }
         StepKind::Split { .. }
         | StepKind::Distribute { .. }
         | StepKind::Skew { .. }

@@ -25,8 +25,9 @@ pub struct PolyStatement {
     /// The iteration domain: all constraints hold; over `iters` and parameters.
     pub domain: Vec<Constraint>,
     /// The original statement whose instance this one computes, and that instance's iterators in
-    /// terms of `iters`: identity for a statement of the nest itself, `None` for a copy that
-    /// `stage` made: its target gets the bits of the one element it reads.
+    /// terms of `iters`: identity for a statement of the nest itself, `None` for one that stands
+    /// for none: a copy that `stage` made, whose target gets the bits of the one element it reads,
+    /// and what `split-reduction` adds before and behind a reduction.
     pub origin: Option<(Name, Vec<Affine>)>,
 }
 

@@ -18,6 +18,10 @@ fn named(names: &[Ref]) -> String {
     if names.is_empty() { String::new() } else { format!(" as {}", list(names)) }
 }
 
+fn placed(at: Option<&Ref>) -> String {
+    at.map_or_else(String::new, |at| format!(" at {at}"))
+}
+
 impl fmt::Display for Ref {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.name)
@@ -70,11 +74,7 @@ fn write_step(f: &mut fmt::Formatter<'_>, kind: &StepKind, depth: usize) -> fmt:
             f.write_str(&named(name.as_slice()))
         }
         StepKind::Distribute { target, at, names } => {
-            write!(f, "distribute {target}")?;
-            if let Some(at) = at {
-                write!(f, " at {at}")?;
-            }
-            f.write_str(&named(names))
+            write!(f, "distribute {target}{}{}", placed(at.as_ref()), named(names))
         }
         StepKind::Skew { target, factor, by } => match factor {
             1 => write!(f, "skew {target} by {by}"),
@@ -111,6 +111,9 @@ fn write_step(f: &mut fmt::Formatter<'_>, kind: &StepKind, depth: usize) -> fmt:
             if layout.is_empty() { Ok(()) } else { write!(f, " layout {}", list(layout)) }
         }
         StepKind::FuseAt { producers, at } => write!(f, "fuse-at {} at {at}", list(producers)),
+        StepKind::SplitReduction { target, at, name } => {
+            write!(f, "split-reduction {target}{}{}", placed(at.as_ref()), named(name.as_slice()))
+        }
         StepKind::Atomically(steps) => {
             writeln!(f, "atomically {{")?;
             for step in steps {

@@ -206,6 +206,17 @@ pub enum StepKind {
         /// The consumer's loop.
         at: Ref,
     },
+    /// `split-reduction S1.k.1 [at l] [as P]`: each iteration of a reduction's loop gets an
+    /// accumulator of its own; they are combined afterwards.
+    SplitReduction {
+        /// A loop of one statement, which carries nothing but its updates.
+        target: Ref,
+        /// The loop, each iteration of which has accumulators of its own; none for an array that
+        /// lives as long as the nest runs.
+        at: Option<Ref>,
+        /// The name of the array of accumulators.
+        name: Option<Ref>,
+    },
     /// `atomically { … }`: only the order after the last step must be legal.
     Atomically(Vec<Step>),
     /// `require parallel l`: refuses the schedule where it does not hold.

@@ -71,7 +71,8 @@ impl Scalar {
 }
 
 /// Least and greatest value of an integer type (bool: 0 and 1; floats: 0 and 0).
-pub(crate) const fn int_range(dtype: DType) -> (i128, i128) {
+#[must_use]
+pub const fn int_range(dtype: DType) -> (i128, i128) {
     let bits = dtype.precision_bits();
     if dtype.is_signed_int() {
         (-(1 << bits), (1 << bits) - 1)

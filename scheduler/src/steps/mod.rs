@@ -3,8 +3,8 @@
 //! In: a tree and a step's operands. Out: the new tree, or the reason why the tree has not the
 //! shape the step needs. Whether the new order keeps the dependences is not asked here: the caller
 //! ([`crate::Schedule`]) asks it after each step.
-//! `stage` and `fuse-at` also change the working nest: they take the dependences' poly and give a
-//! new one with the tree.
+//! `stage`, `fuse-at` and `split-reduction` also change the working nest: they take the
+//! dependences' poly and give a new one with the tree.
 //! Keeps: every loop has a row for exactly the statements below it; names are unique; a sequence
 //! holds no sequence directly. Marks follow their loop.
 
@@ -13,6 +13,7 @@ mod coalesce;
 mod distribute;
 mod fuse;
 mod fuse_at;
+mod identity;
 mod mark;
 mod names;
 mod order;
@@ -22,6 +23,7 @@ mod reverse;
 mod shift;
 mod skew;
 mod split;
+mod split_reduction;
 mod stage;
 #[cfg(test)]
 mod testing;
@@ -45,6 +47,7 @@ pub(crate) use reverse::reverse;
 pub(crate) use shift::shift;
 pub(crate) use skew::skew;
 pub(crate) use split::split;
+pub(crate) use split_reduction::split_reduction;
 pub(crate) use stage::{Stage, stage};
 pub(crate) use tile::tile;
 

@@ -22,8 +22,8 @@ use lex::{Reader, Token};
 pub const MAX_DEPTH: usize = 64;
 
 const STEPS: &str = "a step (tile, split, reorder, fuse, distribute, skew, shift, coalesce, \
-                     unroll, vectorize, parallel, map, reverse, order, stage, fuse-at, atomically, \
-                     require)";
+                     unroll, vectorize, parallel, map, reverse, order, stage, fuse-at, \
+                     split-reduction, atomically, require)";
 
 const PLACES: &str = "a place (block.x, block.y, block.z, thread.x, thread.y, thread.z)";
 
@@ -89,6 +89,12 @@ fn step(r: &mut Reader, depth: usize) -> Result<StepKind> {
     r.next();
     match head.as_str() {
         "tile" => tile(r, at),
+        "split" if r.eat('-') => {
+            r.expect_word("reduction")?;
+            let target = name(r)?;
+            let at = if r.eat_word("at") { Some(name(r)?) } else { None };
+            Ok(StepKind::SplitReduction { target, at, name: one_name(r)? })
+        }
         "split" => split(r, at),
         "reorder" => {
             let loops = loop_list(r)?;
