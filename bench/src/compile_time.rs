@@ -1,12 +1,12 @@
-//! Time from the text of an einsum to callable host code, cold: every measurement is the first
-//! thing that a new process does.
+//! Time from the text of an einsum to callable host code or to PTX, cold: every measurement is the
+//! first thing that a new process does.
 
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use warploom::{DType, Spec, SpecTypes, compile};
+use warploom::{DType, Spec, SpecTypes, Target, compile};
 
 use crate::statistics::Percentiles;
 
@@ -17,11 +17,12 @@ pub(crate) const ONCE: &str = "compile-once";
 const RUNS: usize = 21;
 
 /// Einsums, and the size of every label.
-const CASES: &[&str] = &["mk,kn->mn", "bmk,bkn->bmn", "dabfe,fc->edcba", "ij->ji"];
+const CASES: &[&str] =
+    &["ij->ij", "ij->ji", "ij->i", "mk,kn->mn", "bmk,bkn->bmn", "dabfe,fc->edcba"];
 const SIZE: usize = 256;
 
 /// Compiles once and prints the milliseconds of each stage as JSON.
-pub(crate) fn once(spec: &str) -> Result<(), Box<dyn Error>> {
+pub(crate) fn once(target: Target, spec: &str) -> Result<(), Box<dyn Error>> {
     let rank = |term: &str| vec![SIZE; term.len()];
     let inputs = spec.split("->").next().unwrap_or(spec);
     let operands = inputs.split(',').map(|t| (DType::F32, Some(rank(t)))).collect();
@@ -37,23 +38,36 @@ pub(crate) fn once(spec: &str) -> Result<(), Box<dyn Error>> {
     lap("read", &mut stages);
     compile::check_nest(&nest)?;
     lap("check", &mut stages);
-    let schedule = compile::auto(&nest)?;
+    let schedule = compile::auto_for(&nest, target)?;
     lap("schedule", &mut stages);
-    let program = compile::compile(&schedule)?;
-    stages.extend(program.stages().iter().map(|(n, t)| (*n, t.as_secs_f64() * 1e3)));
+    let milliseconds = |(name, time): &(&'static str, Duration)| (*name, time.as_secs_f64() * 1e3);
+    match target {
+        Target::Cpu => {
+            let program = compile::compile(&schedule)?;
+            stages.extend(program.stages().iter().map(milliseconds));
+        }
+        Target::Sm80 | Target::Sm90a | Target::Sm100a => {
+            let lowered = compile::lower(&schedule)?;
+            stages.extend(lowered.stages().iter().map(milliseconds));
+            let started = Instant::now();
+            lowered.gpu(target)?;
+            stages.push(milliseconds(&("code", started.elapsed())));
+        }
+    }
     println!("{}", serde_json::to_string(&stages)?);
     Ok(())
 }
 
 /// Prints the median of each stage for each einsum.
-pub(crate) fn run() -> Result<(), Box<dyn Error>> {
-    println!("spec,processes,stage,ms,p10,p90");
+pub(crate) fn run(target: Target) -> Result<(), Box<dyn Error>> {
+    println!("spec,target,processes,stage,ms,p10,p90");
+    let target = target.to_string();
     let program = std::env::current_exe()?;
     for spec in CASES {
         let mut times: BTreeMap<usize, (String, Vec<f64>)> = BTreeMap::new();
         let mut totals = Vec::new();
         for _ in 0..RUNS {
-            let output = Command::new(&program).args([ONCE, spec]).output()?;
+            let output = Command::new(&program).args([ONCE, &target, spec]).output()?;
             let stages: Vec<(String, f64)> = serde_json::from_slice(&output.stdout)?;
             totals.push(stages.iter().map(|(_, t)| t).sum());
             for (k, (name, ms)) in stages.into_iter().enumerate() {
@@ -63,7 +77,7 @@ pub(crate) fn run() -> Result<(), Box<dyn Error>> {
         times.insert(usize::MAX, ("total".to_owned(), totals));
         for (name, ms) in times.into_values() {
             let Percentiles { p10, median, p90 } = Percentiles::of(ms);
-            println!("\"{spec}\",{RUNS},{name},{median:.2},{p10:.2},{p90:.2}");
+            println!("\"{spec}\",{target},{RUNS},{name},{median:.2},{p10:.2},{p90:.2}");
         }
     }
     Ok(())

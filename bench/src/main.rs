@@ -1,6 +1,9 @@
-//! CPU benchmarks. `contractions [CASE…]`: against NumPy, in alternating pairs. `compile`: the time
-//! from text to callable code, each in a process of its own. `polybench [medium|large]
-//! [KERNEL…]`: the kernels of PolyBench against gcc, in alternating pairs.
+//! Benchmarks, each contestant checked before its times count, in alternating pairs.
+//!
+//! On the processor: `contractions [CASE…]` against NumPy; `polybench [medium|large] [KERNEL…]`
+//! against gcc; `compile`, the time from text to callable code. On a GPU: `gpu-bandwidth` against
+//! PyTorch and the bandwidth of a copy; `gpu-polybench` against plain CUDA from nvcc; and, without
+//! one, `gpu-compile`, the time from text to PTX.
 //!
 //! Out: CSV on standard output; what counts is committed under bench/record/.
 #![forbid(unsafe_code)]
@@ -8,6 +11,7 @@
 mod c_peer;
 mod compile_time;
 mod contractions;
+mod gpu;
 mod peer;
 mod polybench;
 mod process;
@@ -15,17 +19,25 @@ mod statistics;
 
 use std::error::Error;
 
+use warploom::Target;
+
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.split_first() {
         Some((command, cases)) if command == "contractions" => contractions::run(cases),
         Some((command, kernels)) if command == "polybench" => polybench::run(kernels),
-        Some((command, [])) if command == "compile" => compile_time::run(),
-        Some((command, [spec])) if command == compile_time::ONCE => compile_time::once(spec),
-        Some(_) | None => {
-            Err("usage: warploom-bench contractions [CASE…] | polybench [medium|large] [KERNEL…] \
-                               | compile"
-                .into())
+        Some((command, [])) if command == "compile" => compile_time::run(Target::Cpu),
+        Some((command, [])) if command == "gpu-compile" => compile_time::run(Target::Sm90a),
+        Some((command, [target, spec])) if command == compile_time::ONCE => {
+            compile_time::once(target.parse()?, spec)
         }
+        Some((command, words)) if command == "gpu-bandwidth" => gpu::bandwidth::run(words),
+        Some((command, words)) if command == "gpu-polybench" => gpu::polybench::run(words),
+        Some((command, [])) if command == gpu::CONTESTANT => gpu::serve(),
+        Some(_) | None => Err(USAGE.into()),
     }
 }
+
+const USAGE: &str = "usage: warploom-bench contractions [CASE…] | polybench [medium|large] \
+    [KERNEL…] | compile | gpu-bandwidth [compiled] [f32|bf16] [100|400] [CASE…] | gpu-polybench \
+    [limit=SECONDS] [medium|large] [KERNEL…] | gpu-compile";

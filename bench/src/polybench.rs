@@ -8,7 +8,6 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fs;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use warploom::{Name, Nest, Sizes, Tensor, bind, compile, fill_random, parse_sizes};
@@ -56,38 +55,70 @@ const MOST: usize = 15;
 const FEWEST: usize = 3;
 const BUDGET: Duration = Duration::from_secs(20);
 
-/// Prints a line for each kernel and problem; `wanted` names kernels and problems, or nothing for
-/// all of them.
-pub(crate) fn run(wanted: &[String]) -> Result<(), Box<dyn Error>> {
+/// A kernel of the suite at one of its problems.
+#[derive(Clone, Debug)]
+pub(crate) struct Job {
+    pub(crate) kernel: String,
+    /// `medium` or `large`.
+    pub(crate) problem: String,
+    /// As `--size` takes them.
+    pub(crate) sizes: String,
+}
+
+/// The jobs that `wanted` names by kernels and problems, all where it names none of a kind; of the
+/// kernels in `among` where it is given.
+pub(crate) fn jobs(wanted: &[String], among: Option<&[&str]>) -> Result<Vec<Job>, Box<dyn Error>> {
     let problems = ["medium", "large"];
-    let named = |w: &str| problems.contains(&w) || KERNELS.iter().any(|(name, ..)| w == *name);
-    if let Some(unknown) = wanted.iter().find(|w| !named(w)) {
+    let known = |name: &str| {
+        KERNELS.iter().any(|k| k.0 == name) && among.is_none_or(|list| list.contains(&name))
+    };
+    if let Some(unknown) = wanted.iter().find(|w| !problems.contains(&w.as_str()) && !known(w)) {
         return Err(format!("there is no kernel `{unknown}`").into());
     }
     let (sizes, kernels): (Vec<&str>, Vec<&str>) =
         wanted.iter().map(String::as_str).partition(|w| problems.contains(w));
     let chosen = |list: &[&str], word: &str| list.is_empty() || list.contains(&word);
+    let mut jobs = Vec::new();
+    for (name, medium, large) in KERNELS.into_iter().filter(|k| known(k.0) && chosen(&kernels, k.0))
+    {
+        for (problem, values) in problems.into_iter().zip([medium, large]) {
+            if chosen(&sizes, problem) {
+                let [kernel, problem, sizes] = [name, problem, values].map(ToOwned::to_owned);
+                jobs.push(Job { kernel, problem, sizes });
+            }
+        }
+    }
+    Ok(jobs)
+}
+
+/// Prints a line for each kernel and problem; `wanted` names kernels and problems, or nothing for
+/// all of them.
+pub(crate) fn run(wanted: &[String]) -> Result<(), Box<dyn Error>> {
+    let jobs = jobs(wanted, None)?;
     println!(
         "kernel,problem,sizes,pairs,ours_ms,ours_p10,ours_p90,gcc_ms,gcc_p10,gcc_p90,gcc_over_ours,\
          difference,bound,compile_ms,threads,peer"
     );
-    for (name, medium, large) in KERNELS.into_iter().filter(|k| chosen(&kernels, k.0)) {
-        for (problem, values) in problems.into_iter().zip([medium, large]) {
-            if chosen(&sizes, problem) {
-                println!("{}", measure(name, problem, values)?);
-            }
-        }
+    for job in jobs {
+        println!("{}", measure(&job)?);
     }
     Ok(())
 }
 
-fn measure(name: &str, problem: &str, sizes: &str) -> Result<String, Box<dyn Error>> {
-    let text = fs::read_to_string(format!("examples/polybench/{name}.nest"))?;
-    let values = parse_sizes(&[sizes])?;
+/// The nest of a job with its sizes fixed, its inputs, its sizes.
+pub(crate) fn problem(job: &Job) -> Result<(Nest, BTreeMap<Name, Tensor>, Sizes), Box<dyn Error>> {
+    let text = fs::read_to_string(format!("examples/polybench/{}.nest", job.kernel))?;
+    let values = parse_sizes(&[&job.sizes])?;
     let nest = bind(&text.parse::<Nest>()?, &values, &BTreeMap::new())?;
     let mut inputs = BTreeMap::new();
     fill_random(&nest, &mut inputs, 1)?;
-    condition(name, &mut inputs)?;
+    condition(&job.kernel, &mut inputs)?;
+    Ok((nest, inputs, values))
+}
+
+fn measure(job: &Job) -> Result<String, Box<dyn Error>> {
+    let Job { kernel: name, problem: size, sizes } = job;
+    let (nest, inputs, values) = problem(job)?;
     let started = Instant::now();
     let program = compile::compile(&compile::auto(&nest)?)?;
     let compile_ms = started.elapsed().as_secs_f64() * 1e3;
@@ -106,13 +137,18 @@ fn measure(name: &str, problem: &str, sizes: &str) -> Result<String, Box<dyn Err
     }
     let (ours, theirs) = (ours.split_off(1), theirs.split_off(1));
     let bound = bound(&values);
-    let difference = compare(name, &session.finish(), &mut peer, bound, folder.path())?;
+    let have = session.finish();
+    let mut want = BTreeMap::new();
+    for (output, tensor) in &have {
+        want.insert(output.clone(), peer.buffer(output, tensor, folder.path())?);
+    }
+    let difference = difference(&have, &want, bound).map_err(|e| format!("{name}: {e}"))?;
     peer.stop()?;
     let pairs = ours.len();
     let (o, t) = (Percentiles::of(ours).scaled(1e3), Percentiles::of(theirs).scaled(1e3));
     let (threads, flags) = (std::thread::available_parallelism()?, FLAGS.join(" "));
     Ok(format!(
-        "{name},{problem},\"{sizes}\",{pairs},{:.3},{:.3},{:.3},{:.3},{:.3},{:.3},{:.3},\
+        "{name},{size},\"{sizes}\",{pairs},{:.3},{:.3},{:.3},{:.3},{:.3},{:.3},{:.3},\
          {difference:.1e},{bound:.1e},{compile_ms:.1},{threads},{version} {flags}",
         o.median,
         o.p10,
@@ -125,7 +161,7 @@ fn measure(name: &str, problem: &str, sizes: &str) -> Result<String, Box<dyn Err
 }
 
 /// The greatest difference that is allowed, relative to the greatest element.
-fn bound(sizes: &Sizes) -> f64 {
+pub(crate) fn bound(sizes: &Sizes) -> f64 {
     let longest = sizes.values().copied().max().unwrap_or(1) as f64;
     8.0 * 4.0 * longest * longest * f64::EPSILON / 2.0
 }
@@ -152,24 +188,23 @@ fn condition(name: &str, inputs: &mut BTreeMap<Name, Tensor>) -> Result<(), Box<
     Ok(())
 }
 
-/// The greatest difference of any output, relative to its greatest element.
-fn compare(
-    name: &str,
-    ours: &BTreeMap<Name, Tensor>,
-    peer: &mut Gcc,
+/// The greatest difference of any output, relative to the greatest element that is wanted.
+pub(crate) fn difference(
+    have: &BTreeMap<Name, Tensor>,
+    want: &BTreeMap<Name, Tensor>,
     bound: f64,
-    folder: &Path,
 ) -> Result<f64, Box<dyn Error>> {
     let mut worst = 0.0_f64;
-    for (output, tensor) in ours {
-        let (have, want) = (tensor.to_f64s(), peer.buffer(output, tensor, folder)?.to_f64s());
+    for (output, tensor) in have {
+        let want = want.get(output).ok_or_else(|| format!("there is no {output}"))?;
+        let (have, want) = (tensor.to_f64s(), want.to_f64s());
         let most = want.iter().fold(f64::MIN_POSITIVE, |a, v| a.max(v.abs()));
         let allowed = if tensor.dtype().is_float() { bound } else { 0.0 };
         for (k, (have, want)) in have.iter().zip(&want).enumerate() {
             let difference = (have - want).abs() / most;
             if !difference.is_finite() || difference > allowed {
                 let at = tensor.unflatten(k);
-                return Err(format!("{name}: {output}{at:?} is {have}, gcc's is {want}").into());
+                return Err(format!("{output}{at:?} is {have}, wanted {want}").into());
             }
             worst = worst.max(difference);
         }

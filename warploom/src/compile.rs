@@ -25,6 +25,7 @@ use warploom_verify::{Verified, kernel as verify_kernel, nest as verify_nest};
 #[derive(Clone, Debug)]
 pub struct Lowered {
     kernel: Verified<Kernel>,
+    stages: Vec<(&'static str, Duration)>,
 }
 
 impl Lowered {
@@ -32,6 +33,12 @@ impl Lowered {
     #[must_use]
     pub fn kernel(&self) -> &Kernel {
         self.kernel.get()
+    }
+
+    /// How long each stage took so far.
+    #[must_use]
+    pub fn stages(&self) -> &[(&'static str, Duration)] {
+        &self.stages
     }
 
     /// Plain C99.
@@ -135,7 +142,12 @@ fn first(findings: Vec<Diagnostic>) -> Box<Diagnostic> {
 /// # Errors
 /// What lowering cannot do, and whatever the verifier finds.
 pub fn lower(schedule: &Schedule) -> Result<Lowered> {
-    Ok(Lowered { kernel: seal(lower_fixed(schedule)?)? })
+    let started = Instant::now();
+    let kernel = lower_fixed(schedule)?;
+    let lowered = started.elapsed();
+    let kernel = seal(kernel)?;
+    let stages = vec![("lower", lowered), ("verify", started.elapsed() - lowered)];
+    Ok(Lowered { kernel, stages })
 }
 
 /// Seals a kernel that was lowered. What the verifier finds is no mistake in a text: the schedule
@@ -170,15 +182,10 @@ pub struct Program {
 /// # Errors
 /// As [`lower`], and failures of code generation.
 pub fn compile(schedule: &Schedule) -> Result<Program> {
+    let Lowered { kernel, mut stages } = lower(schedule)?;
     let started = Instant::now();
-    let kernel = lower_fixed(schedule)?;
-    let lowered = started.elapsed();
-    let kernel = seal(kernel)?;
-    let verified = started.elapsed();
     let code = host::compile(&kernel, &host::HostOptions::default())?;
-    let generated = started.elapsed();
-    let stages =
-        vec![("lower", lowered), ("verify", verified - lowered), ("code", generated - verified)];
+    stages.push(("code", started.elapsed()));
     Ok(Program { code: Arc::new(code), stages })
 }
 

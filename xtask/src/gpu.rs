@@ -1,8 +1,8 @@
 //! `cargo xtask gpu`: a folder to take to a machine that has a GPU and no Rust.
 //!
 //! In: the workspace; Debian's static libraries of LLVM. Out: `gpu-bundle/` with the packed
-//! command, tests of the device and examples, and a script that runs them. Requires `nice`, `ldd`,
-//! `tar` and `xz`.
+//! command, tests of the device, benchmarks and examples, and a script that runs them. Requires
+//! `git`, `nice`, `ldd`, `tar` and `xz`.
 //! Keeps: the development build is not touched, this one has a target folder of its own. Why an
 //! `llvm-config` of its own: llvm-sys asks it how to link, and its cargo features for static and
 //! dynamic linking exclude each other, so every crate between here and there would need both.
@@ -25,7 +25,10 @@ case "$*" in
 esac
 "#;
 
-/// Runs every example nest on the GPU, checked, and prints a table last.
+/// What the benchmarks read beside the examples: the contestants.
+const CONTESTANTS: [&str; 2] = ["bench/torch_peer.py", "bench/c_peer.c"];
+
+/// Runs tests, example nests and benchmarks on the GPU, and prints a table last.
 const RUN: &str = include_str!("gpu_run.sh");
 
 /// Builds the bundle in `gpu-bundle/` of `root`.
@@ -33,7 +36,8 @@ pub(crate) fn bundle(root: &Path) -> Result<bool, String> {
     let target = root.join("target/gpu");
     let llvm = target.join("llvm");
     write_script(&llvm.join("bin/llvm-config"), LLVM_CONFIG)?;
-    let command = build(root, &target, &llvm, &["build", "-p", "warploom-cli"])?;
+    let packages = ["build", "-p", "warploom-cli", "-p", "warploom-bench"];
+    let command = build(root, &target, &llvm, &packages)?;
     let tests = ["--test", "cuda", "--test", "cuda_fault"];
     let tests = [&["test", "--no-run", "-p", "warploom-runtime"], &tests[..]].concat();
     let tests = build(root, &target, &llvm, &tests)?;
@@ -49,12 +53,17 @@ pub(crate) fn bundle(root: &Path) -> Result<bool, String> {
             copy(&library, &inside.join("lib").join(name))?;
         }
     }
-    for folder in ["examples/nests", "examples/schedules", "examples/polybench"] {
+    let contestants = "bench/handwritten/polybench";
+    for folder in ["examples/nests", "examples/schedules", "examples/polybench", contestants] {
         for file in files(&root.join(folder))? {
             let name = file.file_name().expect("a file that was listed has a name");
             copy(&file, &inside.join(folder).join(name))?;
         }
     }
+    for file in CONTESTANTS {
+        copy(&root.join(file), &inside.join(file))?;
+    }
+    write(&inside.join("commit"), &commit(root)?)?;
     write_script(&out.join("run.sh"), RUN)?;
     pack(&out)
 }
@@ -86,6 +95,17 @@ fn build(
         return Err(format!("`cargo {}` made no program", args.join(" ")));
     }
     Ok(found)
+}
+
+/// The short name of the commit that is built, with `-dirty` where files differ from it.
+fn commit(root: &Path) -> Result<String, String> {
+    let describe = ["describe", "--always", "--dirty", "--exclude=*"];
+    let output = Command::new("git").args(describe).current_dir(root).output();
+    let output = output.map_err(|e| format!("cannot start git: {e}"))?;
+    if !output.status.success() {
+        return Err("git describe failed".to_owned());
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// The programs that cargo's messages name.
@@ -169,10 +189,13 @@ fn write_script(path: &Path, text: &str) -> Result<(), String> {
     if fs::read_to_string(path).is_ok_and(|old| old == text) {
         return Ok(());
     }
+    write(path, text)?;
+    make_executable(path).map_err(|e| format!("cannot mark {}: {e}", path.display()))
+}
+
+fn write(path: &Path, text: &str) -> Result<(), String> {
     make_parent(path)?;
-    let wrong = |e| format!("cannot write {}: {e}", path.display());
-    fs::write(path, text).map_err(wrong)?;
-    make_executable(path).map_err(wrong)
+    fs::write(path, text).map_err(|e| format!("cannot write {}: {e}", path.display()))
 }
 
 #[cfg(unix)]

@@ -1,57 +1,102 @@
 #!/bin/sh
-# Unpacks the bundle beside this script, runs the tests of the device and every example nest on the
-# GPU, each result checked, and prints a table last. `run.sh FOLDER` unpacks into FOLDER.
-# Exit code: 0 when everything passed.
+# Runs what the bundle beside this script holds, on a machine with a GPU:
+#   run.sh [RESULTS [SECTION…]]
+# unpacks beside itself, runs the sections (all of them without a name, about 8 minutes) and leaves
+# in RESULTS (`results` beside the script) one file for each: table, log, and records as CSV, each
+# written line by line, so that what was done survives an end by force.
+#   tests      the tests of the device                                         table
+#   nests      every example nest, its result checked                          table, nests.csv
+#   bandwidth  nests bound by memory traffic, against PyTorch and a copy       bandwidth.csv
+#   polybench  stencils and O(n^3) kernels, against CUDA from nvcc             polybench.csv
+#   compile    time from text to PTX                                           compile.csv
+#   memcheck, racecheck  compute-sanitizer on some nests                       table
+# BANDWIDTH and POLYBENCH in the environment are arguments of `warploom-bench gpu-bandwidth` and
+# `gpu-polybench`. Each section has a time limit, all together have LIMIT seconds (540).
+# Exit code: 0 when all that must hold did: tests, nests, sanitizer.
 set -u
+started=$(date +%s)
 here=$(cd "$(dirname "$0")" && pwd) || exit 2
-into=${1:-$here/unpacked}
-mkdir -p "$into" && tar -xJf "$here/warploom.tar.xz" -C "$into" || exit 2
-cd "$into/warploom" || exit 2
-log=$into/log
-table=$into/table
-mkdir -p "$log"
-: >"$table"
+results=${1:-$here/results}
+[ $# -gt 0 ] && shift
+[ $# -gt 0 ] || set -- tests nests polybench bandwidth compile memcheck racecheck
+mkdir -p "$results" && results=$(cd "$results" && pwd) || exit 2
+mkdir -p "$here/unpacked" && tar -xJf "$here/warploom.tar.xz" -C "$here/unpacked" || exit 2
+cd "$here/unpacked/warploom" || exit 2
+table=$results/table
+log=$results/log
+: >>"$table"
 failed=0
 # libraries that this machine lacks come from the bundle
 if ldd ./warploom | grep -q 'not found'; then
     LD_LIBRARY_PATH=$PWD/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
     export LD_LIBRARY_PATH
 fi
+gpu=$(nvidia-smi --query-gpu=name --format=csv,noheader --id=0 2>/dev/null | head -n 1)
+where="$(date -u +%F),$(cat commit),${gpu:-unknown}"
+output=$(mktemp)
+trap 'rm -f "$output"' EXIT
 
 # one line of the table: name, ok or exit code, words
 note() {
-    printf '%-24s %-8s %s\n' "$1" "$2" "$3" >>"$table"
+    printf '%-28s %-8s %s\n' "$1" "$2" "$3" >>"$table"
 }
 
-./warploom doctor
+# runs a command for at most $1 seconds, and no longer than all sections may
+limited() {
+    left=$((started + ${LIMIT:-540} - $(date +%s)))
+    seconds=$1
+    shift
+    [ "$left" -lt "$seconds" ] && seconds=$left
+    [ "$seconds" -gt 0 ] || return 124
+    timeout -k 5 "$seconds" "$@"
+}
 
-for test in cuda cuda_fault; do
-    if timeout 300 ./$test --nocapture >"$log/$test" 2>&1; then
-        note "test $test" ok "$(grep 'test result' "$log/$test")"
-    else
-        note "test $test" "exit $?" "see $log/$test"
-        failed=1
-    fi
-done
+# the end of a command's name and output, for the log
+keep() {
+    { echo "== $1"; tail -c 20000 "$output"; } >>"$log"
+}
 
-# runs one nest: file, sizes; where it fails, says how the CPU fares
+section_tests() {
+    for test in cuda cuda_fault; do
+        limited 100 ./$test --nocapture >"$output" 2>&1
+        code=$?
+        keep "$test"
+        if [ $code -eq 0 ]; then
+            note "test $test" ok "$(grep 'test result' "$output")"
+        else
+            note "test $test" "exit $code" "see the log"
+            failed=1
+        fi
+    done
+}
+
+# runs one nest: file, sizes, what the record calls them; where it fails, says how the CPU fares
 nest() {
     name=$(basename "$1" .nest)
-    out=$log/$name
-    timeout 120 ./warploom run "$1" --size "$2" --device cuda --verify >"$out" 2>&1
+    limited 30 ./warploom run "$1" --size "$2" --device cuda --verify >"$output" 2>&1
     code=$?
+    keep "$name"
+    line="$name,$(dirname "$1"),\"$3\""
     if [ $code -eq 0 ]; then
-        note "$name" ok "$(grep 'compiled in' "$out"); $(grep '^verified' "$out")"
+        note "$name" ok "$(grep 'compiled in' "$output"); $(grep '^verified' "$output")"
+        sed -n 's/^verified \([0-9]*\) elements .*: largest error \([^,]*\), bound there \(.*\)$/\1,\2,\3/p' \
+            "$output" | sed "s|.*|$line,&,$where|" >>"$results/nests.csv"
         return
     fi
-    timeout 120 ./warploom run "$1" --size "$2" --device cpu --verify >"$out.cpu" 2>&1
-    note "$name" "exit $code" "(cpu: exit $?) $(head -n 2 "$out" | tr '\n' ' ')"
+    words=$(grep -o 'E[0-9][0-9][0-9][0-9]' "$output" | head -n 1)
+    echo "$line,refused ${words:-$code},,,$where" >>"$results/nests.csv"
+    words=$(head -n 2 "$output" | tr '\n' ' ')
+    limited 30 ./warploom run "$1" --size "$2" --device cpu --verify >"$output" 2>&1
+    note "$name" "exit $code" "(cpu: exit $?) $words"
     failed=1
 }
 
-while read -r name sizes; do
-    nest "examples/nests/$name.nest" "$sizes"
-done <<'EOF'
+section_nests() {
+    echo nest,folder,sizes,elements_verified,largest_error,bound_there,date,commit,gpu \
+        >"$results/nests.csv"
+    while read -r name sizes; do
+        nest "examples/nests/$name.nest" "$sizes" "$sizes"
+    done <<'END'
 attention Q=70,K=65,D=40
 batched_matmul B=3,M=65,N=50,K=33
 conv2d N=2,P=14,Q=15,K=16,R=3,S=3,C=8
@@ -66,12 +111,83 @@ ozaki2_int8 M=64,N=48,K=96
 permuted_matmul A=6,B=7,C=5,D=8,E=9,F=4
 seidel2d T=5,N=40
 softmax M=70,N=300
-EOF
+END
+    # the kernels of PolyBench, every size 24
+    for file in examples/polybench/*.nest; do
+        sizes=$(sed -n 's/^param //p' "$file" | tr -d ' ' | sed 's/,/=24,/g; s/$/=24/')
+        nest "$file" "$sizes" "all 24"
+    done
+}
 
-# the kernels of PolyBench, every size 24
-for file in examples/polybench/*.nest; do
-    sizes=$(sed -n 's/^param //p' "$file" | tr -d ' ' | sed 's/,/=24,/g; s/$/=24/')
-    nest "$file" "$sizes"
+# a benchmark: name of its record, seconds, command
+bench() {
+    record=$results/$1.csv
+    name=$1
+    seconds=$2
+    shift 2
+    limited "$seconds" ./warploom-bench "$@" >"$record" 2>"$output"
+    code=$?
+    keep "$name"
+    [ $code -eq 0 ] && code=ok || code="exit $code"
+    lines=$(($(wc -l <"$record") - 1))
+    note "bench $name" "$code" "$lines lines, $(grep -c ',ok,' "$record") of them ok"
+    grep 'geometric mean' "$output" >>"$table"
+}
+
+section_bandwidth() {
+    # shellcheck disable=SC2086 # several words on purpose
+    bench bandwidth 170 gpu-bandwidth ${BANDWIDTH:-}
+}
+
+section_polybench() {
+    # shellcheck disable=SC2086 # several words on purpose
+    bench polybench 220 gpu-polybench ${POLYBENCH:-limit=8}
+}
+
+section_compile() {
+    bench compile 40 gpu-compile
+}
+
+# compute-sanitizer on some nests: tool
+sanitize() {
+    for what in "nests/matmul M=70,N=65,K=33" "nests/softmax M=40,N=300" \
+        "nests/attention Q=34,K=33,D=16" "nests/permuted_matmul A=6,B=7,C=5,D=8,E=9,F=4" \
+        "polybench/jacobi-2d T=4,N=40" "polybench/lu N=40" "polybench/correlation M=40,N=36"; do
+        file=${what% *}
+        limited 40 compute-sanitizer --tool "$1" --error-exitcode 86 ./warploom run \
+            "examples/$file.nest" --size "${what#* }" --device cuda >"$output" 2>&1
+        code=$?
+        keep "$1 $file"
+        if [ $code -eq 0 ]; then
+            note "$1 $file" ok "$(grep -o '[A-Z]* SUMMARY.*' "$output")"
+        else
+            note "$1 $file" "exit $code" "$(grep -m 1 '=========' "$output")"
+            failed=1
+        fi
+    done
+}
+
+section_memcheck() {
+    sanitize memcheck
+}
+
+section_racecheck() {
+    sanitize racecheck
+}
+
+./warploom doctor
+for section in "$@"; do
+    case $section in
+    tests | nests | bandwidth | polybench | compile | memcheck | racecheck)
+        before=$(date +%s)
+        section_$section
+        note "== $section" "" "$(($(date +%s) - before)) s"
+        ;;
+    *)
+        echo "there is no section $section" >&2
+        exit 2
+        ;;
+    esac
 done
 
 echo

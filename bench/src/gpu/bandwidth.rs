@@ -1,0 +1,285 @@
+//! `gpu-bandwidth`: nests that are bound by memory traffic, the automatic schedule against PyTorch
+//! and against the bandwidth of a copy measured in the same run.
+//!
+//! Bytes are those of all arrays, each read or written once. Results are judged element by element
+//! in binary64 before a time counts (bench/torch_peer.py has the bounds).
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use warploom::{DType, Name, Nest, Sizes, Tensor, bind};
+
+use super::cases::{CASES, Case};
+use super::ours::Ours;
+use super::problem::{self, Problem};
+use super::record::{COLUMNS, Machine, STATE, state};
+use super::torch_peer::{Judged, Torch};
+use super::{Pairs, Times, quoted};
+
+/// Traffic in units of 100 MB.
+const TRAFFIC: [i64; 2] = [1, 4];
+
+const DTYPES: [DType; 2] = [DType::F32, DType::Bf16];
+
+/// What one copy reads when the bandwidth of copies is measured: far beyond any cache.
+const COPIED: usize = 1 << 30;
+
+/// Between two uses of an array at least so many bytes of others are used: several caches.
+const BETWEEN: usize = 300_000_000;
+
+/// The longest that Warploom may take to answer, compiling and uploading included.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// Columns of a measurement, before the device's state.
+const MEASURED: &str = "pairs,ours_us,ours_p10,ours_p90,torch_us,torch_p10,torch_p90,winner,\
+    torch_over_ours,ours_tb_s,torch_tb_s,copy_tb_s,ours_of_copy,ours_error,ours_bound,torch_error,\
+    torch_bound,compile_ms";
+
+const PAIRS: Pairs = Pairs {
+    most: 31,
+    fewest: 5,
+    budget: Duration::from_secs(3),
+    warm: 10,
+    warm_for: Duration::from_millis(10),
+};
+
+/// Prints a line for each case, traffic and type; `wanted` names cases, types, MB of traffic, and
+/// `compiled` for PyTorch's compiler instead of its kernels.
+pub(crate) fn run(wanted: &[String]) -> Result<(), Box<dyn Error>> {
+    let traffic = TRAFFIC.map(|k| (k * 100).to_string());
+    let wanted = Wanted::read(wanted, &traffic)?;
+    let mut torch = Torch::start(if wanted.compiled { "compiled" } else { "eager" })?;
+    let copy = torch.copy(COPIED)?;
+    let files = Files { folder: problem::folder()?, made: BTreeMap::new() };
+    let mut bench = Bench { torch, ours: None, files, machine: Machine::look(), copy: copy.median };
+    println!("case,dtype,traffic_mb,bytes,{MEASURED},{STATE},status,peer,{COLUMNS}");
+    for case in CASES.iter().filter(|c| wanted.case(c.name)) {
+        for (factor, name) in TRAFFIC.into_iter().zip(&traffic) {
+            for dtype in DTYPES {
+                if wanted.traffic(name) && wanted.dtype(dtype.name()) {
+                    println!("{}", bench.line(case, dtype, factor));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What was asked for; nothing of a kind means all of it.
+struct Wanted {
+    cases: Vec<String>,
+    dtypes: Vec<String>,
+    traffic: Vec<String>,
+    compiled: bool,
+}
+
+impl Wanted {
+    fn read(words: &[String], traffic: &[String]) -> Result<Self, Box<dyn Error>> {
+        let mut wanted = Self { cases: vec![], dtypes: vec![], traffic: vec![], compiled: false };
+        for word in words {
+            if word == "compiled" {
+                wanted.compiled = true;
+            } else if CASES.iter().any(|c| c.name == word) {
+                wanted.cases.push(word.clone());
+            } else if DTYPES.iter().any(|d| d.name() == word) {
+                wanted.dtypes.push(word.clone());
+            } else if traffic.contains(word) {
+                wanted.traffic.push(word.clone());
+            } else {
+                let names: Vec<&str> = CASES.iter().map(|c| c.name).collect();
+                let names = names.join(", ");
+                return Err(format!("`{word}` is none of f32, bf16, 100, 400, {names}").into());
+            }
+        }
+        Ok(wanted)
+    }
+
+    fn case(&self, name: &str) -> bool {
+        self.cases.is_empty() || self.cases.iter().any(|c| c == name)
+    }
+
+    fn dtype(&self, name: &str) -> bool {
+        self.dtypes.is_empty() || self.dtypes.iter().any(|d| d == name)
+    }
+
+    fn traffic(&self, name: &str) -> bool {
+        self.traffic.is_empty() || self.traffic.iter().any(|t| t == name)
+    }
+}
+
+/// Random arrays as files, made once for each type, length and place among the inputs.
+struct Files {
+    folder: tempfile::TempDir,
+    made: BTreeMap<(DType, usize, usize), PathBuf>,
+}
+
+impl Files {
+    fn random(&mut self, dtype: DType, len: usize, k: usize) -> Result<PathBuf, Box<dyn Error>> {
+        if let Some(file) = self.made.get(&(dtype, len, k)) {
+            return Ok(file.clone());
+        }
+        let file = self.folder.path().join(format!("{dtype}-{len}-{k}.bin"));
+        fs::write(&file, Tensor::random(dtype, &[len], 1 + k as u64)?.bytes())?;
+        self.made.insert((dtype, len, k), file.clone());
+        Ok(file)
+    }
+}
+
+struct Bench {
+    torch: Torch,
+    /// `None` until a case needs it, and after a failure.
+    ours: Option<Ours>,
+    files: Files,
+    machine: Machine,
+    /// Seconds of a copy that reads [`COPIED`] bytes.
+    copy: f64,
+}
+
+/// What a case gave.
+struct Measured {
+    times: Times,
+    judged: [Judged; 2],
+    compile_ms: f64,
+    state: String,
+}
+
+impl Bench {
+    /// The line of a case; a failure is written where others say `ok`.
+    fn line(&mut self, case: &Case, dtype: DType, factor: i64) -> String {
+        let begun = Instant::now();
+        let bytes = nest(case, dtype, factor).and_then(|nest| traffic(&nest)).unwrap_or(0);
+        let copy = 2.0 * COPIED as f64 / self.copy / 1e12;
+        let measured = self.measure(case, dtype, factor);
+        if measured.is_err() {
+            self.ours = None; // its process may be broken
+        }
+        let (name, dtype) = (case.name, dtype.name());
+        let traffic = factor * 100;
+        eprintln!("{name} {dtype} {traffic} MB: {:.1} s", begun.elapsed().as_secs_f64());
+        let (middle, peer) = (columns(&measured, bytes, copy), quoted(&self.torch.version));
+        format!("{name},{dtype},{traffic},{bytes},{middle},{peer},{}", self.machine.columns())
+    }
+
+    fn measure(
+        &mut self,
+        case: &Case,
+        dtype: DType,
+        factor: i64,
+    ) -> Result<Measured, Box<dyn Error>> {
+        let nest = nest(case, dtype, factor)?;
+        let mut files = BTreeMap::new();
+        for (k, name) in warploom::inputs(&nest).into_iter().enumerate() {
+            let len = problem::extents(&nest, &name)?.iter().product();
+            files.insert(name, self.files.random(dtype, len, k)?);
+        }
+        let sets = BETWEEN / traffic(&nest)?.max(1) + 2;
+        let problem = Problem { nest, files };
+        let ours = match &mut self.ours {
+            Some(ours) => ours,
+            none => none.insert(Ours::start(LIMIT)?),
+        };
+        let compile_ms = ours.prepare(&problem, sets)?;
+        self.torch.prepare(case.operation, &problem, sets)?;
+        let folder = self.files.folder.path();
+        ours.save(folder)?;
+        let outputs: Vec<Name> = warploom::outputs(&problem.nest);
+        let [output] = outputs.as_slice() else { return Err("a case has one output".into()) };
+        let judged = self.torch.judge(&folder.join(format!("{output}.bin")))?;
+        for (who, Judged { error, bound }) in ["Warploom", "PyTorch"].into_iter().zip(judged) {
+            // an error that is no number is no good either
+            if error.partial_cmp(&bound).is_none_or(|order| order.is_gt()) {
+                return Err(format!("{who} is wrong by {error:e}, the bound is {bound:e}").into());
+            }
+        }
+        let times = PAIRS.measure(ours, &mut self.torch)?;
+        Ok(Measured { times, judged, compile_ms, state: state() })
+    }
+}
+
+/// The columns from `pairs` to `status`.
+fn columns(measured: &Result<Measured, Box<dyn Error>>, bytes: usize, copy: f64) -> String {
+    let Measured { times, judged: [ours, torch], compile_ms, state } = match measured {
+        Ok(measured) => measured,
+        Err(e) => {
+            return format!(
+                "0{}{copy:.3}{}{}",
+                ",".repeat(11),
+                ",".repeat(10),
+                quoted(&e.to_string())
+            );
+        }
+    };
+    let Times { pairs, ours: o, theirs: t } = times;
+    let rate = |seconds: f64| bytes as f64 / seconds / 1e12;
+    format!(
+        "{pairs},{},{},{},{:.3},{:.3},{:.3},{copy:.3},{:.3},{:.2e},{:.2e},{:.2e},{:.2e},\
+         {compile_ms:.1},{state},ok",
+        o.scaled(1e6).columns(),
+        t.scaled(1e6).columns(),
+        o.winner("warploom", *t, "torch"),
+        t.median / o.median,
+        rate(o.median),
+        rate(t.median),
+        rate(o.median) / copy,
+        ours.error,
+        ours.bound,
+        torch.error,
+        torch.bound,
+    )
+}
+
+/// The nest of a case.
+fn nest(case: &Case, dtype: DType, factor: i64) -> Result<Nest, Box<dyn Error>> {
+    let narrow = (DType::F32.size_bytes() / dtype.size_bytes()).max(1);
+    let (text, sizes) = case.at(dtype.name(), factor * i64::try_from(narrow)?);
+    let sizes: Sizes = sizes.into_iter().map(|(name, n)| (Name::from(name), n)).collect();
+    Ok(bind(&text.parse()?, &sizes, &BTreeMap::new())?)
+}
+
+/// The bytes of all arrays of a nest.
+fn traffic(nest: &Nest) -> Result<usize, Box<dyn Error>> {
+    let sizes = problem::arrays(nest);
+    let sizes: Vec<usize> =
+        sizes.iter().map(|name| problem::size_bytes(nest, name)).collect::<Result<_, _>>()?;
+    Ok(sizes.iter().sum())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::statistics::Percentiles;
+
+    #[test]
+    fn every_line_has_a_field_for_each_column() {
+        let of = |seconds: f64| Percentiles::of(vec![seconds]);
+        let measured = Measured {
+            times: Times { pairs: 3, ours: of(2e-5), theirs: of(4e-5) },
+            judged: [Judged { error: 0.0, bound: 0.0 }; 2],
+            compile_ms: 40.0,
+            state: "1980,3201,300".to_owned(),
+        };
+        let header = format!("{MEASURED},{STATE},status");
+        let good = columns(&Ok(measured), 100_000_000, 4.0);
+        let bad = columns(&Err("no GPU".into()), 100_000_000, 4.0);
+        let names: Vec<&str> = header.split(',').collect();
+        for line in [&good, &bad] {
+            assert_eq!(line.split(',').count(), names.len(), "{line}");
+            let copy = names.iter().position(|n| *n == "copy_tb_s").unwrap();
+            assert_eq!(line.split(',').nth(copy), Some("4.000"), "{line}");
+        }
+        assert!(good.contains(",warploom,2.000,5.000,2.500,4.000,1.250,"), "{good}");
+    }
+
+    #[test]
+    fn words_choose_cases() {
+        let traffic = ["100".to_owned(), "400".to_owned()];
+        let words = |text: &str| text.split(' ').map(ToOwned::to_owned).collect::<Vec<_>>();
+        let wanted = Wanted::read(&words("transpose bf16 compiled"), &traffic).unwrap();
+        assert!(wanted.compiled && wanted.case("transpose") && !wanted.case("copy"));
+        assert!(wanted.dtype("bf16") && !wanted.dtype("f32") && wanted.traffic("400"));
+        assert!(Wanted::read(&words("f16"), &traffic).is_err());
+    }
+}

@@ -1,0 +1,64 @@
+//! What a line of a record says of where and when it was measured.
+//!
+//! In: `nvidia-smi`; the file `commit` that a bundle has, else git. Out: columns. Keeps: what
+//! cannot be found out is written as `unknown`, and never stops a measurement.
+
+use std::fs;
+use std::process::Command;
+
+/// Columns of [`Machine::columns`].
+pub(crate) const COLUMNS: &str = "gpu,driver,commit,date";
+
+/// Columns of [`state`].
+pub(crate) const STATE: &str = "sm_mhz,memory_mhz,watts";
+
+/// Where and when.
+pub(crate) struct Machine {
+    gpu: String,
+    driver: String,
+    commit: String,
+    date: String,
+}
+
+impl Machine {
+    /// Looks once.
+    pub(crate) fn look() -> Self {
+        let asked = smi("name,driver_version");
+        let (gpu, driver) = asked.split_once(", ").unwrap_or((&asked, "unknown"));
+        let bundled = fs::read_to_string("commit").ok().map(|text| text.trim().to_owned());
+        let git = || answer("git", &["describe", "--always", "--dirty", "--exclude=*"]);
+        Self {
+            gpu: gpu.to_owned(),
+            driver: driver.to_owned(),
+            commit: bundled.unwrap_or_else(git),
+            date: answer("date", &["-u", "+%F"]),
+        }
+    }
+
+    /// The fields of [`COLUMNS`].
+    pub(crate) fn columns(&self) -> String {
+        let Self { gpu, driver, commit, date } = self;
+        format!("{gpu},{driver},{commit},{date}")
+    }
+}
+
+/// Clocks and power just after a measurement, the fields of [`STATE`].
+pub(crate) fn state() -> String {
+    let asked = smi("clocks.sm,clocks.mem,power.draw");
+    if asked == "unknown" { "unknown,unknown,unknown".to_owned() } else { asked.replace(", ", ",") }
+}
+
+/// What `nvidia-smi` says of the first GPU.
+fn smi(query: &str) -> String {
+    let query = format!("--query-gpu={query}");
+    answer("nvidia-smi", &[&query, "--format=csv,noheader,nounits", "--id=0"])
+}
+
+/// The first line that a command prints.
+fn answer(command: &str, arguments: &[&str]) -> String {
+    let output = Command::new(command).args(arguments).output().ok();
+    let text = output.filter(|o| o.status.success()).map(|o| o.stdout);
+    let text = text.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    let line = text.as_deref().and_then(|t| t.lines().next()).map(str::trim);
+    line.filter(|l| !l.is_empty()).unwrap_or("unknown").to_owned()
+}
