@@ -2,10 +2,10 @@
 
 `torch_peer.py eager` runs PyTorch's own kernels, `torch_peer.py compiled` what torch.compile makes.
 
-`version` answers those of PyTorch, CUDA and the driver. `copy BYTES` copies that many bytes on the
+`version` answers PyTorch's. `copy BYTES` copies that many bytes on the
 device and answers a JSON list of seconds. A line of JSON, {"operation", "operands": [{"dtype",
-"shape", "file"}], "sets"}, puts the operands on the device in that many sets of arrays, which then
-take turns, so that no launch meets the arrays of the one before in the cache; the answer is `ready`.
+"shape", "file"}], "sets"}, puts the operands on the device in that many sets of arrays, which take
+turns, so that no launch meets the arrays of the one before in the cache; the answer is `ready`.
 `turn W` makes W launches without a clock and one between two events, and answers its seconds: the
 device is kept busy until all are queued, so that the host's time is not part of it. `check FILE`
 answers [[error, bound], [error, bound]] of the result in FILE and of PyTorch's own: of the element

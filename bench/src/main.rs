@@ -39,5 +39,5 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 const USAGE: &str = "usage: warploom-bench contractions [CASE…] | polybench [medium|large] \
-    [KERNEL…] | compile | gpu-bandwidth [compiled] [f32|bf16] [100|400] [CASE…] | gpu-polybench \
-    [limit=SECONDS] [medium|large] [KERNEL…] | gpu-compile";
+    [KERNEL…] | compile | gpu-bandwidth [compiled] [f32|bf16] [100|400] [CASE…] | \
+    gpu-polybench [limit=SECONDS] [medium|large] [KERNEL…] | gpu-compile";

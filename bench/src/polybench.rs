@@ -10,7 +10,7 @@ use std::error::Error;
 use std::fs;
 use std::time::{Duration, Instant};
 
-use warploom::{Name, Nest, Sizes, Tensor, bind, compile, fill_random, parse_sizes};
+use warploom::{Name, Nest, Tensor, bind, compile, fill_random, parse_sizes};
 
 use crate::c_peer::{FLAGS, Gcc};
 use crate::statistics::Percentiles;
@@ -105,20 +105,20 @@ pub(crate) fn run(wanted: &[String]) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The nest of a job with its sizes fixed, its inputs, its sizes.
-pub(crate) fn problem(job: &Job) -> Result<(Nest, BTreeMap<Name, Tensor>, Sizes), Box<dyn Error>> {
+/// The nest of a job with its sizes fixed, and its inputs.
+pub(crate) fn problem(job: &Job) -> Result<(Nest, BTreeMap<Name, Tensor>), Box<dyn Error>> {
     let text = fs::read_to_string(format!("examples/polybench/{}.nest", job.kernel))?;
     let values = parse_sizes(&[&job.sizes])?;
     let nest = bind(&text.parse::<Nest>()?, &values, &BTreeMap::new())?;
     let mut inputs = BTreeMap::new();
     fill_random(&nest, &mut inputs, 1)?;
     condition(&job.kernel, &mut inputs)?;
-    Ok((nest, inputs, values))
+    Ok((nest, inputs))
 }
 
 fn measure(job: &Job) -> Result<String, Box<dyn Error>> {
     let Job { kernel: name, problem: size, sizes } = job;
-    let (nest, inputs, values) = problem(job)?;
+    let (nest, inputs) = problem(job)?;
     let started = Instant::now();
     let program = compile::compile(&compile::auto(&nest)?)?;
     let compile_ms = started.elapsed().as_secs_f64() * 1e3;
@@ -136,7 +136,7 @@ fn measure(job: &Job) -> Result<String, Box<dyn Error>> {
         theirs.push(peer.seconds()?);
     }
     let (ours, theirs) = (ours.split_off(1), theirs.split_off(1));
-    let bound = bound(&values);
+    let bound = bound(&nest);
     let have = session.finish();
     let mut want = BTreeMap::new();
     for (output, tensor) in &have {
@@ -161,8 +161,8 @@ fn measure(job: &Job) -> Result<String, Box<dyn Error>> {
 }
 
 /// The greatest difference that is allowed, relative to the greatest element.
-pub(crate) fn bound(sizes: &Sizes) -> f64 {
-    let longest = sizes.values().copied().max().unwrap_or(1) as f64;
+pub(crate) fn bound(nest: &Nest) -> f64 {
+    let longest = nest.params.iter().filter_map(|p| p.value).max().unwrap_or(1) as f64;
     8.0 * 4.0 * longest * longest * f64::EPSILON / 2.0
 }
 

@@ -79,8 +79,8 @@ nest() {
     line="$name,$(dirname "$1"),\"$3\""
     if [ $code -eq 0 ]; then
         note "$name" ok "$(grep 'compiled in' "$output"); $(grep '^verified' "$output")"
-        sed -n 's/^verified \([0-9]*\) elements .*: largest error \([^,]*\), bound there \(.*\)$/\1,\2,\3/p' \
-            "$output" | sed "s|.*|$line,&,$where|" >>"$results/nests.csv"
+        sed -n "s|^verified \([0-9]*\) elements .*: largest error \(.*\), bound there \(.*\)|\
+$line,\1,\2,\3,$where|p" "$output" >>"$results/nests.csv"
         return
     fi
     words=$(grep -o 'E[0-9][0-9][0-9][0-9]' "$output" | head -n 1)

@@ -91,7 +91,7 @@ pub(crate) fn serve() -> Result<(), Box<dyn Error>> {
         };
         match answer {
             Ok(text) => println!("{text}"),
-            Err(e) => println!("error: {}", e.to_string().replace('\n', " ")),
+            Err(e) => println!("error: {}", e.to_string().lines().next().unwrap_or("unknown")),
         }
     }
     Ok(())

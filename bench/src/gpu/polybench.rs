@@ -131,26 +131,24 @@ impl Bench {
     }
 
     fn measure(&mut self, ready: &Ready) -> Result<Measured, Box<dyn Error>> {
-        let Ready { job, problem, sizes, expected, cuda, folder } = ready;
+        let Ready { problem, expected, cuda, folder } = ready;
+        let bound = polybench::bound(&problem.nest);
+        let compare = |who: &str, have, want| {
+            polybench::difference(have, want, bound).map_err(|e| format!("{who}: {e}"))
+        };
+        let mut cuda = Cuda::start(cuda, problem, self.limit)?;
+        let theirs = cuda.outputs(problem, folder.path())?;
+        let other = compare("the CUDA version and the reference", &theirs, expected)?;
         let ours = match &mut self.ours {
             Some(ours) => ours,
             none => none.insert(Ours::start(self.limit)?),
         };
-        let mut cuda = Cuda::start(cuda, problem, self.limit)?;
-        let theirs = cuda.outputs(problem, folder.path())?;
         let compile_ms = ours.prepare(problem, 1)?;
         ours.save(folder.path())?;
         let mine = outputs(expected, problem, folder.path())?;
-        let bound = polybench::bound(sizes);
-        let compare = |who: &str, have, want| {
-            polybench::difference(have, want, bound)
-                .map_err(|e| format!("{}: {who}: {e}", job.kernel))
-        };
-        let differences = [
-            compare("Warploom and the reference", &mine, expected)?,
-            compare("the CUDA version and the reference", &theirs, expected)?,
-            compare("Warploom and the CUDA version", &mine, &theirs)?,
-        ];
+        let own = compare("Warploom and the reference", &mine, expected)?;
+        let between = compare("Warploom and the CUDA version", &mine, &theirs)?;
+        let differences = [own, other, between];
         let times = PAIRS.measure(ours, &mut cuda)?;
         let version = cuda.version.clone();
         Ok(Measured { times, differences, bound, compile_ms, state: state(), version })

@@ -9,7 +9,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::Mutex;
 
-use warploom::{Name, Sizes, Tensor};
+use warploom::{Name, Tensor};
 
 use super::cuda_peer;
 use super::problem::{self, Problem};
@@ -18,9 +18,7 @@ use crate::polybench::{self, Job};
 
 /// A problem ready to be measured.
 pub(crate) struct Ready {
-    pub(crate) job: Job,
     pub(crate) problem: Problem,
-    pub(crate) sizes: Sizes,
     /// The outputs of the reference.
     pub(crate) expected: BTreeMap<Name, Tensor>,
     /// The program that nvcc made.
@@ -51,7 +49,7 @@ pub(crate) fn prepare(jobs: &[Job]) -> Vec<(Job, Result<Ready, String>)> {
 }
 
 fn make_ready(job: &Job) -> Result<Ready, Box<dyn Error>> {
-    let (nest, inputs, sizes) = polybench::problem(job)?;
+    let (nest, inputs) = polybench::problem(job)?;
     let folder = problem::folder()?;
     let mut files = BTreeMap::new();
     for (name, tensor) in &inputs {
@@ -69,6 +67,5 @@ fn make_ready(job: &Job) -> Result<Ready, Box<dyn Error>> {
         expected.insert(name.clone(), gcc.buffer(&name, &like, folder.path())?);
     }
     gcc.stop()?;
-    let (job, problem) = (job.clone(), Problem { nest, files });
-    Ok(Ready { job, problem, sizes, expected, cuda, folder })
+    Ok(Ready { problem: Problem { nest, files }, expected, cuda, folder })
 }
