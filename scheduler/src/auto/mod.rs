@@ -18,6 +18,7 @@ mod bands;
 mod contraction;
 mod gpu;
 mod order;
+mod partial;
 mod solver;
 mod threads;
 mod tiles;

@@ -80,6 +80,34 @@ for n in 0..N, m in 0..M { for k in 0..K { S1: C[n, m] += A[k, m] * B[n, k] } }\
 }
 
 #[test]
+fn a_sum_with_few_results_runs_in_parts() {
+    let text = "param N\nin a: i32[N]\nin b: i32[N]\nout c: i32[]\nS0: c[] = 0
+for k in 0..N { S1: c[] += a[k] * b[k] order fixed }\n";
+    let s = chosen(text, &[("N", 70000)]);
+    assert_eq!(marked(&s, "S1"), (vec!["k".into()], vec!["k".into()], vec![]));
+    let splits = |s: &Schedule| {
+        let is = |s: &&Step| matches!(s.kind, StepKind::SplitReduction { .. });
+        s.script().steps.iter().filter(is).count()
+    };
+    assert_eq!(splits(&s), 1, "{}", s.script());
+    let fixed = text.replace("param N", "param N = 300000");
+    let s = chosen(&fixed, &[("N", 300_000)]);
+    assert!(s.script().to_string().contains("split k by 37440"), "{}", s.script());
+    // too little work, many results, or an order that must be kept
+    for text in [
+        text.replace("param N", "param N = 3000"),
+        text.replace("order fixed", "order serial"),
+        "param M, N\nin A: i32[M, N]\ninout c: i32[M]
+for i in 0..M, k in 0..N { S1: c[i] += A[i, k] order fixed }"
+            .to_string(),
+    ] {
+        let sizes = [("M", 3), ("N", 3000)];
+        let sizes = if text.contains("param M") { &sizes[..] } else { &sizes[1..] };
+        assert_eq!(splits(&chosen(&text, sizes)), 0, "{text}");
+    }
+}
+
+#[test]
 fn a_contraction_of_groups_of_indices_has_lanes_and_rows() {
     let text = "param a = 20, b = 3, c = 7, d = 2, e = 5, f = 9
 in A: f32[f, b, e, a]\nin B: f32[c, e, d, f]\ninout C: f32[d, c, b, a]

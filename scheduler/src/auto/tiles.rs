@@ -31,24 +31,41 @@ pub(super) struct Role {
 impl Auto {
     /// Lanes, rows and tiles for one statement, if it is alone in its loops.
     pub(super) fn statement(&mut self, name: &Name) -> Result<()> {
-        let chain = own_chain(self.at.tree(), name);
         let poly = self.at.poly().clone();
-        let Some(s) = poly.statement(name) else {
+        let (Some(s), Some(roles)) = (poly.statement(name), self.roles(name)?) else {
             return Ok(());
         };
+        let before = self.at.clone();
+        if let Some((parts, inside)) = self.parts_of_sum(name, &roles) {
+            self.arrange(name, &poly, s, &inside);
+            if self.partial_results(parts) {
+                return Ok(());
+            }
+        }
+        self.at = before;
+        self.arrange(name, &poly, s, &roles);
+        Ok(())
+    }
+
+    /// Lanes, rows and tiles from what the loops are.
+    fn arrange(&mut self, name: &Name, poly: &Poly, s: &PolyStatement, roles: &[Role]) {
+        if let Some(contraction) = Contraction::of(s, roles) {
+            self.contraction(name, poly, &contraction);
+        } else if let Some(lanes) = lanes(s, roles).cloned() {
+            self.lanes_alone(name, poly, &lanes);
+        }
+    }
+
+    /// What each of a statement's own loops is, if each runs over one iterator.
+    pub(super) fn roles(&mut self, name: &Name) -> Result<Option<Vec<Role>>> {
+        let chain = own_chain(self.at.tree(), name);
+        let poly = self.at.poly().clone();
+        let Some(s) = poly.statement(name).filter(|_| !chain.is_empty()) else { return Ok(None) };
         let mut roles = Vec::new();
         for l in &chain {
             roles.extend(self.role(&poly, s, l)?);
         }
-        if roles.len() != chain.len() || chain.is_empty() {
-            return Ok(());
-        }
-        if let Some(contraction) = Contraction::of(s, &roles) {
-            self.contraction(name, &poly, &contraction);
-        } else if let Some(lanes) = lanes(s, &roles).cloned() {
-            self.lanes_alone(name, &poly, &lanes);
-        }
-        Ok(())
+        Ok(Some(roles).filter(|r| r.len() == chain.len()))
     }
 
     /// What a loop over a single iterator is.
