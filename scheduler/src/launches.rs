@@ -1,14 +1,15 @@
-//! Launches: a kernel whose mapped loops stand perfectly nested below the host's loops and guards.
+//! Launches: a kernel whose block loops stand perfectly nested below the host's loops and guards,
+//! and around a program of phases.
 //!
 //! In: a kernel, best with its sizes bound. Out: the same kernel, where serial loops and guards
-//! around the outermost mapped loops are the host's, and each launch inside them starts with mapped
-//! loops: those of threads start at 0 and have a constant length, bounds of blocks are over the
-//! parameters and the host's loops; what that adds to the iterations, a guard cuts off. Guards that
-//! the bounds make true are gone.
+//! around the outermost mapped loops are the host's, and each launch inside them starts with block
+//! loops, their bounds over the parameters and the host's loops. Inside them thread loops are
+//! perfectly nested in each other, start at 0 and have a constant length. What that adds to the
+//! iterations, a guard cuts off. Guards that the bounds make true are gone.
 //! Keeps: each instance runs once. Iterations of mapped loops are independent, so their loops may
-//! be distributed, and guards move inside.
-//! Where a mapped loop is inside a serial one of a launch or a local buffer it stays there, and the
-//! verifier says so.
+//! be distributed, block loops move outside thread loops, and guards move inside.
+//! Where a block loop is inside a serial one of a launch or a local buffer it stays there, and so
+//! does a thread loop in a serial one in a thread loop; the verifier says so.
 
 use std::collections::BTreeSet;
 
@@ -24,7 +25,7 @@ use crate::specialize::{distinct, rename};
 /// The kernel as launches.
 #[must_use]
 pub fn launches(kernel: &Kernel) -> Kernel {
-    if !any_mapped(&kernel.body) {
+    if !kernel.body.iter().any(KernelNode::has_mapped) {
         return kernel.clone();
     }
     let body = host(kernel.body.clone());
@@ -33,18 +34,58 @@ pub fn launches(kernel: &Kernel) -> Kernel {
 }
 
 /// The mapped loops around a body, outermost first; their own bodies are empty.
-struct Launch {
+struct Nest {
     loops: Vec<KernelLoop>,
     body: Vec<KernelNode>,
 }
 
-impl Launch {
-    fn nodes(self) -> Vec<KernelNode> {
-        self.loops
-            .into_iter()
-            .rev()
-            .fold(self.body, |body, l| vec![KernelNode::Loop(KernelLoop { body, ..l })])
+fn nodes(loops: Vec<KernelLoop>, body: Vec<KernelNode>) -> Vec<KernelNode> {
+    (loops.into_iter().rev()).fold(body, |body, l| vec![KernelNode::Loop(KernelLoop { body, ..l })])
+}
+
+/// Block loops around what a block runs.
+fn launch(nest: Nest) -> Vec<KernelNode> {
+    let (nest, mut ranges) = bounded(nest, &[]);
+    let (blocks, threads): (Vec<_>, Vec<_>) =
+        nest.loops.into_iter().partition(|l| place(l).is_some_and(is_block));
+    ranges.retain(|r| blocks.iter().any(|l| l.var == r.var));
+    nodes(blocks, phases(nodes(threads, nest.body), &ranges))
+}
+
+/// What a block runs, with its thread loops perfectly nested in each other.
+fn phases(body: Vec<KernelNode>, ranges: &[Range]) -> Vec<KernelNode> {
+    let mut out = Vec::new();
+    for node in body {
+        match node {
+            KernelNode::Loop(l) if place(&l).is_some() => {
+                for nest in distributed(KernelNode::Loop(l), is_thread) {
+                    let (nest, _) = bounded(nest, ranges);
+                    out.extend(nodes(nest.loops, nest.body));
+                }
+            }
+            KernelNode::Loop(l) => {
+                let body = phases(l.body, ranges);
+                out.push(KernelNode::Loop(KernelLoop { body, ..l }));
+            }
+            KernelNode::If(c, a, b) => {
+                out.push(KernelNode::If(c, phases(a, ranges), phases(b, ranges)));
+            }
+            KernelNode::Local(l) => {
+                let body = phases(l.body, ranges);
+                out.push(KernelNode::Local(Local { body, ..l }));
+            }
+            KernelNode::Store(s) => out.push(KernelNode::Store(s)),
+        }
     }
+    out
+}
+
+fn is_block(place: Place) -> bool {
+    matches!(place, Place::Block(_))
+}
+
+fn is_thread(place: Place) -> bool {
+    matches!(place, Place::Thread(_))
 }
 
 fn place(l: &KernelLoop) -> Option<Place> {
@@ -52,10 +93,6 @@ fn place(l: &KernelLoop) -> Option<Place> {
         LoopMode::Mapped(place) => Some(place),
         LoopMode::Serial | LoopMode::Parallel | LoopMode::Vector | LoopMode::Unroll => None,
     }
-}
-
-fn any_mapped(nodes: &[KernelNode]) -> bool {
-    nodes.iter().any(KernelNode::has_mapped)
 }
 
 /// The nodes that the host runs.
@@ -70,22 +107,32 @@ fn host(nodes: Vec<KernelNode>) -> Vec<KernelNode> {
             }
             KernelNode::If(c, a, b) => out.push(KernelNode::If(c, host(a), host(b))),
             node @ (KernelNode::Loop(_) | KernelNode::Local(_) | KernelNode::Store(_)) => {
-                let launches = distributed(node).into_iter();
-                out.extend(launches.flat_map(|l| bounded(l).nodes()));
+                out.extend(distributed(node, is_block).into_iter().flat_map(launch));
             }
         }
     }
     out
 }
 
-/// The launches of nodes that follow each other; neighbours without mapped loops stay together.
-fn list(nodes: Vec<KernelNode>) -> Vec<Launch> {
-    let mut out: Vec<Launch> = Vec::new();
+/// Whether a loop below is mapped to such a place.
+fn any_mapped(nodes: &[KernelNode], such: fn(Place) -> bool) -> bool {
+    nodes.iter().any(|node| match node {
+        KernelNode::Loop(l) => place(l).is_some_and(such) || any_mapped(&l.body, such),
+        KernelNode::If(_, a, b) => any_mapped(a, such) || any_mapped(b, such),
+        KernelNode::Local(l) => any_mapped(&l.body, such),
+        KernelNode::Store(_) => false,
+    })
+}
+
+/// Nodes that follow each other as nests whose bodies hold no loop mapped to such a place;
+/// neighbours without one stay together.
+fn list(nodes: Vec<KernelNode>, such: fn(Place) -> bool) -> Vec<Nest> {
+    let mut out: Vec<Nest> = Vec::new();
     let mut plain = Vec::new();
     for node in nodes {
-        if any_mapped(std::slice::from_ref(&node)) {
+        if any_mapped(std::slice::from_ref(&node), such) {
             out.extend(together(&mut plain));
-            out.extend(distributed(node));
+            out.extend(distributed(node, such));
         } else {
             plain.push(node);
         }
@@ -94,64 +141,66 @@ fn list(nodes: Vec<KernelNode>) -> Vec<Launch> {
     out
 }
 
-fn together(plain: &mut Vec<KernelNode>) -> Option<Launch> {
+fn together(plain: &mut Vec<KernelNode>) -> Option<Nest> {
     let body = std::mem::take(plain);
-    (!body.is_empty()).then(|| Launch { loops: Vec::new(), body })
+    (!body.is_empty()).then(|| Nest { loops: Vec::new(), body })
 }
 
-fn distributed(node: KernelNode) -> Vec<Launch> {
+fn distributed(node: KernelNode, such: fn(Place) -> bool) -> Vec<Nest> {
     match node {
         KernelNode::Loop(mut l) if place(&l).is_some() => {
-            let mut inside = list(std::mem::take(&mut l.body));
-            for launch in &mut inside {
-                launch.loops.insert(0, l.clone());
+            let mut inside = list(std::mem::take(&mut l.body), such);
+            for nest in &mut inside {
+                nest.loops.insert(0, l.clone());
             }
             inside
         }
         KernelNode::If(c, then, otherwise) => {
-            let mut out = list(then);
-            for launch in &mut out {
-                let body = std::mem::take(&mut launch.body);
-                launch.body = vec![KernelNode::If(c.clone(), body, Vec::new())];
+            let mut out = list(then, such);
+            for nest in &mut out {
+                let body = std::mem::take(&mut nest.body);
+                nest.body = vec![KernelNode::If(c.clone(), body, Vec::new())];
             }
-            for mut launch in list(otherwise) {
-                launch.body = vec![KernelNode::If(c.clone(), Vec::new(), launch.body)];
-                out.push(launch);
+            for mut nest in list(otherwise, such) {
+                nest.body = vec![KernelNode::If(c.clone(), Vec::new(), nest.body)];
+                out.push(nest);
             }
             out
         }
         node @ (KernelNode::Loop(_) | KernelNode::Local(_) | KernelNode::Store(_)) => {
-            vec![Launch { loops: Vec::new(), body: vec![node] }]
+            vec![Nest { loops: Vec::new(), body: vec![node] }]
         }
     }
 }
 
 /// The least and greatest value of a variable, over the parameters.
+#[derive(Clone)]
 struct Range {
     var: Name,
     least: Index,
     greatest: Index,
 }
 
-/// The launch with bounds that are known before it.
-fn bounded(mut launch: Launch) -> Launch {
-    let mut ranges: Vec<Range> = Vec::new();
+/// The nest with bounds that are known before the launch, and the ranges of its variables after
+/// those of the loops around it.
+fn bounded(mut nest: Nest, around: &[Range]) -> (Nest, Vec<Range>) {
+    let mut ranges: Vec<Range> = around.to_vec();
     let mut guards = Vec::new();
-    for position in 0..launch.loops.len() {
-        let mut l = launch.loops[position].clone();
+    for position in 0..nest.loops.len() {
+        let mut l = nest.loops[position].clone();
         l.lower = simplify(&l.lower);
         l.upper = simplify(&l.upper);
         let base = tight(&mut l, &ranges, &mut guards);
         if let Some(base) = base {
             let value = Index::Mul(l.step, Box::new(Index::Var(l.var.clone())));
             let value = simplify(&Index::Add(Box::new(base), Box::new(value)));
-            for inner in &mut launch.loops[position + 1..] {
+            for inner in &mut nest.loops[position + 1..] {
                 let node = KernelNode::Loop(inner.clone());
                 if let KernelNode::Loop(renamed) = rename(&node, &l.var, &value) {
                     *inner = renamed;
                 }
             }
-            launch.body = launch.body.iter().map(|n| rename(n, &l.var, &value)).collect();
+            nest.body = nest.body.iter().map(|n| rename(n, &l.var, &value)).collect();
             l.step = 1;
         }
         ranges.push(Range {
@@ -159,14 +208,14 @@ fn bounded(mut launch: Launch) -> Launch {
             least: extreme(&l.lower, &ranges, false),
             greatest: extreme(&before(&l.upper), &ranges, true),
         });
-        launch.loops[position] = l;
+        nest.loops[position] = l;
     }
     if !guards.is_empty() {
-        let body = std::mem::take(&mut launch.body);
-        launch.body = vec![KernelNode::If(Condition::All(guards), body, Vec::new())];
+        let body = std::mem::take(&mut nest.body);
+        nest.body = vec![KernelNode::If(Condition::All(guards), body, Vec::new())];
     }
-    launch.body = decided(launch.body, &ranges);
-    launch
+    nest.body = decided(nest.body, &ranges);
+    (nest, ranges)
 }
 
 fn before(end: &Index) -> Index {

@@ -74,7 +74,8 @@ impl Buffer<'_> {
         let after = nodes.split_off(last + 1);
         let body = nodes.split_off(first);
         let (name, dtype, shape) = (self.name.clone(), self.dtype, self.shape.clone());
-        nodes.push(KernelNode::Local(Local { name, dtype, shape, body }));
+        let across = Vec::new();
+        nodes.push(KernelNode::Local(Local { name, dtype, shape, across, body }));
         nodes.extend(after);
         nodes
     }

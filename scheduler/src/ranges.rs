@@ -54,8 +54,8 @@ fn node(node: KernelNode, ranges: &mut Ranges) -> KernelNode {
             KernelNode::If(c, nodes(a, ranges), nodes(b, ranges))
         }
         KernelNode::Store(s) => KernelNode::Store(s.map_index(&mut |i| ranges.index(i))),
-        KernelNode::Local(Local { name, dtype, shape, body }) => {
-            KernelNode::Local(Local { name, dtype, shape, body: nodes(body, ranges) })
+        KernelNode::Local(Local { name, dtype, shape, across, body }) => {
+            KernelNode::Local(Local { name, dtype, shape, across, body: nodes(body, ranges) })
         }
     }
 }

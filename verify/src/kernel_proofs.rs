@@ -11,6 +11,7 @@
 //! one in each iteration, so accesses to it never race there.
 //! Not proved: that an element of a temporary or local buffer is written before it is read.
 
+mod spread;
 mod system;
 
 use std::collections::BTreeSet;
@@ -54,7 +55,8 @@ struct Touch<'k> {
 
 /// What is wrong with the memory accesses of `kernel`; nothing if it is proved.
 ///
-/// Codes: `E0811` out of bounds, `E0812` a race, `E0813` not decided.
+/// Codes: `E0811` out of bounds, `E0812` a race, `E0813` not decided, `E1011` a part of a spread
+/// buffer that is another thread's.
 pub(crate) fn prove(kernel: &Kernel) -> Vec<Diagnostic> {
     let ctx = Ctx::new();
     let mut sites = Vec::new();
@@ -65,6 +67,7 @@ pub(crate) fn prove(kernel: &Kernel) -> Vec<Diagnostic> {
         let proofs = Proofs { ctx: &ctx, kernel };
         for site in &sites {
             found.extend(proofs.bounds(site)?);
+            found.extend(proofs.spread(site)?);
         }
         proofs.races(&sites, &mut found)
     });

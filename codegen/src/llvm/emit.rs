@@ -12,6 +12,7 @@ use warploom_ir::kernel::{Buffer, Kernel, KernelLoop, KernelNode, LoopMode, Stor
 use super::build::{Function, Value};
 use super::lin::{Atom, Cond, Env, Lin};
 use super::storage::Storage;
+use super::team::Team;
 use super::tile::{Tile, TileKey};
 
 /// Most copies of one loop's body that unrolling makes.
@@ -116,6 +117,8 @@ pub(crate) struct Emitter<'k> {
     pub(crate) in_parallel: bool,
     /// What the code runs on.
     pub(crate) machine: Machine,
+    /// The threads of a GPU's block, outside their loops.
+    pub(crate) team: Option<Team>,
     /// The math functions used.
     pub(crate) externs: BTreeSet<Extern>,
 }
@@ -135,6 +138,7 @@ impl<'k> Emitter<'k> {
             width: 1,
             in_parallel: false,
             machine,
+            team: None,
             externs: BTreeSet::new(),
         }
     }
@@ -164,15 +168,23 @@ impl Emitter<'_> {
     /// The nodes of a body, in order.
     pub(crate) fn nodes(&mut self, nodes: &[KernelNode]) {
         for node in nodes {
-            match node {
-                KernelNode::Loop(l) => self.run_loop(l),
-                KernelNode::If(c, then, otherwise) => {
-                    let c = Cond::of(c, &self.env);
-                    self.branch(&c, then, otherwise);
-                }
-                KernelNode::Store(s) => self.store(s),
-                KernelNode::Local(l) => self.local(l),
+            match self.team.take() {
+                Some(team) => self.team_node(team, node),
+                None => self.control(node),
             }
+        }
+    }
+
+    /// One node, run by whoever runs the code around it.
+    pub(super) fn control(&mut self, node: &KernelNode) {
+        match node {
+            KernelNode::Loop(l) => self.run_loop(l),
+            KernelNode::If(c, then, otherwise) => {
+                let c = Cond::of(c, &self.env);
+                self.branch(&c, then, otherwise);
+            }
+            KernelNode::Store(s) => self.store(s),
+            KernelNode::Local(l) => self.local(l),
         }
     }
 
@@ -280,7 +292,7 @@ impl Emitter<'_> {
     /// A loop with a counter from 0 to the trip count.
     pub(crate) fn counted(&mut self, c: &Counted, body: &[KernelNode]) {
         let (outside, shadow) = (self.width, self.env.get(&c.var).cloned());
-        let plan = self.plan_tiles(c, body);
+        let plan = if self.team.is_some() { Vec::new() } else { self.plan_tiles(c, body) };
         let trip = self.lin(&c.trip);
         let lower = self.lin(&c.lower);
         let (pre, head, done, end) =

@@ -33,7 +33,7 @@ impl Emitter<'_> {
         let elem = mem_elem(regs.dtype);
         let (mut p, space) = (regs.pointer.text, regs.pointer.elem);
         for (dim, stride) in dims.iter().zip(&regs.strides) {
-            if dim.as_constant() == Some(0) {
+            if dim.as_constant() == Some(0) || stride.text == "0" {
                 continue;
             }
             let i = self.lin(dim);

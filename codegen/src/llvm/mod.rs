@@ -11,4 +11,5 @@ pub(crate) mod expr;
 pub(crate) mod lin;
 pub(crate) mod memory;
 pub(crate) mod storage;
+pub(crate) mod team;
 pub(crate) mod tile;

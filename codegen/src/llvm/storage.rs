@@ -2,7 +2,8 @@
 //!
 //! In: local buffers as control flow reaches them. Out: small ones on the function's stack, others
 //! in the scratch block that the caller hands to the kernel and to every task of a parallel loop
-//! (on a GPU all are on the stack, which is memory of the thread);
+//! (on a GPU those of a thread are on the stack, which is memory of the thread; `team` places those
+//! that a block's threads share);
 //! alias scopes for all of them and for the kernel's buffers.
 //! Keeps: memory that is free again is used again, so unrolled copies need no more of it; two
 //! classes are said not to overlap only where their memory never does.
@@ -35,7 +36,7 @@ pub(crate) const ALIGNED: &str = "!align !2";
 enum Class {
     /// A buffer of the kernel, or a stack slot.
     Whole,
-    /// Bytes of the scratch block of the call, or of a task.
+    /// Bytes of the scratch block of the call, or of a task; on a GPU of a block's shared memory.
     Scratch { task: bool, from: i64, to: i64 },
 }
 
@@ -104,6 +105,11 @@ impl Storage {
         })
     }
 
+    /// The class of bytes of a block's shared memory.
+    pub(crate) fn shared_class(&mut self, from: i64, to: i64) -> Option<usize> {
+        self.class(Class::Scratch { task: false, from, to }, 0)
+    }
+
     /// Scopes that say that classes do not overlap.
     pub(crate) fn metadata(&self, out: &mut String) {
         out.push_str("!0 = distinct !{!0, !\"arrays\"}\n!1 = !{}\n!2 = !{i64 64}\n");
@@ -128,20 +134,33 @@ pub(crate) fn alias(class: Option<usize>) -> String {
     })
 }
 
+/// Elements between neighbours, per dimension of a local buffer.
+pub(super) fn strides(l: &Local) -> Vec<Value> {
+    let mut strides = vec![Value::int("i64", 1); l.shape.len()];
+    let mut inner = 1;
+    for d in (1..l.shape.len()).rev() {
+        inner *= l.shape[d];
+        strides[d - 1] = Value::int("i64", inner.into());
+    }
+    strides
+}
+
 impl Emitter<'_> {
     /// A local buffer and what runs while it exists.
     pub(crate) fn local(&mut self, l: &Local) {
-        let bytes = l.bytes().expect("verified: positive extents, few bytes");
-        let stack = match self.machine {
-            Machine::Host { .. } => bytes <= MAX_STACK_LOCAL && self.stack_has_room(bytes),
-            Machine::Gpu => true,
+        let text = "verified: positive extents, few bytes";
+        let (bytes, stack) = match self.machine {
+            Machine::Host { .. } => {
+                let bytes = l.bytes().expect(text);
+                (bytes, bytes <= MAX_STACK_LOCAL && self.stack_has_room(bytes))
+            }
+            Machine::Gpu => (l.bytes_per_thread().expect(text), true),
         };
         let slot = if stack { self.stack_slot(bytes) } else { self.scratch_slot(bytes) };
-        let mut strides = vec![Value::int("i64", 1); l.shape.len()];
-        let mut inner = 1;
-        for d in (1..l.shape.len()).rev() {
-            inner *= l.shape[d];
-            strides[d - 1] = Value::int("i64", inner.into());
+        let mut strides = strides(l);
+        if let Machine::Gpu = self.machine {
+            // the thread's own numbers are in no address
+            strides[..l.across.len()].fill(Value::int("i64", 0));
         }
         let pointer = Value::register(slot.pointer.clone(), "ptr", 1);
         let regs = BufferRegs { class: slot.class, pointer, strides, dtype: l.dtype, stack };

@@ -3,9 +3,11 @@
 //! In: a sealed kernel and a GPU target. Out: [`GpuCode`]: PTX text of one module, a function for
 //! each launch of the kernel, and what the host does around them.
 //! Keeps: mapped loops become the indices of blocks and threads, in a node without any one thread
-//! runs all of it; loads and stores go to global memory, local buffers to memory of the thread.
+//! runs all of it; loads and stores go to global memory, local buffers to shared memory where they
+//! stand outside thread loops, else to memory of the thread.
 //! Why here: LLVM knows the instructions; which loop runs where was decided before.
 
+pub(crate) mod barriers;
 mod machine;
 mod math;
 mod module;
@@ -13,6 +15,7 @@ mod tools;
 
 pub use tools::{Nvdisasm, Ptxas};
 
+use barriers::Plan;
 use warploom_ir::abi::GpuCode;
 use warploom_ir::diag::{Blame, Diagnostic, Result};
 use warploom_ir::kernel::{HostNode, Kernel, KernelNode};
@@ -25,8 +28,8 @@ const MAX_THREAD_BYTES: i64 = 256 << 10;
 /// PTX of a kernel.
 ///
 /// # Errors
-/// `E0903` for a target that is no GPU, `E1202` for what the target has no code for yet, `E1201`
-/// where LLVM refuses the module (our defect).
+/// `E0903` for a target that is no GPU, `E1202` for what the target has no code for yet, `E1204`
+/// for more shared memory than it has, `E1201` where LLVM refuses the module (our defect).
 pub fn compile(kernel: &Verified<Kernel>, target: Target) -> Result<GpuCode> {
     let limits = check(kernel.get(), target)?;
     let module = module::module(kernel.get());
@@ -55,14 +58,50 @@ fn check(kernel: &Kernel, target: Target) -> Result<GpuLimits> {
     if let Some(name) = math::missing(&kernel.body) {
         return Err(unsupported(&format!("there is no code for `{name}` on a GPU yet")));
     }
-    let bytes = most_local_bytes(&HostNode::of(&kernel.body));
-    if bytes > MAX_THREAD_BYTES {
-        return Err(unsupported(&format!(
-            "the local buffers of one thread take {bytes} bytes, and at most {MAX_THREAD_BYTES} \
-             are possible"
-        )));
-    }
+    check_memory(kernel, &HostNode::of(&kernel.body), target, limits)?;
     Ok(limits)
+}
+
+/// Whether the local buffers of each launch fit its threads and blocks.
+fn check_memory(
+    kernel: &Kernel,
+    nodes: &[HostNode<'_>],
+    target: Target,
+    limits: GpuLimits,
+) -> Result<()> {
+    for node in nodes {
+        let launch = match node {
+            HostNode::Launch(launch) => launch,
+            HostNode::Loop(_, body) => {
+                check_memory(kernel, body, target, limits)?;
+                continue;
+            }
+            HostNode::If(_, then, otherwise) => {
+                check_memory(kernel, then, target, limits)?;
+                check_memory(kernel, otherwise, target, limits)?;
+                continue;
+            }
+        };
+        let plan = module::shared(kernel, launch);
+        let bytes = sum(launch, &plan);
+        if bytes > MAX_THREAD_BYTES {
+            return Err(unsupported(&format!(
+                "the local buffers of one thread take {bytes} bytes, and at most \
+                 {MAX_THREAD_BYTES} are possible"
+            )));
+        }
+        if plan.bytes > i64::from(limits.shared_bytes) {
+            let (bytes, most) = (plan.bytes, limits.shared_bytes);
+            let text = format!(
+                "the buffers that the threads of a block share take {bytes} bytes, and {target} \
+                 has {most}"
+            );
+            let help = "stage less at a time: smaller tiles, or a loop further in";
+            let refused = Diagnostic::new("E1204", Blame::Schedule, text).help(help);
+            return Err(Box::new(refused));
+        }
+    }
+    Ok(())
 }
 
 /// What a GPU has no code for yet.
@@ -73,23 +112,21 @@ fn unsupported(what: &str) -> Box<Diagnostic> {
     )
 }
 
-/// Most bytes of local buffers of a thread of a launch.
-fn most_local_bytes(nodes: &[HostNode<'_>]) -> i64 {
-    let most = |node: &HostNode<'_>| match node {
-        HostNode::Launch(nodes) => nodes.iter().map(local_bytes).fold(0, i64::saturating_add),
-        HostNode::Loop(_, body) => most_local_bytes(body),
-        HostNode::If(_, a, b) => most_local_bytes(a).max(most_local_bytes(b)),
-    };
-    nodes.iter().map(most).max().unwrap_or(0)
+/// Bytes of all local buffers below that a thread has for itself: unrolled copies share memory,
+/// neighbours of one size too.
+fn sum(nodes: &[KernelNode], plan: &Plan) -> i64 {
+    nodes.iter().map(|n| thread_bytes(n, plan)).fold(0_i64, i64::saturating_add)
 }
 
-/// Bytes of all local buffers below: unrolled copies share memory, neighbours of one size too.
-fn local_bytes(node: &KernelNode) -> i64 {
-    let sum = |nodes: &[KernelNode]| nodes.iter().map(local_bytes).fold(0_i64, i64::saturating_add);
+fn thread_bytes(node: &KernelNode, plan: &Plan) -> i64 {
     match node {
-        KernelNode::Loop(l) => sum(&l.body),
-        KernelNode::If(_, a, b) => sum(a).saturating_add(sum(b)),
+        KernelNode::Loop(l) => sum(&l.body, plan),
+        KernelNode::If(_, a, b) => sum(a, plan).saturating_add(sum(b, plan)),
         KernelNode::Store(_) => 0,
-        KernelNode::Local(l) => l.bytes().unwrap_or(i64::MAX).saturating_add(sum(&l.body)),
+        KernelNode::Local(l) => {
+            let shared = plan.offsets.contains_key(&std::ptr::from_ref(l));
+            let own = if shared { Some(0) } else { l.bytes_per_thread() };
+            own.unwrap_or(i64::MAX).saturating_add(sum(&l.body, plan))
+        }
     }
 }

@@ -3,6 +3,8 @@
 //! In: a verified kernel. Out: LLVM IR text and what the host does. A function's arguments are the
 //! kernel's buffers (pointers to global memory), its parameters, and the variables of the host's
 //! loops around the launch.
+//! Keeps: a buffer that is written in a launch with barriers is not `noalias`: LLVM would take that
+//! as leave to move its accesses across them.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -12,10 +14,12 @@ use warploom_ir::affine::Name;
 use warploom_ir::kernel::{HostNode, Index, Kernel, KernelLoop, KernelNode, LoopMode};
 use warploom_ir::target::Place;
 
+use super::barriers::{Plan, has_phase, is_phase, plan};
 use super::math;
 use crate::llvm::build::{Function, Value};
 use crate::llvm::emit::{Emitter, Machine};
 use crate::llvm::lin::{Env, Lin};
+use crate::llvm::team::{SHARED, Team, thread_loops, trip};
 
 /// The type of a pointer to global memory.
 const GLOBAL: &str = "ptr addrspace(1)";
@@ -33,9 +37,13 @@ pub(super) fn module(kernel: &Kernel) -> Emitted {
     let safe = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
     let base: String = kernel.name.chars().map(safe).collect();
     let mut e = Emitter::new(kernel, Machine::Gpu, String::new());
-    let mut host = Host { base, loops: Vec::new(), attributes: String::new(), launches: 0 };
+    let (loops, attributes) = (Vec::new(), String::new());
+    let mut host = Host { base, loops, attributes, launches: 0, shared: false };
     let steps = host.steps(&mut e, &HostNode::of(&kernel.body));
     let mut text = format!("; kernel {}\n", kernel.name.escape_debug());
+    if host.shared {
+        let _ = writeln!(text, "{SHARED} = external addrspace(3) global [0 x i8], align 128");
+    }
     for function in &e.functions {
         text.push_str(function);
     }
@@ -56,6 +64,8 @@ struct Host {
     attributes: String,
     /// How many launches there are so far.
     launches: usize,
+    /// Some launch has shared memory.
+    shared: bool,
 }
 
 impl Host {
@@ -81,6 +91,7 @@ impl Host {
         let (entry, group) = (format!("wl_{}_{}", self.base, self.launches), self.launches + 2);
         self.launches += 1;
         let launch = function(e, nodes, &self.loops, entry, group);
+        self.shared |= launch.shared_bytes > 0;
         let [x, y, z] = launch.block;
         let _ = writeln!(
             self.attributes,
@@ -98,14 +109,19 @@ fn function(
     entry: String,
     group: usize,
 ) -> GpuLaunch {
-    let (loops, body) = mapped(nodes);
+    let (loops, body) = block_loops(nodes);
     let mut written = BTreeSet::new();
     stores(body, &mut written);
     let kernel = e.kernel;
+    let plan = plan(kernel, body);
     let mut arguments = Vec::new();
     for (i, b) in kernel.buffers.iter().enumerate() {
-        let access = if written.contains(&b.name) { "" } else { "readonly " };
-        arguments.push(format!("{GLOBAL} noalias {access}align 16 %b{i}"));
+        let access = match (written.contains(&b.name), plan.barriers.is_empty()) {
+            (false, _) => "noalias readonly ",
+            (true, true) => "noalias ",
+            (true, false) => "",
+        };
+        arguments.push(format!("{GLOBAL} {access}align 16 %b{i}"));
     }
     let known: Vec<&Name> = kernel.params.iter().chain(host).collect();
     arguments.extend((0..known.len()).map(|i| format!("i64 %p{i}")));
@@ -120,23 +136,28 @@ fn function(
     for (i, buffer) in kernel.buffers.iter().enumerate() {
         e.bind(i, buffer, Value::register(format!("%b{i}"), GLOBAL, 1));
     }
-    let mut launch =
-        GpuLaunch { entry, grid: [const { Index::Const(1) }; 3], block: [1; 3], shared_bytes: 0 };
-    for (l, place) in &loops {
-        extent(&mut launch, l, *place);
-        let number = hardware(e, *place);
+    let mut launch = GpuLaunch {
+        entry,
+        grid: [const { Index::Const(1) }; 3],
+        block: [1; 3],
+        shared_bytes: u32::try_from(plan.bytes).expect("checked: it fits the target"),
+    };
+    widest(body, &mut launch.block);
+    for (l, axis) in &loops {
+        launch.grid[*axis] = extent(l);
+        let number = hardware(e, "ctaid", *axis);
         let lower = Lin::of(&l.lower, &e.env);
         let lower = e.lin(&lower);
         let scaled = e.f.bin_int("mul nsw", &number, l.step.into());
         let value = e.f.bin("add nsw", &lower, &scaled);
         e.vars.insert(l.var.clone(), value);
     }
-    if launch.block.contains(&0) {
-        // a loop that never runs: there is nothing to launch
-        launch.grid = [const { Index::Const(0) }; 3];
-        launch.block = [1; 3];
+    if has_phase(body) {
+        let numbers = [0, 1, 2].map(|axis| hardware(e, "tid", axis));
+        e.team = Some(Team { block: launch.block, numbers, plan });
     }
     e.nodes(body);
+    e.team = None;
     let done = std::mem::take(&mut e.f);
     e.functions.push(done.finish());
     e.vars.clear();
@@ -145,50 +166,58 @@ fn function(
     launch
 }
 
-/// The mapped loops at the top of a launch, and what they run.
-fn mapped(nodes: &[KernelNode]) -> (Vec<(&KernelLoop, Place)>, &[KernelNode]) {
+/// The block loops at the top of a launch with their directions, and what a block runs.
+fn block_loops(nodes: &[KernelNode]) -> (Vec<(&KernelLoop, usize)>, &[KernelNode]) {
     let mut loops = Vec::new();
     let mut body = nodes;
     while let [KernelNode::Loop(l)] = body {
-        let LoopMode::Mapped(place) = l.mode else { break };
-        loops.push((l, place));
+        let LoopMode::Mapped(Place::Block(axis)) = l.mode else { break };
+        loops.push((l, axis.index()));
         body = &l.body;
     }
     (loops, body)
 }
 
-/// How many blocks or threads a mapped loop needs.
-fn extent(launch: &mut GpuLaunch, l: &KernelLoop, place: Place) {
-    let env = Env::new();
-    match place {
-        Place::Block(axis) => {
-            let trip = if l.lower == Index::Const(0) && l.step == 1 {
-                l.upper.clone()
-            } else {
-                let length = Index::Sub(Box::new(l.upper.clone()), Box::new(l.lower.clone()));
-                let up = Index::Add(Box::new(length), Box::new(Index::Const(l.step - 1)));
-                Index::FloorDiv(Box::new(up), l.step)
-            };
-            launch.grid[axis.index()] =
-                Lin::of(&trip, &env).as_constant().map_or(trip, Index::Const);
-        }
-        Place::Thread(axis) => {
-            let length = Lin::of(&l.upper, &env).difference(&Lin::of(&l.lower, &env));
-            let length = length.expect("verified: threads have constant bounds");
-            let trip = (length - 1).div_euclid(l.step) + 1;
-            launch.block[axis.index()] =
-                u32::try_from(trip.max(0)).expect("verified: at most 1024 threads");
+/// What a launch shares between the threads of a block.
+pub(super) fn shared(kernel: &Kernel, nodes: &[KernelNode]) -> Plan {
+    plan(kernel, block_loops(nodes).1)
+}
+
+/// How many blocks a loop needs.
+fn extent(l: &KernelLoop) -> Index {
+    let trip = if l.lower == Index::Const(0) && l.step == 1 {
+        l.upper.clone()
+    } else {
+        let length = Index::Sub(Box::new(l.upper.clone()), Box::new(l.lower.clone()));
+        let up = Index::Add(Box::new(length), Box::new(Index::Const(l.step - 1)));
+        Index::FloorDiv(Box::new(up), l.step)
+    };
+    Lin::of(&trip, &Env::new()).as_constant().map_or(trip, Index::Const)
+}
+
+/// The threads that the widest phases of a block need along x, y and z.
+fn widest(nodes: &[KernelNode], block: &mut [u32; 3]) {
+    for node in nodes {
+        match node {
+            KernelNode::Loop(l) if is_phase(l) => {
+                for (l, axis) in thread_loops(l).0 {
+                    block[axis] = block[axis].max(trip(l));
+                }
+            }
+            KernelNode::Loop(l) => widest(&l.body, block),
+            KernelNode::If(_, a, b) => {
+                widest(a, block);
+                widest(b, block);
+            }
+            KernelNode::Local(l) => widest(&l.body, block),
+            KernelNode::Store(_) => {}
         }
     }
 }
 
-/// The number of this thread's block, or of the thread in its block, as i64.
-fn hardware(e: &mut Emitter<'_>, place: Place) -> Value {
-    let (register, axis) = match place {
-        Place::Block(axis) => ("ctaid", axis),
-        Place::Thread(axis) => ("tid", axis),
-    };
-    let axis = ["x", "y", "z"][axis.index()];
+/// A number of this thread (`tid`) or of its block (`ctaid`), as i64.
+fn hardware(e: &mut Emitter<'_>, register: &str, axis: usize) -> Value {
+    let axis = ["x", "y", "z"][axis];
     let text = format!("call i32 @llvm.nvvm.read.ptx.sreg.{register}.{axis}()");
     let narrow = e.f.def("i32", 1, &text);
     e.f.cast("zext nneg", &narrow, "i64")

@@ -49,6 +49,7 @@ fn node(n: &KernelNode, values: &Values) -> KernelNode {
             name: l.name.clone(),
             dtype: l.dtype,
             shape: l.shape.clone(),
+            across: l.across.clone(),
             body: nodes(&l.body, values),
         }),
     }

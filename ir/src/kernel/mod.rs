@@ -5,7 +5,8 @@
 //! a GPU; all only where the verifier agreed. A launch begins at the outermost mapped loop, loops
 //! and guards around it are the host's ([`HostNode`]), and a launch ends before the next begins.
 //! Values are typed: every conversion is written out.
-//! A local buffer belongs to one iteration of the loops around it.
+//! A local buffer belongs to one iteration of the loops around it: inside block loops and outside
+//! thread loops it is memory that the threads of a block share, or registers of theirs.
 //! Keeps: a plain value whose text form parses back to it.
 
 mod bind;
@@ -186,6 +187,9 @@ pub const LOCAL_ALIGN: i64 = 64;
 
 /// A buffer that exists while its body runs, row-major: one for each iteration (and thread) of the
 /// loops around it. Its contents are undefined when the body starts.
+///
+/// Where it is spread `across` threads, its first dimensions are the numbers of a thread, and each
+/// thread touches only what has its own number: the rest of the dimensions lies in its registers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Local {
     /// Its name; no buffer and no local around it has the same.
@@ -194,6 +198,8 @@ pub struct Local {
     pub dtype: DType,
     /// Extents in elements, positive.
     pub shape: Vec<i64>,
+    /// The places of thread loops that its first dimensions are the numbers of, none twice.
+    pub across: Vec<Place>,
     /// What runs while it exists.
     pub body: Vec<KernelNode>,
 }
@@ -203,8 +209,18 @@ impl Local {
     /// is not positive or the size exceeds 64 bits.
     #[must_use]
     pub fn bytes(&self) -> Option<i64> {
+        self.bytes_from(0)
+    }
+
+    /// How much of it each thread has where it is spread across threads; as [`Self::bytes`].
+    #[must_use]
+    pub fn bytes_per_thread(&self) -> Option<i64> {
+        self.bytes_from(self.across.len())
+    }
+
+    fn bytes_from(&self, dimension: usize) -> Option<i64> {
         let mut bytes = i64::try_from(self.dtype.size_bytes()).ok()?;
-        for &extent in &self.shape {
+        for &extent in self.shape.iter().skip(dimension) {
             bytes = bytes.checked_mul(Some(extent).filter(|e| *e > 0)?)?;
         }
         Some(bytes.checked_add(LOCAL_ALIGN - 1)? / LOCAL_ALIGN * LOCAL_ALIGN)

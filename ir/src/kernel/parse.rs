@@ -154,8 +154,20 @@ impl Parser {
         let dtype = self.dtype()?;
         self.0.expect("[")?;
         let shape = self.list("]", |p| p.0.integer("an extent"))?;
+        let mut across = Vec::new();
+        if self.0.eat_word("across") {
+            across.push(self.place()?);
+            while self.0.eat(",") {
+                across.push(self.place()?);
+            }
+        }
         self.0.expect("{")?;
-        Ok(Local { name, dtype, shape, body: self.nodes()? })
+        Ok(Local { name, dtype, shape, across, body: self.nodes()? })
+    }
+
+    fn place(&mut self) -> Result<Place> {
+        let found = Place::ALL.into_iter().find(|p| self.0.eat_word(p.name()));
+        found.ok_or_else(|| self.0.unexpected("a place such as `thread.x`"))
     }
 
     fn run_loop(&mut self) -> Result<KernelLoop> {

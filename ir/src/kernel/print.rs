@@ -172,7 +172,11 @@ fn nodes(f: &mut Formatter<'_>, body: &[KernelNode], indent: usize) -> fmt::Resu
                 writeln!(f, "{pad}}}")?;
             }
             KernelNode::Local(l) => {
-                writeln!(f, "{pad}local {}: {}[{}] {{", l.name, l.dtype, List(&l.shape))?;
+                write!(f, "{pad}local {}: {}[{}]", l.name, l.dtype, List(&l.shape))?;
+                for (k, place) in l.across.iter().enumerate() {
+                    write!(f, "{} {}", if k == 0 { " across" } else { "," }, place.name())?;
+                }
+                writeln!(f, " {{")?;
                 nodes(f, &l.body, indent + 1)?;
                 writeln!(f, "{pad}}}")?;
             }

@@ -61,11 +61,19 @@ fn launched(text: &str, script: &str, sizes: &[(&str, i64)], bind: bool) -> Kern
     kernel
 }
 
-/// The places and constant lengths of the loops at the top of a node.
+/// The places and constant lengths of the loops at the top of a node, guards left out.
 fn places(node: &KernelNode) -> Vec<(&'static str, Option<i64>)> {
     let mut out = Vec::new();
     let mut at = node;
-    while let KernelNode::Loop(l) = at {
+    loop {
+        let l = match at {
+            KernelNode::Loop(l) => l,
+            KernelNode::If(_, then, _) if then.len() == 1 => {
+                at = &then[0];
+                continue;
+            }
+            _ => break,
+        };
         let LoopMode::Mapped(place) = l.mode else { break };
         let thread = matches!(place, Place::Thread(_));
         let length = match (&l.lower, &l.upper) {
@@ -122,7 +130,7 @@ map T.i to block.x";
 }
 
 #[test]
-fn a_block_with_several_nests_of_threads_becomes_several_launches() {
+fn several_nests_of_threads_in_a_block_are_phases_of_one_launch() {
     let text = "param N
 in X: i32[N, 40]
 temp T: i32[N, 40]
@@ -135,7 +143,38 @@ for i in 0..N {
 ";
     let kernel = launched(text, "map i to block.x\nmap j to thread.x", &[("N", 5)], false);
     let all: Vec<_> = kernel.body.iter().map(places).collect();
-    assert_eq!(all, [vec![("block.x", None), ("thread.x", Some(40))], vec![("block.x", None)]]);
+    assert_eq!(all, [vec![("block.x", None)]]);
+    let text = kernel.to_string();
+    assert_eq!(text.matches("thread.x").count(), 1, "{text}");
+}
+
+#[test]
+fn what_blocks_stage_and_threads_use_is_one_launch() {
+    let script = "distribute n
+distribute m
+tile S1.m, S1.n by 4, 8
+split S1.k by 6
+reorder S1.m.0, S1.n.0, S1.k.0, S1.m.1, S1.n.1, S1.k.1
+map S1.m.0 to block.y
+map S1.n.0 to block.x
+map S1.m.1 to thread.y
+map S1.n.1 to thread.x
+stage A at S1.k.0 as Ap
+stage B at S1.k.0 as Bp
+map Ap.0 to thread.y
+map Ap.1 to thread.x
+map Bp.0 to thread.y
+map Bp.1 to thread.x
+";
+    for (m, n, k) in [(8, 16, 12), (9, 17, 7), (1, 1, 1), (4, 7, 0)] {
+        for bind in [false, true] {
+            let kernel = launched(MATMUL, script, &[("M", m), ("N", n), ("K", k)], bind);
+            let text = kernel.to_string();
+            if (m, n) == (9, 17) {
+                assert!(text.contains("local Ap"), "{text}");
+            }
+        }
+    }
 }
 
 #[test]

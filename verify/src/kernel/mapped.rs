@@ -1,16 +1,20 @@
 //! The shape of mapped loops: loops and guards of the host, and launches on a GPU inside them.
 //!
 //! In: a kernel's body. Out: what keeps it from being launched.
-//! Keeps: mapped loops stand perfectly nested at the top of a launch, each place once; their bounds
-//! are known before the launch: of blocks over the parameters and the host's loops, of threads
-//! constant; a block has at most [`MAX_THREADS`] threads.
-//! Why here: code generation takes grid and block from the loops without looking for them.
+//! Keeps: block loops stand perfectly nested at the top of a launch, each place once. Inside them
+//! are serial loops, guards, local buffers, stores and *phases*: thread loops perfectly nested in
+//! each other, each place once, with no mapped loop in their body. Bounds of mapped loops are known
+//! before the launch: of blocks over the parameters and the host's loops, of threads constant; the
+//! longest thread loops of a launch give at most [`MAX_THREADS`] threads. A local buffer that is
+//! spread across threads stands outside phases.
+//! Why here: code generation takes grid and block from the loops without looking for them. Outside
+//! phases no variable differs between the threads of a block, so all reach each barrier.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use warploom_ir::affine::Name;
 use warploom_ir::diag::{Blame, Diagnostic};
-use warploom_ir::kernel::{Condition, HostNode, Index, KernelLoop, KernelNode, LoopMode};
+use warploom_ir::kernel::{Condition, HostNode, Index, KernelLoop, KernelNode, Local, LoopMode};
 use warploom_ir::target::{Axis, Place};
 
 /// Most threads of a block, on every GPU.
@@ -33,8 +37,10 @@ fn fault(code: &'static str, text: String) -> Diagnostic {
 fn host(nodes: &[HostNode<'_>], known: &mut BTreeSet<Name>, out: &mut Vec<Diagnostic>) {
     for node in nodes {
         match node {
-            HostNode::Launch([one]) => launch(one, known, out),
-            HostNode::Launch(nodes) => nodes.iter().for_each(|n| stray(n, out)),
+            HostNode::Launch(nodes) => {
+                let mut launch = Launch { known, threads: BTreeMap::new(), full: false, out };
+                launch.blocks(nodes);
+            }
             HostNode::Loop(l, body) => {
                 known.insert(l.var.clone());
                 host(body, known, out);
@@ -48,87 +54,161 @@ fn host(nodes: &[HostNode<'_>], known: &mut BTreeSet<Name>, out: &mut Vec<Diagno
     }
 }
 
-fn launch(node: &KernelNode, known: &BTreeSet<Name>, out: &mut Vec<Diagnostic>) {
-    let (mut places, mut threads) = (BTreeSet::new(), 1_i64);
-    let mut at = node;
-    while let Some((l, place)) = mapped(at) {
+/// A launch while it is checked.
+struct Launch<'a> {
+    known: &'a BTreeSet<Name>,
+    /// The longest thread loop of each direction.
+    threads: BTreeMap<Axis, i64>,
+    /// It was said already that there are too many.
+    full: bool,
+    out: &'a mut Vec<Diagnostic>,
+}
+
+impl Launch<'_> {
+    /// The block loops at the top.
+    fn blocks(&mut self, nodes: &[KernelNode]) {
+        let mut places = BTreeSet::new();
+        let mut at = nodes;
+        while let [KernelNode::Loop(l)] = at {
+            let LoopMode::Mapped(place @ Place::Block(_)) = l.mode else { break };
+            self.once(l, place, &mut places);
+            if !(over(&l.lower, self.known) && over(&l.upper, self.known)) {
+                let text = format!(
+                    "the bounds of loop `{}`, mapped to {}, depend on a loop of the launch",
+                    l.var,
+                    place.name()
+                );
+                self.out.push(fault("E1009", text));
+            }
+            at = &l.body;
+        }
+        self.block(at);
+    }
+
+    fn once(&mut self, l: &KernelLoop, place: Place, places: &mut BTreeSet<Place>) {
         if !places.insert(place) {
             let text = format!("loop `{}` is mapped to {}, as one around it", l.var, place.name());
-            out.push(fault("E1008", text));
+            self.out.push(fault("E1008", text));
         }
-        match place {
-            Place::Thread(axis) => match trip(l) {
-                Some(n) if axis == Axis::Z && n > MAX_Z => out.push(too_many(l, n, MAX_Z)),
-                Some(n) => threads = threads.saturating_mul(n.max(1)),
-                None => {
-                    let text = format!(
-                        "the bounds of loop `{}`, mapped to {}, are not constant",
-                        l.var,
-                        place.name()
-                    );
-                    out.push(fault("E1009", text));
+    }
+
+    /// What a block runs.
+    fn block(&mut self, nodes: &[KernelNode]) {
+        for node in nodes {
+            match node {
+                KernelNode::Loop(l) => match l.mode {
+                    LoopMode::Mapped(Place::Thread(_)) => self.phase(l),
+                    LoopMode::Mapped(Place::Block(_)) => {
+                        self.stray(l, "stands inside something else than other block loops");
+                    }
+                    LoopMode::Serial | LoopMode::Parallel | LoopMode::Vector | LoopMode::Unroll => {
+                        self.block(&l.body);
+                    }
+                },
+                KernelNode::If(_, then, otherwise) => {
+                    self.block(then);
+                    self.block(otherwise);
                 }
-            },
-            Place::Block(_) => {
-                if !(over(&l.lower, known) && over(&l.upper, known)) {
-                    let text = format!(
-                        "the bounds of loop `{}`, mapped to {}, depend on a loop of the launch",
-                        l.var,
-                        place.name()
-                    );
-                    out.push(fault("E1009", text));
+                KernelNode::Local(l) => {
+                    self.across(l);
+                    self.block(&l.body);
                 }
+                KernelNode::Store(_) => {}
             }
         }
-        if threads > MAX_THREADS {
-            out.push(too_many(l, threads, MAX_THREADS));
-            threads = 1;
-        }
-        let [inside] = l.body.as_slice() else {
-            return l.body.iter().for_each(|n| stray(n, out));
-        };
-        at = inside;
     }
-    stray(at, out);
+
+    /// Thread loops in each other, from the outermost.
+    fn phase(&mut self, outermost: &KernelLoop) {
+        let mut places = BTreeSet::new();
+        let mut at = outermost;
+        loop {
+            if let LoopMode::Mapped(place @ Place::Thread(axis)) = at.mode {
+                self.once(at, place, &mut places);
+                self.thread_loop(at, place, axis);
+            }
+            match at.body.as_slice() {
+                [KernelNode::Loop(l)] if matches!(l.mode, LoopMode::Mapped(Place::Thread(_))) => {
+                    at = l;
+                }
+                body => return self.thread(body),
+            }
+        }
+    }
+
+    fn thread_loop(&mut self, l: &KernelLoop, place: Place, axis: Axis) {
+        let Some(n) = trip(l) else {
+            let (var, place) = (&l.var, place.name());
+            let text = format!("the bounds of loop `{var}`, mapped to {place}, are not constant");
+            return self.out.push(fault("E1009", text));
+        };
+        if axis == Axis::Z && n > MAX_Z {
+            return self.out.push(too_many(l, n, MAX_Z));
+        }
+        let longest = self.threads.entry(axis).or_insert(1);
+        *longest = n.max(*longest);
+        let all = self.threads.values().fold(1_i64, |all, n| all.saturating_mul(*n));
+        if all > MAX_THREADS && !self.full {
+            self.full = true;
+            self.out.push(too_many(l, all, MAX_THREADS));
+        }
+    }
+
+    /// What a thread runs: no mapped loop, and local buffers of its own.
+    fn thread(&mut self, nodes: &[KernelNode]) {
+        for node in nodes {
+            match node {
+                KernelNode::Loop(l) => {
+                    if let LoopMode::Mapped(_) = l.mode {
+                        self.stray(l, "stands inside a thread loop, but not right inside it");
+                    }
+                    self.thread(&l.body);
+                }
+                KernelNode::If(_, then, otherwise) => {
+                    self.thread(then);
+                    self.thread(otherwise);
+                }
+                KernelNode::Local(l) => {
+                    if !l.across.is_empty() {
+                        let text = format!(
+                            "the local buffer `{}` is spread across threads inside a thread loop",
+                            l.name
+                        );
+                        let help = "inside a thread loop each thread has a buffer of its own";
+                        self.out.push(fault("E1011", text).help(help));
+                    }
+                    self.thread(&l.body);
+                }
+                KernelNode::Store(_) => {}
+            }
+        }
+    }
+
+    fn stray(&mut self, l: &KernelLoop, what: &str) {
+        let LoopMode::Mapped(place) = l.mode else { return };
+        let text = format!("loop `{}`, mapped to {}, {what}", l.var, place.name());
+        self.out.push(fault("E1008", text).help("distribute or reorder the loops around it"));
+    }
+
+    /// The places that a local buffer is spread across.
+    fn across(&mut self, l: &Local) {
+        let threads = l.across.iter().all(|p| matches!(p, Place::Thread(_)));
+        let different = l.across.iter().collect::<BTreeSet<_>>().len() == l.across.len();
+        if !(threads && different && l.across.len() <= l.shape.len()) {
+            let text = format!(
+                "the local buffer `{}` is spread across places that are not different threads' \
+                 numbers, one for each of its first dimensions",
+                l.name
+            );
+            self.out.push(fault("E1011", text));
+        }
+    }
 }
 
 fn too_many(l: &KernelLoop, found: i64, limit: i64) -> Diagnostic {
     let text =
         format!("with loop `{}` a block has {found} threads, and {limit} are possible", l.var);
     fault("E1010", text)
-}
-
-fn mapped(node: &KernelNode) -> Option<(&KernelLoop, Place)> {
-    match node {
-        KernelNode::Loop(l) => match l.mode {
-            LoopMode::Mapped(place) => Some((l, place)),
-            LoopMode::Serial | LoopMode::Parallel | LoopMode::Vector | LoopMode::Unroll => None,
-        },
-        KernelNode::If(..) | KernelNode::Store(_) | KernelNode::Local(_) => None,
-    }
-}
-
-/// Mapped loops below the top of a launch.
-fn stray(node: &KernelNode, out: &mut Vec<Diagnostic>) {
-    match node {
-        KernelNode::Loop(l) => {
-            if let Some((l, place)) = mapped(node) {
-                let text = format!(
-                    "loop `{}` is mapped to {}, but the nest around it does not consist of mapped \
-                     loops alone",
-                    l.var,
-                    place.name()
-                );
-                out.push(fault("E1008", text).help("distribute or reorder the loops around it"));
-            }
-            l.body.iter().for_each(|n| stray(n, out));
-        }
-        KernelNode::If(_, then, otherwise) => {
-            then.iter().chain(otherwise).for_each(|n| stray(n, out));
-        }
-        KernelNode::Local(l) => l.body.iter().for_each(|n| stray(n, out)),
-        KernelNode::Store(_) => {}
-    }
 }
 
 /// How many iterations a loop with constant bounds has.

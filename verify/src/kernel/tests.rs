@@ -120,7 +120,8 @@ fn types() {
 }
 
 fn local(name: &str, shape: &[i64], body: Vec<KernelNode>) -> KernelNode {
-    KernelNode::Local(Local { name: name.into(), dtype: DType::F32, shape: shape.into(), body })
+    let (name, shape, across) = (name.into(), shape.into(), Vec::new());
+    KernelNode::Local(Local { name, dtype: DType::F32, shape, across, body })
 }
 
 #[test]

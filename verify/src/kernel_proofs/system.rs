@@ -100,6 +100,12 @@ impl Env {
         Ok(())
     }
 
+    /// `a` is not `b`.
+    pub(super) fn differ(&mut self, a: &Affine, b: &Affine) {
+        let (a, b) = (text(a), text(b));
+        self.require(format!("({a} < {b} or {a} > {b})"));
+    }
+
     /// The constraints of loops and guards, outermost first; loop variables become dimensions.
     pub(super) fn enter(&mut self, around: &[Around<'_>]) -> Result<(), Fault> {
         for item in around {

@@ -112,6 +112,7 @@ impl Choices {
                 name: self.name(),
                 dtype: DType::ALL[self.below(16) as usize],
                 shape: (0..self.below(4)).map(|_| self.int()).collect(),
+                across: (0..self.below(3)).map(|_| Place::ALL[self.below(6) as usize]).collect(),
                 body: self.nodes(depth - 1),
             }),
             _ => KernelNode::Store(Store {

@@ -1,0 +1,290 @@
+//! What the threads of a block share: where local buffers lie in shared memory, and where threads
+//! wait for each other.
+//!
+//! In: what a block runs (the body of a launch's block loops). Out: an offset for each local buffer
+//! outside thread loops, and the nodes before which all threads meet.
+//! A node (a phase, or a store that one thread makes) needs a barrier before it where it touches
+//! memory that a node since the last barrier touched, at least one of them to write. What a loop's
+//! iteration leaves behind meets the next one: the answer for a loop's body is that of the least
+//! state that holds before every iteration.
+//! Keeps: buffers that are not inside each other may lie in the same bytes, and then count as the
+//! same memory here. Which elements are touched is not asked: a barrier costs little.
+//! Why here: fork and join of threads is the kernel's meaning; how a machine joins them is codegen.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ptr;
+
+use warploom_ir::affine::Name;
+use warploom_ir::kernel::{Index, Kernel, KernelLoop, KernelNode, Local, LoopMode, Typed};
+use warploom_ir::kernel::{Store, TypedKind};
+use warploom_ir::target::Place;
+
+/// What [`plan`] answers.
+#[derive(Debug, Default)]
+pub(crate) struct Plan {
+    /// Nodes before which the threads of the block meet.
+    pub(crate) barriers: BTreeSet<*const KernelNode>,
+    /// Offsets of local buffers in shared memory, in bytes.
+    pub(crate) offsets: BTreeMap<*const Local, i64>,
+    /// Bytes of shared memory of a block.
+    pub(crate) bytes: i64,
+}
+
+/// Memory that several threads of a block can touch.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Memory {
+    Global(Name),
+    Shared { from: i64, to: i64 },
+}
+
+impl Memory {
+    fn overlaps(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Global(a), Self::Global(b)) => a == b,
+            (Self::Shared { from, to }, Self::Shared { from: other_from, to: other_to }) => {
+                from < other_to && other_from < to
+            }
+            (Self::Global(_), Self::Shared { .. }) | (Self::Shared { .. }, Self::Global(_)) => {
+                false
+            }
+        }
+    }
+}
+
+/// What was touched since the threads met.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Touched {
+    reads: BTreeSet<Memory>,
+    writes: BTreeSet<Memory>,
+}
+
+impl Touched {
+    fn add(&mut self, other: &Self) {
+        self.reads.extend(other.reads.iter().cloned());
+        self.writes.extend(other.writes.iter().cloned());
+    }
+
+    fn conflicts(&self, later: &Self) -> bool {
+        let meet = |a: &BTreeSet<Memory>, b: &BTreeSet<Memory>| {
+            a.iter().any(|x| b.iter().any(|y| x.overlaps(y)))
+        };
+        meet(&self.writes, &later.reads)
+            || meet(&self.writes, &later.writes)
+            || meet(&self.reads, &later.writes)
+    }
+}
+
+struct Planner {
+    /// Where the buffers around a node lie; those of a thread lie nowhere.
+    scope: BTreeMap<Name, Option<Memory>>,
+    top: i64,
+    plan: Plan,
+}
+
+/// Plans what a block runs; nothing is shared where it has no thread loop.
+pub(crate) fn plan(kernel: &Kernel, body: &[KernelNode]) -> Plan {
+    if !has_phase(body) {
+        return Plan::default();
+    }
+    let global = |n: &Name| (n.clone(), Some(Memory::Global(n.clone())));
+    let scope = kernel.buffers.iter().map(|b| global(&b.name)).collect();
+    let mut planner = Planner { scope, top: 0, plan: Plan::default() };
+    planner.nodes(body, Touched::default());
+    planner.plan
+}
+
+/// Whether there is a thread loop below.
+pub(crate) fn has_phase(nodes: &[KernelNode]) -> bool {
+    nodes.iter().any(|node| match node {
+        KernelNode::Loop(l) => is_phase(l) || has_phase(&l.body),
+        KernelNode::If(_, a, b) => has_phase(a) || has_phase(b),
+        KernelNode::Local(l) => has_phase(&l.body),
+        KernelNode::Store(_) => false,
+    })
+}
+
+/// Whether a loop's iterations run on the threads of a block.
+pub(crate) fn is_phase(l: &KernelLoop) -> bool {
+    matches!(l.mode, LoopMode::Mapped(Place::Thread(_)))
+}
+
+impl Planner {
+    fn nodes(&mut self, nodes: &[KernelNode], before: Touched) -> Touched {
+        nodes.iter().fold(before, |at, node| self.node(node, at))
+    }
+
+    fn node(&mut self, node: &KernelNode, before: Touched) -> Touched {
+        match node {
+            KernelNode::Loop(l) if is_phase(l) => self.meet(node, before),
+            KernelNode::Store(_) => self.meet(node, before),
+            KernelNode::Loop(l) => self.run_loop(l, before),
+            KernelNode::If(_, then, otherwise) => {
+                let mut after = self.nodes(then, before.clone());
+                after.add(&self.nodes(otherwise, before));
+                after
+            }
+            KernelNode::Local(l) => self.local(l, before),
+        }
+    }
+
+    /// The body again until what holds before it holds after it too; the last answer stays.
+    fn run_loop(&mut self, l: &KernelLoop, before: Touched) -> Touched {
+        let runs = match (&l.lower, &l.upper) {
+            (Index::Const(a), Index::Const(b)) => a < b,
+            _ => false,
+        };
+        let mut entry = before;
+        loop {
+            let after = self.nodes(&l.body, entry.clone());
+            let mut next = entry.clone();
+            next.add(&after);
+            if next == entry {
+                return if runs { after } else { entry };
+            }
+            entry = next;
+        }
+    }
+
+    fn local(&mut self, l: &Local, before: Touched) -> Touched {
+        let below = self.top;
+        let mut memory = None;
+        if l.across.is_empty() {
+            self.plan.offsets.insert(ptr::from_ref(l), below);
+            self.top += l.bytes().expect("verified: positive extents, few bytes");
+            memory = Some(Memory::Shared { from: below, to: self.top });
+        }
+        self.scope.insert(l.name.clone(), memory);
+        self.plan.bytes = self.plan.bytes.max(self.top);
+        let after = self.nodes(&l.body, before);
+        self.top = below;
+        self.scope.remove(&l.name);
+        after
+    }
+
+    /// A node that threads run, after a barrier where it needs one.
+    fn meet(&mut self, node: &KernelNode, mut before: Touched) -> Touched {
+        let mut mine = Touched::default();
+        self.touched(node, &mut mine);
+        if before.conflicts(&mine) {
+            self.plan.barriers.insert(ptr::from_ref(node));
+            before = Touched::default();
+        } else {
+            self.plan.barriers.remove(&ptr::from_ref(node));
+        }
+        before.add(&mine);
+        before
+    }
+
+    fn touched(&self, node: &KernelNode, out: &mut Touched) {
+        let mut all =
+            |nodes: &[KernelNode]| nodes.iter().for_each(|node| self.touched(node, &mut *out));
+        match node {
+            KernelNode::Loop(l) => all(&l.body),
+            KernelNode::If(_, a, b) => {
+                all(a);
+                all(b);
+            }
+            KernelNode::Local(l) => all(&l.body),
+            KernelNode::Store(s) => self.store(s, out),
+        }
+    }
+
+    fn store(&self, s: &Store<Index>, out: &mut Touched) {
+        // a name that is not in scope is a buffer inside the thread loop: the thread's own
+        let at = |name: &Name| self.scope.get(name).cloned().flatten();
+        out.writes.extend(at(&s.array));
+        if s.op.is_update() {
+            out.reads.extend(at(&s.array));
+        }
+        let mut reads = |value: &Typed<Index>| {
+            value.visit(&mut |v| {
+                if let TypedKind::Read { array, .. } = &v.kind {
+                    out.reads.extend(at(array));
+                }
+            });
+        };
+        reads(&s.value);
+        if let Some(guard) = &s.guard {
+            reads(guard);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What stands behind each barrier: the statements of the node, in order.
+    fn waits(body: &str) -> (Vec<String>, i64) {
+        let text = format!(
+            "kernel k(N) {{ in A: f32[64]\n out B: f32[64]\n for b in 0..1 block.x {{ {body} }} }}"
+        );
+        let kernel: Kernel = text.parse().unwrap_or_else(|e| panic!("{e}\n{text}"));
+        let [KernelNode::Loop(blocks)] = kernel.body.as_slice() else { panic!("{text}") };
+        let plan = plan(&kernel, &blocks.body);
+        let mut out = Vec::new();
+        found(&blocks.body, &plan, &mut out);
+        (out, plan.bytes)
+    }
+
+    fn found(nodes: &[KernelNode], plan: &Plan, out: &mut Vec<String>) {
+        for node in nodes {
+            if plan.barriers.contains(&ptr::from_ref(node)) {
+                out.push(first(node).expect("a node with a barrier has a statement"));
+            }
+            match node {
+                KernelNode::Loop(l) => found(&l.body, plan, out),
+                KernelNode::If(_, a, b) => {
+                    found(a, plan, out);
+                    found(b, plan, out);
+                }
+                KernelNode::Local(l) => found(&l.body, plan, out),
+                KernelNode::Store(_) => {}
+            }
+        }
+    }
+
+    fn first(node: &KernelNode) -> Option<String> {
+        match node {
+            KernelNode::Loop(l) => l.body.iter().find_map(first),
+            KernelNode::If(_, a, b) => a.iter().chain(b).find_map(first),
+            KernelNode::Local(l) => l.body.iter().find_map(first),
+            KernelNode::Store(s) => Some(s.statement.to_string()),
+        }
+    }
+
+    fn phase(var: &str, statement: &str) -> String {
+        format!("for {var} in 0..64 thread.x {{ {statement} order serial }} ")
+    }
+
+    #[test]
+    fn threads_meet_between_what_one_writes_and_another_reads() {
+        let fill = phase("t", "S0: T[t]:f32 = A[t]:f32");
+        let use_ = phase("u", "S1: B[u]:f32 = T[63 - u]:f32");
+        let other = phase("v", "S2: U[v]:f32 = A[v]:f32");
+        let one = format!("local T: f32[64] {{ {fill}{use_} }}");
+        assert_eq!(waits(&one), (vec!["S1".into()], 256));
+        // in a loop the next iteration may not fill what is still read
+        let again = format!("for k in 0..N {{ {one} }}");
+        assert_eq!(waits(&again), (vec!["S0".into(), "S1".into()], 256));
+        // what others do not touch needs no barrier
+        let two = format!("local T: f32[64] {{ local U: f32[64] {{ {fill}{other}{use_} }} }}");
+        assert_eq!(waits(&two), (vec!["S1".into()], 512));
+        // buffers one after the other share their bytes
+        let both = format!("{one} local U: f32[64] {{ {other} }}");
+        assert_eq!(waits(&both), (vec!["S1".into(), "S2".into()], 256));
+    }
+
+    #[test]
+    fn one_store_and_registers() {
+        let fill = phase("t", "S0: T[t]:f32 = A[t]:f32");
+        let store = "S3: B[0]:f32 = T[5]:f32 order serial ";
+        let one = format!("local T: f32[64] {{ {fill} if N >= 1 {{ {store} }} }}");
+        assert_eq!(waits(&one).0, ["S3"]);
+        let spread = "local R: f32[64, 2] across thread.x { ".to_owned()
+            + &phase("t", "S0: R[t, 0]:f32 = A[t]:f32")
+            + &phase("u", "S1: B[u]:f32 = R[u, 0]:f32")
+            + "}";
+        assert_eq!(waits(&spread), (Vec::new(), 0));
+    }
+}
