@@ -5,6 +5,7 @@
 //! sets are built from the text of the nest's own constraints.
 //! Source: [Feautrier91] for definition before use as a dataflow question; isl does both proofs.
 
+mod plain;
 mod ranges;
 
 use std::collections::BTreeSet;
@@ -156,7 +157,8 @@ fn locate(nest: &Nest, diagnostic: Diagnostic) -> Diagnostic {
 fn prove(ctx: &Ctx, nest: &Nest, findings: &mut Vec<Diagnostic>) -> warploom_isl::Result<()> {
     let symbolic = |e: &Affine| e.as_constant().is_none_or(|n| n < 0);
     let extents = nest.arrays.iter().flat_map(|a| a.shape.iter().map(move |e| (a, e)));
-    for (array, extent) in extents.filter(|(_, e)| symbolic(e)) {
+    let unclear = |e: &Affine| symbolic(e) && !plain::at_least_zero(nest, &[], e);
+    for (array, extent) in extents.filter(|(_, e)| unclear(e)) {
         if let Some(point) = smallest(ctx, nest, None, &format!("{} < 0", extent.to_isl(&var)))? {
             findings.push(
                 Diagnostic::input("E0804", format!("an extent of `{}` is negative", array.name))
@@ -307,6 +309,9 @@ fn out_of_bounds(
     access: &Access,
 ) -> warploom_isl::Result<Option<Diagnostic>> {
     let Some(array) = nest.array(&access.array) else { return Ok(None) };
+    if plain::in_bounds(nest, placed, access, array) {
+        return Ok(None);
+    }
     let outside = |(index, extent): (&Affine, &Affine)| {
         let (i, n) = (index.to_isl(&var), extent.to_isl(&var));
         format!("{i} < 0 or {i} >= {n}")
@@ -440,6 +445,15 @@ fn undefined_reads(
             Role::In | Role::InOut | Role::Const(_) => false,
         })
     };
+    let mut asked = Vec::new();
+    for (index, p) in placed.iter().enumerate() {
+        let reads = p.statement.reads().into_iter().filter(|a| undefined(&a.array));
+        let unclear = reads.filter(|a| !plain::written_before(&placed, index, a));
+        asked.extend(unclear.map(|access| (index, p, access)));
+    }
+    if asked.is_empty() {
+        return Ok(());
+    }
     let mut order = Vec::new();
     times(&nest.body, &[], &mut order);
     let depth = order.iter().map(Vec::len).max().unwrap_or(0);
@@ -454,19 +468,16 @@ fn undefined_reads(
     let text = |parts: &[String]| format!("{params}{{ {} }}", parts.join("; "));
     let writes = UnionMap::parse(ctx, &text(&writes))?;
     let schedule = UnionMap::parse(ctx, &text(&schedule))?;
-    for (index, p) in placed.iter().enumerate() {
-        for access in p.statement.reads().into_iter().filter(|a| undefined(&a.array)) {
-            let one =
-                format!("{} -> {} : {}", tuple(index, p), access_text(access), domain(nest, p));
-            let sink = UnionMap::parse(ctx, &text(&[one]))?;
-            let orphans = UnionAccessInfo::from_sink(&sink)?
-                .set_must_source(&writes)?
-                .set_schedule_map(&schedule)?
-                .compute_flow()?
-                .must_no_source()?;
-            if !orphans.is_empty()? {
-                findings.push(undefined_finding(nest, p, access, &orphans)?);
-            }
+    for (index, p, access) in asked {
+        let one = format!("{} -> {} : {}", tuple(index, p), access_text(access), domain(nest, p));
+        let sink = UnionMap::parse(ctx, &text(&[one]))?;
+        let orphans = UnionAccessInfo::from_sink(&sink)?
+            .set_must_source(&writes)?
+            .set_schedule_map(&schedule)?
+            .compute_flow()?
+            .must_no_source()?;
+        if !orphans.is_empty()? {
+            findings.push(undefined_finding(nest, p, access, &orphans)?);
         }
     }
     Ok(())
@@ -510,7 +521,8 @@ fn unwritten_outputs(
 ) -> warploom_isl::Result<()> {
     let params = parameter_list(nest);
     let placed = nest.statements();
-    for array in nest.arrays.iter().filter(|a| a.role == Role::Out) {
+    let unclear = |a: &&Array| a.role == Role::Out && !plain::all_written(&placed, a);
+    for array in nest.arrays.iter().filter(unclear) {
         let dims: Vec<String> = (0..array.shape.len()).map(|d| format!("d{d}")).collect();
         let mut all = parameters(nest);
         for (d, extent) in dims.iter().zip(&array.shape) {
