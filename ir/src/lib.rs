@@ -10,6 +10,7 @@ pub mod diag;
 pub mod dtype;
 pub mod einsum;
 pub mod expr;
+pub mod instruction;
 pub mod interp;
 pub mod kernel;
 pub mod lex;

@@ -74,7 +74,7 @@ fn phases(body: Vec<KernelNode>, ranges: &[Range]) -> Vec<KernelNode> {
                 let body = phases(l.body, ranges);
                 out.push(KernelNode::Local(Local { body, ..l }));
             }
-            KernelNode::Store(s) => out.push(KernelNode::Store(s)),
+            node @ (KernelNode::Store(_) | KernelNode::Device(_)) => out.push(node),
         }
     }
     out
@@ -106,7 +106,10 @@ fn host(nodes: Vec<KernelNode>) -> Vec<KernelNode> {
                 out.push(KernelNode::Loop(KernelLoop { body, ..l }));
             }
             KernelNode::If(c, a, b) => out.push(KernelNode::If(c, host(a), host(b))),
-            node @ (KernelNode::Loop(_) | KernelNode::Local(_) | KernelNode::Store(_)) => {
+            node @ (KernelNode::Loop(_)
+            | KernelNode::Local(_)
+            | KernelNode::Store(_)
+            | KernelNode::Device(_)) => {
                 out.extend(distributed(node, is_block).into_iter().flat_map(launch));
             }
         }
@@ -120,7 +123,7 @@ fn any_mapped(nodes: &[KernelNode], such: fn(Place) -> bool) -> bool {
         KernelNode::Loop(l) => place(l).is_some_and(such) || any_mapped(&l.body, such),
         KernelNode::If(_, a, b) => any_mapped(a, such) || any_mapped(b, such),
         KernelNode::Local(l) => any_mapped(&l.body, such),
-        KernelNode::Store(_) => false,
+        KernelNode::Store(_) | KernelNode::Device(_) => false,
     })
 }
 
@@ -167,7 +170,10 @@ fn distributed(node: KernelNode, such: fn(Place) -> bool) -> Vec<Nest> {
             }
             out
         }
-        node @ (KernelNode::Loop(_) | KernelNode::Local(_) | KernelNode::Store(_)) => {
+        node @ (KernelNode::Loop(_)
+        | KernelNode::Local(_)
+        | KernelNode::Store(_)
+        | KernelNode::Device(_)) => {
             vec![Nest { loops: Vec::new(), body: vec![node] }]
         }
     }
@@ -324,7 +330,7 @@ fn decided(nodes: Vec<KernelNode>, ranges: &[Range]) -> Vec<KernelNode> {
                 let body = decided(l.body, ranges);
                 out.push(KernelNode::Local(Local { body, ..l }));
             }
-            KernelNode::Store(s) => out.push(KernelNode::Store(s)),
+            node @ (KernelNode::Store(_) | KernelNode::Device(_)) => out.push(node),
         }
     }
     out

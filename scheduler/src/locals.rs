@@ -58,7 +58,7 @@ impl Buffer<'_> {
                     l.body = self.add(l.body);
                     KernelNode::Local(l)
                 }
-                store @ KernelNode::Store(_) => store,
+                leaf @ (KernelNode::Store(_) | KernelNode::Device(_)) => leaf,
             });
         }
         out.extend(self.wrap(inside));
@@ -88,7 +88,7 @@ impl Buffer<'_> {
             KernelNode::Loop(l) => self.path.contains(&l.label),
             KernelNode::If(_, a, b) => all(a) && all(b),
             KernelNode::Local(l) => all(&l.body),
-            KernelNode::Store(_) => false,
+            KernelNode::Store(_) | KernelNode::Device(_) => false,
         }
     }
 
@@ -99,6 +99,7 @@ impl Buffer<'_> {
             KernelNode::If(_, a, b) => any(a) || any(b),
             KernelNode::Local(l) => any(&l.body),
             KernelNode::Store(s) => self.touched(s),
+            KernelNode::Device(_) => false,
         }
     }
 

@@ -54,6 +54,7 @@ fn node(node: KernelNode, ranges: &mut Ranges) -> KernelNode {
             KernelNode::If(c, nodes(a, ranges), nodes(b, ranges))
         }
         KernelNode::Store(s) => KernelNode::Store(s.map_index(&mut |i| ranges.index(i))),
+        node @ KernelNode::Device(_) => node,
         KernelNode::Local(Local { name, dtype, shape, across, body }) => {
             KernelNode::Local(Local { name, dtype, shape, across, body: nodes(body, ranges) })
         }

@@ -28,7 +28,7 @@ pub(crate) fn distinct(body: Vec<KernelNode>, taken: &mut BTreeSet<Name>) -> Vec
         out.push(match node {
             KernelNode::Loop(l) => distinct_loop(l, taken),
             KernelNode::If(c, a, b) => KernelNode::If(c, distinct(a, taken), distinct(b, taken)),
-            KernelNode::Store(s) => KernelNode::Store(s),
+            node @ (KernelNode::Store(_) | KernelNode::Device(_)) => node,
             KernelNode::Local(l) => KernelNode::Local(with_body(l, |b| distinct(b, taken))),
         });
     }
@@ -66,7 +66,7 @@ fn node(node: KernelNode) -> Vec<KernelNode> {
                 c => vec![KernelNode::If(c, then, otherwise)],
             }
         }
-        KernelNode::Store(s) => vec![KernelNode::Store(s)],
+        node @ (KernelNode::Store(_) | KernelNode::Device(_)) => vec![node],
         KernelNode::Local(l) => vec![KernelNode::Local(with_body(l, specialize))],
     }
 }
@@ -102,7 +102,7 @@ fn normalize_all(nodes: Vec<KernelNode>) -> Vec<KernelNode> {
         .map(|n| match n {
             KernelNode::Loop(inner) => KernelNode::Loop(normalize(inner)),
             KernelNode::If(c, a, b) => KernelNode::If(c, normalize_all(a), normalize_all(b)),
-            KernelNode::Store(s) => KernelNode::Store(s),
+            node @ (KernelNode::Store(_) | KernelNode::Device(_)) => node,
             KernelNode::Local(l) => KernelNode::Local(with_body(l, normalize_all)),
         })
         .collect()
@@ -125,6 +125,10 @@ pub(crate) fn rename(node: &KernelNode, name: &Name, value: &Index) -> KernelNod
         }
         KernelNode::Store(s) => KernelNode::Store(store(s, &index)),
         KernelNode::Local(l) => KernelNode::Local(Local { body: all(&l.body), ..l.clone() }),
+        KernelNode::Device(d) => {
+            let d = d.map_index(&mut |i| index(i));
+            d.map_bodies(&mut |body| all(body)).into()
+        }
     }
 }
 
@@ -201,7 +205,7 @@ fn collect_in(nodes: &[KernelNode], inside: &mut Vec<Name>, out: &mut Vec<Partia
                 collect_in(a, inside, out);
                 collect_in(b, inside, out);
             }
-            KernelNode::Store(_) => {}
+            KernelNode::Store(_) | KernelNode::Device(_) => {}
             KernelNode::Local(l) => collect_in(&l.body, inside, out),
         }
     }
@@ -220,7 +224,7 @@ fn with_trip(node: KernelNode, var: &Name, trip: i64) -> KernelNode {
             KernelNode::Loop(l)
         }
         KernelNode::If(c, a, b) => KernelNode::If(c, all(a), all(b)),
-        KernelNode::Store(s) => KernelNode::Store(s),
+        node @ (KernelNode::Store(_) | KernelNode::Device(_)) => node,
         KernelNode::Local(l) => KernelNode::Local(with_body(l, all)),
     }
 }

@@ -4,6 +4,8 @@
 //! Keeps: after this, code generation can rely on the doc comments of [`warploom_ir::kernel`]
 //! without a check of its own.
 
+mod calls;
+mod device;
 mod mapped;
 mod types;
 
@@ -43,6 +45,8 @@ struct Checker {
     /// Every loop variable seen.
     seen: BTreeSet<Name>,
     faults: Vec<Diagnostic>,
+    /// The block program around what is checked.
+    context: device::Context,
 }
 
 /// What stands around a node.
@@ -123,8 +127,21 @@ impl Checker {
                     self.nodes(then, inner);
                     self.nodes(otherwise, inner);
                 }
-                KernelNode::Store(s) => self.store(s),
-                KernelNode::Local(l) => self.local(l, inner),
+                KernelNode::Store(s) => {
+                    if !self.context.may_store() {
+                        let text = format!("statement `{}` is outside `across`", s.statement);
+                        self.fault("E1016", text);
+                    }
+                    self.store(s);
+                }
+                KernelNode::Device(d) => self.device(d, inner),
+                KernelNode::Local(l) => {
+                    if self.context.team.is_some() {
+                        let text = format!("the local buffer `{}` is inside a role", l.name);
+                        self.fault("E1016", text);
+                    }
+                    self.local(l, inner);
+                }
             }
         }
     }
@@ -176,6 +193,7 @@ impl Checker {
             self.fault("E1001", format!("the name `{}` is used by two loops", l.var));
             return;
         }
+        self.role_loop(l);
         around.vector |= l.mode == LoopMode::Vector;
         self.scope.insert(l.var.clone());
         self.nodes(&l.body, around);
@@ -307,5 +325,7 @@ impl Checker {
     }
 }
 
+#[cfg(test)]
+mod device_tests;
 #[cfg(test)]
 mod tests;

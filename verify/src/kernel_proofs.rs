@@ -11,6 +11,7 @@
 //! one in each iteration, so accesses to it never race there.
 //! Not proved: that an element of a temporary or local buffer is written before it is read.
 
+mod shadow;
 mod spread;
 mod system;
 
@@ -58,6 +59,8 @@ struct Touch<'k> {
 /// Codes: `E0811` out of bounds, `E0812` a race, `E0813` not decided, `E1011` a part of a spread
 /// buffer that is another thread's.
 pub(crate) fn prove(kernel: &Kernel) -> Vec<Diagnostic> {
+    let shadow = kernel.has_block_program().then(|| shadow::of(kernel));
+    let kernel = shadow.as_ref().unwrap_or(kernel);
     let ctx = Ctx::new();
     let mut sites = Vec::new();
     collect(&kernel.body, &mut Vec::new(), &mut sites);
@@ -94,6 +97,8 @@ fn collect<'k>(nodes: &'k [KernelNode], around: &mut Vec<Around<'k>>, out: &mut 
                 }
             }
             KernelNode::Store(store) => out.push(Site { store, around: around.clone() }),
+            // the shadow that is proved has none
+            KernelNode::Device(_) => {}
             KernelNode::Local(l) => {
                 around.push(Around::Local(l));
                 collect(&l.body, around, out);

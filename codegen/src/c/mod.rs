@@ -31,6 +31,9 @@ const RESERVED: &str = " auto break case char const continue default do double e
 const MAX_STACK_LOCAL: i64 = 4 << 10;
 
 /// The C text of a kernel.
+///
+/// # Panics
+/// The kernel has a block program, which a processor cannot run.
 #[must_use]
 pub fn emit(kernel: &Kernel) -> String {
     let mut e = Emitter {
@@ -162,6 +165,9 @@ impl<'k> Emitter<'k> {
                 }
                 KernelNode::Store(s) => self.store(s, depth),
                 KernelNode::Local(l) => self.local(l, depth),
+                KernelNode::Device(_) => {
+                    unreachable!("a block program runs on a GPU, and C is for processors")
+                }
             }
         }
     }

@@ -12,7 +12,7 @@ mod scratch;
 pub use call::HostModule;
 pub use jit::Stage;
 
-use warploom_ir::diag::Result;
+use warploom_ir::diag::{Blame, Diagnostic, Result};
 use warploom_ir::kernel::Kernel;
 use warploom_verify::Verified;
 
@@ -32,12 +32,20 @@ impl Default for HostOptions {
 /// Machine code of a kernel, for this machine with all its features.
 ///
 /// # Errors
-/// LLVM refuses the module, or the code calls something that does not exist (both our defects).
+/// `E1202` for a block program; LLVM refuses the module, or the code calls something that does not
+/// exist (both our defects).
 pub fn compile(kernel: &Verified<Kernel>, options: &HostOptions) -> Result<HostModule> {
+    if kernel.get().has_block_program() {
+        let text = "a block program runs on a GPU, not on a processor";
+        return Err(Box::new(Diagnostic::new("E1202", Blame::Unsupported, text)));
+    }
     HostModule::new(kernel.get(), options)
 }
 
 /// The LLVM IR of a kernel as handed to LLVM, for this machine.
+///
+/// # Panics
+/// The kernel has a block program, which a processor cannot run.
 #[must_use]
 pub fn emit_llvm(kernel: &Verified<Kernel>) -> String {
     jit::emitted(kernel.get()).text

@@ -185,6 +185,7 @@ impl Emitter<'_> {
             }
             KernelNode::Store(s) => self.store(s),
             KernelNode::Local(l) => self.local(l),
+            KernelNode::Device(_) => unreachable!("refused before any code is made"),
         }
     }
 
@@ -278,7 +279,7 @@ impl Emitter<'_> {
     fn vectorizable(&self, body: &[KernelNode], env: &Env) -> bool {
         body.iter().all(|node| match node {
             KernelNode::Store(_) => true,
-            KernelNode::If(..) | KernelNode::Local(_) => false,
+            KernelNode::If(..) | KernelNode::Local(_) | KernelNode::Device(_) => false,
             KernelNode::Loop(l) => {
                 let mut inner = env.clone();
                 inner.remove(&l.var);
@@ -477,6 +478,7 @@ fn widest(body: &[KernelNode]) -> u32 {
     body.iter()
         .map(|node| match node {
             KernelNode::Store(s) => of(s),
+            KernelNode::Device(d) => d.bodies().into_iter().map(|b| widest(b)).max().unwrap_or(4),
             KernelNode::Loop(l) => widest(&l.body),
             KernelNode::Local(l) => widest(&l.body),
             KernelNode::If(_, a, b) => widest(a).max(widest(b)),
@@ -491,6 +493,10 @@ fn unrolled_stores(body: &[KernelNode]) -> i64 {
     body.iter()
         .map(|node| match node {
             KernelNode::Store(_) => 1,
+            KernelNode::Device(d) => {
+                let bodies = d.bodies().into_iter().map(|b| unrolled_stores(b));
+                bodies.fold(1, i64::saturating_add)
+            }
             KernelNode::Local(l) => unrolled_stores(&l.body),
             KernelNode::If(_, a, b) => unrolled_stores(a).saturating_add(unrolled_stores(b)),
             KernelNode::Loop(l) => {

@@ -67,7 +67,7 @@ impl Emitter<'_> {
             KernelNode::Loop(l) if is_phase(l) => self.phase(&team, l),
             KernelNode::Store(s) => self.store_once(&team, s),
             KernelNode::Local(l) => return self.team_local(team, l),
-            KernelNode::Loop(_) | KernelNode::If(..) => {
+            KernelNode::Loop(_) | KernelNode::If(..) | KernelNode::Device(_) => {
                 self.team = Some(team);
                 return self.control(node);
             }

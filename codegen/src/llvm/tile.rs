@@ -136,6 +136,7 @@ impl Collector<'_, '_> {
             }
             match node {
                 KernelNode::Store(s) => self.store(s, env, width, always),
+                KernelNode::Device(_) => self.failed = true,
                 KernelNode::If(_, a, b) => {
                     self.nodes(a, env, width, false);
                     self.nodes(b, env, width, false);

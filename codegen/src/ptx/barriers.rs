@@ -99,7 +99,8 @@ pub(crate) fn has_phase(nodes: &[KernelNode]) -> bool {
         KernelNode::Loop(l) => is_phase(l) || has_phase(&l.body),
         KernelNode::If(_, a, b) => has_phase(a) || has_phase(b),
         KernelNode::Local(l) => has_phase(&l.body),
-        KernelNode::Store(_) => false,
+        // the threads of a block program divide themselves
+        KernelNode::Store(_) | KernelNode::Device(_) => false,
     })
 }
 
@@ -124,6 +125,7 @@ impl Planner {
                 after
             }
             KernelNode::Local(l) => self.local(l, before),
+            KernelNode::Device(_) => before,
         }
     }
 
@@ -186,6 +188,7 @@ impl Planner {
             }
             KernelNode::Local(l) => all(&l.body),
             KernelNode::Store(s) => self.store(s, out),
+            KernelNode::Device(_) => {}
         }
     }
 
@@ -239,7 +242,7 @@ mod tests {
                     found(b, plan, out);
                 }
                 KernelNode::Local(l) => found(&l.body, plan, out),
-                KernelNode::Store(_) => {}
+                KernelNode::Store(_) | KernelNode::Device(_) => {}
             }
         }
     }
@@ -250,6 +253,7 @@ mod tests {
             KernelNode::If(_, a, b) => a.iter().chain(b).find_map(first),
             KernelNode::Local(l) => l.body.iter().find_map(first),
             KernelNode::Store(s) => Some(s.statement.to_string()),
+            KernelNode::Device(_) => None,
         }
     }
 

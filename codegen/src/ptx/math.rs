@@ -28,6 +28,7 @@ pub(super) fn missing(nodes: &[KernelNode]) -> Option<&'static str> {
         KernelNode::Loop(l) => missing(&l.body),
         KernelNode::If(_, a, b) => missing(a).or_else(|| missing(b)),
         KernelNode::Local(l) => missing(&l.body),
+        KernelNode::Device(d) => d.bodies().into_iter().find_map(|b| missing(b)),
         KernelNode::Store(s) => {
             let mut found = None;
             for value in std::iter::once(&s.value).chain(&s.guard) {

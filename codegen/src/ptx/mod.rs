@@ -55,6 +55,9 @@ fn check(kernel: &Kernel, target: Target) -> Result<GpuLimits> {
             format!("there is no PTX for {target}"),
         ))
     })?;
+    if kernel.has_block_program() {
+        return Err(unsupported("there is no code for block programs yet"));
+    }
     if let Some(name) = math::missing(&kernel.body) {
         return Err(unsupported(&format!("there is no code for `{name}` on a GPU yet")));
     }
@@ -123,6 +126,7 @@ fn thread_bytes(node: &KernelNode, plan: &Plan) -> i64 {
         KernelNode::Loop(l) => sum(&l.body, plan),
         KernelNode::If(_, a, b) => sum(a, plan).saturating_add(sum(b, plan)),
         KernelNode::Store(_) => 0,
+        KernelNode::Device(d) => d.bodies().into_iter().map(|b| sum(b, plan)).max().unwrap_or(0),
         KernelNode::Local(l) => {
             let shared = plan.offsets.contains_key(&std::ptr::from_ref(l));
             let own = if shared { Some(0) } else { l.bytes_per_thread() };

@@ -210,7 +210,7 @@ fn widest(nodes: &[KernelNode], block: &mut [u32; 3]) {
                 widest(b, block);
             }
             KernelNode::Local(l) => widest(&l.body, block),
-            KernelNode::Store(_) => {}
+            KernelNode::Store(_) | KernelNode::Device(_) => {}
         }
     }
 }
@@ -236,6 +236,7 @@ fn stores(nodes: &[KernelNode], out: &mut BTreeSet<Name>) {
                 out.insert(s.array.clone());
             }
             KernelNode::Local(l) => stores(&l.body, out),
+            KernelNode::Device(d) => d.bodies().into_iter().for_each(|b| stores(b, out)),
         }
     }
 }

@@ -7,9 +7,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::code::{Declared, IndexCode, Memory, Pending, StoreCode, extent};
+use super::device;
 use super::domain::Exact;
 use crate::affine::Name;
 use crate::diag::{Diagnostic, Result};
+use crate::kernel::device::{Block, Device};
 use crate::kernel::{Condition, Index, Kernel, KernelNode, LoopMode};
 use crate::tensor::{Tensor, random_word};
 use crate::value::Scalar;
@@ -162,6 +164,21 @@ impl Names {
                 memory.buffers[array].hidden = true;
                 Step::Local { array, slot, body }
             }
+            KernelNode::Device(d) => match &**d {
+                Device::Block(block) => {
+                    let named = self.names.iter().cloned().zip(0..);
+                    let scope = named.filter_map(|(n, slot)| Some((n?, slot))).collect();
+                    Step::Block(Box::new(block.clone()), scope)
+                }
+                Device::Teams(_)
+                | Device::One(_)
+                | Device::Fragment(_)
+                | Device::Across(_)
+                | Device::Call(_) => {
+                    let text = "a node of a block program is outside a block";
+                    return Err(error("E0521", text.to_owned()));
+                }
+            },
         })
     }
 }
@@ -212,6 +229,8 @@ enum Step {
         slot: usize,
         body: Vec<Step>,
     },
+    /// The program of a block, and the variables around it.
+    Block(Box<Block>, Vec<(Name, usize)>),
 }
 
 fn overflow() -> Box<Diagnostic> {
@@ -259,6 +278,10 @@ impl Machine {
                     self.memory.refresh::<Exact>(*array, 1)?;
                     env[*slot] = 0;
                     self.run(body, env)?;
+                }
+                Step::Block(block, scope) => {
+                    let values = scope.iter().map(|(n, slot)| (n.clone(), env[*slot])).collect();
+                    device::run(block, &values, &mut self.memory)?;
                 }
             }
         }
@@ -334,6 +357,10 @@ impl Machine {
                         lane[*slot] = len * number;
                     }
                     self.lockstep(body, &own)?;
+                }
+                Step::Block(..) => {
+                    let text = "a block program is inside a vector loop";
+                    return Err(error("E0521", text.to_owned()));
                 }
                 Step::Loop(l) => {
                     let values: Vec<_> =

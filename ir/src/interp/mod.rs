@@ -7,6 +7,7 @@
 //! with lowering or code generation.
 
 mod code;
+mod device;
 mod domain;
 pub mod kernel;
 pub mod nest;

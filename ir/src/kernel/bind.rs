@@ -52,6 +52,10 @@ fn node(n: &KernelNode, values: &Values) -> KernelNode {
             across: l.across.clone(),
             body: nodes(&l.body, values),
         }),
+        KernelNode::Device(d) => {
+            let d = d.map_index(&mut |i| index(i, values));
+            d.map_bodies(&mut |body| nodes(body, values)).into()
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 //! In: the nodes of a body. Out: a tree whose leaves are launches. Why here: the verifier and code
 //! generation must agree where a launch begins, and share nothing else.
 
+use super::device::Device;
 use super::{Condition, KernelLoop, KernelNode, LoopMode};
 
 /// What the host does with a piece of a kernel's body.
@@ -35,9 +36,10 @@ impl<'k> HostNode<'k> {
                 KernelNode::If(c, then, otherwise) => {
                     Self::If(c, Self::of(then), Self::of(otherwise))
                 }
-                KernelNode::Loop(_) | KernelNode::Local(_) | KernelNode::Store(_) => {
-                    Self::Launch(std::slice::from_ref(node))
-                }
+                KernelNode::Loop(_)
+                | KernelNode::Local(_)
+                | KernelNode::Store(_)
+                | KernelNode::Device(_) => Self::Launch(std::slice::from_ref(node)),
             });
         }
         out.extend(Self::plain(&nodes[start..]));
@@ -50,7 +52,8 @@ impl<'k> HostNode<'k> {
 }
 
 impl KernelNode {
-    /// Whether it is or holds a loop that runs on blocks or threads of a GPU.
+    /// Whether it is or holds a loop that runs on blocks or threads of a GPU, or the program of a
+    /// block.
     #[must_use]
     pub fn has_mapped(&self) -> bool {
         let any = |nodes: &[Self]| nodes.iter().any(Self::has_mapped);
@@ -59,6 +62,7 @@ impl KernelNode {
             Self::If(_, a, b) => any(a) || any(b),
             Self::Local(l) => any(&l.body),
             Self::Store(_) => false,
+            Self::Device(d) => matches!(**d, Device::Block(_)),
         }
     }
 }

@@ -10,6 +10,7 @@
 //! Keeps: a plain value whose text form parses back to it.
 
 mod bind;
+pub mod device;
 mod eval;
 mod host;
 mod parse;
@@ -176,6 +177,14 @@ pub enum KernelNode {
     Store(Store<Index>),
     /// A buffer of its own for a piece of the body.
     Local(Local),
+    /// A node of a block program.
+    Device(Box<device::Device>),
+}
+
+impl From<device::Device> for KernelNode {
+    fn from(node: device::Device) -> Self {
+        Self::Device(Box::new(node))
+    }
 }
 
 /// Most bytes that the local buffers around one statement may have together, each rounded up to

@@ -36,11 +36,30 @@ impl FromStr for Kernel {
     }
 }
 
-struct Parser(Cursor);
+/// Reads kernels, token by token.
+pub(super) struct Parser(Cursor);
+
+impl std::ops::Deref for Parser {
+    type Target = Cursor;
+
+    fn deref(&self) -> &Cursor {
+        &self.0
+    }
+}
+
+impl std::ops::DerefMut for Parser {
+    fn deref_mut(&mut self) -> &mut Cursor {
+        &mut self.0
+    }
+}
 
 impl Parser {
     /// Items between commas up to `close`.
-    fn list<T>(&mut self, close: &str, item: fn(&mut Self) -> Result<T>) -> Result<Vec<T>> {
+    pub(super) fn list<T>(
+        &mut self,
+        close: &str,
+        item: fn(&mut Self) -> Result<T>,
+    ) -> Result<Vec<T>> {
         let mut out = Vec::new();
         while !self.0.eat(close) {
             if !out.is_empty() {
@@ -51,12 +70,12 @@ impl Parser {
         Ok(out)
     }
 
-    fn name(&mut self) -> Result<Name> {
+    pub(super) fn name(&mut self) -> Result<Name> {
         Ok(self.0.ident("a name")?.0)
     }
 
     /// Whether a name and then this operator come next.
-    fn at_name_then(&self, p: &str) -> bool {
+    pub(super) fn at_name_then(&self, p: &str) -> bool {
         matches!(self.0.peek(), Tok::Ident(_))
             && matches!(self.0.peek_at(1), Tok::Punct(q) if *q == p)
     }
@@ -106,14 +125,14 @@ impl Parser {
         Ok(Buffer { name, role, dtype, shape })
     }
 
-    fn dtype(&mut self) -> Result<DType> {
+    pub(super) fn dtype(&mut self) -> Result<DType> {
         let wrong = self.0.unexpected("a type");
         let (name, _) = self.0.ident("a type")?;
         name.parse().map_err(|_| wrong)
     }
 
     /// The nodes up to a closing brace.
-    fn nodes(&mut self) -> Result<Vec<KernelNode>> {
+    pub(super) fn nodes(&mut self) -> Result<Vec<KernelNode>> {
         self.0.enter()?;
         let mut out = Vec::new();
         while !self.0.eat("}") {
@@ -140,10 +159,13 @@ impl Parser {
             return Ok(KernelNode::If(c, then, otherwise));
         }
         if self.0.eat_word("for") {
-            return Ok(KernelNode::Loop(self.run_loop()?));
+            return self.run_loop();
         }
         if self.0.eat_word("local") {
             return Ok(KernelNode::Local(self.local()?));
+        }
+        if let Some(node) = self.device()? {
+            return Ok(node.into());
         }
         Err(self.0.unexpected("`for`, `if`, `local`, a statement or `}`"))
     }
@@ -170,12 +192,20 @@ impl Parser {
         found.ok_or_else(|| self.0.unexpected("a place such as `thread.x`"))
     }
 
-    fn run_loop(&mut self) -> Result<KernelLoop> {
+    fn run_loop(&mut self) -> Result<KernelNode> {
+        let pair = self.at_pair();
         let var = self.name()?;
+        if pair {
+            self.0.expect(",")?;
+            return self.across(var);
+        }
         self.0.expect_word("in")?;
         let lower = self.index()?;
         self.0.expect("..")?;
         let upper = self.index()?;
+        if self.0.eat_word("warps") {
+            return self.teams(var, &lower, &upper);
+        }
         let step = if self.0.eat_word("step") { self.0.integer("a step")? } else { 1 };
         let modes = [LoopMode::Parallel, LoopMode::Vector, LoopMode::Unroll].into_iter();
         let mut modes = modes.chain(Place::ALL.map(LoopMode::Mapped));
@@ -183,7 +213,7 @@ impl Parser {
         let label = if self.0.eat_word("label") { self.name()? } else { var.clone() };
         self.0.expect("{")?;
         let body = self.nodes()?;
-        Ok(KernelLoop { var, label, lower, upper, step, mode, body })
+        Ok(KernelNode::Loop(KernelLoop { var, label, lower, upper, step, mode, body }))
     }
 
     fn store(&mut self) -> Result<Store<Index>> {
@@ -222,7 +252,7 @@ impl Parser {
         Err(self.0.unexpected("`=`, `+=`, `*=`, `min=` or `max=`"))
     }
 
-    fn index(&mut self) -> Result<Index> {
+    pub(super) fn index(&mut self) -> Result<Index> {
         self.0.enter()?;
         let mut out = self.factor()?;
         loop {

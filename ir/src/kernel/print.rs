@@ -30,7 +30,7 @@ pub(super) const fn mode_word(mode: LoopMode) -> &'static str {
 }
 
 /// Items between commas.
-struct List<'a, T>(&'a [T]);
+pub(super) struct List<'a, T>(pub(super) &'a [T]);
 
 impl<T: Display> Display for List<'_, T> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -157,11 +157,12 @@ fn buffer(f: &mut Formatter<'_>, b: &Buffer) -> fmt::Result {
     f.write_char('\n')
 }
 
-fn nodes(f: &mut Formatter<'_>, body: &[KernelNode], indent: usize) -> fmt::Result {
+pub(super) fn nodes(f: &mut Formatter<'_>, body: &[KernelNode], indent: usize) -> fmt::Result {
     let pad = "  ".repeat(indent);
     for node in body {
         match node {
             KernelNode::Store(s) => writeln!(f, "{pad}{s}")?,
+            KernelNode::Device(d) => super::device::print::device(f, d, indent)?,
             KernelNode::If(c, then, otherwise) => {
                 writeln!(f, "{pad}if {c} {{")?;
                 nodes(f, then, indent + 1)?;

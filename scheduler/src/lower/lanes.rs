@@ -22,7 +22,7 @@ fn inside(body: &[KernelNode], lanes: bool) -> bool {
         }
         KernelNode::Loop(l) => inside(&l.body, lanes || l.mode == LoopMode::Vector),
         KernelNode::Local(l) => inside(&l.body, lanes),
-        KernelNode::Store(_) => false,
+        KernelNode::Store(_) | KernelNode::Device(_) => false,
     })
 }
 

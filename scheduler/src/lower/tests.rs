@@ -99,7 +99,7 @@ fn loops(nodes: &[KernelNode]) -> Vec<&KernelLoop> {
                 out.extend(loops(a));
                 out.extend(loops(b));
             }
-            KernelNode::Store(_) => {}
+            KernelNode::Store(_) | KernelNode::Device(_) => {}
             KernelNode::Local(l) => out.extend(loops(&l.body)),
         }
     }
@@ -231,6 +231,7 @@ fn stores(body: &[KernelNode]) -> Vec<String> {
             KernelNode::Loop(l) => stores(&l.body),
             KernelNode::If(_, a, b) => [stores(a), stores(b)].concat(),
             KernelNode::Store(s) => vec![s.statement.to_string()],
+            KernelNode::Device(_) => Vec::new(),
             KernelNode::Local(l) => stores(&l.body),
         })
         .collect()

@@ -101,7 +101,7 @@ pub(crate) fn buffer<'a>(
     nodes.iter().find_map(|node| match node {
         KernelNode::Loop(l) => buffer(&l.body, name),
         KernelNode::If(_, a, b) => buffer(a, name).or_else(|| buffer(b, name)),
-        KernelNode::Store(_) => None,
+        KernelNode::Store(_) | KernelNode::Device(_) => None,
         KernelNode::Local(l) if &*l.name == name => Some((&l.shape, &l.body)),
         KernelNode::Local(l) => buffer(&l.body, name),
     })

@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use warploom_ir::affine::Name;
 use warploom_ir::diag::{Blame, Diagnostic};
+use warploom_ir::kernel::device::Device;
 use warploom_ir::kernel::{Condition, HostNode, Index, KernelLoop, KernelNode, Local, LoopMode};
 use warploom_ir::target::{Axis, Place};
 
@@ -82,6 +83,10 @@ impl Launch<'_> {
             }
             at = &l.body;
         }
+        // the program of a block, alone inside its loops
+        if let [KernelNode::Device(_)] = at {
+            return;
+        }
         self.block(at);
     }
 
@@ -114,6 +119,7 @@ impl Launch<'_> {
                     self.block(&l.body);
                 }
                 KernelNode::Store(_) => {}
+                KernelNode::Device(d) => self.device(d),
             }
         }
     }
@@ -180,7 +186,15 @@ impl Launch<'_> {
                     self.thread(&l.body);
                 }
                 KernelNode::Store(_) => {}
+                KernelNode::Device(d) => self.device(d),
             }
+        }
+    }
+
+    fn device(&mut self, node: &Device) {
+        if let Device::Block(_) = node {
+            let text = "a block program is not alone inside the loops mapped to blocks";
+            self.out.push(fault("E1016", text.to_owned()));
         }
     }
 

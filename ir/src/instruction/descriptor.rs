@@ -1,0 +1,112 @@
+//! Tiles in shared memory: where an element of a buffer lies, and the 64-bit descriptors through
+//! which tensor cores read them.
+//!
+//! A *panel* layout cuts the last dimension of a buffer into panels of 16, 32, 64 or 128 bytes: a
+//! panel holds its rows one after the other, and the 16-byte chunks of a row are permuted (XOR)
+//! by bits of the row's address. It is what the copy engine writes for a box as wide as a panel.
+//! In: a buffer's panel, where a tile starts. Out: byte offsets; a descriptor; and, bit by bit,
+//! the addresses that a descriptor stands for, as the hardware reads it.
+//! Why here: emission writes descriptors, and the interpreter decodes them instead of looking at
+//! the tile they were made from, so that a wrong field shows as a wrong product.
+
+/// Bytes of a panel; 16 bytes mean no permutation.
+pub const PANELS: [i64; 4] = [16, 32, 64, 128];
+
+/// Chunks that are permuted, in bytes.
+pub const CHUNK: i64 = 16;
+
+/// The address after the permutation: with 128-byte panels bits 4..7 ^= bits 7..10, with 64 bytes
+/// bits 4..6 ^= bits 7..9, with 32 bytes bit 4 ^= bit 7.
+#[must_use]
+pub const fn swizzle(address: i64, panel: i64) -> i64 {
+    let mask = match panel {
+        128 => 7,
+        64 => 3,
+        32 => 1,
+        _ => 0,
+    };
+    address ^ ((address >> 7 & mask) << 4)
+}
+
+/// The byte offset of an element in a buffer of `rows` x `cols` elements with panels; `cols` is a
+/// multiple of the panel's elements. Not permuted yet: [`swizzle`] works on whole addresses.
+#[must_use]
+pub const fn panel_offset(row: i64, col: i64, rows: i64, bytes: i64, panel: i64) -> i64 {
+    let wide = panel / bytes;
+    (col / wide) * rows * panel + row * panel + (col % wide) * bytes
+}
+
+/// The fields of a descriptor, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fields {
+    /// Distance between chunks (no permutation) or panels (transposed).
+    pub leading: i64,
+    /// Distance between groups of eight rows.
+    pub stride: i64,
+    /// Bytes of a panel.
+    pub panel: i64,
+}
+
+impl Fields {
+    /// The fields for a tile of a buffer with `rows` rows in panels of this size.
+    ///
+    /// `transposed`: the tile's rows (the summed index) are the buffer's rows, else its columns.
+    #[must_use]
+    pub const fn of(rows: i64, panel: i64, transposed: bool) -> Self {
+        let leading = if panel == CHUNK || transposed { rows * panel } else { CHUNK };
+        let (leading, stride) = if panel == CHUNK && transposed {
+            (8 * panel, rows * panel)
+        } else {
+            (leading, 8 * panel)
+        };
+        Self { leading, stride, panel }
+    }
+
+    /// Everything but the start address.
+    #[must_use]
+    pub fn bits(self) -> u64 {
+        let mode: u64 = match self.panel {
+            128 => 1,
+            64 => 2,
+            32 => 3,
+            _ => 0,
+        };
+        let units = |bytes: i64| (bytes as u64 & 0x3_ffff) >> 4;
+        (units(self.leading) << 16) | (units(self.stride) << 32) | (mode << 62)
+    }
+}
+
+/// A descriptor: fields and the address in shared memory, a multiple of 16 below 256 KiB.
+#[must_use]
+pub fn encode(address: i64, fields: Fields) -> u64 {
+    ((address as u64 & 0x3_ffff) >> 4) | fields.bits()
+}
+
+/// The byte address of element `(mn, k)` of the operand that a descriptor stands for: bits 0..14
+/// start, 16..30 leading offset, 32..46 stride offset (all in units of 16 bytes), 62..64 mode.
+///
+/// PTX ISA, "Canonical layouts" of `wgmma`: in units of 16 bytes, without permutation K-major is
+/// `((8,m),(T,2)):((1T,SBO),(1,LBO))` and MN-major `((T,1,m),(8,k)):((1,T,SBO),(1T,LBO))`; with
+/// panels of W bytes `((8,m),(T,2)):((W,SBO),(1,T))` and `((T,W/16,m),(8,k)):((1,T,LBO),(W,SBO))`.
+#[must_use]
+pub fn address(descriptor: u64, mn: i64, k: i64, bytes: i64, transposed: bool) -> i64 {
+    let field = |from: u32| ((descriptor >> from & 0x3fff) << 4) as i64;
+    let (start, leading, stride) = (field(0), field(16), field(32));
+    let panel = match descriptor >> 62 {
+        1 => 128,
+        2 => 64,
+        3 => 32,
+        _ => 16,
+    };
+    let chunk = CHUNK / bytes;
+    let linear = match (transposed, panel) {
+        (false, 16) => mn % 8 * 16 + mn / 8 * stride + k / chunk * leading + k % chunk * bytes,
+        (false, _) => mn % 8 * panel + mn / 8 * stride + k * bytes,
+        (true, 16) => mn % chunk * bytes + mn / chunk * stride + k % 8 * 16 + k / 8 * leading,
+        (true, _) => {
+            let wide = panel / bytes;
+            mn % wide * bytes + mn / wide * leading + k % 8 * panel + k / 8 * stride
+        }
+    };
+    swizzle(start + linear, panel)
+}

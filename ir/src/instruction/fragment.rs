@@ -1,0 +1,88 @@
+//! Fragments: which thread of a warp or warpgroup holds which element of a matrix, and where.
+//!
+//! A layout is two mixed-radix numbers: the thread's number and the element's number within the
+//! thread, least significant digit first. Each digit moves along the rows or the columns.
+//! Keeps: every element of the matrix has exactly one place (a test enumerates them).
+
+/// One digit: `digit * stride` is added to the row or to the column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Digit {
+    /// It moves along the columns, else along the rows.
+    pub along_cols: bool,
+    /// How many values it has.
+    pub extent: i64,
+    /// How far one step of it moves.
+    pub stride: i64,
+}
+
+impl Digit {
+    /// A digit along the rows.
+    #[must_use]
+    pub const fn rows(extent: i64, stride: i64) -> Self {
+        Self { along_cols: false, extent, stride }
+    }
+
+    /// A digit along the columns.
+    #[must_use]
+    pub const fn cols(extent: i64, stride: i64) -> Self {
+        Self { along_cols: true, extent, stride }
+    }
+}
+
+/// The layout of one matrix over the registers of several threads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FragmentLayout {
+    /// Rows of the matrix.
+    pub rows: i64,
+    /// Columns of the matrix.
+    pub cols: i64,
+    /// The digits of a thread's number.
+    pub threads: Vec<Digit>,
+    /// The digits of an element's number within its thread.
+    pub values: Vec<Digit>,
+}
+
+fn position(digits: &[Digit], mut number: i64) -> [i64; 2] {
+    let mut at = [0, 0];
+    for d in digits {
+        at[usize::from(d.along_cols)] += number % d.extent * d.stride;
+        number /= d.extent;
+    }
+    at
+}
+
+impl FragmentLayout {
+    /// How many threads hold it.
+    #[must_use]
+    pub fn n_threads(&self) -> i64 {
+        self.threads.iter().map(|d| d.extent).product()
+    }
+
+    /// How many elements each thread holds.
+    #[must_use]
+    pub fn n_values(&self) -> i64 {
+        self.values.iter().map(|d| d.extent).product()
+    }
+
+    /// Row and column of an element.
+    #[must_use]
+    pub fn element(&self, thread: i64, value: i64) -> [i64; 2] {
+        let (t, v) = (position(&self.threads, thread), position(&self.values, value));
+        [t[0] + v[0], t[1] + v[1]]
+    }
+
+    /// Row and column of a thread's first element.
+    #[must_use]
+    pub fn origin(&self, value: i64) -> [i64; 2] {
+        position(&self.values, value)
+    }
+
+    /// Whether it is made of 8x8 matrices as `ldmatrix` loads them: each thread holds two
+    /// neighbours, four threads a row, eight rows a matrix; one register each.
+    #[must_use]
+    pub fn is_matrices(&self) -> bool {
+        let pair = self.values.first() == Some(&Digit::cols(2, 1));
+        let rest = self.values.iter().skip(1).all(|d| d.stride % 8 == 0);
+        pair && rest && self.threads == [Digit::cols(4, 2), Digit::rows(8, 1)]
+    }
+}

@@ -1,0 +1,271 @@
+//! The instruction table: what the tensor cores, copy engines and barriers of GPUs do, as data.
+//!
+//! In: a name, such as `mma.m16n8k16.f32.bf16.bf16`. Out: which targets have it, who issues it,
+//! what it computes with which numerics, how its operands lie in registers and shared memory, and
+//! how LLVM or the assembler writes it.
+//! Keeps: opcodes stand in [`table`] and nowhere else; the verifier, the interpreter, emission and
+//! the conformance tests read this one table.
+//! Sources: PTX ISA 8.8 (fragments, descriptors), NVIDIA CUTLASS (canonical layouts),
+//! arXiv 2511.10909 (what the adders truncate).
+
+pub mod descriptor;
+pub mod fragment;
+pub mod numerics;
+mod table;
+
+use fragment::{Digit, FragmentLayout};
+use numerics::Adder;
+
+use crate::dtype::DType;
+use crate::target::Target;
+
+pub use table::{find, matrix_instructions};
+
+/// Which threads execute an instruction together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Issue {
+    /// One elected thread.
+    Thread,
+    /// All 32 threads of each warp of the team.
+    Warp,
+    /// All 128 threads of four neighbouring warps, the whole team.
+    Warpgroup,
+    /// Every thread of the team, or one elected thread.
+    Any,
+}
+
+/// How code generation writes an instruction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Code {
+    /// An intrinsic of LLVM by its name; `{n}` stands for a number that the operands tell.
+    Intrinsic(String),
+    /// Assembler text with `{d}`, `{a}`, `{b}`, `{keep}`, `{ta}`, `{tb}` for its operands.
+    Assembly(String),
+}
+
+/// `D[m, n] = (keep ? D[m, n] : 0) + Σk A[m, k] · B[n, k]` of one fixed shape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Matrix {
+    /// Rows of A and D.
+    pub m: i64,
+    /// Rows of B, columns of D.
+    pub n: i64,
+    /// Columns of A and B, summed over.
+    pub k: i64,
+    /// Elements of A.
+    pub a: DType,
+    /// Elements of B.
+    pub b: DType,
+    /// Elements of D.
+    pub acc: DType,
+    /// How the sum rounds.
+    pub adder: Adder,
+    /// A and B come from shared memory through descriptors, and the instruction is asynchronous;
+    /// else they are fragments in registers.
+    pub shared: bool,
+    /// A and B may lie transposed in shared memory.
+    pub transposable: bool,
+}
+
+/// An operand of a matrix instruction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    /// The left factor, `[m, k]`.
+    A,
+    /// The right factor, `[n, k]`.
+    B,
+    /// The accumulator, `[m, n]`.
+    D,
+}
+
+impl Matrix {
+    /// Rows and columns of an operand.
+    #[must_use]
+    pub const fn extents(&self, part: Part) -> [i64; 2] {
+        match part {
+            Part::A => [self.m, self.k],
+            Part::B => [self.n, self.k],
+            Part::D => [self.m, self.n],
+        }
+    }
+
+    /// Element type of an operand.
+    #[must_use]
+    pub const fn dtype(&self, part: Part) -> DType {
+        match part {
+            Part::A => self.a,
+            Part::B => self.b,
+            Part::D => self.acc,
+        }
+    }
+
+    /// Where the elements of an operand lie in registers; `None` for one from shared memory.
+    #[must_use]
+    pub fn layout(&self, part: Part) -> Option<FragmentLayout> {
+        let [rows, cols] = self.extents(part);
+        if self.shared && part != Part::D {
+            return None;
+        }
+        // eight rows of four threads; each thread holds a run of neighbours along the columns
+        let bytes = self.dtype(part).size_bytes() as i64;
+        let run = match (part, bytes) {
+            (Part::D, _) => 2,
+            (Part::A | Part::B, 1) => 4,
+            (Part::A | Part::B, 2) => 2,
+            (Part::A | Part::B, _) => 1,
+        };
+        let mut threads = vec![Digit::cols(4, run), Digit::rows(8.min(rows), 1)];
+        let mut values = Vec::new();
+        if run > 1 {
+            values.push(Digit::cols(run, 1));
+        }
+        if self.shared {
+            threads.push(Digit::rows(4, 16));
+        }
+        if part != Part::B && rows >= 16 {
+            values.push(Digit::rows(2, 8));
+        }
+        if cols > 4 * run {
+            values.push(Digit::cols(cols / (4 * run), 4 * run));
+        }
+        Some(FragmentLayout { rows, cols, threads, values })
+    }
+
+    /// The declaration as the text of a nest: `D` is added to, or set where `keep` is 0.
+    #[must_use]
+    pub fn nest(&self) -> String {
+        let Self { m, n, k, a, b, acc, .. } = self;
+        format!(
+            "in A: {a}[{m}, {k}]\nin B: {b}[{n}, {k}]\ninout D: {acc}[{m}, {n}]\n\
+             for m in 0..{m}, n in 0..{n} {{ for k in 0..{k} {{\n\
+             S: D[m, n] += A[m, k] * B[n, k] order any\n}} }}\n"
+        )
+    }
+}
+
+/// What an instruction does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// `(D, A, B, keep)`: a matrix product added to D.
+    Matrix(Matrix),
+    /// `(fragment, shared)`: loads 8x8 matrices of 16-bit elements.
+    LoadMatrix,
+    /// `(shared, fragment)`: stores 8x8 matrices of 16-bit elements.
+    StoreMatrix,
+    /// `(shared, global)`: the team's threads copy 16 bytes each, asynchronously; zero outside.
+    CopyAsync,
+    /// `()`: closes this thread's group of asynchronous copies.
+    CopyCommit,
+    /// `(n)`: all but the last n groups of this thread's asynchronous copies are done.
+    CopyWait,
+    /// `(shared, global, barrier)`: a box by the copy engine; zero outside. The barrier counts
+    /// its bytes.
+    BoxLoad,
+    /// `(global, shared)`: a box by the copy engine; nothing outside.
+    BoxStore,
+    /// `()`: closes this thread's group of box stores.
+    BoxCommit,
+    /// `(n)`: all but the last n groups of box stores have read shared memory.
+    BoxWaitRead,
+    /// `(barrier)`: one arrival for each thread.
+    Arrive,
+    /// `(barrier, bytes)`: one arrival, and so many bytes are awaited in this phase.
+    Expect,
+    /// `(barrier, parity)`: blocks while the phase of this parity is not complete.
+    Wait,
+    /// `()`: register writes before it come before matrix instructions after it.
+    MatrixFence,
+    /// `()`: closes the group of asynchronous matrix instructions.
+    MatrixCommit,
+    /// `(n)`: all but the last n groups of matrix instructions are done.
+    MatrixWait,
+    /// `()`: writes to shared memory become visible to copy engine and tensor cores.
+    ProxyFence,
+    /// `()`: every thread of the team arrives and waits.
+    Sync,
+    /// What nodes of a kernel stand for: no call names it.
+    Implied,
+}
+
+/// What an operand of a call must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Want {
+    /// A part of a fragment, of the layout of a matrix instruction's operand where one is given.
+    Fragment(Option<Part>),
+    /// A tile of a shared buffer.
+    Shared,
+    /// A tile of one of the kernel's buffers.
+    Global,
+    /// One slot of a barrier.
+    Barrier,
+    /// An integer known when the code is made.
+    Constant,
+    /// An integer.
+    Value,
+}
+
+impl Action {
+    /// The operands of a call, in order; `None` where no call is possible.
+    #[must_use]
+    pub const fn wants(&self) -> Option<&'static [Want]> {
+        use Want::{Barrier, Constant, Fragment, Global, Shared, Value};
+        Some(match self {
+            Self::Matrix(Matrix { shared: true, .. }) => {
+                &[Fragment(Some(Part::D)), Shared, Shared, Value]
+            }
+            Self::Matrix(_) => {
+                &[Fragment(Some(Part::D)), Fragment(Some(Part::A)), Fragment(Some(Part::B)), Value]
+            }
+            Self::LoadMatrix => &[Fragment(None), Shared],
+            Self::StoreMatrix => &[Shared, Fragment(None)],
+            Self::CopyAsync => &[Shared, Global],
+            Self::BoxLoad => &[Shared, Global, Barrier],
+            Self::BoxStore => &[Global, Shared],
+            Self::CopyWait | Self::BoxWaitRead | Self::MatrixWait => &[Constant],
+            Self::Arrive => &[Barrier],
+            Self::Expect => &[Barrier, Constant],
+            Self::Wait => &[Barrier, Value],
+            Self::CopyCommit
+            | Self::BoxCommit
+            | Self::MatrixFence
+            | Self::MatrixCommit
+            | Self::ProxyFence
+            | Self::Sync => &[],
+            Self::Implied => return None,
+        })
+    }
+}
+
+/// An entry of the table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Instruction {
+    /// What kernels call it.
+    pub name: String,
+    /// The targets that have it.
+    pub targets: &'static [Target],
+    /// Which threads execute it together.
+    pub issue: Issue,
+    /// What it does.
+    pub action: Action,
+    /// How it is written.
+    pub code: Code,
+}
+
+/// The layout in registers that a name such as `mma.m16n8k16.f32.bf16.bf16.a` stands for.
+#[must_use]
+pub fn layout(name: &str) -> Option<(FragmentLayout, DType)> {
+    let (instruction, part) = name.rsplit_once('.')?;
+    let part = match part {
+        "a" => Part::A,
+        "b" => Part::B,
+        "d" => Part::D,
+        _ => return None,
+    };
+    match find(instruction)?.action {
+        Action::Matrix(matrix) => Some((matrix.layout(part)?, matrix.dtype(part))),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

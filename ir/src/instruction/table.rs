@@ -1,0 +1,216 @@
+//! The entries of the instruction table.
+//!
+//! Sources: PTX ISA 8.8; the names of LLVM 22's intrinsics are those of `IntrinsicsNVVM.td`.
+//! Why here: the one place with opcodes.
+
+use super::numerics::Adder;
+use super::{Action, Code, Instruction, Issue, Matrix};
+use crate::dtype::DType;
+use crate::target::Target;
+
+/// Every GPU.
+const ALL: &[Target] = &[Target::Sm80, Target::Sm90a, Target::Sm100a];
+/// With a copy engine and transaction barriers.
+const COPY_ENGINE: &[Target] = &[Target::Sm90a, Target::Sm100a];
+/// Hopper's warpgroup instructions exist nowhere else.
+const HOPPER: &[Target] = &[Target::Sm90a];
+
+type Row = (&'static str, &'static [Target], Issue, Action, &'static str);
+
+/// Copies, fences and barriers: name, targets, issue, meaning, LLVM's intrinsic.
+const ROWS: &[Row] = &[
+    ("cp.async.16", ALL, Issue::Any, Action::CopyAsync, "cp.async.cg.shared.global.16.s"),
+    ("cp.async.commit", ALL, Issue::Any, Action::CopyCommit, "cp.async.commit.group"),
+    ("cp.async.wait", ALL, Issue::Any, Action::CopyWait, "cp.async.wait.group"),
+    (
+        "ldmatrix",
+        ALL,
+        Issue::Warp,
+        Action::LoadMatrix,
+        "ldmatrix.sync.aligned.m8n8.x{n}{ta}.b16.p3",
+    ),
+    (
+        "stmatrix",
+        COPY_ENGINE,
+        Issue::Warp,
+        Action::StoreMatrix,
+        "stmatrix.sync.aligned.m8n8.x{n}{ta}.b16.p3",
+    ),
+    ("tma.load", COPY_ENGINE, Issue::Thread, Action::BoxLoad, "cp.async.bulk.tensor.g2s.tile.{n}d"),
+    (
+        "tma.store",
+        COPY_ENGINE,
+        Issue::Thread,
+        Action::BoxStore,
+        "cp.async.bulk.tensor.s2g.tile.{n}d",
+    ),
+    ("tma.commit", COPY_ENGINE, Issue::Thread, Action::BoxCommit, "cp.async.bulk.commit.group"),
+    (
+        "tma.wait.read",
+        COPY_ENGINE,
+        Issue::Thread,
+        Action::BoxWaitRead,
+        "cp.async.bulk.wait.group.read",
+    ),
+    (
+        "mbarrier.arrive",
+        COPY_ENGINE,
+        Issue::Any,
+        Action::Arrive,
+        "mbarrier.arrive.scope.cta.space.cta",
+    ),
+    (
+        "mbarrier.expect",
+        COPY_ENGINE,
+        Issue::Thread,
+        Action::Expect,
+        "mbarrier.arrive.expect.tx.scope.cta.space.cta",
+    ),
+    (
+        "mbarrier.wait",
+        COPY_ENGINE,
+        Issue::Any,
+        Action::Wait,
+        "mbarrier.try.wait.parity.scope.cta.space.cta",
+    ),
+    ("fence.async", COPY_ENGINE, Issue::Any, Action::ProxyFence, "fence.proxy.async.shared_cta"),
+    ("wgmma.fence", HOPPER, Issue::Warpgroup, Action::MatrixFence, "wgmma.fence.sync.aligned"),
+    (
+        "wgmma.commit",
+        HOPPER,
+        Issue::Warpgroup,
+        Action::MatrixCommit,
+        "wgmma.commit_group.sync.aligned",
+    ),
+    ("wgmma.wait", HOPPER, Issue::Warpgroup, Action::MatrixWait, "wgmma.wait_group.sync.aligned"),
+    ("sync", ALL, Issue::Any, Action::Sync, "barrier.cta.sync.aligned.count"),
+    ("sync.warp", ALL, Issue::Any, Action::Implied, "bar.warp.sync"),
+    ("sync.block", ALL, Issue::Any, Action::Implied, "barrier.cta.sync.aligned.all"),
+    ("elect", COPY_ENGINE, Issue::Warp, Action::Implied, "elect.sync"),
+    ("broadcast", ALL, Issue::Warp, Action::Implied, "shfl.sync.idx.i32"),
+    ("mbarrier.init", COPY_ENGINE, Issue::Thread, Action::Implied, "mbarrier.init.shared"),
+    (
+        "fence.init",
+        COPY_ENGINE,
+        Issue::Thread,
+        Action::Implied,
+        "fence.mbarrier_init.release.cluster",
+    ),
+    (
+        "registers.more",
+        HOPPER,
+        Issue::Warpgroup,
+        Action::Implied,
+        "setmaxnreg.inc.sync.aligned.u32",
+    ),
+    (
+        "registers.less",
+        HOPPER,
+        Issue::Warpgroup,
+        Action::Implied,
+        "setmaxnreg.dec.sync.aligned.u32",
+    ),
+    ("tma.prefetch", COPY_ENGINE, Issue::Thread, Action::Implied, "prefetch.tensormap.p0"),
+    ("thread", ALL, Issue::Any, Action::Implied, "read.ptx.sreg.tid.x"),
+];
+
+/// Bits below the largest exponent that the adders keep (arXiv 2511.10909): what Ampere keeps is
+/// promised where Hopper keeps one more.
+const AMPERE: Adder = Adder::Aligned { fraction: 24 };
+const HOPPER_WIDE: Adder = Adder::Aligned { fraction: 25 };
+const HOPPER_FP8: Adder = Adder::Aligned { fraction: 13 };
+
+/// What PTX calls a type.
+const fn ptx(dtype: DType) -> &'static str {
+    match dtype {
+        DType::I32 => "s32",
+        DType::I8 => "s8",
+        other => other.name(),
+    }
+}
+
+fn warp_matrix(m: i64, n: i64, k: i64, acc: DType, of: DType, adder: Adder) -> Instruction {
+    let suffix = match of {
+        DType::F16 => format!("{acc}.{acc}"),
+        other => ptx(other).to_owned(),
+    };
+    let matrix = Matrix { m, n, k, a: of, b: of, acc, adder, shared: false, transposable: false };
+    Instruction {
+        name: format!("mma.m{m}n{n}k{k}.{acc}.{of}.{of}"),
+        targets: ALL,
+        issue: Issue::Warp,
+        action: Action::Matrix(matrix),
+        code: Code::Intrinsic(format!("llvm.nvvm.mma.m{m}n{n}k{k}.row.col.{suffix}")),
+    }
+}
+
+fn warpgroup_matrix(n: i64, acc: DType, a: DType, b: DType) -> Instruction {
+    let k = 32 / a.size_bytes() as i64;
+    let transposable = a.size_bytes() == 2;
+    let (adder, tail) = match (acc.is_float(), a.size_bytes()) {
+        (false, _) => (Adder::Wrapping, ""),
+        (true, 1) => (HOPPER_FP8, ", 1, 1"),
+        (true, 2) => (HOPPER_WIDE, ", 1, 1, {ta}, {tb}"),
+        (true, _) => (HOPPER_WIDE, ", 1, 1"),
+    };
+    let types = format!("{}.{}.{}", ptx(acc), ptx(a), ptx(b));
+    let text = format!(
+        "{{ .reg .pred p; setp.ne.b32 p, {{keep}}, 0; \
+         wgmma.mma_async.sync.aligned.m64n{n}k{k}.{types} {{d}}, {{a}}, {{b}}, p{tail}; }}"
+    );
+    Instruction {
+        name: format!("wgmma.m64n{n}k{k}.{acc}.{a}.{b}"),
+        targets: HOPPER,
+        issue: Issue::Warpgroup,
+        action: Action::Matrix(Matrix {
+            m: 64,
+            n,
+            k,
+            a,
+            b,
+            acc,
+            adder,
+            shared: true,
+            transposable,
+        }),
+        code: Code::Assembly(text),
+    }
+}
+
+/// Every matrix instruction.
+#[must_use]
+pub fn matrix_instructions() -> Vec<Instruction> {
+    use DType::{Bf16, E4m3, E5m2, F16, F32, F64, I8, I32, Tf32};
+    let mut all = vec![
+        warp_matrix(16, 8, 16, F32, F16, AMPERE),
+        warp_matrix(16, 8, 16, F32, Bf16, AMPERE),
+        warp_matrix(16, 8, 8, F32, Tf32, AMPERE),
+        warp_matrix(16, 8, 32, I32, I8, Adder::Wrapping),
+        warp_matrix(8, 8, 4, F64, F64, Adder::Sequential),
+    ];
+    let floats = [(F32, F16, F16), (F32, Bf16, Bf16), (F16, F16, F16), (F32, Tf32, Tf32)];
+    let bytes = [E4m3, E5m2].into_iter().flat_map(|a| [E4m3, E5m2].map(|b| (F32, a, b)));
+    let types: Vec<_> = floats.into_iter().chain(bytes).collect();
+    for n in (8..=256).step_by(8) {
+        all.extend(types.iter().map(|&(acc, a, b)| warpgroup_matrix(n, acc, a, b)));
+        if n <= 32 || n % 16 == 0 {
+            all.push(warpgroup_matrix(n, I32, I8, I8));
+        }
+    }
+    all
+}
+
+/// The entry of this name.
+#[must_use]
+pub fn find(name: &str) -> Option<Instruction> {
+    if name.starts_with("mma.") || name.starts_with("wgmma.m") {
+        return matrix_instructions().into_iter().find(|i| i.name == name);
+    }
+    let &(name, targets, issue, action, intrinsic) = ROWS.iter().find(|row| row.0 == name)?;
+    let code = match action {
+        // the accumulators go through the wait, so that nothing reads them before it
+        Action::MatrixWait => Code::Assembly(format!("{intrinsic} {{n}};")),
+        _ => Code::Intrinsic(format!("llvm.nvvm.{intrinsic}")),
+    };
+    Some(Instruction { name: name.to_owned(), targets, issue, action, code })
+}

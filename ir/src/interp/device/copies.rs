@@ -1,0 +1,201 @@
+//! Asynchronous copies between the kernel's arrays and shared memory.
+//!
+//! Keeps: a copy reads and writes when it lands, with what its issuer knew when it was issued.
+
+use super::clock::{Clock, Stamp};
+use super::shared::{Access, Proxy};
+use super::stores::{flat, set_global};
+use super::{Machine, Team, Warp, fault};
+use crate::affine::Name;
+use crate::diag::Result;
+use crate::kernel::device::{Tile, WARP};
+use crate::value::Scalar;
+
+/// A tile of an array at a place: the first element, and the extents of the dimensions it has.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    pub(super) array: Name,
+    start: Vec<i64>,
+    /// Per dimension of the array; none is one element and no dimension of the tile.
+    extents: Vec<Option<i64>>,
+}
+
+impl Place {
+    pub(super) fn new(tile: &Tile, w: &Warp<'_>) -> Result<Self> {
+        let start = tile.at.iter().map(|s| w.index(&s.start)).collect::<Result<_>>()?;
+        let extents = tile.at.iter().map(|s| s.extent).collect();
+        Ok(Self { array: tile.array.clone(), start, extents })
+    }
+
+    /// The extents of the tile.
+    pub(super) fn shape(&self) -> Vec<i64> {
+        self.extents.iter().flatten().copied().collect()
+    }
+
+    /// The element at a position of the tile, in row-major order.
+    pub(super) fn element(&self, mut number: i64) -> Vec<i64> {
+        let mut at = self.start.clone();
+        for (i, extent) in at.iter_mut().zip(&self.extents).rev() {
+            if let Some(extent) = extent {
+                *i += number % extent;
+                number /= extent;
+            }
+        }
+        at
+    }
+}
+
+/// 16 bytes that a thread copies.
+pub(super) struct ChunkCopy {
+    to: Place,
+    from: Place,
+    /// Positions in the tile.
+    elements: Vec<i64>,
+    clock: Clock,
+    stamp: Stamp,
+}
+
+/// A box that the copy engine moves.
+pub(super) struct BoxCopy {
+    shared: Place,
+    global: Place,
+    /// The slot that counts the bytes, of a load.
+    barrier: Option<(Name, i64)>,
+    clock: Clock,
+    stamp: Stamp,
+}
+
+/// Bytes of a tile.
+fn bytes(shape: &[i64], size: usize) -> i64 {
+    shape.iter().product::<i64>() * size as i64
+}
+
+impl<'k> Machine<'k, '_> {
+    fn same_shape(&self, shared: &Place, global: &Place) -> Result<usize> {
+        let Some(buffer) = self.shared.find(&shared.array) else {
+            return Err(fault("E0307", &format!("there is no shared buffer `{}`", shared.array)));
+        };
+        let array = &self.globals.buffers[self.globals.find(&global.array)?];
+        if shared.shape() == global.shape() && array.dtype == buffer.dtype {
+            return Ok(buffer.dtype.size_bytes());
+        }
+        let text = format!("tiles of `{}` and `{}` differ", shared.array, global.array);
+        Err(fault("E0521", &text))
+    }
+
+    /// Issues a box load.
+    pub(super) fn box_load(
+        &mut self,
+        to: &Tile,
+        from: &Tile,
+        barrier: (Name, i64),
+        w: &mut Warp<'k>,
+    ) -> Result<()> {
+        let (shared, global) = (Place::new(to, w)?, Place::new(from, w)?);
+        self.same_shape(&shared, &global)?;
+        let (clock, stamp) = self.fork(w);
+        self.loads.push(BoxCopy { shared, global, barrier: Some(barrier), clock, stamp });
+        Ok(())
+    }
+
+    /// A box load lands, and its barrier counts its bytes.
+    pub(super) fn land(&mut self, copy: &BoxCopy) -> Result<()> {
+        let size = self.same_shape(&copy.shared, &copy.global)?;
+        let n = bytes(&copy.shared.shape(), size);
+        for i in 0..n / size as i64 {
+            self.fill(&copy.shared, &copy.global, i, &copy.clock, copy.stamp, Proxy::Async)?;
+        }
+        let (name, slot) = copy.barrier.as_ref().expect("a load has a barrier");
+        let phase = self.phase(name, *slot)?;
+        phase.bytes -= n;
+        phase.clock.merge(&copy.clock);
+        self.advance(name, *slot)
+    }
+
+    /// One element from an array to shared memory; zero where it is outside the array.
+    fn fill(
+        &mut self,
+        to: &Place,
+        from: &Place,
+        i: i64,
+        clock: &Clock,
+        stamp: Stamp,
+        proxy: Proxy,
+    ) -> Result<()> {
+        let buffer = &self.globals.buffers[self.globals.find(&from.array)?];
+        let dtype = buffer.dtype;
+        let value = match flat(&buffer.shape, &from.element(i)) {
+            None => Some(Scalar::zero(dtype)),
+            Some(at) if buffer.defined.as_ref().is_none_or(|d| d[at]) => Some(buffer.values[at]),
+            Some(_) => None,
+        };
+        let address = self.shared_address(&to.array, &to.element(i))?;
+        let address = address.expect("compared with a shared buffer");
+        self.shared.store(address, dtype, value, Access { clock, stamp, proxy })
+    }
+
+    /// Issues a box store.
+    pub(super) fn box_store(&mut self, to: &Tile, from: &Tile, w: &mut Warp<'k>) -> Result<()> {
+        let (global, shared) = (Place::new(to, w)?, Place::new(from, w)?);
+        self.same_shape(&shared, &global)?;
+        let (clock, stamp) = self.fork(w);
+        w.open_stores.push(BoxCopy { shared, global, barrier: None, clock, stamp });
+        Ok(())
+    }
+
+    /// Lets all but the last `left` groups of box stores read and write.
+    pub(super) fn finish_stores(&mut self, left: usize, w: &mut Warp<'k>) -> Result<()> {
+        let done = w.stores.len().saturating_sub(left);
+        for copy in w.stores.drain(..done).flatten() {
+            let (clock, stamp) = (&copy.clock, copy.stamp);
+            let size = self.same_shape(&copy.shared, &copy.global)?;
+            for i in 0..bytes(&copy.shared.shape(), size) / size as i64 {
+                let address = self.shared_address(&copy.shared.array, &copy.shared.element(i))?;
+                let address = address.expect("compared with a shared buffer");
+                let number = self.globals.find(&copy.global.array)?;
+                let dtype = self.globals.buffers[number].dtype;
+                let access = Access { clock, stamp, proxy: Proxy::Async };
+                let value = self.shared.load(address, dtype, access)?;
+                let buffer = &mut self.globals.buffers[number];
+                if let Some(at) = flat(&buffer.shape, &copy.global.element(i)) {
+                    let text =
+                        format!("a box store reads undefined bytes of `{}`", copy.shared.array);
+                    set_global(buffer, at, value.ok_or_else(|| fault("E0516", &text))?)?;
+                }
+            }
+            w.clock.merge(clock);
+        }
+        Ok(())
+    }
+
+    /// Issues this warp's share of a copy by all threads of its team: chunk after chunk of 16
+    /// bytes, thread after thread.
+    pub(super) fn chunk_copy(&mut self, to: &Tile, from: &Tile, w: &mut Warp<'k>) -> Result<()> {
+        let (to, from) = (Place::new(to, w)?, Place::new(from, w)?);
+        let size = self.same_shape(&to, &from)? as i64;
+        let wide = 16 / size;
+        if to.shape().last().is_none_or(|n| n % wide != 0) {
+            return Err(fault("E0521", "a row of the tile is no whole number of 16 bytes"));
+        }
+        let n: i64 = to.shape().iter().product();
+        let Team { first, warps } = w.team();
+        let own = (w.number - first) as i64;
+        let chunks = (0..n / wide).filter(|c| c / WARP % warps as i64 == own);
+        let elements: Vec<i64> = chunks.flat_map(|c| c * wide..(c + 1) * wide).collect();
+        let (clock, stamp) = self.fork(w);
+        w.open_copies.push(ChunkCopy { to, from, elements, clock, stamp });
+        Ok(())
+    }
+
+    /// Lets all but the last `left` groups of this warp's copies land.
+    pub(super) fn finish_copies(&mut self, left: usize, w: &mut Warp<'k>) -> Result<()> {
+        let done = w.copies.len().saturating_sub(left);
+        for copy in w.copies.drain(..done).flatten() {
+            for &i in &copy.elements {
+                self.fill(&copy.to, &copy.from, i, &copy.clock, copy.stamp, Proxy::Ordinary)?;
+            }
+            w.clock.merge(&copy.clock);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,252 @@
+//! Calls: operands resolved, preconditions checked, effects applied.
+
+use super::shared::{Access, Proxy};
+use super::{Machine, Outcome, Phase, Warp, fault};
+use crate::diag::Result;
+use crate::instruction::{Action, Issue, Want, find};
+use crate::kernel::device::{Call, Operand, Tile, WARP, WARPGROUP};
+
+/// The tile of an operand; the caller has compared the call with the table.
+fn tile(operand: &Operand) -> Result<&Tile> {
+    match operand {
+        Operand::Tile(tile) => Ok(tile),
+        Operand::Value(v) => Err(fault("E0521", &format!("`{v}` is no part of an array"))),
+    }
+}
+
+fn fits(operand: &Operand, want: Want) -> bool {
+    match want {
+        Want::Fragment(_) | Want::Shared | Want::Global | Want::Barrier => {
+            matches!(operand, Operand::Tile(_))
+        }
+        Want::Constant | Want::Value => matches!(operand, Operand::Value(_)),
+    }
+}
+
+impl<'k> Machine<'k, '_> {
+    /// Executes a call, or finds that the warp has to wait.
+    pub(super) fn call(&mut self, call: &'k Call, w: &mut Warp<'k>) -> Result<Outcome> {
+        let Some(instruction) = find(&call.instruction) else {
+            return Err(fault("E0521", &format!("there is no `{}`", call.instruction)));
+        };
+        let wants = instruction.action.wants().unwrap_or(&[]);
+        let n = call.operands.len();
+        let all = n == wants.len() && call.operands.iter().zip(wants).all(|(o, w)| fits(o, *w));
+        if !all || instruction.action == Action::Implied {
+            return Err(fault("E0521", &format!("`{}` takes {wants:?}", call.instruction)));
+        }
+        let issued = match instruction.issue {
+            Issue::Thread => w.one,
+            Issue::Warp => !w.one,
+            Issue::Warpgroup => !w.one && w.team().warps as i64 == WARPGROUP,
+            Issue::Any => true,
+        };
+        if !issued {
+            let text = format!("`{}` is issued by {:?}", call.instruction, instruction.issue);
+            return Err(fault("E0521", &text));
+        }
+        self.act(instruction.action, &call.operands, w)
+    }
+
+    fn act(&mut self, action: Action, o: &'k [Operand], w: &mut Warp<'k>) -> Result<Outcome> {
+        match action {
+            Action::Matrix(matrix) => {
+                let keep = self.number(&o[3], w)? != 0;
+                let tiles = [tile(&o[0])?, tile(&o[1])?, tile(&o[2])?];
+                if matrix.shared {
+                    self.shared_product(&matrix, tiles, keep, w)?;
+                } else {
+                    self.registers_product(&matrix, tiles, keep, w)?;
+                }
+            }
+            Action::LoadMatrix => self.move_matrix(tile(&o[0])?, tile(&o[1])?, true, w)?,
+            Action::StoreMatrix => self.move_matrix(tile(&o[1])?, tile(&o[0])?, false, w)?,
+            Action::CopyAsync => self.chunk_copy(tile(&o[0])?, tile(&o[1])?, w)?,
+            Action::CopyCommit => {
+                let open = std::mem::take(&mut w.open_copies);
+                w.copies.push(open);
+            }
+            Action::CopyWait => self.finish_copies(self.count(&o[0], w)?, w)?,
+            Action::BoxLoad => {
+                let barrier = tile(&o[2])?;
+                let slot = self.slot(barrier, w)?;
+                self.phase(&barrier.array, slot)?;
+                self.box_load(tile(&o[0])?, tile(&o[1])?, (barrier.array.clone(), slot), w)?;
+            }
+            Action::BoxStore => self.box_store(tile(&o[0])?, tile(&o[1])?, w)?,
+            Action::BoxCommit => {
+                let open = std::mem::take(&mut w.open_stores);
+                w.stores.push(open);
+            }
+            Action::BoxWaitRead => self.finish_stores(self.count(&o[0], w)?, w)?,
+            Action::Arrive => self.arrive(tile(&o[0])?, w.threads(), 0, w)?,
+            Action::Expect => {
+                let bytes = self.number(&o[1], w)?;
+                self.arrive(tile(&o[0])?, 1, bytes, w)?;
+            }
+            Action::Wait => return self.wait(tile(&o[0])?, &o[1], w),
+            Action::MatrixFence => w.fenced = true,
+            Action::MatrixCommit => self.commit(w),
+            Action::MatrixWait => return self.wait_matrix(self.count(&o[0], w)?, w),
+            Action::ProxyFence => w.clock.fence(),
+            Action::Sync => return self.sync(w),
+            Action::Implied => return Err(fault("E0521", "a node stands for this instruction")),
+        }
+        Ok(Outcome::Done)
+    }
+
+    fn number(&self, operand: &Operand, w: &Warp<'k>) -> Result<i64> {
+        match operand {
+            Operand::Value(index) => w.index(index),
+            Operand::Tile(tile) => Err(fault("E0521", &format!("`{tile}` is no number"))),
+        }
+    }
+
+    fn count(&self, operand: &Operand, w: &Warp<'k>) -> Result<usize> {
+        let n = self.number(operand, w)?;
+        usize::try_from(n).map_err(|_| fault("E0521", "a negative number of groups"))
+    }
+
+    /// The slot of a barrier.
+    fn slot(&self, tile: &Tile, w: &Warp<'k>) -> Result<i64> {
+        match tile.at.as_slice() {
+            [slice] if slice.extent.is_none() => w.index(&slice.start),
+            _ => Err(fault("E0521", &format!("`{tile}` is no slot of a barrier"))),
+        }
+    }
+
+    /// A barrier's state.
+    pub(super) fn phase(&mut self, name: &str, slot: i64) -> Result<&mut Phase> {
+        let declared = self.block.barriers.iter().find(|b| &*b.name == name);
+        let found = declared.filter(|b| (0..b.slots).contains(&slot));
+        let Some(barrier) = found else {
+            return Err(fault("E0515", &format!("there is no barrier `{name}[{slot}]`")));
+        };
+        Ok(self.barriers.entry((&*barrier.name, slot)).or_default())
+    }
+
+    fn arrive(&mut self, to: &Tile, times: i64, bytes: i64, w: &mut Warp<'k>) -> Result<()> {
+        let slot = self.slot(to, w)?;
+        let count = self.block.barriers.iter().find(|b| b.name == to.array).map_or(0, |b| b.count);
+        let phase = self.phase(&to.array, slot)?;
+        phase.arrived += times;
+        phase.bytes += bytes;
+        phase.clock.merge(&w.clock);
+        if phase.arrived > count {
+            let text = format!("`{}[{slot}]` gets more than {count} arrivals in a phase", to.array);
+            return Err(fault("E0521", &text));
+        }
+        w.clock.tick(w.number);
+        self.advance(&to.array, slot)
+    }
+
+    /// Completes a phase where everything has come.
+    pub(super) fn advance(&mut self, name: &str, slot: i64) -> Result<()> {
+        let count = self.block.barriers.iter().find(|b| &*b.name == name).map_or(0, |b| b.count);
+        let phase = self.phase(name, slot)?;
+        if phase.arrived == count && phase.bytes == 0 {
+            phase.number += 1;
+            phase.arrived = 0;
+            phase.complete = std::mem::take(&mut phase.clock);
+        }
+        Ok(())
+    }
+
+    fn wait(&mut self, at: &Tile, parity: &Operand, w: &mut Warp<'k>) -> Result<Outcome> {
+        let (slot, parity) = (self.slot(at, w)?, self.number(parity, w)?);
+        if !(0..=1).contains(&parity) {
+            return Err(fault("E0521", &format!("the parity {parity} is not 0 or 1")));
+        }
+        let phase = self.phase(&at.array, slot)?;
+        if phase.number % 2 == parity as u64 {
+            return Ok(Outcome::Blocked);
+        }
+        w.clock.merge(&phase.complete);
+        Ok(Outcome::Done)
+    }
+
+    /// The barrier of a team's threads.
+    fn sync(&mut self, w: &mut Warp<'k>) -> Result<Outcome> {
+        if w.one {
+            return Err(fault("E0521", "one thread waits for all threads of its team"));
+        }
+        let team = w.team();
+        let meeting = self.meetings.entry(team).or_default();
+        if w.sync.is_none() {
+            w.sync = Some(meeting.number);
+            meeting.arrived += 1;
+            meeting.clock.merge(&w.clock);
+            w.clock.tick(w.number);
+            if meeting.arrived == team.warps {
+                meeting.number += 1;
+                meeting.arrived = 0;
+                meeting.complete = std::mem::take(&mut meeting.clock);
+            }
+        }
+        if w.sync == Some(meeting.number) {
+            return Ok(Outcome::Blocked);
+        }
+        w.sync = None;
+        w.clock.merge(&meeting.complete);
+        Ok(Outcome::Done)
+    }
+
+    /// `ldmatrix` and `stmatrix`: 8x8 matrices of 16-bit elements between shared memory and
+    /// fragments, by the threads of this warp.
+    fn move_matrix(
+        &mut self,
+        fragment: &Tile,
+        shared: &Tile,
+        load: bool,
+        w: &mut Warp<'k>,
+    ) -> Result<()> {
+        let wrong = |text: &str| fault("E0521", text);
+        let Some(f) = w.fragments.get(&*fragment.array) else {
+            return Err(wrong("an operand is no fragment"));
+        };
+        let first = f.first_thread(w.number - w.team().first);
+        let (tiles, layout, dtype) =
+            (f.tiles_of(fragment, &|i| w.index(i))?, f.layout.clone(), f.dtype);
+        let across = f.tiles[1];
+        let matrix = fragment.matrix();
+        let shared_type = self.shared.find(&shared.array).map(|s| s.dtype);
+        if matrix != shared.matrix() || fragment.transposed || shared_type != Some(dtype) {
+            return Err(wrong("the tiles differ in extents or type"));
+        }
+        if dtype.size_bytes() != 2 || !layout.is_matrices() {
+            return Err(wrong("the fragment is not made of 8x8 matrices of 16-bit elements"));
+        }
+        let base: Vec<i64> = shared.at.iter().map(|s| w.index(&s.start)).collect::<Result<_>>()?;
+        let origin = *tiles.first().ok_or_else(|| wrong("an empty tile"))?;
+        for tile in tiles {
+            for (lane, value) in (0..WARP).flat_map(|l| (0..layout.n_values()).map(move |v| (l, v)))
+            {
+                let [r, c] = layout.element(first + lane, value);
+                let rows = (tile / across - origin / across) * layout.rows + r;
+                let cols = (tile % across - origin % across) * layout.cols + c;
+                let mut step =
+                    if shared.transposed { [cols, rows] } else { [rows, cols] }.into_iter();
+                let at: Vec<i64> = (base.iter().zip(&shared.at))
+                    .map(|(b, s)| b + if s.extent.is_some() { step.next().unwrap_or(0) } else { 0 })
+                    .collect();
+                let address = self.shared_address(&shared.array, &at)?;
+                let address = address.expect("its type was found");
+                let stamp = w.clock.now(w.number);
+                let registers = w.fragments.get_mut(&*fragment.array).expect("found above");
+                let slot = registers.slot(lane, tile, value);
+                let access = Access { clock: &w.clock, stamp, proxy: Proxy::Ordinary };
+                if load {
+                    registers.idle()?;
+                    let found = self.shared.load(address, dtype, access)?;
+                    let text = format!("undefined elements of `{}` are read", shared.array);
+                    registers.set(slot, found.ok_or_else(|| fault("E0516", &text))?);
+                } else {
+                    let value = registers.get(slot)?;
+                    self.shared.store(address, dtype, Some(value), access)?;
+                }
+            }
+        }
+        w.fenced &= !load;
+        Ok(())
+    }
+}

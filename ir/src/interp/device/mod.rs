@@ -1,0 +1,366 @@
+//! The oracle for block programs: warps as state machines over the bytes of shared memory.
+//!
+//! In: a block program, the values of the variables around it, the arrays. Out: the arrays
+//! changed. Errors: `E0521` to `E0525`, and those of the other interpreters.
+//! Each warp runs until it has to wait; copies of the copy engine land when no warp can go on, in
+//! an order of their own, and tensor cores read their operands when their group is waited for:
+//! both at the latest moment that is legal. Whatever the order of this run, accesses that nothing
+//! orders are found by vector clocks (`clock.rs`).
+//! Keeps: operands in shared memory are read through descriptors decoded bit by bit.
+
+mod clock;
+mod copies;
+mod exec;
+mod matrix;
+mod program;
+mod registers;
+mod shared;
+mod stores;
+
+use std::collections::BTreeMap;
+
+use crate::affine::Name;
+use crate::diag::{Diagnostic, Result};
+use crate::interp::code::Memory;
+use crate::kernel::device::{Block, Call, WARP};
+use crate::kernel::{Condition, Index};
+use crate::value::Scalar;
+
+use clock::{Agent, Clock, Stamp};
+use copies::{BoxCopy, ChunkCopy};
+use matrix::Group;
+use program::{Step, steps};
+use registers::Registers;
+use shared::SharedMemory;
+
+fn fault(code: &'static str, text: &str) -> Box<Diagnostic> {
+    Box::new(Diagnostic::input(code, text))
+}
+
+fn race(owner: &str, why: &str) -> Box<Diagnostic> {
+    fault("E0522", &format!("two accesses to `{owner}` race: {why}"))
+}
+
+/// Neighbouring warps that run a body together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Team {
+    first: usize,
+    warps: usize,
+}
+
+/// A warp between two steps.
+struct Warp<'k> {
+    number: usize,
+    program: usize,
+    at: usize,
+    env: BTreeMap<Name, i64>,
+    teams: Vec<Team>,
+    /// Only one thread runs.
+    one: bool,
+    clock: Clock,
+    fragments: BTreeMap<&'k str, Registers>,
+    /// Fragments may be used by matrix instructions: nothing touched registers since the fence.
+    fenced: bool,
+    /// Groups of matrix instructions: committed, and done as far as this warp knows.
+    committed: usize,
+    retired: usize,
+    copies: Vec<Vec<ChunkCopy>>,
+    open_copies: Vec<ChunkCopy>,
+    stores: Vec<Vec<BoxCopy>>,
+    open_stores: Vec<BoxCopy>,
+    /// The arrival that it waits for at a barrier of its team.
+    sync: Option<u64>,
+    done: bool,
+}
+
+impl Warp<'_> {
+    fn team(&self) -> Team {
+        *self.teams.last().expect("a warp has the team of its role")
+    }
+
+    /// The value of an index.
+    fn index(&self, index: &Index) -> Result<i64> {
+        let value = index.eval(&|name| self.env.get(name).copied());
+        value.ok_or_else(|| fault("E0517", &format!("the index `{index}` has no value")))
+    }
+
+    fn holds(&self, condition: &Condition) -> Result<bool> {
+        let value = condition.holds(&|name| self.env.get(name).copied());
+        value.ok_or_else(|| fault("E0517", &format!("the condition `{condition}` has no value")))
+    }
+}
+
+/// One barrier.
+#[derive(Clone, Default)]
+struct Phase {
+    /// Phases that are complete.
+    number: u64,
+    arrived: i64,
+    /// Bytes awaited and not yet there.
+    bytes: i64,
+    clock: Clock,
+    complete: Clock,
+}
+
+/// A barrier of a team's threads.
+#[derive(Default)]
+struct Meeting {
+    number: u64,
+    arrived: usize,
+    clock: Clock,
+    complete: Clock,
+}
+
+/// A block while it runs.
+struct Machine<'k, 'm> {
+    block: &'k Block,
+    programs: Vec<Vec<Step<'k>>>,
+    shared: SharedMemory<'k>,
+    globals: &'m mut Memory<Scalar>,
+    barriers: BTreeMap<(&'k str, i64), Phase>,
+    meetings: BTreeMap<Team, Meeting>,
+    groups: BTreeMap<Team, Vec<Group<'k>>>,
+    /// Box loads on their way.
+    loads: Vec<BoxCopy>,
+    agents: Agent,
+}
+
+/// Whether a step was done, or the warp has to wait.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Done,
+    Blocked,
+}
+
+/// Runs the program of one block.
+///
+/// # Errors
+/// `E0521` a precondition of an instruction, `E0522` a race, `E0523` a deadlock, `E0516` a value
+/// that is not there, `E0525` work that is not done when the block ends.
+pub(super) fn run(
+    block: &Block,
+    env: &BTreeMap<Name, i64>,
+    globals: &mut Memory<Scalar>,
+) -> Result<()> {
+    let mut programs = Vec::new();
+    let mut warps = Vec::new();
+    for (program, role) in block.roles.iter().enumerate() {
+        let mut list = Vec::new();
+        steps(&role.body, &mut list)?;
+        programs.push(list);
+        let team = Team { first: warps.len(), warps: usize::try_from(role.warps).unwrap_or(0) };
+        if team.warps == 0 || team.first + team.warps > 32 {
+            return Err(fault("E0521", "a block has 1 to 32 warps, and each role at least one"));
+        }
+        for _ in 0..team.warps {
+            warps.push(start(warps.len(), program, env.clone(), team));
+        }
+    }
+    let mut machine = Machine {
+        block,
+        programs,
+        shared: SharedMemory::new(block)?,
+        globals,
+        barriers: BTreeMap::new(),
+        meetings: BTreeMap::new(),
+        groups: BTreeMap::new(),
+        loads: Vec::new(),
+        agents: warps.len(),
+    };
+    machine.run(&mut warps)
+}
+
+fn start<'k>(number: usize, program: usize, env: BTreeMap<Name, i64>, team: Team) -> Warp<'k> {
+    let mut clock = Clock::default();
+    clock.tick(number);
+    Warp {
+        number,
+        program,
+        at: 0,
+        env,
+        teams: vec![team],
+        one: false,
+        clock,
+        fragments: BTreeMap::new(),
+        fenced: false,
+        committed: 0,
+        retired: 0,
+        copies: Vec::new(),
+        open_copies: Vec::new(),
+        stores: Vec::new(),
+        open_stores: Vec::new(),
+        sync: None,
+        done: false,
+    }
+}
+
+impl<'k> Machine<'k, '_> {
+    fn run(&mut self, warps: &mut [Warp<'k>]) -> Result<()> {
+        loop {
+            let mut progress = false;
+            for warp in warps.iter_mut().rev() {
+                while !warp.done {
+                    if self.step(warp)? == Outcome::Blocked {
+                        break;
+                    }
+                    progress = true;
+                }
+            }
+            if warps.iter().all(|w| w.done) {
+                return self.finish(warps);
+            }
+            if progress {
+                continue;
+            }
+            match self.loads.pop() {
+                Some(copy) => self.land(&copy)?,
+                None => return Err(self.deadlock(warps)),
+            }
+        }
+    }
+
+    /// A new asynchronous operation of a warp: its number, what it knows, and its time.
+    fn fork(&mut self, warp: &mut Warp<'_>) -> (Clock, Stamp) {
+        self.agents += 1;
+        warp.clock.fork(warp.number, self.agents - 1)
+    }
+
+    /// One step; a warp that is blocked has not moved.
+    fn step(&mut self, w: &mut Warp<'k>) -> Result<Outcome> {
+        let Some(&step) = self.programs[w.program].get(w.at) else {
+            w.done = true;
+            return Ok(Outcome::Done);
+        };
+        let mut next = w.at + 1;
+        match step {
+            Step::Start(l) => {
+                let lower = w.index(&l.lower)?;
+                w.env.insert(l.var.clone(), lower);
+            }
+            Step::Test(l, exit) => {
+                if w.index(&Index::Var(l.var.clone()))? >= w.index(&l.upper)? {
+                    w.env.remove(&l.var);
+                    next = exit;
+                }
+            }
+            Step::Next(l, test) => {
+                let old = w.index(&Index::Var(l.var.clone()))?;
+                let new = old.checked_add(l.step);
+                let new = new.ok_or_else(|| fault("E0517", "a loop's variable overflows"))?;
+                w.env.insert(l.var.clone(), new);
+                next = test;
+            }
+            Step::Branch(c, otherwise) => {
+                if !w.holds(c)? {
+                    next = otherwise;
+                }
+            }
+            Step::Jump(to) => next = to,
+            Step::Team(t) => w.enter(&t.var, t.count, t.warps)?,
+            Step::EndTeam(var) => {
+                w.env.remove(var);
+                w.teams.pop();
+            }
+            Step::Elect(exit) => {
+                if w.number == w.team().first {
+                    w.one = true;
+                } else {
+                    next = exit;
+                }
+            }
+            Step::EndElect => w.one = false,
+            Step::Fragment(f) => {
+                let registers = Registers::new(f, w.team().warps)?;
+                w.fragments.insert(&f.name, registers);
+            }
+            Step::EndFragment(name) => {
+                let gone = w.fragments.remove(&**name);
+                if gone.is_some_and(|r| r.busy > 0) {
+                    let text = format!("`{name}` ends while matrix instructions work on it");
+                    return Err(fault("E0525", &text));
+                }
+            }
+            Step::Across(a) => self.across(a, w)?,
+            Step::Call(call) => {
+                let outcome = self.call(call, w).map_err(|d| at_call(d, call, w))?;
+                if outcome == Outcome::Blocked {
+                    return Ok(outcome);
+                }
+            }
+        }
+        w.at = next;
+        Ok(Outcome::Done)
+    }
+
+    /// What must be over when a block ends.
+    fn finish(&mut self, warps: &[Warp<'k>]) -> Result<()> {
+        let mut left = "";
+        for w in warps {
+            if w.committed > w.retired {
+                left = "matrix instructions are not waited for";
+            }
+            if !w.open_copies.is_empty() || w.copies.iter().any(|group| !group.is_empty()) {
+                left = "asynchronous copies are not waited for";
+            }
+            if !w.open_stores.is_empty() || w.stores.iter().any(|group| !group.is_empty()) {
+                left = "box stores may still read shared memory";
+            }
+        }
+        if !self.loads.is_empty() || self.barriers.values().any(|p| p.bytes != 0) {
+            left = "box loads, or bytes that a barrier awaits, are on their way";
+        }
+        if left.is_empty() {
+            Ok(())
+        } else {
+            Err(fault("E0525", &format!("a block ends and {left}")))
+        }
+    }
+
+    fn deadlock(&self, warps: &[Warp<'k>]) -> Box<Diagnostic> {
+        let mut list = Vec::new();
+        for w in warps.iter().filter(|w| !w.done) {
+            if let Some(Step::Call(call)) = self.programs[w.program].get(w.at) {
+                list.push(format!("warp {} in `{call}`{}", w.number, place(w)));
+            }
+        }
+        let d = Diagnostic::input("E0523", "every warp that has not ended waits: a deadlock");
+        Box::new(d.witness(list.join("; ")))
+    }
+}
+
+impl Warp<'_> {
+    /// The warp becomes one of the team of its part.
+    fn enter(&mut self, var: &Name, count: i64, warps: i64) -> Result<()> {
+        let team = self.team();
+        let size = usize::try_from(warps).unwrap_or(0);
+        if size == 0 || count.checked_mul(warps) != Some(team.warps as i64) || self.one {
+            let text = format!("the loop `{var}` does not divide the {} warps", team.warps);
+            return Err(fault("E0521", &text));
+        }
+        let number = (self.number - team.first) / size;
+        self.env.insert(var.clone(), number as i64);
+        self.teams.push(Team { first: team.first + number * size, warps: size });
+        Ok(())
+    }
+
+    /// The threads that execute a call.
+    fn threads(&self) -> i64 {
+        if self.one { 1 } else { WARP }
+    }
+}
+
+/// ` at (k = 3, s = 1)`.
+fn place(w: &Warp<'_>) -> String {
+    let values: Vec<String> = w.env.iter().map(|(n, v)| format!("{n} = {v}")).collect();
+    format!(" at ({})", values.join(", "))
+}
+
+fn at_call(mut d: Box<Diagnostic>, call: &Call, w: &Warp<'_>) -> Box<Diagnostic> {
+    if d.witness.is_none() {
+        d.witness = Some(format!("warp {} in `{call}`{}", w.number, place(w)));
+    }
+    d
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,229 @@
+//! Guards and stores over the elements of a fragment, by the thread that holds each.
+
+use super::shared::{Access, Proxy};
+use super::{Machine, Warp, fault};
+use crate::diag::Result;
+use crate::expr::Rounding;
+use crate::interp::code::Memory;
+use crate::kernel::device::{Across, WARP};
+use crate::kernel::{Index, KernelNode, Store, Typed, TypedKind};
+use crate::nest::Role;
+use crate::value::{Scalar, UndefinedOp, binary, combine, fma, unary};
+
+fn no_meaning(op: UndefinedOp) -> Box<crate::diag::Diagnostic> {
+    fault("E0518", &op.to_string())
+}
+
+/// The position of an element, where it is inside.
+pub(super) fn flat(shape: &[usize], at: &[i64]) -> Option<usize> {
+    let mut position = 0;
+    for (&i, &extent) in at.iter().zip(shape) {
+        position = position * extent + usize::try_from(i).ok().filter(|i| *i < extent)?;
+    }
+    (shape.len() == at.len()).then_some(position)
+}
+
+fn outside(array: &str, at: &[i64]) -> Box<crate::diag::Diagnostic> {
+    fault("E0515", &format!("`{array}` is accessed outside its bounds at {at:?}"))
+}
+
+impl<'k> Machine<'k, '_> {
+    /// Runs the body for each element of the fragment that this warp holds.
+    pub(super) fn across(&mut self, a: &Across, w: &mut Warp<'k>) -> Result<()> {
+        let name = &*a.fragment;
+        let Some(registers) = w.fragments.get(name) else {
+            return Err(fault("E0307", &format!("there is no fragment `{name}`")));
+        };
+        let (layout, tiles) = (registers.layout.clone(), registers.tiles);
+        let first = registers.first_thread(w.number - w.team().first);
+        w.fenced = false;
+        for tile in 0..tiles[0] * tiles[1] {
+            for lane in 0..WARP {
+                for value in 0..layout.n_values() {
+                    let [row, col] = layout.element(first + lane, value);
+                    let [rows, cols] =
+                        [tile / tiles[1] * layout.rows, tile % tiles[1] * layout.cols];
+                    w.env.insert(a.vars[0].clone(), rows + row);
+                    w.env.insert(a.vars[1].clone(), cols + col);
+                    let slot = w.fragments[name].slot(lane, tile, value);
+                    self.element(&a.body, a, w, slot)?;
+                }
+            }
+        }
+        w.env.remove(&a.vars[0]);
+        w.env.remove(&a.vars[1]);
+        Ok(())
+    }
+
+    fn element(
+        &mut self,
+        body: &[KernelNode],
+        a: &Across,
+        w: &mut Warp<'k>,
+        slot: usize,
+    ) -> Result<()> {
+        for node in body {
+            match node {
+                KernelNode::If(c, then, otherwise) => {
+                    let branch = if w.holds(c)? { then } else { otherwise };
+                    self.element(branch, a, w, slot)?;
+                }
+                KernelNode::Store(s) => self.store(s, a, w, slot)?,
+                KernelNode::Loop(_) | KernelNode::Local(_) | KernelNode::Device(_) => {
+                    return Err(fault("E0521", "`across` holds guards and stores only"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn store(&mut self, s: &Store<Index>, a: &Across, w: &mut Warp<'k>, slot: usize) -> Result<()> {
+        if let Some(guard) = &s.guard
+            && self.value(guard, a, w, slot)?.to_bool() != Some(true)
+        {
+            return Ok(());
+        }
+        let mut value = self.value(&s.value, a, w, slot)?;
+        if s.op.is_update() {
+            let old = self.read(&s.array, &s.indices, a, w, slot)?;
+            let old = old.convert(value.dtype(), Rounding::Nearest, false);
+            value = combine(s.op, old, value).map_err(no_meaning)?;
+        }
+        let value = value.convert(s.dtype, Rounding::Nearest, false);
+        self.write(s, value, a, w, slot)
+    }
+
+    fn at(indices: &[Index], w: &Warp<'k>) -> Result<Vec<i64>> {
+        indices.iter().map(|i| w.index(i)).collect()
+    }
+
+    /// A fragment's element is the one that this thread holds.
+    fn own(a: &Across, indices: &[Index], array: &str, w: &Warp<'k>) -> Result<()> {
+        let vars = a.vars.clone().map(Index::Var);
+        let same = |f: &str| (&w.fragments[f].layout, w.fragments[f].tiles);
+        if indices == vars && same(array) == same(&a.fragment) {
+            return Ok(());
+        }
+        let text = format!("`{array}` is accessed at another element than the thread's own");
+        Err(fault("E0521", &text))
+    }
+
+    fn read(
+        &mut self,
+        array: &str,
+        indices: &[Index],
+        a: &Across,
+        w: &Warp<'k>,
+        slot: usize,
+    ) -> Result<Scalar> {
+        if let Some(registers) = w.fragments.get(array) {
+            Self::own(a, indices, array, w)?;
+            return registers.get(slot);
+        }
+        let at = Self::at(indices, w)?;
+        if let Some(address) = self.shared_address(array, &at)? {
+            let dtype = self.shared.find(array).expect("it has an address").dtype;
+            let stamp = w.clock.now(w.number);
+            let access = Access { clock: &w.clock, stamp, proxy: Proxy::Ordinary };
+            let loaded = self.shared.load(address, dtype, access)?;
+            return loaded.ok_or_else(|| undefined(array));
+        }
+        let buffer = &self.globals.buffers[self.globals.find(&array.into())?];
+        let position = flat(&buffer.shape, &at).ok_or_else(|| outside(array, &at))?;
+        defined(self.globals, array, position)
+    }
+
+    fn write(
+        &mut self,
+        s: &Store<Index>,
+        value: Scalar,
+        a: &Across,
+        w: &mut Warp<'k>,
+        slot: usize,
+    ) -> Result<()> {
+        let array = &*s.array;
+        if w.fragments.contains_key(array) {
+            Self::own(a, &s.indices, array, w)?;
+            let registers = w.fragments.get_mut(array).expect("it is there");
+            registers.idle()?;
+            registers.set(slot, value);
+            return Ok(());
+        }
+        let at = Self::at(&s.indices, w)?;
+        if let Some(address) = self.shared_address(array, &at)? {
+            let stamp = w.clock.now(w.number);
+            let access = Access { clock: &w.clock, stamp, proxy: Proxy::Ordinary };
+            return self.shared.store(address, s.dtype, Some(value), access);
+        }
+        let number = self.globals.find(&s.array)?;
+        let buffer = &mut self.globals.buffers[number];
+        let position = flat(&buffer.shape, &at).ok_or_else(|| outside(array, &at))?;
+        set_global(buffer, position, value)
+    }
+
+    /// The address of an element of a shared buffer; `None` where the name is no shared buffer.
+    pub(super) fn shared_address(&self, array: &str, at: &[i64]) -> Result<Option<i64>> {
+        let Some(shared) = self.shared.find(array) else { return Ok(None) };
+        let inside = at.iter().zip(&shared.shape).all(|(i, e)| (0..*e).contains(i));
+        if !inside || at.len() != shared.shape.len() {
+            return Err(outside(array, at));
+        }
+        let start = self.block.address(array).expect("it is in this block");
+        let linear = start + shared.offset(at);
+        Ok(Some(
+            shared
+                .panel
+                .map_or(linear, |panel| crate::instruction::descriptor::swizzle(linear, panel)),
+        ))
+    }
+
+    fn value(&mut self, t: &Typed<Index>, a: &Across, w: &Warp<'k>, slot: usize) -> Result<Scalar> {
+        let mut go = |t: &Typed<Index>| self.value(t, a, w, slot);
+        match &t.kind {
+            TypedKind::Literal(literal) => Ok(Scalar::from_literal(t.dtype, *literal)),
+            TypedKind::Index(i) => Ok(Scalar::from_i64(t.dtype, w.index(i)?)),
+            TypedKind::Read { array, indices } => self.read(array, indices, a, w, slot),
+            TypedKind::Unary(op, x) => unary(*op, go(x)?).map_err(no_meaning),
+            TypedKind::Binary(op, x, y) => binary(*op, go(x)?, go(y)?).map_err(no_meaning),
+            TypedKind::Fma(x, y, z) => fma(go(x)?, go(y)?, go(z)?).map_err(no_meaning),
+            TypedKind::Select(c, x, y) => {
+                let (c, x, y) = (go(c)?, go(x)?, go(y)?);
+                Ok(if c.to_bool() == Some(true) { x } else { y })
+            }
+            TypedKind::Convert { rounding, saturate, value } => {
+                Ok(go(value)?.convert(t.dtype, *rounding, *saturate))
+            }
+            TypedKind::Bitcast(x) => {
+                let text = "a bitcast between types of different sizes";
+                go(x)?.bitcast(t.dtype).ok_or_else(|| fault("E0518", text))
+            }
+        }
+    }
+}
+
+fn undefined(array: &str) -> Box<crate::diag::Diagnostic> {
+    fault("E0516", &format!("an element of `{array}` is read before it is written"))
+}
+
+/// An element of one of the kernel's arrays that holds a value.
+fn defined(globals: &Memory<Scalar>, array: &str, position: usize) -> Result<Scalar> {
+    let buffer = &globals.buffers[globals.find(&array.into())?];
+    let there = buffer.defined.as_ref().is_none_or(|d| d[position]);
+    if there { Ok(buffer.values[position]) } else { Err(undefined(array)) }
+}
+
+/// Writes an element of one of the kernel's arrays.
+pub(super) fn set_global(
+    buffer: &mut crate::interp::code::Buffer<Scalar>,
+    position: usize,
+    value: Scalar,
+) -> Result<()> {
+    if matches!(buffer.role, Role::In | Role::Const(_)) {
+        return Err(fault("E0519", &format!("`{}` is only read", buffer.name)));
+    }
+    buffer.values[position] = value;
+    if let Some(defined) = &mut buffer.defined {
+        defined[position] = true;
+    }
+    Ok(())
+}

@@ -1,0 +1,179 @@
+//! Tests of block programs: two whole products against sums in f64, and what goes wrong when one
+//! barrier, fence, wait, parity, byte count or bound is removed or changed.
+
+use std::collections::BTreeMap;
+
+use crate::affine::Name;
+use crate::diag::Result;
+use crate::dtype::DType;
+use crate::interp::kernel::run;
+use crate::kernel::Kernel;
+use crate::tensor::Tensor;
+
+const MMA: &str = include_str!("../../../../examples/kernels/gemm_mma.kernel");
+const WGMMA: &str = include_str!("../../../../examples/kernels/gemm_wgmma.kernel");
+
+/// Smaller tiles of the same program, so that many runs take little time.
+fn small(text: &str) -> String {
+    text.replace("wgmma.m64n256k16", "wgmma.m64n8k16")
+        .replace("0 : 256", "0 : 8")
+        .replace("256 * bn : 256", "8 * bn : 8")
+        .replace("[4, 256, 64]", "[4, 8, 64]")
+        .replace("N + 255, 256", "N + 7, 8")
+        .replace("256 * bn", "8 * bn")
+        .replace("[64, 256]", "[64, 8]")
+        .replace("49152", "17408")
+}
+
+fn inputs(m: usize, n: usize, k: usize) -> BTreeMap<Name, Tensor> {
+    let of = |rows, seed| Tensor::random(DType::Bf16, &[rows, k], seed).unwrap();
+    BTreeMap::from([("A".into(), of(m, 1)), ("B".into(), of(n, 2))])
+}
+
+fn product(text: &str, m: usize, n: usize, k: usize) -> Result<Tensor> {
+    let kernel: Kernel = text.parse()?;
+    let size = |v: usize| i64::try_from(v).unwrap();
+    let sizes = [("M", m), ("N", n), ("K", k)].map(|(name, v)| (name.into(), size(v)));
+    let mut out = run(&kernel, &BTreeMap::from(sizes), &inputs(m, n, k))?;
+    Ok(out.remove("C").unwrap())
+}
+
+fn check(text: &str, m: usize, n: usize, k: usize) {
+    let c = product(text, m, n, k).unwrap_or_else(|e| panic!("{e}"));
+    let inputs = inputs(m, n, k);
+    let at = |name: &str, i: usize| inputs[name].get_flat(i).to_f64();
+    for i in 0..m {
+        for j in 0..n {
+            let pairs = (0..k).map(|l| at("A", i * k + l) * at("B", j * k + l));
+            let (sum, size) = pairs.fold((0.0, 0.0), |(s, t), p| (s + p, t + p.abs()));
+            let found = c.get_flat(i * n + j).to_f64();
+            // the adders truncate at 2^-24 of the largest addend
+            assert!((found - sum).abs() <= 1e-5 * size, "[{i}, {j}]: {found} and {sum}");
+        }
+    }
+}
+
+#[test]
+fn products_by_warps_are_right() {
+    check(MMA, 70, 140, 72);
+}
+
+#[test]
+fn products_by_warpgroups_are_right() {
+    check(WGMMA, 130, 24, 136);
+    check(&small(WGMMA), 70, 20, 520);
+}
+
+/// Operands that lie transposed, and every panel.
+#[test]
+fn transposed_operands_are_right() {
+    for panel in [16, 32, 64, 128] {
+        let text = format!(
+            "kernel t() {{
+              in A: f16[64, 64]
+              in B: f16[64, 64]
+              out C: f32[64, 64]
+              for b in 0..1 block.x {{ block {{
+                shared As: f16[64, 64] panel {panel}
+                shared Bs: f16[64, 64] panel {panel}
+                barrier full[1] count 1
+                role all warps 4 {{
+                  one {{
+                    do mbarrier.expect(full[0], 16384)
+                    do tma.load(As[0 : 64, 0 : 64], A[0 : 64, 0 : 64], full[0])
+                    do tma.load(Bs[0 : 64, 0 : 64], B[0 : 64, 0 : 64], full[0])
+                  }}
+                  fragment D: f32[64, 64] as wgmma.m64n64k16.f32.f16.f16.d {{
+                    do mbarrier.wait(full[0], 0)
+                    do wgmma.fence()
+                    for k in 0..4 {{
+                      do wgmma.m64n64k16.f32.f16.f16(D[0 : 64, 0 : 64],
+                        As[16 * k : 16, 0 : 64] transposed, Bs[16 * k : 16, 0 : 64] transposed, k)
+                    }}
+                    do wgmma.commit()
+                    do wgmma.wait(0)
+                    for i, j across D {{ S: C[i, j]:f32 = D[i, j]:f32 order serial }}
+                  }}
+                }}
+              }} }}
+            }}"
+        );
+        let kernel: Kernel = text.parse().unwrap_or_else(|e| panic!("{e}"));
+        let of = |seed| Tensor::random(DType::F16, &[64, 64], seed).unwrap();
+        let (a, b) = (of(1), of(2));
+        let inputs = BTreeMap::from([("A".into(), a.clone()), ("B".into(), b.clone())]);
+        let c = run(&kernel, &BTreeMap::new(), &inputs).unwrap_or_else(|e| panic!("{panel}: {e}"));
+        for i in 0..64 {
+            for j in 0..64 {
+                let term =
+                    |k: usize| a.get_flat(64 * k + i).to_f64() * b.get_flat(64 * k + j).to_f64();
+                let sum: f64 = (0..64).map(term).sum();
+                let found = c["C"].get_flat(64 * i + j).to_f64();
+                assert!((found - sum).abs() < 1e-4, "{panel} [{i}, {j}]: {found} and {sum}");
+            }
+        }
+    }
+}
+
+/// A race, or an element that has no value yet: which is found first depends on the run.
+const UNORDERED: &str = "E0522 E0516";
+
+/// The error of a changed program; its first line names the change.
+fn broken(text: &str, from: &str, to: &str) -> String {
+    assert!(text.contains(from), "{from}");
+    let changed = text.replacen(from, to, 1);
+    match product(&changed, 70, 12, 520) {
+        Ok(_) => "not noticed".to_owned(),
+        Err(d) => d.code.to_owned(),
+    }
+}
+
+fn all_noticed(text: &str, cases: &[(&str, &str, &str)]) {
+    let mut wrong = Vec::new();
+    for (from, to, codes) in cases {
+        let found = broken(text, from, to);
+        if !codes.contains(&found) {
+            wrong.push(format!("`{from}` -> `{to}`: {found}, not {codes}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn warpgroup_programs_that_are_wrong_are_noticed() {
+    let text = small(WGMMA);
+    let cases = [
+        ("do mbarrier.wait(empty[mod(k, 4)], mod(floordiv(k, 4) + 1, 2))", "", "E0521 E0522"),
+        ("mod(floordiv(k, 4) + 1, 2)", "mod(floordiv(k, 4), 2)", "E0523"),
+        ("do mbarrier.wait(full[mod(q, 4)], mod(floordiv(q, 4), 2))", "", UNORDERED),
+        ("mod(floordiv(q, 4), 2)", "mod(floordiv(q, 4) + 1, 2)", UNORDERED),
+        ("17408", "17392", "E0523"),
+        ("17408", "34816", "E0523"),
+        ("empty[4] count 2", "empty[4] count 1", "E0522 E0523"),
+        ("empty[4] count 2", "empty[4] count 3", "E0523"),
+        ("do wgmma.fence()", "", "E0521"),
+        ("do wgmma.commit()", "", "E0522 E0525 E0516"),
+        ("do wgmma.wait(1)", "", UNORDERED),
+        ("do wgmma.wait(0)", "", UNORDERED),
+        ("empty[mod(q + 3, 4)]", "empty[mod(q, 4)]", "E0522 E0523"),
+        ("if q >= 1", "if q >= 2", "E0523"),
+        ("min(q + kk, 1)", "1", "E0516"),
+        ("64 * g : 64, 16 * kk", "128 * g : 64, 16 * kk", "E0515"),
+        ("in 0..4 unroll", "in 0..5 unroll", "E0515"),
+    ];
+    all_noticed(&text, &cases);
+}
+
+#[test]
+fn warp_programs_that_are_wrong_are_noticed() {
+    let cases = [
+        ("do cp.async.wait(1)", "", "E0516"),
+        ("do cp.async.wait(1)", "do cp.async.wait(2)", "E0516"),
+        ("do sync()", "", UNORDERED),
+        ("for p in 0..2 unroll", "for p in 0..1 unroll", "E0516"),
+        ("As[mod(k + 2, 3)", "As[mod(k + 1, 3)", UNORDERED),
+        ("do cp.async.wait(0)", "", "E0525"),
+        ("0.0:f32 order serial", "0.0:f32 when false:bool order serial", "E0516"),
+    ];
+    all_noticed(MMA, &cases);
+}

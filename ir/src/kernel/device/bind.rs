@@ -1,0 +1,41 @@
+//! Changes the indices of a block program's calls; bodies are the caller's.
+
+use super::{Call, Device, Operand, Slice};
+use crate::kernel::Index;
+
+impl Device {
+    /// The same node with its own indices (not those of nodes inside) changed.
+    #[must_use]
+    pub fn map_index(&self, f: &mut dyn FnMut(&Index) -> Index) -> Self {
+        let mut out = self.clone();
+        if let Self::Call(call) = &mut out {
+            call.map_index(f);
+        }
+        out
+    }
+}
+
+impl Call {
+    fn map_index(&mut self, f: &mut dyn FnMut(&Index) -> Index) {
+        for operand in &mut self.operands {
+            match operand {
+                Operand::Value(index) => *index = f(index),
+                Operand::Tile(tile) => {
+                    tile.at.iter_mut().for_each(|Slice { start, .. }| *start = f(start));
+                }
+            }
+        }
+    }
+
+    /// Every index of the call.
+    pub fn indices(&self) -> Vec<&Index> {
+        let mut out = Vec::new();
+        for operand in &self.operands {
+            match operand {
+                Operand::Value(index) => out.push(index),
+                Operand::Tile(tile) => out.extend(tile.at.iter().map(|s| &s.start)),
+            }
+        }
+        out
+    }
+}

@@ -1,0 +1,289 @@
+//! Block programs: what the threads of one block of a GPU do where they have different roles.
+//!
+//! Meaning: a [`Block`] stands inside the loops mapped to blocks. Its threads are divided into
+//! roles, in the order they are written; all run at the same time, each warp of its own accord.
+//! Shared buffers belong to the block, fragments to the registers of a team. A team is the warps
+//! that run a body together: at first a whole role, inside [`Teams`] a part of it.
+//! Everything that happens is a [`Call`] of an entry of the instruction table, or a store of an
+//! element of a fragment by the thread that holds it ([`Across`]).
+//! Keeps: nothing is implied but what [`Block`] says of its start and end.
+
+mod bind;
+mod parse;
+pub(in crate::kernel) mod print;
+
+use super::{Index, KernelNode};
+use crate::affine::Name;
+use crate::dtype::DType;
+use crate::instruction::descriptor;
+
+/// Threads of a warp.
+pub const WARP: i64 = 32;
+/// Warps of a warpgroup.
+pub const WARPGROUP: i64 = 4;
+/// Bytes whose multiples are the addresses of shared buffers: what the widest panel needs.
+pub const SHARED_ALIGN: i64 = 1024;
+
+/// A node of a block program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Device {
+    /// The program of a block.
+    Block(Block),
+    /// Parts of a team, each with its own body.
+    Teams(Teams),
+    /// One thread of the team runs the body.
+    One(Vec<KernelNode>),
+    /// Registers of the team's threads.
+    Fragment(Fragment),
+    /// Each thread runs the body for the elements of a fragment that it holds.
+    Across(Across),
+    /// An instruction.
+    Call(Call),
+}
+
+/// The program of a block. Before any role starts, the barriers are ready; the block ends when
+/// every role has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// Buffers in shared memory, each at a multiple of [`SHARED_ALIGN`] in this order.
+    pub shared: Vec<Shared>,
+    /// Barriers with transaction counts, after the buffers.
+    pub barriers: Vec<Barrier>,
+    /// What the warps do, from the first warp on.
+    pub roles: Vec<Role>,
+}
+
+impl Block {
+    /// Warps of the block.
+    #[must_use]
+    pub fn warps(&self) -> i64 {
+        self.roles.iter().fold(0, |sum, r| r.warps.saturating_add(sum))
+    }
+
+    /// The address of a shared buffer or barrier in the block's shared memory.
+    #[must_use]
+    pub fn address(&self, name: &str) -> Option<i64> {
+        let mut at = 0_i64;
+        for s in &self.shared {
+            if &*s.name == name {
+                return Some(at);
+            }
+            let end = at.checked_add(s.bytes()?)?.checked_add(SHARED_ALIGN - 1)?;
+            at = end / SHARED_ALIGN * SHARED_ALIGN;
+        }
+        for b in &self.barriers {
+            if &*b.name == name {
+                return Some(at);
+            }
+            at = at.checked_add(b.slots.checked_mul(8)?)?;
+        }
+        name.is_empty().then_some(at)
+    }
+
+    /// Bytes of shared memory in all; `None` where they exceed 64 bits.
+    #[must_use]
+    pub fn bytes(&self) -> Option<i64> {
+        self.address("")
+    }
+}
+
+/// A buffer in shared memory, row-major, or its last two dimensions in panels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shared {
+    /// Its name.
+    pub name: Name,
+    /// Element type.
+    pub dtype: DType,
+    /// Extents in elements, positive.
+    pub shape: Vec<i64>,
+    /// Bytes of a panel ([`descriptor::PANELS`]); none means row-major.
+    pub panel: Option<i64>,
+}
+
+impl Shared {
+    /// Bytes it takes; `None` where they exceed 64 bits.
+    #[must_use]
+    pub fn bytes(&self) -> Option<i64> {
+        let bytes = self.dtype.size_bytes() as i64;
+        self.shape.iter().try_fold(bytes, |n, &e| n.checked_mul(e))
+    }
+
+    /// The byte offset of an element from the buffer's start before chunks are permuted.
+    #[must_use]
+    pub fn offset(&self, at: &[i64]) -> i64 {
+        let bytes = self.dtype.size_bytes() as i64;
+        let (Some(panel), [outer @ .., row, col], [.., rows, cols]) =
+            (self.panel, at, self.shape.as_slice())
+        else {
+            return at.iter().zip(&self.shape).fold(0, |n, (i, e)| n * e + i) * bytes;
+        };
+        let outer = outer.iter().zip(&self.shape).fold(0, |n, (i, e)| n * e + i);
+        outer * rows * cols * bytes + descriptor::panel_offset(*row, *col, *rows, bytes, panel)
+    }
+}
+
+/// An array of barriers in shared memory. A phase of one is complete when `count` arrivals and all
+/// bytes awaited in it have come; then the next phase begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Barrier {
+    /// Its name.
+    pub name: Name,
+    /// How many.
+    pub slots: i64,
+    /// Arrivals of a phase.
+    pub count: i64,
+}
+
+/// What some warps of a block do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Role {
+    /// Its name.
+    pub name: Name,
+    /// How many warps.
+    pub warps: i64,
+    /// Registers of each thread, by redistribution between roles; none leaves the block's share.
+    pub registers: Option<i64>,
+    /// What each of its warps runs.
+    pub body: Vec<KernelNode>,
+}
+
+/// `count` teams of `warps` neighbouring warps each, the whole team around it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Teams {
+    /// The number of the team, from 0.
+    pub var: Name,
+    /// How many teams.
+    pub count: i64,
+    /// Warps of each.
+    pub warps: i64,
+    /// What each runs.
+    pub body: Vec<KernelNode>,
+}
+
+/// A matrix in the registers of a team: tiles of an instruction's operand side by side.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fragment {
+    /// Its name.
+    pub name: Name,
+    /// Element type.
+    pub dtype: DType,
+    /// Rows and columns: multiples of the layout's.
+    pub shape: [i64; 2],
+    /// The operand whose layout it has, such as `mma.m16n8k16.f32.bf16.bf16.d`.
+    pub layout: Name,
+    /// What runs while it exists.
+    pub body: Vec<KernelNode>,
+}
+
+/// Guards and stores over the elements of a fragment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Across {
+    /// Row and column.
+    pub vars: [Name; 2],
+    /// The fragment.
+    pub fragment: Name,
+    /// What runs for each element.
+    pub body: Vec<KernelNode>,
+}
+
+/// An instruction with its operands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// Its name in the instruction table.
+    pub instruction: Name,
+    /// In the order of the table.
+    pub operands: Vec<Operand>,
+}
+
+/// An operand of a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Operand {
+    /// A part of a buffer, a shared buffer, a fragment, or a slot of a barrier.
+    Tile(Tile),
+    /// An integer.
+    Value(Index),
+}
+
+/// A box of an array.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tile {
+    /// The array.
+    pub array: Name,
+    /// Per dimension.
+    pub at: Vec<Slice>,
+    /// Its two extents stand for the operand's columns and rows, in this order.
+    pub transposed: bool,
+}
+
+/// Neighbouring elements along a dimension, or one, which is no dimension of the tile.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slice {
+    /// The first element.
+    pub start: Index,
+    /// How many; none means one, without a dimension.
+    pub extent: Option<i64>,
+}
+
+impl Tile {
+    /// The extents, as they stand.
+    #[must_use]
+    pub fn extents(&self) -> Vec<i64> {
+        self.at.iter().filter_map(|s| s.extent).collect()
+    }
+
+    /// Rows and columns of the operand; `None` where there are not two extents.
+    #[must_use]
+    pub fn matrix(&self) -> Option<[i64; 2]> {
+        let [a, b] = self.extents().try_into().ok()?;
+        Some(if self.transposed { [b, a] } else { [a, b] })
+    }
+}
+
+impl super::Kernel {
+    /// Whether some block's threads have roles.
+    #[must_use]
+    pub fn has_block_program(&self) -> bool {
+        fn any(nodes: &[KernelNode]) -> bool {
+            nodes.iter().any(|node| match node {
+                KernelNode::Loop(l) => any(&l.body),
+                KernelNode::If(_, a, b) => any(a) || any(b),
+                KernelNode::Local(l) => any(&l.body),
+                KernelNode::Store(_) => false,
+                KernelNode::Device(_) => true,
+            })
+        }
+        any(&self.body)
+    }
+}
+
+impl Device {
+    /// The bodies inside, in order.
+    pub fn bodies(&self) -> Vec<&Vec<KernelNode>> {
+        match self {
+            Self::Block(b) => b.roles.iter().map(|r| &r.body).collect(),
+            Self::Teams(t) => vec![&t.body],
+            Self::One(body) => vec![body],
+            Self::Fragment(f) => vec![&f.body],
+            Self::Across(a) => vec![&a.body],
+            Self::Call(_) => Vec::new(),
+        }
+    }
+
+    /// The same node with other bodies.
+    #[must_use]
+    pub fn map_bodies(&self, f: &mut dyn FnMut(&[KernelNode]) -> Vec<KernelNode>) -> Self {
+        let mut out = self.clone();
+        match &mut out {
+            Self::Block(b) => b.roles.iter_mut().for_each(|r| r.body = f(&r.body)),
+            Self::Teams(Teams { body, .. })
+            | Self::One(body)
+            | Self::Fragment(Fragment { body, .. })
+            | Self::Across(Across { body, .. }) => *body = f(body),
+            Self::Call(_) => {}
+        }
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,128 @@
+//! The parser of a block program's text.
+//!
+//! Keeps: syntax only, as the rest of the kernel's parser.
+
+use super::{
+    Across, Barrier, Block, Call, Device, Fragment, Operand, Role, Shared, Slice, Teams, Tile,
+};
+use crate::affine::Name;
+use crate::diag::Result;
+use crate::kernel::parse::Parser;
+use crate::kernel::{Index, KernelNode};
+use crate::lex::Tok;
+
+impl Parser {
+    /// A node of a block program, where a word starts one.
+    pub(in crate::kernel) fn device(&mut self) -> Result<Option<Device>> {
+        Ok(Some(if self.eat_word("block") {
+            Device::Block(self.block()?)
+        } else if self.eat_word("one") {
+            self.expect("{")?;
+            Device::One(self.nodes()?)
+        } else if self.eat_word("fragment") {
+            Device::Fragment(self.fragment()?)
+        } else if self.eat_word("do") {
+            Device::Call(self.device_call()?)
+        } else {
+            return Ok(None);
+        }))
+    }
+
+    fn block(&mut self) -> Result<Block> {
+        self.expect("{")?;
+        let (mut shared, mut barriers, mut roles) = (Vec::new(), Vec::new(), Vec::new());
+        while self.eat_word("shared") {
+            let name = self.name()?;
+            self.expect(":")?;
+            let dtype = self.dtype()?;
+            self.expect("[")?;
+            let shape = self.list("]", |p| p.integer("an extent"))?;
+            let panel =
+                if self.eat_word("panel") { Some(self.integer("bytes of a panel")?) } else { None };
+            shared.push(Shared { name, dtype, shape, panel });
+        }
+        while self.eat_word("barrier") {
+            let name = self.name()?;
+            self.expect("[")?;
+            let slots = self.integer("how many barriers")?;
+            self.expect("]")?;
+            self.expect_word("count")?;
+            barriers.push(Barrier { name, slots, count: self.integer("arrivals of a phase")? });
+        }
+        while self.eat_word("role") {
+            let name = self.name()?;
+            self.expect_word("warps")?;
+            let warps = self.integer("how many warps")?;
+            let more = self.eat_word("registers");
+            let registers = if more { Some(self.integer("registers of a thread")?) } else { None };
+            self.expect("{")?;
+            roles.push(Role { name, warps, registers, body: self.nodes()? });
+        }
+        self.expect("}")?;
+        Ok(Block { shared, barriers, roles })
+    }
+
+    fn fragment(&mut self) -> Result<Fragment> {
+        let name = self.name()?;
+        self.expect(":")?;
+        let dtype = self.dtype()?;
+        self.expect("[")?;
+        let rows = self.integer("rows")?;
+        self.expect(",")?;
+        let shape = [rows, self.integer("columns")?];
+        self.expect("]")?;
+        self.expect_word("as")?;
+        let layout = self.name()?;
+        self.expect("{")?;
+        Ok(Fragment { name, dtype, shape, layout, body: self.nodes()? })
+    }
+
+    /// The rest of `for ROW, COL across FRAGMENT { … }`, after the row.
+    pub(in crate::kernel) fn across(&mut self, row: Name) -> Result<KernelNode> {
+        let vars = [row, self.name()?];
+        self.expect_word("across")?;
+        let fragment = self.name()?;
+        self.expect("{")?;
+        Ok(Device::Across(Across { vars, fragment, body: self.nodes()? }).into())
+    }
+
+    /// The rest of `for VAR in 0..COUNT warps WARPS { … }`, after `warps`.
+    pub(in crate::kernel) fn teams(
+        &mut self,
+        var: Name,
+        lower: &Index,
+        upper: &Index,
+    ) -> Result<KernelNode> {
+        let (Index::Const(0), Index::Const(count)) = (lower, upper) else {
+            return Err(self.unexpected("a loop from 0 to a number before `warps`"));
+        };
+        let warps = self.integer("how many warps")?;
+        self.expect("{")?;
+        Ok(Device::Teams(Teams { var, count: *count, warps, body: self.nodes()? }).into())
+    }
+
+    fn device_call(&mut self) -> Result<Call> {
+        let instruction = self.name()?;
+        self.expect("(")?;
+        Ok(Call { instruction, operands: self.list(")", Self::operand)? })
+    }
+
+    fn operand(&mut self) -> Result<Operand> {
+        if !self.at_name_then("[") {
+            return Ok(Operand::Value(self.index()?));
+        }
+        let array = self.name()?;
+        self.expect("[")?;
+        let at = self.list("]", |p| {
+            let start = p.index()?;
+            let extent = if p.eat(":") { Some(p.integer("an extent")?) } else { None };
+            Ok(Slice { start, extent })
+        })?;
+        Ok(Operand::Tile(Tile { array, at, transposed: self.eat_word("transposed") }))
+    }
+
+    /// Whether a comma comes after the name that is next.
+    pub(in crate::kernel) fn at_pair(&self) -> bool {
+        self.at_name_then(",") && matches!(self.peek_at(2), Tok::Ident(_))
+    }
+}

@@ -1,0 +1,90 @@
+//! The text form of a block program.
+
+use std::fmt::{self, Display, Formatter};
+
+use super::{Block, Call, Device, Operand, Shared, Tile};
+use crate::kernel::print::{List, nodes};
+
+impl Display for Shared {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "shared {}: {}[{}]", self.name, self.dtype, List(&self.shape))?;
+        self.panel.map_or(Ok(()), |panel| write!(f, " panel {panel}"))
+    }
+}
+
+impl Display for Tile {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{}[", self.array)?;
+        for (i, slice) in self.at.iter().enumerate() {
+            let comma = if i == 0 { "" } else { ", " };
+            write!(f, "{comma}{}", slice.start)?;
+            slice.extent.map_or(Ok(()), |extent| write!(f, " : {extent}"))?;
+        }
+        f.write_str(if self.transposed { "] transposed" } else { "]" })
+    }
+}
+
+impl Display for Operand {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tile(tile) => tile.fmt(f),
+            Self::Value(index) => index.fmt(f),
+        }
+    }
+}
+
+impl Display for Call {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "do {}({})", self.instruction, List(&self.operands))
+    }
+}
+
+fn block(f: &mut Formatter<'_>, b: &Block, indent: usize) -> fmt::Result {
+    let pad = "  ".repeat(indent);
+    writeln!(f, "{pad}block {{")?;
+    for shared in &b.shared {
+        writeln!(f, "{pad}  {shared}")?;
+    }
+    for barrier in &b.barriers {
+        let (name, slots, count) = (&barrier.name, barrier.slots, barrier.count);
+        writeln!(f, "{pad}  barrier {name}[{slots}] count {count}")?;
+    }
+    for role in &b.roles {
+        write!(f, "{pad}  role {} warps {}", role.name, role.warps)?;
+        role.registers.map_or(Ok(()), |n| write!(f, " registers {n}"))?;
+        writeln!(f, " {{")?;
+        nodes(f, &role.body, indent + 2)?;
+        writeln!(f, "{pad}  }}")?;
+    }
+    writeln!(f, "{pad}}}")
+}
+
+/// Prints one node at this depth.
+pub(in crate::kernel) fn device(f: &mut Formatter<'_>, d: &Device, indent: usize) -> fmt::Result {
+    let pad = "  ".repeat(indent);
+    let body = match d {
+        Device::Block(b) => return block(f, b, indent),
+        Device::Call(call) => return writeln!(f, "{pad}{call}"),
+        Device::Teams(t) => {
+            writeln!(f, "{pad}for {} in 0..{} warps {} {{", t.var, t.count, t.warps)?;
+            &t.body
+        }
+        Device::One(body) => {
+            writeln!(f, "{pad}one {{")?;
+            body
+        }
+        Device::Fragment(a) => {
+            let [rows, cols] = a.shape;
+            let (name, dtype, layout) = (&a.name, a.dtype, &a.layout);
+            writeln!(f, "{pad}fragment {name}: {dtype}[{rows}, {cols}] as {layout} {{")?;
+            &a.body
+        }
+        Device::Across(a) => {
+            let [row, col] = &a.vars;
+            writeln!(f, "{pad}for {row}, {col} across {} {{", a.fragment)?;
+            &a.body
+        }
+    };
+    nodes(f, body, indent + 1)?;
+    writeln!(f, "{pad}}}")
+}

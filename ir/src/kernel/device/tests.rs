@@ -1,0 +1,80 @@
+//! Tests of the block program's text and of where its buffers lie.
+
+use super::*;
+use crate::kernel::Kernel;
+
+const TEXT: &str = "kernel k(M) {
+  in A: bf16[M, 64]
+  out C: f32[M, 256]
+  for b in 0..floordiv(M, 128) block.x {
+    block {
+      shared S: bf16[3, 128, 64] panel 128
+      shared T: f32[4, 5]
+      barrier full[3] count 1
+      barrier empty[3] count 2
+      role load warps 1 registers 24 {
+        one {
+          for k in 0..7 {
+            do mbarrier.wait(empty[mod(k, 3)], mod(floordiv(k, 3) + 1, 2))
+            do tma.load(S[mod(k, 3), 0 : 128, 0 : 64], A[128 * b : 128, 0 : 64], full[mod(k, 3)])
+          }
+        }
+      }
+      role math warps 8 {
+        for g in 0..2 warps 4 {
+          fragment D: f32[64, 256] as wgmma.m64n256k16.f32.bf16.bf16.d {
+            do wgmma.fence()
+            do wgmma.m64n256k16.f32.bf16.bf16(D[0 : 64, 0 : 256], S[0, 64 * g : 64, 0 : 16], \
+S[1, 0 : 16, 0 : 256] transposed, 0)
+            for i, j across D {
+              if M - 1 >= 128 * b + 64 * g + i {
+                S: C[128 * b + 64 * g + i, j]:f32 = D[i, j]:f32 order serial
+              }
+            }
+          }
+        }
+      }
+    }
+  }
+}
+";
+
+#[test]
+fn the_text_round_trips() {
+    let kernel: Kernel = TEXT.parse().unwrap();
+    assert_eq!(kernel.to_string(), TEXT);
+    let bound = kernel.bind(&[("M".into(), 256)].into());
+    assert!(!bound.to_string().contains('M'), "{bound}");
+    assert!(bound.to_string().contains("for b in 0..floordiv(256, 128) block.x"));
+}
+
+#[test]
+fn broken_texts_say_what_was_wanted() {
+    let wrong = [
+        ("count 1", "count x", "arrivals of a phase"),
+        ("for g in 0..2 warps", "for g in 1..2 warps", "a loop from 0 to a number"),
+        ("role math", "rule math", "`}`"),
+        ("across D", "along D", "`across`"),
+        ("[64, 256] as", "[64] as", "`,`"),
+    ];
+    for (from, to, what) in wrong {
+        let error = TEXT.replace(from, to).parse::<Kernel>().unwrap_err();
+        assert!(error.message.contains(what), "{}", error.message);
+    }
+}
+
+#[test]
+fn buffers_lie_behind_each_other() {
+    let kernel: Kernel = TEXT.parse().unwrap();
+    let KernelNode::Loop(l) = &kernel.body[0] else { panic!("the loop over blocks") };
+    let [KernelNode::Device(d)] = l.body.as_slice() else { panic!("the block") };
+    let Device::Block(b) = &**d else { panic!("the block") };
+    assert_eq!(b.address("S"), Some(0));
+    assert_eq!(b.address("T"), Some(3 * 128 * 128));
+    assert_eq!(b.address("full"), Some(3 * 128 * 128 + 1024));
+    assert_eq!(b.bytes(), Some(3 * 128 * 128 + 1024 + 48));
+    assert_eq!(b.address("nothing"), None);
+    assert_eq!(b.warps(), 9);
+    assert_eq!(b.shared[0].offset(&[1, 2, 3]), 128 * 128 + 2 * 128 + 6);
+    assert_eq!(b.shared[1].offset(&[1, 2]), 28);
+}

@@ -1,0 +1,306 @@
+//! Calls of instructions: operands as the instruction table wants them, and its preconditions.
+//!
+//! In: a call and the team, fragments, shared buffers and barriers around it. Out: faults (E1015).
+//! Keeps: after this, every tile has the extents and types of its operand, and starts where the
+//! hardware can start.
+
+use warploom_ir::instruction::{Action, Instruction, Issue, Matrix, Part, Want, find};
+use warploom_ir::kernel::Index;
+use warploom_ir::kernel::device::{Call, Operand, Shared, Tile, WARPGROUP};
+
+use super::Checker;
+
+/// Bytes of a chunk, whose multiples are the addresses of asynchronous copies.
+const CHUNK: i64 = 16;
+/// Most elements of a box along one dimension, and most dimensions.
+const BOX: i64 = 256;
+const MAX_RANK: usize = 5;
+/// Most bytes that one arrival can announce.
+const MAX_BYTES: i64 = (1 << 20) - 1;
+
+/// A number that divides an index whatever its variables are; 0 for zero.
+fn divisor(index: &Index) -> i64 {
+    const fn gcd(a: i64, b: i64) -> i64 {
+        if b == 0 { a } else { gcd(b, a % b) }
+    }
+    let both = |a: &Index, b: &Index| gcd(divisor(a), divisor(b));
+    match index {
+        Index::Const(c) => c.checked_abs().unwrap_or(1),
+        Index::Var(_) | Index::FloorDiv(..) => 1,
+        Index::Add(a, b)
+        | Index::Sub(a, b)
+        | Index::Min(a, b)
+        | Index::Max(a, b)
+        | Index::Select(_, a, b) => both(a, b),
+        Index::Mul(c, a) => c.checked_mul(divisor(a)).and_then(i64::checked_abs).unwrap_or(1),
+        Index::Mod(a, d) => gcd(divisor(a), d.checked_abs().unwrap_or(1)),
+    }
+}
+
+fn aligned(index: &Index, to: i64) -> bool {
+    divisor(index) % to == 0
+}
+
+/// The slices of the tile's last two dimensions, where they are its rows and columns.
+fn rows_and_columns(tile: &Tile) -> Option<[&Index; 2]> {
+    match tile.at.as_slice() {
+        [outer @ .., row, col]
+            if row.extent.is_some()
+                && col.extent.is_some()
+                && outer.iter().all(|s| s.extent.is_none()) =>
+        {
+            Some([&row.start, &col.start])
+        }
+        _ => None,
+    }
+}
+
+impl Checker {
+    pub(super) fn call(&mut self, call: &Call) {
+        let place = format!("`{call}`");
+        for index in call.indices() {
+            self.index(index, &place, 0);
+        }
+        let Some(instruction) = find(&call.instruction) else {
+            let text = format!("there is no instruction `{}`", call.instruction);
+            return self.fault("E1015", text);
+        };
+        if let Err(why) = self.issue(&instruction).and_then(|()| self.operands(&instruction, call))
+        {
+            self.fault("E1015", format!("{place}: {why}"));
+        }
+    }
+
+    fn issue(&self, instruction: &Instruction) -> Result<(), String> {
+        let (one, team) = (self.context.one, self.context.team.unwrap_or(0));
+        let (fits, who) = match instruction.issue {
+            Issue::Thread => (one, "one thread: put it into `one { … }`"),
+            Issue::Warp => (!one, "whole warps, not one thread"),
+            Issue::Warpgroup => (!one && team == WARPGROUP, "a team of four warps"),
+            Issue::Any if instruction.action == Action::Sync => (!one, "all threads of a team"),
+            Issue::Any => (true, ""),
+        };
+        if fits { Ok(()) } else { Err(format!("it is issued by {who}")) }
+    }
+
+    fn operands(&self, instruction: &Instruction, call: &Call) -> Result<(), String> {
+        let Some(wants) = instruction.action.wants() else {
+            return Err("nodes of a kernel stand for this instruction".to_owned());
+        };
+        if wants.len() != call.operands.len() {
+            return Err(format!("it takes {} operands", wants.len()));
+        }
+        for (operand, want) in call.operands.iter().zip(wants) {
+            self.operand(operand, *want)?;
+        }
+        let tile = |i: usize| match &call.operands[i] {
+            Operand::Tile(tile) => Ok(tile),
+            Operand::Value(_) => Err(format!("operand {i} is a number")),
+        };
+        match instruction.action {
+            Action::Matrix(m) => self.matrix(&m, [tile(0)?, tile(1)?, tile(2)?]),
+            Action::LoadMatrix => self.matrices(tile(0)?, tile(1)?),
+            Action::StoreMatrix => self.matrices(tile(1)?, tile(0)?),
+            Action::CopyAsync => self.chunks(tile(0)?, tile(1)?),
+            Action::BoxLoad => self.boxes(tile(0)?, tile(1)?),
+            Action::BoxStore => self.boxes(tile(1)?, tile(0)?),
+            Action::Wait => match &call.operands[1] {
+                Operand::Value(Index::Const(0 | 1) | Index::Mod(_, 2)) => Ok(()),
+                _ => Err("a parity is 0, 1 or `mod(…, 2)`".to_owned()),
+            },
+            Action::Expect => match &call.operands[1] {
+                Operand::Value(Index::Const(n)) if (1..=MAX_BYTES).contains(n) => Ok(()),
+                _ => Err(format!("the bytes awaited are 1 to {MAX_BYTES}")),
+            },
+            Action::CopyWait | Action::BoxWaitRead | Action::MatrixWait => {
+                match &call.operands[0] {
+                    Operand::Value(Index::Const(0..=7)) => Ok(()),
+                    _ => Err("0 to 7 groups can be left".to_owned()),
+                }
+            }
+            Action::CopyCommit
+            | Action::BoxCommit
+            | Action::Arrive
+            | Action::MatrixFence
+            | Action::MatrixCommit
+            | Action::ProxyFence
+            | Action::Sync
+            | Action::Implied => Ok(()),
+        }
+    }
+
+    /// An operand is of the wanted kind, and its tile of the array's rank.
+    fn operand(&self, operand: &Operand, want: Want) -> Result<(), String> {
+        let tile = match (operand, want) {
+            (Operand::Value(Index::Const(_)), Want::Constant)
+            | (Operand::Value(_), Want::Value) => {
+                return Ok(());
+            }
+            (Operand::Value(v), _) => return Err(format!("`{v}` is not what it takes")),
+            (Operand::Tile(t), Want::Constant | Want::Value) => {
+                return Err(format!("`{t}` is no number"));
+            }
+            (Operand::Tile(tile), _) => tile,
+        };
+        let name = &tile.array;
+        let context = &self.context;
+        let kind = match want {
+            Want::Fragment(_) => context.fragments.contains_key(name),
+            Want::Shared => context.shared.contains_key(name),
+            Want::Barrier => {
+                let slot = matches!(tile.at.as_slice(), [s] if s.extent.is_none());
+                return match context.barriers.contains_key(name) && slot {
+                    true => Ok(()),
+                    false => Err(format!("`{tile}` is no slot of a barrier")),
+                };
+            }
+            Want::Global => {
+                self.arrays.contains_key(name)
+                    && !context.fragments.contains_key(name)
+                    && !context.shared.contains_key(name)
+            }
+            Want::Constant | Want::Value => false,
+        };
+        let rank = self.arrays.get(name).map(|b| b.shape.len());
+        let extents = tile.at.iter().filter_map(|s| s.extent).all(|e| e > 0);
+        if kind && rank == Some(tile.at.len()) && extents {
+            return Ok(());
+        }
+        Err(format!("`{tile}` is not what it takes, or has the wrong rank"))
+    }
+
+    fn matrix(&self, matrix: &Matrix, tiles: [&Tile; 3]) -> Result<(), String> {
+        for (tile, part) in tiles.into_iter().zip([Part::D, Part::A, Part::B]) {
+            let extents = tile.matrix();
+            let dtype = self.arrays.get(&tile.array).map(|b| b.dtype);
+            if extents != Some(matrix.extents(part)) || dtype != Some(matrix.dtype(part)) {
+                let ([r, c], t) = (matrix.extents(part), matrix.dtype(part));
+                return Err(format!("`{tile}` is not {t} of {r}x{c}"));
+            }
+            match matrix.layout(part) {
+                Some(layout) => {
+                    let held = self.context.fragments.get(&tile.array);
+                    if held.is_none_or(|h| h.layout != layout) || tile.transposed {
+                        return Err(format!("`{tile}` has not the layout of this operand"));
+                    }
+                    self.fragment_tile(tile)?;
+                }
+                None => self.described(tile, matrix)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// A tile of a fragment is whole tiles of its layout.
+    fn fragment_tile(&self, tile: &Tile) -> Result<(), String> {
+        let held = self.context.fragments.get(&tile.array);
+        let held = held.ok_or_else(|| format!("`{tile}` is no fragment"))?;
+        let sizes = [held.layout.rows, held.layout.cols];
+        let whole =
+            tile.at.iter().zip(sizes).all(|(s, size)| {
+                aligned(&s.start, size) && s.extent.is_some_and(|e| e % size == 0)
+            });
+        if whole { Ok(()) } else { Err(format!("`{tile}` is no whole number of tiles")) }
+    }
+
+    /// A tile that a descriptor can stand for.
+    fn described(&self, tile: &Tile, matrix: &Matrix) -> Result<(), String> {
+        let shared = &self.context.shared[&tile.array];
+        let Some(panel) = shared.panel else { return Err(format!("`{tile}` has no panels")) };
+        let Some([row, col]) = rows_and_columns(tile) else {
+            return Err(format!("`{tile}` is not of its buffer's last two dimensions"));
+        };
+        if tile.transposed && !matrix.transposable {
+            return Err(format!("`{tile}` is transposed, which only 16-bit types can be"));
+        }
+        let across = if tile.transposed { panel } else { CHUNK.max(panel.min(2 * CHUNK)) };
+        let across = across / shared.dtype.size_bytes() as i64;
+        if aligned(row, 8) && aligned(col, across) {
+            return Ok(());
+        }
+        Err(format!("`{tile}` starts at no multiple of 8 rows and {across} columns"))
+    }
+
+    /// `ldmatrix` and `stmatrix`.
+    fn matrices(&self, fragment: &Tile, shared: &Tile) -> Result<(), String> {
+        let held = &self.context.fragments[&fragment.array];
+        let buffer = &self.context.shared[&shared.array];
+        if !held.layout.is_matrices() || buffer.dtype.size_bytes() != 2 {
+            return Err(format!("`{fragment}` is not made of 8x8 matrices of 16-bit elements"));
+        }
+        if self.arrays[&fragment.array].dtype != buffer.dtype {
+            return Err("the types differ".to_owned());
+        }
+        self.fragment_tile(fragment)?;
+        let n = fragment.extents().iter().product::<i64>() / 64;
+        if fragment.matrix() != shared.matrix() || fragment.transposed || ![1, 2, 4].contains(&n) {
+            return Err(format!("the tiles differ, or are {n} matrices and not 1, 2 or 4"));
+        }
+        let Some([row, col]) = rows_and_columns(shared) else {
+            return Err(format!("`{shared}` is not of its buffer's last two dimensions"));
+        };
+        if aligned(col, 8) && aligned(row, 8) && Self::chunked(buffer) {
+            return Ok(());
+        }
+        Err(format!("`{shared}` starts at no multiple of 8 rows and columns"))
+    }
+
+    /// Whether every row of a shared buffer starts at a multiple of 16 bytes.
+    fn chunked(buffer: &Shared) -> bool {
+        let cols = buffer.shape.last().copied().unwrap_or(0);
+        buffer.panel.is_some() || cols * buffer.dtype.size_bytes() as i64 % CHUNK == 0
+    }
+
+    fn same_tiles(&self, shared: &Tile, global: &Tile) -> Result<(), String> {
+        let types = (&self.arrays[&shared.array], &self.arrays[&global.array]);
+        if types.0.dtype != types.1.dtype || shared.extents() != global.extents() {
+            return Err("the tiles differ in type or extents".to_owned());
+        }
+        if shared.transposed || global.transposed {
+            return Err("a copy does not transpose".to_owned());
+        }
+        Ok(())
+    }
+
+    /// Copies of 16 bytes by each thread.
+    fn chunks(&self, shared: &Tile, global: &Tile) -> Result<(), String> {
+        self.same_tiles(shared, global)?;
+        if self.context.one {
+            return Err("it is issued by all threads of a team".to_owned());
+        }
+        let buffer = &self.context.shared[&shared.array];
+        let wide = CHUNK / buffer.dtype.size_bytes() as i64;
+        let whole = [shared, global].iter().all(|tile| {
+            tile.at
+                .last()
+                .is_some_and(|s| aligned(&s.start, wide) && s.extent.is_some_and(|e| e % wide == 0))
+        });
+        let threads = self.context.team.unwrap_or(1) * 32;
+        let chunks = shared.extents().iter().product::<i64>() / wide;
+        if whole && Self::chunked(buffer) && chunks % threads == 0 {
+            return Ok(());
+        }
+        Err(format!(
+            "the tile's rows are no multiples of 16 bytes, or not {threads} threads' share"
+        ))
+    }
+
+    /// Boxes of the copy engine.
+    fn boxes(&self, shared: &Tile, global: &Tile) -> Result<(), String> {
+        self.same_tiles(shared, global)?;
+        let buffer = &self.context.shared[&shared.array];
+        let (Some(panel), Some([row, col])) = (buffer.panel, rows_and_columns(shared)) else {
+            return Err(format!("`{shared}` is no panels of its buffer's last two dimensions"));
+        };
+        let wide = panel / buffer.dtype.size_bytes() as i64;
+        let [rows, cols] = shared.matrix().unwrap_or([0, 0]);
+        if !aligned(row, 8) || !aligned(col, wide) || cols % wide != 0 || rows > BOX {
+            return Err(format!("`{shared}` is no whole panels of at most {BOX} rows"));
+        }
+        let last = global.at.last().is_some_and(|s| s.extent.is_some());
+        if global.at.len() > MAX_RANK || !last {
+            return Err(format!("`{global}` has more than {MAX_RANK} dimensions, or no columns"));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,293 @@
+//! The structure of block programs: where their nodes may stand, and what fits a block.
+//!
+//! In: a node of a block program and what is around it. Out: every fault found.
+//! Keeps: after this, the warps of every team, the layout of every fragment and the place of every
+//! shared buffer are known numbers within the limits of every GPU.
+//! *Not* proved here: that barriers match, which `interp` checks for the sizes that it runs.
+
+use std::collections::BTreeMap;
+
+use warploom_ir::affine::Name;
+use warploom_ir::instruction::fragment::FragmentLayout;
+use warploom_ir::instruction::{descriptor, layout};
+use warploom_ir::kernel::device::{
+    Across, Barrier, Block, Device, Fragment, Role, Shared, Teams, WARP, WARPGROUP,
+};
+use warploom_ir::kernel::{Buffer, Index, KernelLoop, KernelNode, LoopMode, TypedKind};
+
+use super::Checker;
+
+/// Most warps of a block.
+const MAX_WARPS: i64 = 32;
+/// Most bytes of shared memory of a block, on any GPU.
+const MAX_SHARED: i64 = 227 << 10;
+/// Registers of a multiprocessor.
+const REGISTERS: i64 = 64 << 10;
+/// Most arrivals of a phase.
+const MAX_ARRIVALS: i64 = (1 << 20) - 1;
+/// Most elements of a fragment that one thread holds: all its registers.
+const MAX_HELD: i64 = 256;
+
+/// A fragment in scope.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Held {
+    pub(super) layout: FragmentLayout,
+    pub(super) shape: [i64; 2],
+}
+
+/// What of a block program is around a node.
+#[derive(Default)]
+pub(super) struct Context {
+    block: bool,
+    /// The warps that run a body together, inside a role.
+    pub(super) team: Option<i64>,
+    pub(super) one: bool,
+    across: Option<[Name; 2]>,
+    pub(super) fragments: BTreeMap<Name, Held>,
+    pub(super) shared: BTreeMap<Name, Shared>,
+    pub(super) barriers: BTreeMap<Name, Barrier>,
+}
+
+impl Context {
+    /// Inside a role only the elements of fragments are stored.
+    pub(super) const fn may_store(&self) -> bool {
+        !self.block || self.across.is_some()
+    }
+}
+
+impl Checker {
+    /// A loop inside a role is one that a warp can run.
+    pub(super) fn role_loop(&mut self, l: &KernelLoop) {
+        let plain = matches!(l.mode, LoopMode::Serial | LoopMode::Unroll);
+        if self.context.block && (!plain || self.context.across.is_some()) {
+            let text = format!("loop `{}` inside a role is neither serial nor unrolled", l.var);
+            self.fault("E1016", text);
+        }
+    }
+
+    pub(super) fn device(&mut self, node: &Device, around: super::Around) {
+        let inside = self.context.team.is_some() && self.context.across.is_none();
+        if matches!(node, Device::Block(_)) == self.context.block || around.vector {
+            self.fault("E1016", "a node of a block program stands where none can");
+            return;
+        }
+        match node {
+            Device::Block(b) => self.block(b, around),
+            _ if !inside => self.fault("E1016", "a node of a role stands outside the roles"),
+            Device::Teams(t) => self.teams(t, around),
+            Device::One(body) => {
+                if std::mem::replace(&mut self.context.one, true) {
+                    self.fault("E1016", "`one` is inside another one");
+                }
+                self.nodes(body, around);
+                self.context.one = false;
+            }
+            Device::Fragment(f) => self.fragment(f, around),
+            Device::Across(a) => self.across(a, around),
+            Device::Call(call) => self.call(call),
+        }
+    }
+
+    fn block(&mut self, b: &Block, around: super::Around) {
+        self.context.block = true;
+        if !(1..=MAX_WARPS).contains(&b.warps()) || b.roles.iter().any(|r| r.warps < 1) {
+            let text =
+                format!("a block has {} warps, and 1 to {MAX_WARPS} are possible", b.warps());
+            self.fault("E1012", text);
+        }
+        self.registers(&b.roles);
+        for shared in &b.shared {
+            self.shared(shared);
+        }
+        for barrier in &b.barriers {
+            if barrier.slots < 1 || !(1..=MAX_ARRIVALS).contains(&barrier.count) {
+                let text = format!("`{}` has no slots, or no possible count", barrier.name);
+                self.fault("E1013", text);
+            }
+            if self.arrays.contains_key(&barrier.name)
+                || self.context.barriers.insert(barrier.name.clone(), barrier.clone()).is_some()
+            {
+                self.fault("E1001", format!("the name `{}` is used twice", barrier.name));
+            }
+        }
+        let bytes = b.bytes().unwrap_or(i64::MAX);
+        if bytes > MAX_SHARED {
+            let text =
+                format!("a block has {bytes} bytes of shared memory, at most {MAX_SHARED} fit");
+            self.fault("E1013", text);
+        }
+        for role in &b.roles {
+            self.context.team = Some(role.warps);
+            self.nodes(&role.body, around);
+            self.context.team = None;
+        }
+        for shared in &b.shared {
+            self.arrays.remove(&shared.name);
+        }
+        self.context = Context::default();
+    }
+
+    /// Registers are moved between whole warpgroups, and there are as many as a multiprocessor has.
+    fn registers(&mut self, roles: &[Role]) {
+        if roles.iter().all(|r| r.registers.is_none()) {
+            return;
+        }
+        let mut all = 0_i64;
+        for role in roles {
+            let n = role.registers.unwrap_or(0);
+            if !(24..=256).contains(&n) || n % 8 != 0 || role.warps % WARPGROUP != 0 {
+                let text = format!(
+                    "role `{}` has {n} registers a thread and {} warps: where one role states \
+                     registers all do, 24 to 256 in steps of 8, for whole warpgroups",
+                    role.name, role.warps
+                );
+                self.fault("E1012", text);
+            }
+            all = all.saturating_add(n.saturating_mul(role.warps).saturating_mul(WARP));
+        }
+        if all > REGISTERS {
+            let text =
+                format!("the roles have {all} registers together, at most {REGISTERS} exist");
+            self.fault("E1012", text);
+        }
+    }
+
+    fn shared(&mut self, s: &Shared) {
+        let bytes = s.dtype.size_bytes() as i64;
+        let panels = match (s.panel, s.shape.as_slice()) {
+            (None, _) => true,
+            (Some(panel), [.., rows, cols]) => {
+                let known = descriptor::PANELS.contains(&panel);
+                known && rows % 8 == 0 && cols.checked_mul(bytes).is_some_and(|n| n % panel == 0)
+            }
+            (Some(_), _) => false,
+        };
+        if s.shape.iter().any(|e| *e < 1) || s.bytes().is_none() || !panels {
+            let text = format!(
+                "the shared buffer `{}` has an extent below 1, or no whole panels of 8 rows",
+                s.name
+            );
+            self.fault("E1013", text);
+        }
+        self.declare(&s.name, s.dtype, &s.shape);
+        self.context.shared.insert(s.name.clone(), s.clone());
+    }
+
+    fn declare(&mut self, name: &Name, dtype: warploom_ir::dtype::DType, shape: &[i64]) {
+        let buffer = Buffer {
+            name: name.clone(),
+            role: warploom_ir::nest::Role::Temp,
+            dtype,
+            shape: shape.iter().map(|e| Index::Const(*e)).collect(),
+        };
+        if self.arrays.insert(name.clone(), buffer).is_some() {
+            self.fault("E1001", format!("the name `{name}` is used by two buffers"));
+        }
+    }
+
+    /// A variable of the block program, unique in the kernel as those of loops are.
+    fn enter(&mut self, var: &Name) {
+        if !self.seen.insert(var.clone()) || !self.scope.insert(var.clone()) {
+            self.fault("E1001", format!("the name `{var}` is used by two loops"));
+        }
+    }
+
+    fn teams(&mut self, t: &Teams, around: super::Around) {
+        let team = self.context.team;
+        if t.warps < 1 || t.count.checked_mul(t.warps) != team || self.context.one {
+            let text = format!(
+                "the {} teams of {} warps of `{}` are not the {} warps around them",
+                t.count,
+                t.warps,
+                t.var,
+                team.unwrap_or(0)
+            );
+            self.fault("E1012", text);
+        }
+        self.enter(&t.var);
+        self.context.team = Some(t.warps);
+        self.nodes(&t.body, around);
+        self.context.team = team;
+        self.scope.remove(&t.var);
+    }
+
+    fn fragment(&mut self, f: &Fragment, around: super::Around) {
+        let Some((layout, dtype)) = layout(&f.layout) else {
+            let text = format!("`{}` is no operand in registers of any instruction", f.layout);
+            return self.fault("E1014", text);
+        };
+        let [rows, cols] = f.shape;
+        let whole = rows > 0 && cols > 0 && rows % layout.rows == 0 && cols % layout.cols == 0;
+        let held = rows.checked_mul(cols).map(|n| n / layout.n_threads());
+        let threads = self.context.team.unwrap_or(0) * WARP;
+        if !whole || dtype != f.dtype || held.is_none_or(|n| n > MAX_HELD) {
+            let text = format!(
+                "fragment `{}` is no whole number of {dtype} tiles of {}x{}, or too large",
+                f.name, layout.rows, layout.cols
+            );
+            self.fault("E1014", text);
+        }
+        if layout.n_threads() != WARP && layout.n_threads() != threads || self.context.one {
+            let text = format!("fragment `{}` belongs to {} threads", f.name, layout.n_threads());
+            self.fault("E1014", text);
+        }
+        self.declare(&f.name, f.dtype, &f.shape);
+        self.context.fragments.insert(f.name.clone(), Held { layout, shape: f.shape });
+        self.nodes(&f.body, around);
+        self.context.fragments.remove(&f.name);
+        self.arrays.remove(&f.name);
+    }
+
+    fn across(&mut self, a: &Across, around: super::Around) {
+        let Some(of) = self.context.fragments.get(&a.fragment).cloned() else {
+            let text = format!("there is no fragment `{}` to go across", a.fragment);
+            return self.fault("E1001", text);
+        };
+        if self.context.one {
+            self.fault("E1016", "one thread cannot go across a fragment of many");
+        }
+        a.vars.iter().for_each(|v| self.enter(v));
+        self.context.across = Some(a.vars.clone());
+        self.nodes(&a.body, around);
+        self.own_elements(&a.body, &a.vars.clone().map(Index::Var), &of);
+        self.context.across = None;
+        a.vars.iter().for_each(|v| {
+            self.scope.remove(v);
+        });
+    }
+
+    /// Fragments are accessed at the thread's own element only.
+    fn own_elements(&mut self, body: &[KernelNode], vars: &[Index; 2], of: &Held) {
+        for node in body {
+            let s = match node {
+                KernelNode::Store(s) => s,
+                KernelNode::If(_, a, b) => {
+                    self.own_elements(a, vars, of);
+                    self.own_elements(b, vars, of);
+                    continue;
+                }
+                KernelNode::Loop(_) | KernelNode::Local(_) | KernelNode::Device(_) => continue,
+            };
+            let mut all = vec![(&s.array, &s.indices)];
+            for value in std::iter::once(&s.value).chain(&s.guard) {
+                value.visit(&mut |v| {
+                    if let TypedKind::Read { array, indices } = &v.kind {
+                        all.push((array, indices));
+                    }
+                });
+            }
+            let fragments = &self.context.fragments;
+            let other = |(array, at): &&(&Name, &Vec<Index>)| {
+                fragments.get(*array).is_some_and(|held| held != of || at.as_slice() != vars)
+            };
+            if let Some((array, _)) = all.iter().find(other) {
+                let text = format!(
+                    "statement `{}` accesses the fragment `{array}` at another element than the \
+                     thread's own",
+                    s.statement
+                );
+                self.fault("E1014", text);
+            }
+        }
+    }
+}

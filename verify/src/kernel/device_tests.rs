@@ -1,0 +1,78 @@
+//! Tests of block programs: the examples are sealed, one change per rule is refused.
+
+use warploom_ir::kernel::Kernel;
+
+const MMA: &str = include_str!("../../../examples/kernels/gemm_mma.kernel");
+const WGMMA: &str = include_str!("../../../examples/kernels/gemm_wgmma.kernel");
+
+fn codes(text: &str) -> Vec<&'static str> {
+    let kernel: Kernel = text.parse().unwrap_or_else(|e| panic!("{e}\n{text}"));
+    match crate::kernel(kernel) {
+        Ok(_) => Vec::new(),
+        Err(found) => found.iter().map(|d| d.code).collect(),
+    }
+}
+
+#[test]
+fn the_examples_are_sealed() {
+    for text in [MMA, WGMMA] {
+        let kernel: Kernel = text.parse().unwrap();
+        let found = crate::kernel(kernel).err().unwrap_or_default();
+        assert!(found.is_empty(), "{}", found[0]);
+    }
+}
+
+#[test]
+fn one_broken_program_per_rule() {
+    let cases = [
+        (WGMMA, "one {\n            for k", "if 1 >= 0 {\n            for k", "E1015"),
+        (WGMMA, "for g in 0..2 warps 4", "for g in 0..3 warps 4", "E1012"),
+        (WGMMA, "for g in 0..2 warps 4", "for g in 0..4 warps 2", "E1014"),
+        (WGMMA, "registers 24", "registers 20", "E1012"),
+        (WGMMA, "registers 24", "", "E1012"),
+        (WGMMA, "registers 240", "registers 256", "E1012"),
+        (WGMMA, "bf16[4, 128, 64] panel 128", "bf16[4, 128, 64] panel 96", "E1013"),
+        (WGMMA, "bf16[4, 128, 64] panel 128", "bf16[4, 128, 64]", "E1015"),
+        (WGMMA, "bf16[4, 256, 64]", "bf16[6, 256, 64]", "E1013"),
+        (WGMMA, "count 2", "count 0", "E1013"),
+        (WGMMA, "barrier empty", "barrier As", "E1001"),
+        (WGMMA, "f32[64, 256] as", "f32[64, 250] as", "E1014"),
+        (WGMMA, "f32[64, 256] as", "f32[256, 256] as", "E1014"),
+        (WGMMA, "as wgmma.m64n256k16", "as wgmma.m64n260k16", "E1014"),
+        (WGMMA, "do wgmma.m64n256k16", "do wgmma.m64n256k32", "E1015"),
+        (WGMMA, "16 * kk : 16], Bs", "8 * kk : 16], Bs", "E1015"),
+        (WGMMA, "64 * g : 64, 16 * kk", "60 * g : 64, 16 * kk", "E1015"),
+        (WGMMA, "64 * g : 64, 16 * kk", "128 * g : 64, 16 * kk", "E0811"),
+        (WGMMA, "empty[mod(q + 3, 4)]", "empty[q]", "E0811"),
+        (WGMMA, "A[128 * bm : 128, 64 * k : 64]", "A[128 * bm : 64, 64 * k : 64]", "E1015"),
+        (WGMMA, "mod(floordiv(q, 4), 2)", "floordiv(q, 4)", "E1015"),
+        (WGMMA, "= D[i, j]:f32", "= D[j, i]:f32", "E1014"),
+        (WGMMA, "M - 1 >= 128 * bm", "M >= 128 * bm", "E0811"),
+        (WGMMA, "S: C[128 * bm + 64 * g + i", "S: C[128 * bm + i", "E0812"),
+        (WGMMA, "for i, j across D", "for i, j across E", "E1001"),
+        (MMA, "for w in 0..4 warps 1", "for w in 0..4 warps 2", "E1012"),
+        (MMA, "do sync()", "do sync(0)", "E1015"),
+        (MMA, "do sync()", "do sing()", "E1015"),
+        (MMA, "32 * p : 32]", "4 * p : 32]", "E1015"),
+        (MMA, "for kk in 0..2 unroll", "for kk in 0..2 vector", "E1016"),
+        (MMA, "Z: D[zi, zj]:f32 = 0.0:f32", "Z: C[zi, zj]:f32 = 0.0:f32", "E0811"),
+    ];
+    let mut wrong = Vec::new();
+    for (text, from, to, code) in cases {
+        assert!(text.contains(from), "{from}");
+        let changed = text.replacen(from, to, 1);
+        let found = codes(&changed);
+        if !found.contains(&code) {
+            wrong.push(format!("`{from}` -> `{to}`: {found:?}, not {code}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Without the loop over warps every warp would write the same elements.
+#[test]
+fn what_every_warp_writes_is_a_race() {
+    let one = "for v in 0..4 warps 1 {";
+    let changed = MMA.replace(one, "if M >= 1 {").replace("floordiv(v, 2)", "0");
+    assert!(codes(&changed.replace("mod(v, 2)", "0")).contains(&"E0812"));
+}
