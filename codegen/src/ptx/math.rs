@@ -2,10 +2,12 @@
 //!
 //! In: the functions a module calls. Out: their definitions in LLVM IR: a host calls its library
 //! for them, and nothing links PTX.
-//! Keeps: computed in f64 with correctly rounded operations, so the same bits on every GPU. The
-//! error is below 4 units in the last place in f64 and below 1 in f32, which is rounded from f64;
-//! where C's functions have special values (infinities, NaN, negative arguments), so have these.
+//! Keeps: correctly rounded operations, so the same bits on every GPU. Functions of f64 are off by
+//! less than 4 units in the last place, `pow` of f32, which is rounded from f64, by less than 1, and
+//! the other functions of f32 by less than 2 (`single`); where C's functions have special values (infinities, NaN, negative arguments), so have these.
 //! `pow` is there for f32 only: in f64 it would need a logarithm of more than 53 bits.
+
+mod single;
 
 use std::collections::BTreeSet;
 use std::f64::consts::{FRAC_1_SQRT_2, LN_2, LOG2_E, PI};
@@ -54,7 +56,11 @@ fn definition(function: &Extern) -> String {
     let arguments: Vec<String> = (0..function.operands).map(|i| format!("{elem} %x{i}")).collect();
     let header =
         format!("define internal {elem} @{}({}) #1", function.symbol(), arguments.join(", "));
-    let mut m = Math(Function::new(header));
+    let f = Function::new(header);
+    if elem == "float" && function.name != "pow" {
+        return single::definition(f, function.name);
+    }
+    let mut m = Math(f);
     let args: Vec<Value> = (0..function.operands)
         .map(|i| m.0.cast("fpext", &Value::register(format!("%x{i}"), elem, 1), "double"))
         .collect();
