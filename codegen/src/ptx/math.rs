@@ -4,7 +4,8 @@
 //! for them, and nothing links PTX.
 //! Keeps: correctly rounded operations, so the same bits on every GPU. Functions of f64 are off by
 //! less than 4 units in the last place, `pow` of f32, which is rounded from f64, by less than 1, and
-//! the other functions of f32 by less than 2 (`single`); where C's functions have special values (infinities, NaN, negative arguments), so have these.
+//! the other functions of f32 by less than 2 (`single`); where C's functions have special values
+//! (infinities, NaN, negative arguments), so have these.
 //! `pow` is there for f32 only: in f64 it would need a logarithm of more than 53 bits.
 
 mod single;

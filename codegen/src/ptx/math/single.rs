@@ -7,6 +7,8 @@
 //! the functions in the comments, coefficients rounded to f32, the constant one first. Logarithms
 //! are put together as in Moshier's Cephes (`logf`, `log2f`).
 
+use std::f32::consts::{FRAC_1_SQRT_2, LN_2, LOG2_E};
+
 use crate::llvm::build::{Function, Value};
 
 /// Bits of f32's fraction.
@@ -18,10 +20,10 @@ const LN2_LOW: f32 = -2.121_944_4e-4;
 /// log2 e less 1.
 const LOG2_E_LESS_1: f32 = 0.442_695_05;
 /// `(e^r - 1 - r) / r^2` for `|r| <= ln 2 / 2`.
-const EXP: [f32; 5] = [0.5, 0.166_665_12, 0.041_666_187, 0.008_369_598_5, 0.001_395_171_7];
+const EXP: [f32; 5] = [0.5, 0.166_665_12, 0.041_666_187, 0.008_369_599, 0.001_395_171_7];
 /// `(2^r - 1) / r` for `|r| <= 1/2`.
 const EXP2: [f32; 6] =
-    [0.693_147_2, 0.240_226_51, 0.055_503_245, 0.009_618, 0.001_340_162_5, 0.000_154_773_68];
+    [LN_2, 0.240_226_5, 0.055_503_245, 0.009_618, 0.001_340_162_5, 0.000_154_773_68];
 /// `(ln(1 + f) - f + f^2 / 2) / f^3` for `1 + f` between √½ and √2.
 const LOG: [f32; 9] = [
     0.333_333_13,
@@ -133,7 +135,7 @@ impl Single {
 
     fn exp(&mut self, x: &Value) -> Value {
         let x = self.clamp(x, -110.0, 100.0);
-        let n = self.mul(&x, &c(std::f32::consts::LOG2_E));
+        let n = self.mul(&x, &c(LOG2_E));
         let n = self.0.intrinsic("roundeven", &[&n]);
         let r = self.fma(&n, &c(-LN2_HIGH), &x);
         let r = self.fma(&n, &c(-LN2_LOW), &r);
@@ -159,7 +161,7 @@ impl Single {
         let large = self.mul(x, &c(33_554_432.0));
         let x = self.0.select(&tiny, &large, x);
         let raw = self.0.cast("bitcast", &x, "i32");
-        let low = std::f32::consts::FRAC_1_SQRT_2.to_bits();
+        let low = FRAC_1_SQRT_2.to_bits();
         let apart = self.0.bin_int("sub", &raw, low.into());
         let e = self.0.bin_int("ashr", &apart, FRACTION);
         let field = self.0.bin_int("shl", &e, FRACTION);
