@@ -3,9 +3,9 @@
 //! In: the functions a module calls. Out: their definitions in LLVM IR: a host calls its library
 //! for them, and nothing links PTX.
 //! Keeps: correctly rounded operations, so the same bits on every GPU. Functions of f64 are off by
-//! less than 4 units in the last place, `pow` of f32, which is rounded from f64, by less than 1, and
-//! the other functions of f32 by less than 2 (`single`); where C's functions have special values
-//! (infinities, NaN, negative arguments), so have these.
+//! less than 4 units in the last place, `pow` of f32 (rounded from f64) by less than 1, the other
+//! functions of f32 by less than 2 (`single`); where C's functions have special values (infinities,
+//! NaN, negative arguments), so have these.
 //! `pow` is there for f32 only: in f64 it would need a logarithm of more than 53 bits.
 
 mod single;
