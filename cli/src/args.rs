@@ -136,6 +136,8 @@ pub(crate) enum Stage {
     Schedule,
     /// The kernel's text.
     Kernel,
+    /// The launches of the kernel, their order and their memory, then the kernel.
+    Program,
     /// LLVM IR.
     Llvm,
     /// The scheduled nest as C99.

@@ -126,6 +126,7 @@ fn every_stage_is_emitted() {
         ("cpu", "llvm", "define"),
         ("cpu", "c", "for ("),
         ("sm_80", "kernel", "block.x"),
+        ("sm_80", "program", "after 0 launch 1"),
         ("sm_100a", "llvm", "ptx_kernel"),
         ("sm_90a", "ptx", ".target sm_90a"),
         ("sm_90a", "resources", "registers"),

@@ -41,6 +41,12 @@ impl Lowered {
         &self.stages
     }
 
+    /// Its launches, their order and their memory.
+    #[must_use]
+    pub fn program(&self) -> warploom_ir::program::Program {
+        warploom_ir::program::Program::of(self.kernel().clone())
+    }
+
     /// Plain C99.
     #[must_use]
     pub fn c(&self) -> String {

@@ -17,6 +17,7 @@ pub(crate) fn emit(args: &EmitArgs) -> Result<()> {
         Stage::Nest => nest.to_string(),
         Stage::Schedule => schedule()?.script().to_string(),
         Stage::Kernel => lowered()?.kernel().to_string(),
+        Stage::Program => lowered()?.program().to_string(),
         Stage::Llvm => lowered()?.llvm(target)?,
         Stage::C => lowered()?.c(),
         Stage::Ptx => lowered()?.gpu(target)?.ptx,
@@ -29,7 +30,9 @@ pub(crate) fn emit(args: &EmitArgs) -> Result<()> {
 /// Refuses stages that a target has not.
 fn possible(stage: Stage, target: Target) -> Result<()> {
     let (needs, help) = match stage {
-        Stage::Nest | Stage::Schedule | Stage::Kernel | Stage::Llvm => return Ok(()),
+        Stage::Nest | Stage::Schedule | Stage::Kernel | Stage::Program | Stage::Llvm => {
+            return Ok(());
+        }
         Stage::C => (Target::Cpu, "use --target cpu"),
         Stage::Ptx | Stage::Resources | Stage::Sass => {
             (Target::Sm80, "use --target sm_80, sm_90a or sm_100a")

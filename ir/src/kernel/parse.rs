@@ -24,7 +24,12 @@ impl Kernel {
     /// # Errors
     /// `E0101` to `E0104`: the text is no kernel.
     pub fn parse(source: &Source) -> Result<Self> {
-        Parser(Cursor::new(source, true)?).kernel()
+        Self::parse_from(Cursor::new(source, true)?)
+    }
+
+    /// Reads the rest of a text.
+    pub(crate) fn parse_from(cursor: Cursor) -> Result<Self> {
+        Parser(cursor).kernel()
     }
 }
 

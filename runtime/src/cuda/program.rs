@@ -9,10 +9,12 @@ use std::sync::Arc;
 use warploom_ir::abi::{GpuCode, GpuLaunch, GpuStep};
 use warploom_ir::affine::Name;
 use warploom_ir::diag::Result;
+use warploom_ir::dtype::DType;
 use warploom_ir::kernel::{Buffer, Kernel};
 use warploom_ir::nest::Role;
+use warploom_ir::program::Program;
 use warploom_ir::target::GpuLimits;
-use warploom_ir::tensor::Tensor;
+use warploom_ir::tensor::{Tensor, checked_size};
 
 use super::args::{self, Argument};
 use super::buffer::DeviceBuffer;
@@ -25,7 +27,8 @@ use crate::host::{error, shape_of, sizes_in_order, table_of};
 
 struct Inner {
     device: Device,
-    kernel: Kernel,
+    /// The kernel, and where its temporaries live.
+    plan: Program,
     limits: GpuLimits,
     /// In the order of [`GpuCode::launches`].
     functions: Vec<Function>,
@@ -59,8 +62,9 @@ impl Device {
             Ok(function)
         };
         let functions = code.launches().into_iter().map(load).collect::<Result<_>>()?;
-        let (device, kernel, steps) = (self.clone(), code.kernel.clone(), code.steps.clone());
-        Ok(LoadedProgram(Arc::new(Inner { device, kernel, limits, functions, steps })))
+        let (device, steps) = (self.clone(), code.steps.clone());
+        let plan = Program::of(code.kernel.clone());
+        Ok(LoadedProgram(Arc::new(Inner { device, plan, limits, functions, steps })))
     }
 }
 
@@ -68,7 +72,7 @@ impl LoadedProgram {
     /// The kernel it was made from.
     #[must_use]
     pub fn kernel(&self) -> &Kernel {
-        &self.0.kernel
+        &self.0.plan.kernel
     }
 
     /// Where it is.
@@ -102,14 +106,36 @@ impl LoadedProgram {
             launches += 1;
             Ok(())
         })?;
+        let slots = self.slots(&shapes)?;
         let mut buffers = Vec::with_capacity(shapes.len());
         for (buffer, shape) in kernel.buffers.iter().zip(&shapes) {
-            buffers.push((self.argument(buffer, shape, arrays)?, args::access(buffer)));
+            let array = match self.0.plan.slot(&buffer.name) {
+                Some(slot) => slots[slot].clone(),
+                None => self.argument(buffer, shape, arrays)?,
+            };
+            buffers.push((array, args::access(buffer)));
         }
-        let arguments: Vec<Argument<'_>> = buffers.iter().map(|(b, _)| as_argument(b)).collect();
+        let arguments: Vec<Argument<'_>> = (buffers.iter().zip(&kernel.buffers).zip(&shapes))
+            .map(|(((array, _), buffer), shape)| match buffer.role {
+                Role::Temp => Argument { dtype: buffer.dtype, shape, ..as_argument(array) },
+                Role::In | Role::InOut | Role::Out | Role::Const(_) => as_argument(array),
+            })
+            .collect();
         args::check(&kernel.buffers, &shapes, &arguments)?;
         let words = args::words(kernel, &arguments, &sizes);
         Ok(BoundProgram { program: self.clone(), buffers, launches, sizes, words })
+    }
+
+    /// Memory for temporaries: each slot has room for the largest that lives there.
+    fn slots(&self, shapes: &[Vec<usize>]) -> Result<Vec<DeviceBuffer>> {
+        let buffers = &self.kernel().buffers;
+        let mut bytes = vec![0_usize; self.0.plan.slots.len()];
+        for (buffer, shape) in buffers.iter().zip(shapes) {
+            if let Some(slot) = self.0.plan.slot(&buffer.name) {
+                bytes[slot] = bytes[slot].max(checked_size(buffer.dtype, shape)?.1);
+            }
+        }
+        bytes.into_iter().map(|n| self.device().buffer(DType::U8, &[n])).collect()
     }
 
     /// The caller's array of a buffer, or one of our own.
@@ -266,7 +292,7 @@ impl BoundProgram {
         let program = &*self.program.0;
         let room = std::iter::repeat_n(0, steps::depth(&program.steps));
         let mut arguments = Arguments::new(self.words.iter().copied().chain(room));
-        let mut values = Values::new(&program.kernel.params, &self.sizes);
+        let mut values = Values::new(&program.plan.kernel.params, &self.sizes);
         let first = self.words.len();
         steps::walk(&program.steps, &mut values, &program.limits, &mut |k, launch, grid, loops| {
             for (index, value) in (first..).zip(loops) {
