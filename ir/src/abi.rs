@@ -41,8 +41,8 @@ pub trait HostCode: Send + Sync {
 /// One launch of a function of a [`GpuCode`].
 ///
 /// Its arguments are, in this order: one device pointer (64 bits, aligned to 16 bytes) for each of
-/// [`Kernel::buffers`], one i64 for each of [`Kernel::params`], and one i64 for each [`GpuLoop`]
-/// around it, the outermost first.
+/// [`Kernel::buffers`], one i64 for each of [`Kernel::params`], one i64 for each [`GpuLoop`]
+/// around it, the outermost first, and 128 bytes for each [`TensorMap`], as the driver encodes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GpuLaunch {
     /// The function's name in the PTX text.
@@ -54,6 +54,22 @@ pub struct GpuLaunch {
     pub block: [u32; 3],
     /// Bytes of dynamic shared memory.
     pub shared_bytes: u32,
+    /// Boxes that the copy engine moves.
+    pub maps: Vec<TensorMap>,
+    /// Positions in [`Kernel::buffers`] of arrays whose rows are multiples of 16 bytes.
+    pub chunked: Vec<usize>,
+}
+
+/// What the copy engine moves at once of an array: a box as wide as a panel
+/// ([`crate::instruction::descriptor`]). Elements outside the array are zero.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TensorMap {
+    /// The array's position in [`Kernel::buffers`].
+    pub buffer: usize,
+    /// The box, in elements, one number for each dimension of the array.
+    pub extents: Vec<i64>,
+    /// Bytes of a panel in shared memory: 16, 32, 64 or 128.
+    pub panel: i64,
 }
 
 /// A loop `for var in lower..upper step step` around launches, run by the host.

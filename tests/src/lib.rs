@@ -5,6 +5,7 @@
 pub mod corpus;
 pub mod einsum;
 pub mod inputs;
+pub mod instructions;
 pub mod mutate;
 pub mod polybench;
 

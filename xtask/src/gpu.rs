@@ -40,7 +40,9 @@ pub(crate) fn bundle(root: &Path) -> Result<bool, String> {
     let command = build(root, &target, &llvm, &packages)?;
     let tests = ["--test", "cuda", "--test", "cuda_fault"];
     let tests = [&["test", "--no-run", "-p", "warploom-runtime"], &tests[..]].concat();
-    let tests = build(root, &target, &llvm, &tests)?;
+    let mut tests = build(root, &target, &llvm, &tests)?;
+    let programs = ["test", "--no-run", "-p", "warploom-tests", "--test", "gpu_block_programs"];
+    tests.extend(build(root, &target, &llvm, &programs)?);
     let out = root.join("gpu-bundle");
     let inside = out.join("warploom");
     if out.exists() {

@@ -57,7 +57,7 @@ keep() {
 }
 
 section_tests() {
-    for test in cuda cuda_fault; do
+    for test in cuda cuda_fault gpu_block_programs; do
         limited 100 ./$test --nocapture >"$output" 2>&1
         code=$?
         keep "$test"

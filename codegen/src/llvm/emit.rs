@@ -14,6 +14,7 @@ use super::lin::{Atom, Cond, Env, Lin};
 use super::storage::Storage;
 use super::team::Team;
 use super::tile::{Tile, TileKey};
+use crate::ptx::block::Program;
 
 /// Most copies of one loop's body that unrolling makes.
 const MAX_UNROLL: i64 = 1024;
@@ -119,6 +120,8 @@ pub(crate) struct Emitter<'k> {
     pub(crate) machine: Machine,
     /// The threads of a GPU's block, outside their loops.
     pub(crate) team: Option<Team>,
+    /// The block program that is written.
+    pub(crate) program: Option<Program>,
     /// The math functions used.
     pub(crate) externs: BTreeSet<Extern>,
 }
@@ -139,6 +142,7 @@ impl<'k> Emitter<'k> {
             in_parallel: false,
             machine,
             team: None,
+            program: None,
             externs: BTreeSet::new(),
         }
     }
@@ -185,7 +189,7 @@ impl Emitter<'_> {
             }
             KernelNode::Store(s) => self.store(s),
             KernelNode::Local(l) => self.local(l),
-            KernelNode::Device(_) => unreachable!("refused before any code is made"),
+            KernelNode::Device(d) => self.device(d),
         }
     }
 

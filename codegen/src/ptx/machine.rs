@@ -40,7 +40,17 @@ fn machine(target: Target, limits: GpuLimits) -> Result<TargetMachine> {
         .ok_or_else(|| failure("LLVM has no target for GPUs", "no target machine"))
 }
 
-fn optimized<'c>(context: &'c Context, text: &str, machine: &TargetMachine) -> Result<Module<'c>> {
+/// What is done to code with asynchronous instructions: registers and simpler expressions, but no
+/// pass that moves, repeats or splits loops around them.
+const CAREFUL: &str = "function(sroa<modify-cfg>,early-cse<memssa>,instcombine,simplifycfg,gvn,\
+    instcombine,simplifycfg,dce)";
+
+fn optimized<'c>(
+    context: &'c Context,
+    text: &str,
+    machine: &TargetMachine,
+    plain: bool,
+) -> Result<Module<'c>> {
     let mut text = text.as_bytes().to_vec();
     text.push(0);
     let buffer = MemoryBuffer::create_from_memory_range_copy(&text, "kernel");
@@ -59,16 +69,21 @@ fn optimized<'c>(context: &'c Context, text: &str, machine: &TargetMachine) -> R
     passes.set_loop_vectorization(false);
     passes.set_loop_slp_vectorization(false);
     module
-        .run_passes("default<O3>", machine, passes)
+        .run_passes(if plain { "default<O3>" } else { CAREFUL }, machine, passes)
         .map_err(|e| failure("LLVM's optimiser failed", &e.to_string()))?;
     Ok(module)
 }
 
-/// The module's PTX.
-pub(super) fn assembly(text: &str, target: Target, limits: GpuLimits) -> Result<String> {
+/// The module's PTX; `plain` code has no asynchronous instructions.
+pub(super) fn assembly(
+    text: &str,
+    target: Target,
+    limits: GpuLimits,
+    plain: bool,
+) -> Result<String> {
     let context = Context::create();
     let machine = machine(target, limits)?;
-    let module = optimized(&context, text, &machine)?;
+    let module = optimized(&context, text, &machine, plain)?;
     let code = machine
         .write_to_memory_buffer(&module, FileType::Assembly)
         .map_err(|e| failure("LLVM's code generator failed", &e.to_string()))?;

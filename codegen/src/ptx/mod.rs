@@ -8,6 +8,7 @@
 //! Why here: LLVM knows the instructions; which loop runs where was decided before.
 
 pub(crate) mod barriers;
+pub(crate) mod block;
 mod machine;
 mod math;
 mod module;
@@ -18,6 +19,7 @@ pub use tools::{Nvdisasm, Ptxas};
 use barriers::Plan;
 use warploom_ir::abi::GpuCode;
 use warploom_ir::diag::{Blame, Diagnostic, Result};
+use warploom_ir::kernel::device::Block;
 use warploom_ir::kernel::{HostNode, Kernel, KernelNode};
 use warploom_ir::target::{GpuLimits, Target};
 use warploom_verify::Verified;
@@ -33,7 +35,8 @@ const MAX_THREAD_BYTES: i64 = 256 << 10;
 pub fn compile(kernel: &Verified<Kernel>, target: Target) -> Result<GpuCode> {
     let limits = check(kernel.get(), target)?;
     let module = module::module(kernel.get());
-    let ptx = machine::assembly(&module.text, target, limits)?;
+    let plain = !kernel.get().has_block_program();
+    let ptx = machine::assembly(&module.text, target, limits, plain)?;
     Ok(GpuCode { kernel: kernel.get().clone(), target, ptx, steps: module.steps })
 }
 
@@ -55,8 +58,9 @@ fn check(kernel: &Kernel, target: Target) -> Result<GpuLimits> {
             format!("there is no PTX for {target}"),
         ))
     })?;
-    if kernel.has_block_program() {
-        return Err(unsupported("there is no code for block programs yet"));
+    if let Some(what) = block::missing(kernel, target) {
+        let text = format!("there is no {what}");
+        return Err(Box::new(Diagnostic::new("E1205", Blame::Unsupported, text)));
     }
     if let Some(name) = math::missing(&kernel.body) {
         return Err(unsupported(&format!("there is no code for `{name}` on a GPU yet")));
@@ -93,8 +97,13 @@ fn check_memory(
                  {MAX_THREAD_BYTES} are possible"
             )));
         }
-        if plan.bytes > i64::from(limits.shared_bytes) {
-            let (bytes, most) = (plan.bytes, limits.shared_bytes);
+        let program = module::program(launch);
+        if program.is_some_and(|b| block::meetings(b) > block::MEETINGS) {
+            return Err(unsupported("more than 15 teams of a block meet"));
+        }
+        let bytes = program.and_then(Block::bytes).unwrap_or(plan.bytes);
+        if bytes > i64::from(limits.shared_bytes) {
+            let most = limits.shared_bytes;
             let text = format!(
                 "the buffers that the threads of a block share take {bytes} bytes, and {target} \
                  has {most}"

@@ -11,11 +11,12 @@ use std::fmt::Write as _;
 
 use warploom_ir::abi::{GpuLaunch, GpuLoop, GpuStep};
 use warploom_ir::affine::Name;
+use warploom_ir::kernel::device::Block;
 use warploom_ir::kernel::{HostNode, Index, Kernel, KernelLoop, KernelNode, LoopMode};
 use warploom_ir::target::Place;
 
 use super::barriers::{Plan, has_phase, is_phase, plan};
-use super::math;
+use super::{block, math};
 use crate::llvm::build::{Function, Value};
 use crate::llvm::emit::{Emitter, Machine};
 use crate::llvm::lin::{Env, Lin};
@@ -23,6 +24,8 @@ use crate::llvm::team::{SHARED, Team, thread_loops, trip};
 
 /// The type of a pointer to global memory.
 const GLOBAL: &str = "ptr addrspace(1)";
+/// The type of a tensor map; without the attribute LLVM copies it to memory of the thread.
+const TENSOR_MAP: &str = "ptr byval([16 x i64]) align 64 \"nvvm.grid_constant\"";
 
 /// A kernel's module.
 pub(super) struct Emitted {
@@ -42,7 +45,7 @@ pub(super) fn module(kernel: &Kernel) -> Emitted {
     let steps = host.steps(&mut e, &HostNode::of(&kernel.body));
     let mut text = format!("; kernel {}\n", kernel.name.escape_debug());
     if host.shared {
-        let _ = writeln!(text, "{SHARED} = external addrspace(3) global [0 x i8], align 128");
+        let _ = writeln!(text, "{SHARED} = external addrspace(3) global [0 x i8], align 1024");
     }
     for function in &e.functions {
         text.push_str(function);
@@ -95,7 +98,7 @@ impl Host {
         let [x, y, z] = launch.block;
         let _ = writeln!(
             self.attributes,
-            "attributes #{group} = {{ nounwind \"nvvm.reqntid\"=\"{x},{y},{z}\" }}",
+            "attributes #{group} = {{ convergent nounwind \"nvvm.reqntid\"=\"{x},{y},{z}\" }}",
         );
         launch
     }
@@ -114,9 +117,12 @@ fn function(
     stores(body, &mut written);
     let kernel = e.kernel;
     let plan = plan(kernel, body);
+    let program = block::program_of(body);
+    let maps = program.map_or_else(Vec::new, |b| block::tensor_maps(kernel, b));
+    let alone = plan.barriers.is_empty() && program.is_none();
     let mut arguments = Vec::new();
     for (i, b) in kernel.buffers.iter().enumerate() {
-        let access = match (written.contains(&b.name), plan.barriers.is_empty()) {
+        let access = match (written.contains(&b.name), alone) {
             (false, _) => "noalias readonly ",
             (true, true) => "noalias ",
             (true, false) => "",
@@ -125,6 +131,7 @@ fn function(
     }
     let known: Vec<&Name> = kernel.params.iter().chain(host).collect();
     arguments.extend((0..known.len()).map(|i| format!("i64 %p{i}")));
+    arguments.extend((0..maps.len()).map(|i| format!("{TENSOR_MAP} %map{i}")));
     e.f = Function::new(format!(
         "define ptx_kernel void @{entry}({}) #{group}",
         arguments.join(", ")
@@ -141,8 +148,13 @@ fn function(
         grid: [const { Index::Const(1) }; 3],
         block: [1; 3],
         shared_bytes: u32::try_from(plan.bytes).expect("checked: it fits the target"),
+        maps: maps.clone(),
+        chunked: Vec::new(),
     };
     widest(body, &mut launch.block);
+    if let Some(program) = program {
+        block::launch(kernel, program, &mut launch);
+    }
     for (l, axis) in &loops {
         launch.grid[*axis] = extent(l);
         let number = hardware(e, "ctaid", *axis);
@@ -156,7 +168,10 @@ fn function(
         let numbers = [0, 1, 2].map(|axis| hardware(e, "tid", axis));
         e.team = Some(Team { block: launch.block, numbers, plan });
     }
-    e.nodes(body);
+    match program {
+        Some(program) => e.block(program, maps),
+        None => e.nodes(body),
+    }
     e.team = None;
     let done = std::mem::take(&mut e.f);
     e.functions.push(done.finish());
@@ -181,6 +196,11 @@ fn block_loops(nodes: &[KernelNode]) -> (Vec<(&KernelLoop, usize)>, &[KernelNode
 /// What a launch shares between the threads of a block.
 pub(super) fn shared(kernel: &Kernel, nodes: &[KernelNode]) -> Plan {
     plan(kernel, block_loops(nodes).1)
+}
+
+/// The block program of a launch.
+pub(super) fn program(nodes: &[KernelNode]) -> Option<&Block> {
+    block::program_of(block_loops(nodes).1)
 }
 
 /// How many blocks a loop needs.

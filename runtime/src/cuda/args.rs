@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use warploom_ir::abi::GpuLaunch;
+use warploom_ir::abi::{GpuLaunch, TensorMap};
 use warploom_ir::diag::Result;
 use warploom_ir::dtype::DType;
 use warploom_ir::kernel::{Buffer, Kernel};
@@ -131,6 +131,66 @@ pub(super) fn block(launch: &GpuLaunch, limits: &GpuLimits, max_threads: u32) ->
     Ok(())
 }
 
+/// What the driver's description of a box takes, innermost dimension first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct BoxOf {
+    pub(super) dtype: DType,
+    pub(super) address: u64,
+    /// Elements of the array.
+    pub(super) extents: Vec<u64>,
+    /// Bytes between neighbours of all but the innermost dimension.
+    pub(super) strides: Vec<u64>,
+    /// Elements of the box.
+    pub(super) sizes: Vec<u32>,
+    /// Bytes of a panel.
+    pub(super) panel: i64,
+}
+
+/// Whether each row of an array is a multiple of 16 bytes.
+///
+/// # Errors
+/// `E1102` where one is not.
+pub(super) fn rows(buffer: &Buffer, shape: &[usize]) -> Result<()> {
+    let row = shape.last().copied().unwrap_or(1) * buffer.dtype.size_bytes();
+    if shape.len() < 2 || row as u64 % ALIGNMENT == 0 {
+        return Ok(());
+    }
+    let text = format!(
+        "the rows of `{}` have {row} bytes, no multiple of {ALIGNMENT}: this kernel copies them \
+         in pieces of {ALIGNMENT}",
+        buffer.name
+    );
+    Err(error("E1102", text))
+}
+
+/// The description of a box of an array.
+///
+/// # Errors
+/// `E1102` where the copy engine cannot reach the array: its rows, or an extent of 0 or beyond 32
+/// bits.
+pub(super) fn box_of(
+    buffer: &Buffer,
+    shape: &[usize],
+    address: u64,
+    map: &TensorMap,
+) -> Result<BoxOf> {
+    rows(buffer, shape)?;
+    let extents: Vec<u64> = shape.iter().rev().map(|&e| e as u64).collect();
+    if extents.iter().any(|e| *e == 0 || *e > 1 << 32) {
+        let text = format!("`{}` has the shape {shape:?}, which has no boxes", buffer.name);
+        return Err(error("E1102", text));
+    }
+    let mut bytes = buffer.dtype.size_bytes() as u64;
+    let mut strides = Vec::new();
+    for extent in extents.iter().take(extents.len().saturating_sub(1)) {
+        bytes *= extent;
+        strides.push(bytes);
+    }
+    let size = |&e: &i64| u32::try_from(e).expect("verified: boxes are small");
+    let sizes = map.extents.iter().rev().map(size).collect();
+    Ok(BoxOf { dtype: buffer.dtype, address, extents, strides, sizes, panel: map.panel })
+}
+
 /// What every launch gets first: the addresses of the kernel's buffers, then its sizes.
 pub(super) fn words(kernel: &Kernel, arguments: &[Argument<'_>], sizes: &[i64]) -> Vec<u64> {
     assert_eq!((arguments.len(), sizes.len()), (kernel.buffers.len(), kernel.params.len()));
@@ -197,7 +257,14 @@ mod tests {
     }
 
     fn launch(grid: [Index; 3]) -> GpuLaunch {
-        GpuLaunch { entry: "k".into(), grid, block: [32, 4, 1], shared_bytes: 0 }
+        GpuLaunch {
+            entry: "k".into(),
+            grid,
+            block: [32, 4, 1],
+            shared_bytes: 0,
+            maps: Vec::new(),
+            chunked: Vec::new(),
+        }
     }
 
     fn blocks(x: Index, y: Index, n: i64) -> Result<Option<[u32; 3]>> {
@@ -249,6 +316,23 @@ mod tests {
         }
         let greedy = GpuLaunch { shared_bytes: (227 << 10) + 1, ..one() };
         assert_eq!(block(&greedy, &limits, 1024).unwrap_err().code, "E1118");
+    }
+
+    #[test]
+    fn boxes_are_described_from_the_inside() {
+        let of = |shape: &[usize], extents: &[i64]| {
+            let buffer = Buffer { dtype: DType::Bf16, ..buffer("A", Role::In) };
+            let map = TensorMap { buffer: 0, extents: extents.to_vec(), panel: 128 };
+            box_of(&buffer, shape, 4096, &map)
+        };
+        let found = of(&[5, 300, 72], &[1, 128, 64]).unwrap();
+        assert_eq!(found.extents, [72, 300, 5]);
+        assert_eq!(found.strides, [144, 144 * 300]);
+        assert_eq!(found.sizes, [64, 128, 1]);
+        assert_eq!((found.address, found.panel), (4096, 128));
+        assert!(of(&[300, 77], &[128, 64]).unwrap_err().message.contains("154 bytes"));
+        assert_eq!(of(&[0, 72], &[128, 64]).unwrap_err().code, "E1102");
+        assert_eq!(of(&[77], &[64]).unwrap().strides, []);
     }
 
     #[test]

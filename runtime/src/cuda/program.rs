@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use warploom_ir::abi::{GpuCode, GpuLaunch, GpuStep};
+use warploom_ir::abi::{GpuCode, GpuLaunch, GpuStep, TensorMap};
 use warploom_ir::affine::Name;
 use warploom_ir::diag::Result;
 use warploom_ir::dtype::DType;
@@ -19,7 +19,7 @@ use warploom_ir::tensor::{Tensor, checked_size};
 use super::args::{self, Argument};
 use super::buffer::DeviceBuffer;
 use super::device::{Device, Place};
-use super::driver::{Arguments, Function, Module, Stream, environment};
+use super::driver::{Arguments, EncodedMap, Function, Module, Stream, environment};
 use super::handle::LaunchHandle;
 use super::order::Access;
 use super::steps::{self, Values};
@@ -32,6 +32,8 @@ struct Inner {
     limits: GpuLimits,
     /// In the order of [`GpuCode::launches`].
     functions: Vec<Function>,
+    /// The same launches.
+    launches: Vec<GpuLaunch>,
     steps: Vec<GpuStep>,
 }
 
@@ -62,9 +64,10 @@ impl Device {
             Ok(function)
         };
         let functions = code.launches().into_iter().map(load).collect::<Result<_>>()?;
+        let launches = code.launches().into_iter().cloned().collect();
         let (device, steps) = (self.clone(), code.steps.clone());
         let plan = Program::of(code.kernel.clone());
-        Ok(LoadedProgram(Arc::new(Inner { device, plan, limits, functions, steps })))
+        Ok(LoadedProgram(Arc::new(Inner { device, plan, limits, functions, launches, steps })))
     }
 }
 
@@ -123,7 +126,29 @@ impl LoadedProgram {
             .collect();
         args::check(&kernel.buffers, &shapes, &arguments)?;
         let words = args::words(kernel, &arguments, &sizes);
-        Ok(BoundProgram { program: self.clone(), buffers, launches, sizes, words })
+        let maps = self.maps(&shapes, &arguments)?;
+        Ok(BoundProgram { program: self.clone(), buffers, launches, sizes, words, maps })
+    }
+
+    /// The boxes of each launch, and whether all rows of its arrays are copied in whole pieces.
+    fn maps(
+        &self,
+        shapes: &[Vec<usize>],
+        arguments: &[Argument<'_>],
+    ) -> Result<Vec<Vec<EncodedMap>>> {
+        let buffers = &self.kernel().buffers;
+        let of = |launch: &GpuLaunch| {
+            for &b in &launch.chunked {
+                args::rows(&buffers[b], &shapes[b])?;
+            }
+            let encode = |map: &TensorMap| {
+                let (b, at) = (map.buffer, arguments[map.buffer].address);
+                let described = args::box_of(&buffers[b], &shapes[b], at, map)?;
+                EncodedMap::new(self.device().context(), &described)
+            };
+            launch.maps.iter().map(encode).collect()
+        };
+        self.0.launches.iter().map(of).collect()
     }
 
     /// Memory for temporaries: each slot has room for the largest that lives there.
@@ -256,6 +281,8 @@ pub struct BoundProgram {
     sizes: Vec<i64>,
     /// What every launch gets first.
     words: Vec<u64>,
+    /// What each of [`GpuCode::launches`] gets last.
+    maps: Vec<Vec<EncodedMap>>,
 }
 
 impl BoundProgram {
@@ -298,6 +325,7 @@ impl BoundProgram {
             for (index, value) in (first..).zip(loops) {
                 arguments.set(index, value.cast_unsigned());
             }
+            arguments.with_maps(first + loops.len(), &self.maps[k]);
             let (block, shared) = (launch.block, launch.shared_bytes);
             // SAFETY: `arguments` are what `warploom_ir::abi` says a function of this kernel
             // takes; `bind` checked them, and `submit` keeps the buffers until the end.

@@ -174,7 +174,14 @@ mod tests {
 
     fn launch(entry: &str, x: Index) -> GpuStep {
         let grid = [x, Index::Const(1), Index::Const(1)];
-        let launch = GpuLaunch { entry: entry.into(), grid, block: [32, 1, 1], shared_bytes: 0 };
+        let launch = GpuLaunch {
+            entry: entry.into(),
+            grid,
+            block: [32, 1, 1],
+            shared_bytes: 0,
+            maps: Vec::new(),
+            chunked: Vec::new(),
+        };
         GpuStep::Launch(launch)
     }
 

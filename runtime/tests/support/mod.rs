@@ -46,7 +46,14 @@ pub(crate) fn code(body: &str) -> GpuCode {
     };
     let up = Index::Add(Box::new(n()), Box::new(Index::Const(127)));
     let grid = [Index::FloorDiv(Box::new(up), 128), Index::Const(1), Index::Const(1)];
-    let launch = GpuLaunch { entry: "k".into(), grid, block: [128, 1, 1], shared_bytes: 0 };
+    let launch = GpuLaunch {
+        entry: "k".into(),
+        grid,
+        block: [128, 1, 1],
+        shared_bytes: 0,
+        maps: Vec::new(),
+        chunked: Vec::new(),
+    };
     GpuCode { kernel, target: Target::Sm80, ptx, steps: vec![GpuStep::Launch(launch)] }
 }
 

@@ -1,0 +1,167 @@
+//! Calls: barriers, fences, waits, and where the operands of the others lie.
+
+use warploom_ir::instruction::descriptor::{panel_offset, swizzle};
+use warploom_ir::instruction::{Action, Code, Instruction, find};
+use warploom_ir::kernel::Index;
+use warploom_ir::kernel::device::{Call, Operand, Shared, Tile};
+
+use super::{SHARED_POINTER, intrinsic};
+use crate::llvm::build::Value;
+use crate::llvm::emit::Emitter;
+use crate::llvm::lin::Lin;
+
+/// The tile that an operand is.
+pub(super) fn tile(operand: &Operand) -> &Tile {
+    match operand {
+        Operand::Tile(tile) => tile,
+        Operand::Value(_) => unreachable!("verified: a tile"),
+    }
+}
+
+/// The number that an operand is.
+fn number(operand: &Operand) -> &Index {
+    match operand {
+        Operand::Value(index) => index,
+        Operand::Tile(_) => unreachable!("verified: a number"),
+    }
+}
+
+fn constant(operand: &Operand) -> i64 {
+    match number(operand) {
+        Index::Const(v) => *v,
+        _ => unreachable!("verified: a constant"),
+    }
+}
+
+impl Emitter<'_> {
+    pub(super) fn device_call(&mut self, call: &Call) {
+        let instruction = find(&call.instruction).expect("verified: it is in the table");
+        let (o, code) = (call.operands.as_slice(), &instruction.code);
+        match instruction.action {
+            Action::Matrix(m) => {
+                let tiles = [tile(&o[0]), tile(&o[1]), tile(&o[2])];
+                let keep = Lin::of(number(&o[3]), &self.env);
+                if m.shared {
+                    self.shared_product(&m, code, tiles, &keep);
+                } else {
+                    self.registers_product(&m, code, tiles, &keep);
+                }
+            }
+            Action::LoadMatrix => self.matrices(code, tile(&o[0]), tile(&o[1]), true),
+            Action::StoreMatrix => self.matrices(code, tile(&o[1]), tile(&o[0]), false),
+            Action::CopyAsync => self.chunks(code, tile(&o[0]), tile(&o[1])),
+            Action::BoxLoad => self.box_load(code, tile(&o[0]), tile(&o[1]), tile(&o[2])),
+            Action::BoxStore => self.box_store(code, tile(&o[0]), tile(&o[1])),
+            Action::MatrixWait => self.wait_matrix(code, constant(&o[0])),
+            Action::CopyWait | Action::BoxWaitRead => {
+                let n = constant(&o[0]);
+                self.f.line(&format!("call void {}(i32 {n})", intrinsic(code)));
+            }
+            Action::Arrive => {
+                let p = self.slot(tile(&o[0]));
+                let text = format!("call i64 {}({SHARED_POINTER} {p}, i32 1)", intrinsic(code));
+                self.f.def("i64", 1, &text);
+            }
+            Action::Expect => {
+                let (p, bytes) = (self.slot(tile(&o[0])), constant(&o[1]));
+                let text =
+                    format!("call i64 {}({SHARED_POINTER} {p}, i32 {bytes})", intrinsic(code));
+                self.f.def("i64", 1, &text);
+            }
+            Action::Wait => self.wait(&instruction, tile(&o[0]), number(&o[1])),
+            Action::CopyCommit
+            | Action::BoxCommit
+            | Action::MatrixFence
+            | Action::MatrixCommit
+            | Action::ProxyFence => self.f.line(&format!("call void {}()", intrinsic(code))),
+            Action::Sync => self.sync(code),
+            Action::Implied => unreachable!("verified: no call names it"),
+        }
+    }
+
+    /// The address of a barrier's slot.
+    pub(super) fn slot(&mut self, tile: &Tile) -> String {
+        let base = self.state().block.address(&tile.array).expect("verified: it is there");
+        let slot = Lin::of(&tile.at[0].start, &self.env);
+        let at = self.narrow(&Lin::constant(base).plus(8, &slot));
+        self.pointer(&at)
+    }
+
+    /// Asks until the phase is complete.
+    fn wait(&mut self, instruction: &Instruction, at: &Tile, parity: &Index) {
+        let p = self.slot(at);
+        let parity = Lin::of(parity, &self.env);
+        let parity = self.narrow(&parity);
+        let (again, done) = (self.f.label("wait"), self.f.label("go"));
+        self.f.br(&again);
+        self.f.start(&again);
+        let name = intrinsic(&instruction.code);
+        let text = format!("call i1 {name}({SHARED_POINTER} {p}, {})", parity.arg());
+        let complete = self.f.def("i1", 1, &text);
+        self.f.cond_br(&complete, &done, &again);
+        self.f.start(&done);
+    }
+
+    /// All threads of the team meet.
+    fn sync(&mut self, code: &Code) {
+        let team = self.state().team.clone();
+        if team.warps == 1 {
+            self.f.line(&format!("call void {}(i32 -1)", super::implied("sync.warp")));
+            return;
+        }
+        let (meeting, threads) = (team.meeting.arg(), 32 * team.warps);
+        self.f.line(&format!("call void {}({meeting}, i32 {threads})", intrinsic(code)));
+    }
+
+    /// The byte offset in shared memory of a tile's first element before chunks are permuted.
+    pub(super) fn offset(&mut self, shared: &Shared, at: &[Lin]) -> Lin {
+        let base = self.state().block.address(&shared.name).expect("verified: it is there");
+        let bytes = shared.dtype.size_bytes() as i64;
+        let flat = |dims: &[Lin], shape: &[i64]| {
+            let zero = Lin::default();
+            dims.iter()
+                .zip(shape)
+                .fold(zero, |sum, (i, e)| Lin::default().plus(*e, &sum).plus(1, i))
+        };
+        let (Some(panel), [outer @ .., row, col], [.., rows, cols]) =
+            (shared.panel, at, shared.shape.as_slice())
+        else {
+            return Lin::constant(base).plus(bytes, &flat(at, &shared.shape));
+        };
+        let outer = flat(outer, &shared.shape);
+        let wide = panel / bytes;
+        let (whole, rest) = match col.as_constant() {
+            Some(c) => (Lin::constant(panel_offset(0, c, *rows, bytes, panel)), Lin::default()),
+            None => (Lin::default().plus(rows * panel, &col.floor_div(wide)), col.modulo(wide)),
+        };
+        Lin::constant(base)
+            .plus(rows * cols * bytes, &outer)
+            .plus(panel, row)
+            .plus(1, &whole)
+            .plus(bytes, &rest)
+    }
+
+    /// The first element of a tile, per dimension of its array.
+    pub(super) fn starts(&self, tile: &Tile) -> Vec<Lin> {
+        tile.at.iter().map(|s| Lin::of(&s.start, &self.env)).collect()
+    }
+
+    /// The shared buffer of a tile.
+    pub(super) fn shared(&mut self, tile: &Tile) -> Shared {
+        let block = &self.state().block;
+        let found = block.shared.iter().find(|s| s.name == tile.array);
+        found.expect("verified: a shared buffer").clone()
+    }
+
+    /// An offset with its chunks permuted, as i32.
+    pub(super) fn permuted(&mut self, offset: &Value, panel: Option<i64>) -> Value {
+        // what the permutation adds to the address of each row tells the rows that it looks at
+        let mask = panel.map_or(0, |panel| swizzle(7 << 7, panel) & 0x7f);
+        if mask == 0 {
+            return offset.clone();
+        }
+        let row = self.f.bin_int("lshr", offset, 3);
+        let moved = self.f.bin_int("and", &row, mask.into());
+        self.f.bin("xor", offset, &moved)
+    }
+}

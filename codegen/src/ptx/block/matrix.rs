@@ -1,0 +1,281 @@
+//! Matrix instructions and the loads and stores of their 8x8 matrices.
+
+use warploom_ir::dtype::DType;
+use warploom_ir::instruction::descriptor::Fields;
+use warploom_ir::instruction::{Code, Matrix, Part};
+use warploom_ir::kernel::device::Tile;
+
+use super::{SHARED_POINTER, intrinsic};
+use crate::llvm::build::Value;
+use crate::llvm::emit::Emitter;
+use crate::llvm::lin::Lin;
+use crate::llvm::team::SHARED;
+
+/// `{ float, float }`.
+fn structure(elems: &[&str]) -> String {
+    format!("{{ {} }}", elems.join(", "))
+}
+
+impl Emitter<'_> {
+    /// The numbers of the tiles that a slice of a fragment names, row by row.
+    fn tiles_of(&mut self, tile: &Tile) -> Vec<i64> {
+        let r = &self.state().fragments[&tile.array];
+        let (sizes, across) = ([r.layout.rows, r.layout.cols], r.tiles[1]);
+        let mut ranges = [0..0, 0..0];
+        for (i, slice) in tile.at.iter().enumerate() {
+            let start = Lin::of(&slice.start, &self.env).as_constant();
+            let start = start.expect("checked: constant after unrolling") / sizes[i];
+            ranges[i] = start..start + slice.extent.expect("verified") / sizes[i];
+        }
+        let [rows, cols] = ranges;
+        rows.flat_map(|r| cols.clone().map(move |c| r * across + c)).collect()
+    }
+
+    /// What is added to: the accumulators, or zeros where nothing is kept.
+    fn kept(&mut self, acc: Vec<Value>, keep: &Lin) -> Vec<Value> {
+        let zero = |v: &Value| {
+            if v.is_float() { Value::float(v.elem, 0.0) } else { Value::int(v.elem, 0) }
+        };
+        match keep.as_constant() {
+            Some(0) => acc.iter().map(zero).collect(),
+            Some(_) => acc,
+            None => {
+                let keep = self.lin(keep);
+                let keep = self.f.cmp_int("ne", &keep, 0);
+                acc.iter().map(|v| self.f.select(&keep, v, &zero(v))).collect()
+            }
+        }
+    }
+
+    /// A product of fragments by an intrinsic.
+    pub(super) fn registers_product(
+        &mut self,
+        m: &Matrix,
+        code: &Code,
+        tiles: [&Tile; 3],
+        keep: &Lin,
+    ) {
+        let at = tiles.map(|t| self.tiles_of(t)[0]);
+        let acc = self.load_registers(&tiles[0].array, at[0]);
+        let acc = self.kept(acc, keep);
+        let mut arguments = Vec::new();
+        for (tile, at) in [(tiles[1], at[1]), (tiles[2], at[2])] {
+            for register in self.load_registers(&tile.array, at) {
+                // halves are passed as pairs, everything else narrow as bits
+                let wanted = match (m.a, register.elem) {
+                    (DType::F16, _) => "<2 x half>",
+                    (_, "float") => "i32",
+                    (_, same) => same,
+                };
+                arguments.push(self.f.cast("bitcast", &register, wanted).arg());
+            }
+        }
+        arguments.extend(acc.iter().map(Value::arg));
+        let elems: Vec<&str> = acc.iter().map(|v| v.elem).collect();
+        let ty = structure(&elems);
+        let text = format!("call {ty} {}({})", intrinsic(code), arguments.join(", "));
+        let out = self.f.def("i32", 1, &text).text;
+        let values = self.unpack(&out, &ty, acc[0].elem, acc.len());
+        self.store_registers(&tiles[0].array, at[0], &values);
+    }
+
+    fn unpack(&mut self, from: &str, ty: &str, elem: &'static str, n: usize) -> Vec<Value> {
+        (0..n).map(|i| self.f.def(elem, 1, &format!("extractvalue {ty} {from}, {i}"))).collect()
+    }
+
+    /// The descriptor of a tile in shared memory, as i64.
+    fn descriptor(&mut self, tile: &Tile) -> Value {
+        let shared = self.shared(tile);
+        let at = self.starts(tile);
+        let offset = self.offset(&shared, &at);
+        let offset = self.narrow(&offset);
+        let base = self.f.def("i32", 1, &format!("ptrtoint {SHARED_POINTER} {SHARED} to i32"));
+        let address = self.f.bin("add", &base, &offset);
+        let inside = self.f.bin_int("and", &address, 0x3_ffff);
+        let units = self.f.bin_int("lshr", &inside, 4);
+        let low = self.f.cast("zext nneg", &units, "i64");
+        let [.., rows, _] = shared.shape.as_slice() else { unreachable!("verified: panels") };
+        let panel = shared.panel.expect("verified: panels");
+        let fields = Fields::of(*rows, panel, tile.transposed).bits();
+        self.f.bin_int("or", &low, fields.into())
+    }
+
+    /// An asynchronous product of shared memory by the assembler's text.
+    pub(super) fn shared_product(
+        &mut self,
+        m: &Matrix,
+        code: &Code,
+        tiles: [&Tile; 3],
+        keep: &Lin,
+    ) {
+        let Code::Assembly(text) = code else { unreachable!("there is no intrinsic for it") };
+        let (a, b) = (self.descriptor(tiles[1]), self.descriptor(tiles[2]));
+        let keep = match keep.as_constant() {
+            Some(v) => Value::int("i32", i64::from(v != 0).into()),
+            None => {
+                let value = self.lin(keep);
+                let kept = self.f.cmp_int("ne", &value, 0);
+                self.f.cast("zext", &kept, "i32")
+            }
+        };
+        let at = self.tiles_of(tiles[0])[0];
+        let acc = self.load_registers(&tiles[0].array, at);
+        let n = acc.len();
+        let list: Vec<String> = (0..n).map(|i| format!("${i}")).collect();
+        let side = |tile: &Tile| u32::from(tile.transposed).to_string();
+        // twice as many operands as accumulators are numbered before the descriptors
+        let text = text
+            .replace("{d}", &format!("{{{}}}", list.join(", ")))
+            .replace("{a}", &format!("${}", 2 * n))
+            .replace("{b}", &format!("${}", 2 * n + 1))
+            .replace("{keep}", &format!("${}", 2 * n + 2))
+            .replace("{ta}", &side(tiles[1]))
+            .replace("{tb}", &side(tiles[2]));
+        debug_assert_eq!(m.layout(Part::D).map(|l| l.n_threads()), Some(128));
+        let more = [a, b, keep];
+        let values = self.tied(&text, &acc, &more, "l,l,r");
+        self.store_registers(&tiles[0].array, at, &values);
+    }
+
+    /// Assembler text through which values go: each comes out where it went in.
+    fn tied(&mut self, text: &str, values: &[Value], more: &[Value], kinds: &str) -> Vec<Value> {
+        let kind = |v: &Value| if v.is_float() { "=f" } else { "=r" };
+        let mut constraints: Vec<String> = values.iter().map(|v| kind(v).to_owned()).collect();
+        constraints.extend((0..values.len()).map(|i| i.to_string()));
+        constraints.push(kinds.to_owned());
+        let arguments: Vec<String> = values.iter().chain(more).map(Value::arg).collect();
+        let elems: Vec<&str> = values.iter().map(|v| v.elem).collect();
+        let ty = structure(&elems);
+        let call = format!(
+            "call {ty} asm sideeffect \"{text}\", \"{}\"({}) convergent nounwind",
+            constraints.join(","),
+            arguments.join(", ")
+        );
+        let out = self.f.def("i32", 1, &call).text;
+        let get = |(i, v): (usize, &Value)| {
+            self.f.def(v.elem, 1, &format!("extractvalue {ty} {out}, {i}"))
+        };
+        values.iter().enumerate().map(get).collect()
+    }
+
+    /// Waits, and passes all accumulators of the team through the wait.
+    pub(super) fn wait_matrix(&mut self, code: &Code, left: i64) {
+        let Code::Assembly(text) = code else { unreachable!("it is written as text") };
+        let text = text.replace("{n}", &left.to_string());
+        let names: Vec<_> = (self.state().fragments.iter())
+            .filter(|(_, r)| r.layout.n_threads() == 128)
+            .map(|(name, r)| (name.clone(), r.tiles[0] * r.tiles[1]))
+            .collect();
+        let mut all = Vec::new();
+        for (name, tiles) in &names {
+            for tile in 0..*tiles {
+                all.extend(self.load_registers(name, tile));
+            }
+        }
+        if all.is_empty() {
+            self.f.line(&format!(
+                "call void asm sideeffect \"{text}\", \"~{{memory}}\"() convergent"
+            ));
+            return;
+        }
+        let values = self.tied(&text, &all, &[], "~{memory}");
+        let mut rest = values.as_slice();
+        for (name, tiles) in &names {
+            let n = self.state().fragments[name].per_tile();
+            for tile in 0..*tiles {
+                let (these, after) = rest.split_at(n);
+                self.store_registers(name, tile, these);
+                rest = after;
+            }
+        }
+    }
+
+    /// `ldmatrix` or `stmatrix`: thread l gives the address of row l mod 8 of matrix l / 8.
+    pub(super) fn matrices(&mut self, code: &Code, fragment: &Tile, shared: &Tile, load: bool) {
+        let tiles = self.tiles_of(fragment);
+        let r = self.state().fragments[&fragment.array].clone();
+        let (lane, across) = (self.state().lane.clone(), r.tiles[1]);
+        let mut corners = Vec::new();
+        for tile in &tiles {
+            let row = (tile / across - tiles[0] / across) * r.layout.rows;
+            let col = (tile % across - tiles[0] % across) * r.layout.cols;
+            for register in 0..r.per_tile() as i64 {
+                let [dr, dc] = r.layout.origin(2 * register);
+                corners.push(if shared.transposed {
+                    [col + dc, row + dr]
+                } else {
+                    [row + dr, col + dc]
+                });
+            }
+        }
+        let matrix = self.f.bin_int("lshr", &lane, 3);
+        let mut at = [0, 1].map(|side| Value::int("i32", corners[0][side].into()));
+        for (i, corner) in corners.iter().enumerate().skip(1) {
+            let own = self.f.cmp_int("eq", &matrix, i as i128);
+            for side in 0..2 {
+                let here = Value::int("i32", corner[side].into());
+                at[side] = self.f.select(&own, &here, &at[side]);
+            }
+        }
+        let low = self.f.bin_int("and", &lane, 7);
+        at[0] = self.f.bin("add", &at[0], &low);
+        let address = self.row_address(shared, at);
+        let n = corners.len();
+        let side = if shared.transposed { ".trans" } else { "" };
+        let name = intrinsic(code).replace("{n}", &n.to_string()).replace("{ta}", side);
+        let per_tile = r.per_tile();
+        if load {
+            let elems = vec!["i32"; n];
+            let ty = if n == 1 { "i32".to_owned() } else { structure(&elems) };
+            let text = format!("call {ty} {name}({SHARED_POINTER} {address})");
+            let out = self.f.def("i32", 1, &text);
+            let values = if n == 1 { vec![out] } else { self.unpack(&out.text, &ty, "i32", n) };
+            for (tile, values) in tiles.iter().zip(values.chunks(per_tile)) {
+                self.store_registers(&fragment.array, *tile, values);
+            }
+        } else {
+            let mut values = Vec::new();
+            for tile in &tiles {
+                values.extend(self.load_registers(&fragment.array, *tile));
+            }
+            let list: Vec<String> = values.iter().map(Value::arg).collect();
+            self.f.line(&format!(
+                "call void {name}({SHARED_POINTER} {address}, {})",
+                list.join(", ")
+            ));
+        }
+    }
+
+    /// The address of a row of eight elements at a place of a tile, as i32 values.
+    fn row_address(&mut self, tile: &Tile, at: [Value; 2]) -> String {
+        let shared = self.shared(tile);
+        let bytes = shared.dtype.size_bytes() as i64;
+        let starts = self.starts(tile);
+        let start = self.offset(&shared, &starts);
+        let start = self.narrow(&start);
+        let [row, col] = at;
+        let offset = match (shared.panel, shared.shape.as_slice()) {
+            (Some(panel), [.., rows, _]) => {
+                // the tile starts anywhere in a panel: columns go on from there
+                let first = starts.last().expect("verified: it has columns").modulo(panel / bytes);
+                let first = self.narrow(&first);
+                let all = self.f.bin("add", &first, &col);
+                let whole = self.f.bin_int("udiv", &all, (panel / bytes).into());
+                let crossed = self.f.bin_int("mul", &whole, (rows * panel - panel).into());
+                let along = self.f.bin_int("mul", &col, bytes.into());
+                let down = self.f.bin_int("mul", &row, panel.into());
+                let sum = self.f.bin("add", &along, &down);
+                self.f.bin("add", &sum, &crossed)
+            }
+            (_, shape) => {
+                let cols = shape.last().copied().unwrap_or(0);
+                let down = self.f.bin_int("mul", &row, (cols * bytes).into());
+                let along = self.f.bin_int("mul", &col, bytes.into());
+                self.f.bin("add", &down, &along)
+            }
+        };
+        let offset = self.f.bin("add", &start, &offset);
+        let offset = self.permuted(&offset, shared.panel);
+        self.pointer(&offset)
+    }
+}

@@ -1,0 +1,68 @@
+//! Block programs as PTX: `ptxas` assembles them without spills and without any word about
+//! asynchronous instructions that it had to make wait.
+
+use warploom_codegen::ptx::{Ptxas, compile};
+use warploom_ir::abi::GpuCode;
+use warploom_ir::kernel::Kernel;
+use warploom_ir::target::Target;
+use warploom_verify::Verified;
+
+const MMA: &str = include_str!("../../examples/kernels/gemm_mma.kernel");
+const WGMMA: &str = include_str!("../../examples/kernels/gemm_wgmma.kernel");
+
+fn sealed(text: &str) -> Verified<Kernel> {
+    let kernel: Kernel = text.parse().unwrap_or_else(|e| panic!("{e}\n{text}"));
+    warploom_verify::kernel(kernel).unwrap_or_else(|e| panic!("{}\n{text}", e[0]))
+}
+
+/// The code, and what `ptxas` says of it.
+fn assembled(text: &str, target: Target) -> (GpuCode, String) {
+    let code = compile(&sealed(text), target).unwrap_or_else(|e| panic!("{e}"));
+    let ptxas = Ptxas::find().expect("ptxas is there: run scripts/setup.sh");
+    let said = ptxas.resources(&code).unwrap_or_else(|e| panic!("{e}\n{}", code.ptx));
+    assert!(!said.contains("C75"), "{said}");
+    assert!(said.contains("0 bytes spill stores, 0 bytes spill loads"), "{said}");
+    assert!(said.contains("0 bytes stack frame"), "{said}");
+    (code, said)
+}
+
+#[test]
+fn a_product_on_warpgroups_assembles() {
+    let (code, said) = assembled(WGMMA, Target::Sm90a);
+    let ptx = code.ptx.split_whitespace().collect::<Vec<_>>().join(" ");
+    for text in [
+        "wgmma.mma_async.sync.aligned.m64n256k16.f32.bf16.bf16",
+        "cp.async.bulk.tensor.2d.shared::cluster.global",
+        "setmaxnreg.inc.sync.aligned.u32 240",
+        "setmaxnreg.dec.sync.aligned.u32 24",
+        "mbarrier.try_wait.parity",
+    ] {
+        assert!(ptx.contains(text), "no {text}:\n{ptx}");
+    }
+    assert_eq!(ptx.matches("wgmma.mma_async").count(), 4, "{ptx}");
+    let launch = code.launches()[0];
+    assert_eq!(launch.block, [384, 1, 1]);
+    assert_eq!(launch.shared_bytes, 4 * 49152 + 64);
+    let boxes: Vec<_> = launch.maps.iter().map(|m| (m.buffer, m.extents.clone())).collect();
+    assert_eq!(boxes, [(0, vec![128, 64]), (1, vec![256, 64])]);
+    assert!(said.contains("Used 168 registers"), "{said}");
+}
+
+#[test]
+fn a_product_on_warps_assembles_for_every_gpu() {
+    for target in [Target::Sm80, Target::Sm90a, Target::Sm100a] {
+        let (code, _) = assembled(MMA, target);
+        assert!(code.ptx.contains("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32"));
+        assert!(code.ptx.contains("ldmatrix.sync.aligned.m8n8.x4"), "{}", code.ptx);
+        assert!(code.ptx.contains("cp.async.cg.shared.global"), "{}", code.ptx);
+        assert_eq!(code.launches()[0].chunked, [0, 1]);
+    }
+}
+
+#[test]
+fn a_target_without_the_instruction_is_refused() {
+    for target in [Target::Sm80, Target::Sm100a] {
+        let refused = compile(&sealed(WGMMA), target).unwrap_err();
+        assert_eq!(refused.code, "E1205", "{refused}");
+    }
+}

@@ -1,0 +1,230 @@
+//! One-instruction kernels: what an entry of the instruction table does, alone.
+//!
+//! In: an entry. Out: the text of a kernel `D = A B^T + A B^T` that executes it twice, the second
+//! time keeping the accumulator; inputs; and what the declared adder makes of them.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use warploom_ir::affine::Name;
+use warploom_ir::dtype::DType;
+use warploom_ir::instruction::{Instruction, Matrix, Part};
+use warploom_ir::tensor::Tensor;
+use warploom_ir::value::Scalar;
+
+/// How operands lie in shared memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// Bytes of a panel.
+    pub panel: i64,
+    /// The summed index is the rows.
+    pub transposed: bool,
+}
+
+/// The layouts to try for an instruction: every panel that its operands fill, transposed ones
+/// where it can read them; one where its operands are in registers.
+#[must_use]
+pub fn layouts(m: &Matrix) -> Vec<Layout> {
+    let mut all = vec![Layout { panel: 32, transposed: false }];
+    if !m.shared {
+        return all;
+    }
+    all.push(Layout { panel: 16, transposed: false });
+    if m.transposable {
+        let fits = |panel: &i64| m.n * 2 % panel == 0;
+        let panels = [16, 32, 64, 128].into_iter().filter(fits);
+        all.extend(panels.map(|panel| Layout { panel, transposed: true }));
+    }
+    all
+}
+
+/// The shape of an operand's array.
+fn shape(m: &Matrix, part: Part, layout: Layout) -> [i64; 2] {
+    let [rows, cols] = m.extents(part);
+    if layout.transposed && part != Part::D { [cols, rows] } else { [rows, cols] }
+}
+
+/// The kernel's text.
+#[must_use]
+pub fn kernel(instruction: &Instruction, m: &Matrix, layout: Layout) -> String {
+    let name = &instruction.name;
+    let mut text = "kernel one() {\n".to_owned();
+    for (array, role, part) in [("A", "in", Part::A), ("B", "in", Part::B), ("D", "out", Part::D)] {
+        let [rows, cols] = shape(m, part, layout);
+        let _ = writeln!(text, "{role} {array}: {}[{rows}, {cols}]", m.dtype(part));
+    }
+    text.push_str("for b in 0..1 block.x { block {\n");
+    let body = if m.shared { from_shared(name, m, layout) } else { from_registers(name, m) };
+    text.push_str(&body);
+    text.push_str("} } }\n");
+    text
+}
+
+/// The fragment of the accumulator, and its elements to `D` at the end.
+fn accumulator(name: &str, m: &Matrix, body: &str) -> String {
+    let Matrix { m: rows, n: cols, acc, .. } = m;
+    format!(
+        "fragment F: {acc}[{rows}, {cols}] as {name}.d {{\n{body}\
+         for i, j across F {{ S: D[i, j]:{acc} = F[i, j]:{acc} order serial }}\n}}\n"
+    )
+}
+
+fn from_shared(name: &str, m: &Matrix, layout: Layout) -> String {
+    let Layout { panel, transposed } = layout;
+    let side = if transposed { " transposed" } else { "" };
+    let tile = |part: Part| {
+        let [rows, cols] = shape(m, part, layout);
+        format!("[0 : {rows}, 0 : {cols}]")
+    };
+    let shared = |part: Part| {
+        let [rows, cols] = shape(m, part, layout);
+        format!("{}[{rows}, {cols}] panel {panel}", m.dtype(part))
+    };
+    let (a, b) = (tile(Part::A), tile(Part::B));
+    let bytes = (m.m + m.n) * 32;
+    let call = |keep: i64| {
+        let d = format!("F[0 : {}, 0 : {}]", m.m, m.n);
+        format!("do {name}({d}, As{a}{side}, Bs{b}{side}, {keep})\n")
+    };
+    let body = format!(
+        "do mbarrier.wait(full[0], 0)\ndo wgmma.fence()\n{}{}do wgmma.commit()\n\
+         do wgmma.wait(0)\n",
+        call(0),
+        call(1)
+    );
+    format!(
+        "shared As: {}\nshared Bs: {}\nbarrier full[1] count 1\nrole all warps 4 {{\n\
+         one {{\ndo mbarrier.expect(full[0], {bytes})\ndo tma.load(As{a}, A{a}, full[0])\n\
+         do tma.load(Bs{b}, B{b}, full[0])\n}}\n{}}}\n",
+        shared(Part::A),
+        shared(Part::B),
+        accumulator(name, m, &body)
+    )
+}
+
+fn from_registers(name: &str, m: &Matrix) -> String {
+    let mut body = String::new();
+    for (array, part) in [("A", Part::A), ("B", Part::B)] {
+        let (low, t) = (array.to_lowercase(), m.dtype(part));
+        let _ = writeln!(
+            body,
+            "for {low}i, {low}j across {array}f {{ {array}0: {array}f[{low}i, {low}j]:{t} = \
+             {array}[{low}i, {low}j]:{t} order serial }}"
+        );
+    }
+    for keep in 0..2 {
+        let [d, a, b] = [Part::D, Part::A, Part::B].map(|part| {
+            let [rows, cols] = m.extents(part);
+            format!("[0 : {rows}, 0 : {cols}]")
+        });
+        let _ = writeln!(body, "do {name}(F{d}, Af{a}, Bf{b}, {keep})");
+    }
+    let mut inside = accumulator(name, m, &body);
+    for (array, side, part) in [("B", "b", Part::B), ("A", "a", Part::A)] {
+        let ([rows, cols], t) = (m.extents(part), m.dtype(part));
+        inside =
+            format!("fragment {array}f: {t}[{rows}, {cols}] as {name}.{side} {{\n{inside}}}\n");
+    }
+    format!("role all warps 1 {{\n{inside}}}\n")
+}
+
+/// Random inputs; floats of many magnitudes, so that the adder cuts something off.
+///
+/// # Panics
+/// Never: the tensors are small.
+#[must_use]
+pub fn inputs(m: &Matrix, layout: Layout, seed: u64) -> BTreeMap<Name, Tensor> {
+    let of = |part: Part, seed: u64| {
+        let extents = shape(m, part, layout).map(|e| usize::try_from(e).expect("positive"));
+        let dtype = m.dtype(part);
+        let mut tensor = Tensor::random(dtype, &extents, seed).expect("a small tensor");
+        if dtype.is_float() {
+            for i in 0..extents[0] * extents[1] {
+                let scale = [1.0, 0.25, 8.0, 0.03125][(i * 7 + i / 5) % 4];
+                let value = tensor.get_flat(i).to_f64() * scale;
+                tensor.set_flat(i, Scalar::from_f64(dtype, value));
+            }
+        }
+        tensor
+    };
+    BTreeMap::from([("A".into(), of(Part::A, seed)), ("B".into(), of(Part::B, seed + 1))])
+}
+
+/// What the declared adder gives, element by element.
+#[must_use]
+pub fn expected(m: &Matrix, layout: Layout, inputs: &BTreeMap<Name, Tensor>) -> Vec<Scalar> {
+    let row = |array: &str, part: Part, at: i64| -> Vec<Scalar> {
+        let [_, cols] = shape(m, part, layout);
+        let flat = |k: i64| if layout.transposed { k * cols + at } else { at * cols + k };
+        (0..m.k).map(|k| inputs[array].get_flat(usize::try_from(flat(k)).unwrap_or(0))).collect()
+    };
+    let a: Vec<Vec<Scalar>> = (0..m.m).map(|i| row("A", Part::A, i)).collect();
+    let b: Vec<Vec<Scalar>> = (0..m.n).map(|j| row("B", Part::B, j)).collect();
+    let mut out = Vec::new();
+    for a in &a {
+        for b in &b {
+            let first = m.adder.add(Scalar::zero(m.acc), a, b);
+            out.push(m.adder.add(first, a, b));
+        }
+    }
+    out
+}
+
+/// The largest absolute value that the sum of an element passes through, at least.
+#[must_use]
+pub fn magnitude(m: &Matrix, layout: Layout, inputs: &BTreeMap<Name, Tensor>, at: usize) -> f64 {
+    let element = |array: &str, part: Part, row: i64, k: i64| {
+        let [_, cols] = shape(m, part, layout);
+        let flat = if layout.transposed { k * cols + row } else { row * cols + k };
+        inputs[array].get_flat(usize::try_from(flat).unwrap_or(0)).to_f64()
+    };
+    let (i, j) = (at as i64 / m.n, at as i64 % m.n);
+    let term = |k: i64| (element("A", Part::A, i, k) * element("B", Part::B, j, k)).abs();
+    2.0 * (0..m.k).map(term).sum::<f64>()
+}
+
+/// Types whose results are exact.
+#[must_use]
+pub const fn exact(m: &Matrix) -> bool {
+    matches!(m.acc, DType::I32)
+}
+
+/// Transposes 64 x 64 elements of bf16: a box in, 8x8 matrices through registers, a box out.
+#[must_use]
+pub fn transposition(panel: i64) -> String {
+    format!(
+        "kernel turn() {{
+          in A: bf16[64, 64]
+          out C: bf16[64, 64]
+          for b in 0..1 block.x {{ block {{
+            shared X: bf16[64, 64] panel {panel}
+            shared Y: bf16[64, 64] panel {panel}
+            barrier full[1] count 1
+            role all warps 4 {{
+              one {{
+                do mbarrier.expect(full[0], 8192)
+                do tma.load(X[0 : 64, 0 : 64], A[0 : 64, 0 : 64], full[0])
+              }}
+              do mbarrier.wait(full[0], 0)
+              for w in 0..4 warps 1 {{
+                fragment F: bf16[16, 64] as mma.m16n8k16.f32.bf16.bf16.a {{
+                  for u in 0..4 unroll {{
+                    do ldmatrix(F[0 : 16, 16 * u : 16], X[16 * w : 16, 16 * u : 16])
+                  }}
+                  for v in 0..4 unroll {{
+                    do stmatrix(Y[16 * v : 16, 16 * w : 16] transposed, F[0 : 16, 16 * v : 16])
+                  }}
+                }}
+              }}
+              do fence.async()
+              do sync()
+              one {{
+                do tma.store(C[0 : 64, 0 : 64], Y[0 : 64, 0 : 64])
+                do tma.commit()
+                do tma.wait.read(0)
+              }}
+            }}
+          }} }}
+        }}"
+    )
+}
