@@ -71,6 +71,10 @@ pub(crate) struct RunArgs {
     /// The schedule's script; by default one is made.
     #[arg(long)]
     pub(crate) schedule: Option<PathBuf>,
+    /// Compiles for all sizes, which become arguments; by default the sizes at hand are written into
+    /// the code.
+    #[arg(long)]
+    pub(crate) symbolic: bool,
     /// Compares the result with an independent reference and prints error and bound.
     #[arg(long)]
     pub(crate) verify: bool,
@@ -122,6 +126,9 @@ pub(crate) struct ScheduleArgs {
 pub(crate) struct ExplainArgs {
     #[command(flatten)]
     pub(crate) spec: SpecArgs,
+    /// The target: `cpu`, `sm_80`, `sm_90a` or `sm_100a`.
+    #[arg(long, default_value = "cpu")]
+    pub(crate) target: String,
     /// A script to replay; by default the automatic schedule.
     #[arg(long)]
     pub(crate) schedule: Option<PathBuf>,

@@ -43,6 +43,14 @@ fn einsums_of_many_kinds() {
 }
 
 #[test]
+fn sizes_may_stay_arguments() {
+    for nest in ["examples/polybench/lu.nest", "examples/polybench/jacobi-1d.nest"] {
+        let sizes = if nest.contains("lu") { "N=30" } else { "T=4,N=30" };
+        verified(&[nest, "--size", sizes, "--symbolic"]);
+    }
+}
+
+#[test]
 fn formulas() {
     verified(&["C[m,n] += A[m,k] * B[k,n]", "--size", "m=9,n=8,k=7"]);
     for (formula, sizes) in [

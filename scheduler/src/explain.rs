@@ -25,7 +25,7 @@ pub struct LoopReport {
     pub name: Name,
     /// Loops around it.
     pub depth: usize,
-    /// Annotations, such as `parallel`.
+    /// Annotations, such as `parallel`; `host` where the host of a GPU runs the loop.
     pub marks: Vec<&'static str>,
     /// Why its iterations must stay in order; `None` when they are independent.
     pub serial_because: Option<String>,
@@ -61,7 +61,7 @@ pub fn explain(schedule: &Schedule) -> Result<Report> {
         loops.push(LoopReport {
             name: l.name.clone(),
             depth: outer.len(),
-            marks: l.marks.words(),
+            marks: marks(l),
             serial_because: why.map(|w| w.to_string()),
             flop: model.flop_under(l, outer),
             bytes: model.bytes_under(l, outer),
@@ -69,6 +69,14 @@ pub fn explain(schedule: &Schedule) -> Result<Report> {
         Ok(())
     })?;
     Ok(Report { flop: model.flop(), bytes: model.bytes(), loops })
+}
+
+fn marks(l: &TreeLoop) -> Vec<&'static str> {
+    let mut marks = l.marks.words();
+    if l.marks.map.is_none() && l.body.loops().iter().any(|inner| inner.marks.map.is_some()) {
+        marks.push("host");
+    }
+    marks
 }
 
 type Visit<'v, 't> = dyn FnMut(&'t TreeLoop, &[&'t TreeLoop]) -> Result<()> + 'v;

@@ -28,7 +28,7 @@ pub fn launches(kernel: &Kernel) -> Kernel {
     if !kernel.body.iter().any(KernelNode::has_mapped) {
         return kernel.clone();
     }
-    let body = host(kernel.body.clone());
+    let body = host(kernel.body.clone(), &mut Vec::new());
     let mut taken: BTreeSet<Name> = kernel.params.iter().cloned().collect();
     Kernel { body: distinct(body, &mut taken), ..kernel.clone() }
 }
@@ -43,35 +43,38 @@ fn nodes(loops: Vec<KernelLoop>, body: Vec<KernelNode>) -> Vec<KernelNode> {
     (loops.into_iter().rev()).fold(body, |body, l| vec![KernelNode::Loop(KernelLoop { body, ..l })])
 }
 
-/// Block loops around what a block runs.
-fn launch(nest: Nest) -> Vec<KernelNode> {
-    let (nest, mut ranges) = bounded(nest, &[]);
+/// Block loops around what a block runs, inside these serial loops.
+fn launch(nest: Nest, serial: &mut Vec<Range>) -> Vec<KernelNode> {
+    let (nest, mut ranges) = bounded(nest, &[], serial);
     let (blocks, threads): (Vec<_>, Vec<_>) =
         nest.loops.into_iter().partition(|l| place(l).is_some_and(is_block));
     ranges.retain(|r| blocks.iter().any(|l| l.var == r.var));
-    nodes(blocks, phases(nodes(threads, nest.body), &ranges))
+    nodes(blocks, phases(nodes(threads, nest.body), &ranges, serial))
 }
 
 /// What a block runs, with its thread loops perfectly nested in each other.
-fn phases(body: Vec<KernelNode>, ranges: &[Range]) -> Vec<KernelNode> {
+fn phases(body: Vec<KernelNode>, ranges: &[Range], serial: &mut Vec<Range>) -> Vec<KernelNode> {
     let mut out = Vec::new();
     for node in body {
         match node {
             KernelNode::Loop(l) if place(&l).is_some() => {
                 for nest in distributed(KernelNode::Loop(l), is_thread) {
-                    let (nest, _) = bounded(nest, ranges);
+                    let (nest, _) = bounded(nest, ranges, serial);
                     out.extend(nodes(nest.loops, nest.body));
                 }
             }
             KernelNode::Loop(l) => {
-                let body = phases(l.body, ranges);
+                serial.push(range(&l, &all(ranges, serial)));
+                let body = phases(l.body, ranges, serial);
+                serial.pop();
                 out.push(KernelNode::Loop(KernelLoop { body, ..l }));
             }
             KernelNode::If(c, a, b) => {
-                out.push(KernelNode::If(c, phases(a, ranges), phases(b, ranges)));
+                let (a, b) = (phases(a, ranges, serial), phases(b, ranges, serial));
+                out.push(KernelNode::If(c, a, b));
             }
             KernelNode::Local(l) => {
-                let body = phases(l.body, ranges);
+                let body = phases(l.body, ranges, serial);
                 out.push(KernelNode::Local(Local { body, ..l }));
             }
             node @ (KernelNode::Store(_) | KernelNode::Device(_)) => out.push(node),
@@ -95,22 +98,27 @@ fn place(l: &KernelLoop) -> Option<Place> {
     }
 }
 
-/// The nodes that the host runs.
-fn host(nodes: Vec<KernelNode>) -> Vec<KernelNode> {
+/// The nodes that the host runs, inside serial loops of its own.
+fn host(nodes: Vec<KernelNode>, serial: &mut Vec<Range>) -> Vec<KernelNode> {
     let mut out = Vec::new();
     for node in nodes {
         match node {
             node if !node.has_mapped() => out.push(node),
             KernelNode::Loop(l) if place(&l).is_none() => {
-                let body = host(l.body);
+                serial.push(range(&l, serial));
+                let body = host(l.body, serial);
+                serial.pop();
                 out.push(KernelNode::Loop(KernelLoop { body, ..l }));
             }
-            KernelNode::If(c, a, b) => out.push(KernelNode::If(c, host(a), host(b))),
+            KernelNode::If(c, a, b) => {
+                out.push(KernelNode::If(c, host(a, serial), host(b, serial)));
+            }
             node @ (KernelNode::Loop(_)
             | KernelNode::Local(_)
             | KernelNode::Store(_)
             | KernelNode::Device(_)) => {
-                out.extend(distributed(node, is_block).into_iter().flat_map(launch));
+                let nests = distributed(node, is_block).into_iter();
+                out.extend(nests.flat_map(|nest| launch(nest, serial)));
             }
         }
     }
@@ -187,16 +195,34 @@ struct Range {
     greatest: Index,
 }
 
+fn range(l: &KernelLoop, around: &[Range]) -> Range {
+    Range {
+        var: l.var.clone(),
+        least: extreme(&l.lower, around, false),
+        greatest: extreme(&before(&l.upper), around, true),
+    }
+}
+
+/// Ranges of mapped loops and of the serial ones around them, over the parameters alone.
+fn all(ranges: &[Range], serial: &[Range]) -> Vec<Range> {
+    let over_params = |r: &Range| Range {
+        var: r.var.clone(),
+        least: extreme(&r.least, serial, false),
+        greatest: extreme(&r.greatest, serial, true),
+    };
+    ranges.iter().map(over_params).chain(serial.iter().cloned()).collect()
+}
+
 /// The nest with bounds that are known before the launch, and the ranges of its variables after
-/// those of the loops around it.
-fn bounded(mut nest: Nest, around: &[Range]) -> (Nest, Vec<Range>) {
+/// those of the mapped loops around it; these may be over the serial loops around.
+fn bounded(mut nest: Nest, around: &[Range], serial: &[Range]) -> (Nest, Vec<Range>) {
     let mut ranges: Vec<Range> = around.to_vec();
     let mut guards = Vec::new();
     for position in 0..nest.loops.len() {
         let mut l = nest.loops[position].clone();
         l.lower = simplify(&l.lower);
         l.upper = simplify(&l.upper);
-        let base = tight(&mut l, &ranges, &mut guards);
+        let base = tight(&mut l, &ranges, serial, &mut guards);
         if let Some(base) = base {
             let value = Index::Mul(l.step, Box::new(Index::Var(l.var.clone())));
             let value = simplify(&Index::Add(Box::new(base), Box::new(value)));
@@ -209,18 +235,14 @@ fn bounded(mut nest: Nest, around: &[Range]) -> (Nest, Vec<Range>) {
             nest.body = nest.body.iter().map(|n| rename(n, &l.var, &value)).collect();
             l.step = 1;
         }
-        ranges.push(Range {
-            var: l.var.clone(),
-            least: extreme(&l.lower, &ranges, false),
-            greatest: extreme(&before(&l.upper), &ranges, true),
-        });
+        ranges.push(range(&l, &ranges));
         nest.loops[position] = l;
     }
     if !guards.is_empty() {
         let body = std::mem::take(&mut nest.body);
         nest.body = vec![KernelNode::If(Condition::All(guards), body, Vec::new())];
     }
-    nest.body = decided(nest.body, &ranges);
+    nest.body = decided(nest.body, &all(&ranges, serial));
     (nest, ranges)
 }
 
@@ -230,7 +252,12 @@ fn before(end: &Index) -> Index {
 
 /// Gives a loop bounds that are known before the launch, and adds guards for what they let in.
 /// Where its variable counts from 0 then, the answer is what to add to the count.
-fn tight(l: &mut KernelLoop, ranges: &[Range], guards: &mut Vec<Condition>) -> Option<Index> {
+fn tight(
+    l: &mut KernelLoop,
+    ranges: &[Range],
+    serial: &[Range],
+    guards: &mut Vec<Condition>,
+) -> Option<Index> {
     let constant = |i: &Index| matches!(i, Index::Const(_));
     let known = |i: &Index| !ranges.iter().any(|r| uses(i, &r.var));
     let fits = match place(l) {
@@ -241,7 +268,9 @@ fn tight(l: &mut KernelLoop, ranges: &[Range], guards: &mut Vec<Condition>) -> O
         return None;
     }
     let var = Index::Var(l.var.clone());
-    if let (Some(Place::Thread(_)), Some((base, length))) = (place(l), length(l)) {
+    if let (Some(Place::Thread(_)), Some((base, length))) =
+        (place(l), length(l, &all(ranges, serial)))
+    {
         let at = Index::Mul(l.step, Box::new(var));
         let at = Index::Add(Box::new(base.clone()), Box::new(at));
         guards.push(Condition::Ge(at.clone(), l.lower.clone()));
@@ -261,23 +290,34 @@ fn tight(l: &mut KernelLoop, ranges: &[Range], guards: &mut Vec<Condition>) -> O
     None
 }
 
-/// A start and the greatest constant length of a loop, from two of its bounds.
-fn length(l: &KernelLoop) -> Option<(Index, i64)> {
+/// A start and the greatest length of a loop, from two of its bounds: constant, or else at most so
+/// much while the variables around are in these ranges.
+fn length(l: &KernelLoop, ranges: &[Range]) -> Option<(Index, i64)> {
     let (mut lower, mut upper) = (Vec::new(), Vec::new());
     operands(&l.lower, false, &mut lower);
     operands(&l.upper, true, &mut upper);
     if l.step != 1 && lower.len() > 1 {
         return None;
     }
-    let mut best: Option<(Index, i64)> = None;
-    for base in lower.into_iter().filter(|b| to_affine(b).is_some()) {
-        for length in upper.iter().filter_map(|end| difference(end, base)) {
-            if best.as_ref().is_none_or(|b| length < b.1) {
-                best = Some((base.clone(), length));
+    let most = |end: &Index, base: &Index| {
+        let length = Index::Sub(Box::new(end.clone()), Box::new(base.clone()));
+        match extreme(&simplify(&length), ranges, true) {
+            Index::Const(most) => Some(most),
+            _ => None,
+        }
+    };
+    let shortest = |length: &dyn Fn(&Index, &Index) -> Option<i64>| {
+        let mut best: Option<(Index, i64)> = None;
+        for base in lower.iter().filter(|b| to_affine(b).is_some()) {
+            for length in upper.iter().filter_map(|end| length(end, base)) {
+                if best.as_ref().is_none_or(|b| length < b.1) {
+                    best = Some(((*base).clone(), length));
+                }
             }
         }
-    }
-    best.filter(|(_, length)| *length > 0)
+        best
+    };
+    shortest(&difference).or_else(|| shortest(&most)).filter(|(_, length)| *length > 0)
 }
 
 /// A bound of an index from above or below, over the parameters.

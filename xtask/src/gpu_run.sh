@@ -57,8 +57,9 @@ keep() {
 }
 
 section_tests() {
-    for test in cuda cuda_fault gpu_block_programs; do
-        limited 100 ./$test --nocapture >"$output" 2>&1
+    for test in cuda cuda_fault gpu_block_programs "gpu_polybench on_a_gpu"; do
+        # shellcheck disable=SC2086 # the second word says which tests
+        limited 200 ./$test --nocapture >"$output" 2>&1
         code=$?
         keep "$test"
         if [ $code -eq 0 ]; then

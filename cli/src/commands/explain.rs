@@ -10,8 +10,9 @@ use crate::args::ExplainArgs;
 use crate::{load, output};
 
 pub(crate) fn explain(args: &ExplainArgs) -> Result<()> {
+    let target: Target = args.target.parse()?;
     let nest = load::symbolic_nest(&args.spec)?;
-    let schedule = load::schedule(&nest, args.schedule.as_deref(), Target::Cpu)?;
+    let schedule = load::schedule(&nest, args.schedule.as_deref(), target)?;
     let report = explain_schedule(&schedule)?;
     if args.spec.json {
         return output::json(&json(&report));

@@ -14,16 +14,17 @@ use crate::{load, output};
 
 pub(crate) fn run(args: &RunArgs) -> Result<()> {
     let named = args.device.as_deref().map(Executor::named).transpose()?;
-    let (nest, inputs) = problem(args)?;
-    compile::check_nest(&nest)?;
-    let targets = output_files(&nest, &args.output)?;
+    let problem = problem(args)?;
+    let nest = &problem.nest;
+    compile::check_nest(nest)?;
+    let targets = output_files(nest, &args.output)?;
     let done = match named {
-        Some(Executor::Cpu) => on_cpu(args, &nest, &inputs)?,
-        Some(Executor::Cuda(device)) => on_cuda(&device, args, &nest, &inputs)?,
-        None => anywhere(args, &nest, &inputs)?,
+        Some(Executor::Cpu) => on_cpu(args, &problem)?,
+        Some(Executor::Cuda(device)) => on_cuda(&device, args, &problem)?,
+        None => anywhere(args, &problem)?,
     };
-    let outputs = &done.outputs;
-    let verified = if args.verify { Some(verify::check(&nest, &inputs, outputs)?) } else { None };
+    let (inputs, outputs) = (&problem.inputs, &done.outputs);
+    let verified = if args.verify { Some(verify::check(nest, inputs, outputs)?) } else { None };
     for (name, path) in &targets {
         if let Some(tensor) = outputs.get(name) {
             io::save(path, &[(&**name, tensor)])?;
@@ -42,45 +43,39 @@ struct Done {
 
 /// On the GPU if there is one and it has code for all of the problem, else on the CPU. A script
 /// that maps no loop to a GPU was written for the CPU.
-fn anywhere(args: &RunArgs, nest: &Nest, inputs: &BTreeMap<Name, Tensor>) -> Result<Done> {
-    let Executor::Cuda(device) = Executor::best()? else { return on_cpu(args, nest, inputs) };
+fn anywhere(args: &RunArgs, problem: &Problem) -> Result<Done> {
+    let Executor::Cuda(device) = Executor::best()? else { return on_cpu(args, problem) };
     if args.schedule.is_some() {
-        let schedule = load::schedule(nest, args.schedule.as_deref(), Target::Cpu)?;
+        let schedule = load::schedule(&problem.code, args.schedule.as_deref(), Target::Cpu)?;
         if !compile::lower(&schedule)?.is_mapped() {
-            return on_cpu(args, nest, inputs);
+            return on_cpu(args, problem);
         }
     }
-    match on_cuda(&device, args, nest, inputs) {
-        Err(d) if d.blame == Blame::Unsupported => on_cpu(args, nest, inputs),
+    match on_cuda(&device, args, problem) {
+        Err(d) if d.blame == Blame::Unsupported => on_cpu(args, problem),
         other => other,
     }
 }
 
-fn on_cpu(args: &RunArgs, nest: &Nest, inputs: &BTreeMap<Name, Tensor>) -> Result<Done> {
+fn on_cpu(args: &RunArgs, problem: &Problem) -> Result<Done> {
     let started = Instant::now();
-    let schedule = load::schedule(nest, args.schedule.as_deref(), Target::Cpu)?;
+    let schedule = load::schedule(&problem.code, args.schedule.as_deref(), Target::Cpu)?;
     let program = compile::compile(&schedule)?;
     let compile_ms = milliseconds(started);
     let started = Instant::now();
-    let outputs = program.run(inputs, args.threads)?;
+    let outputs = program.run_at(&problem.inputs, &problem.sizes, args.threads)?;
     Ok(Done { device: "cpu".to_owned(), outputs, compile_ms, run_ms: milliseconds(started) })
 }
 
 /// The time of the run is from the launch to its end, without the copies.
-fn on_cuda(
-    device: &Device,
-    args: &RunArgs,
-    nest: &Nest,
-    inputs: &BTreeMap<Name, Tensor>,
-) -> Result<Done> {
+fn on_cuda(device: &Device, args: &RunArgs, problem: &Problem) -> Result<Done> {
     let started = Instant::now();
-    let schedule = load::schedule(nest, args.schedule.as_deref(), device.target())?;
+    let schedule = load::schedule(&problem.code, args.schedule.as_deref(), device.target())?;
     let code = compile::lower(&schedule)?.gpu(device.target())?;
     let program = device.load(&code)?;
     let compile_ms = milliseconds(started);
-    let sizes = BTreeMap::new(); // the nest's are fixed
-    let arrays = program.arrays(inputs, &sizes)?;
-    let bound = program.bind(&arrays, &sizes)?;
+    let arrays = program.arrays(&problem.inputs, &problem.sizes)?;
+    let bound = program.bind(&arrays, &problem.sizes)?;
     let started = Instant::now();
     bound.launch()?.wait()?;
     let run_ms = milliseconds(started);
@@ -92,8 +87,19 @@ fn milliseconds(started: Instant) -> f64 {
     started.elapsed().as_secs_f64() * 1e3
 }
 
-/// The nest with fixed sizes and all its inputs.
-fn problem(args: &RunArgs) -> Result<(Nest, BTreeMap<Name, Tensor>)> {
+/// What is computed, and from what.
+struct Problem {
+    /// With all its sizes.
+    nest: Nest,
+    /// What code is made for: the same, or for all sizes.
+    code: Nest,
+    /// The sizes that the code is not made for.
+    sizes: BTreeMap<Name, i64>,
+    inputs: BTreeMap<Name, Tensor>,
+}
+
+/// The nest and all its inputs.
+fn problem(args: &RunArgs) -> Result<Problem> {
     let (spec, mut types) = load::spec(&args.spec)?;
     let (positional, named) = split_files(&args.files);
     check_count(&spec, positional.len())?;
@@ -115,9 +121,17 @@ fn problem(args: &RunArgs) -> Result<(Nest, BTreeMap<Name, Tensor>)> {
         inputs.insert(name, io::load(&file)?);
     }
     let shapes = inputs.iter().map(|(n, t)| (n.clone(), t.shape().to_vec())).collect();
-    let nest = warploom::bind(&nest, &remaining(&spec, &types), &shapes)?;
+    let open = nest;
+    let nest = warploom::bind(&open, &remaining(&spec, &types), &shapes)?;
     warploom::fill_random(&nest, &mut inputs, args.seed)?;
-    Ok((nest, inputs))
+    let mut sizes = BTreeMap::new();
+    if args.symbolic {
+        let left = open.params.iter().filter(|p| p.value.is_none());
+        let of = |name: &Name| nest.params.iter().find(|p| p.name == *name)?.value;
+        sizes.extend(left.filter_map(|p| Some((p.name.clone(), of(&p.name)?))));
+    }
+    let code = if args.symbolic { open } else { nest.clone() };
+    Ok(Problem { nest, code, sizes, inputs })
 }
 
 /// Refuses more files than inputs before any is read.

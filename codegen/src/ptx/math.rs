@@ -3,19 +3,17 @@
 //! In: the functions a module calls. Out: their definitions in LLVM IR: a host calls its library
 //! for them, and nothing links PTX.
 //! Keeps: correctly rounded operations, so the same bits on every GPU. Functions of f64 are off by
-//! less than 4 units in the last place, `pow` of f32 (rounded from f64) by less than 1, the other
-//! functions of f32 by less than 2 (`single`); where C's functions have special values (infinities,
-//! NaN, negative arguments), so have these.
-//! `pow` is there for f32 only: in f64 it would need a logarithm of more than 53 bits.
+//! less than 4 units in the last place, `pow` of f64 and of f32 (rounded from f64) by less than 1,
+//! the other functions of f32 by less than 2 (`single`); where C's functions have special values
+//! (infinities, NaN, negative arguments), so have these.
+//! `pow` in f64 takes the logarithm as the sum of two f64, so that its product with an exponent
+//! loses nothing (`pairs`).
 
+mod pairs;
 mod single;
 
 use std::collections::BTreeSet;
 use std::f64::consts::{FRAC_1_SQRT_2, LN_2, LOG2_E, PI};
-
-use warploom_ir::dtype::DType;
-use warploom_ir::expr::BinOp;
-use warploom_ir::kernel::{Index, KernelNode, Typed, TypedKind};
 
 use crate::llvm::build::{Function, Value};
 use crate::llvm::emit::Extern;
@@ -24,28 +22,6 @@ use crate::llvm::emit::Extern;
 const LN2_HIGH: f64 = f64::from_bits(0x3fe6_2e42_fee0_0000);
 /// ln 2 less its upper bits, to f64.
 const LN2_LOW: f64 = f64::from_bits(0x3dea_39ef_3579_3c76);
-
-/// A function in these nodes that there is no code for, if there is one.
-pub(super) fn missing(nodes: &[KernelNode]) -> Option<&'static str> {
-    nodes.iter().find_map(|node| match node {
-        KernelNode::Loop(l) => missing(&l.body),
-        KernelNode::If(_, a, b) => missing(a).or_else(|| missing(b)),
-        KernelNode::Local(l) => missing(&l.body),
-        KernelNode::Device(d) => d.bodies().into_iter().find_map(|b| missing(b)),
-        KernelNode::Store(s) => {
-            let mut found = None;
-            for value in std::iter::once(&s.value).chain(&s.guard) {
-                value.visit(&mut |v| found = found.or_else(|| function(v)));
-            }
-            found
-        }
-    })
-}
-
-fn function(value: &Typed<Index>) -> Option<&'static str> {
-    let pow = matches!(value.kind, TypedKind::Binary(BinOp::Pow, ..));
-    (pow && value.dtype == DType::F64).then_some("pow of f64")
-}
 
 /// The definitions of these functions.
 pub(super) fn definitions(functions: &BTreeSet<Extern>) -> String {
@@ -73,7 +49,8 @@ fn definition(function: &Extern) -> String {
         "log2" => m.log2(x),
         "tanh" => m.tanh(x),
         "erf" => m.erf(x),
-        "pow" => m.pow(x, &args[1]),
+        "pow" if elem == "double" => m.pow(x, &args[1], Math::power_by_pairs),
+        "pow" => m.pow(x, &args[1], Math::power_by_log),
         other => unreachable!("the emitter calls no function `{other}`"),
     };
     let result = m.0.cast("fptrunc", &result, elem);
@@ -300,11 +277,22 @@ impl Math {
         self.0.intrinsic("copysign", &[&y, x])
     }
 
-    fn pow(&mut self, x: &Value, y: &Value) -> Value {
-        let size = self.fabs(x);
-        let log = self.log(&size);
+    /// `x^y` for `x >= 0`, with the error of a logarithm in f64 times the exponent.
+    fn power_by_log(&mut self, x: &Value, y: &Value) -> Value {
+        let log = self.log(x);
         let product = self.mul(&log, y);
-        let power = self.exp(&product);
+        self.exp(&product)
+    }
+
+    /// `x^y` with C's special values, from a function for `x >= 0`.
+    fn pow(
+        &mut self,
+        x: &Value,
+        y: &Value,
+        positive: fn(&mut Self, &Value, &Value) -> Value,
+    ) -> Value {
+        let size = self.fabs(x);
+        let power = positive(self, &size, y);
         let unit = self.0.cmp("oeq", &size, &c(1.0));
         let number = self.0.cmp("ord", y, y);
         let unit = self.0.bin("and", &unit, &number);

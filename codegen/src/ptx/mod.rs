@@ -62,9 +62,6 @@ fn check(kernel: &Kernel, target: Target) -> Result<GpuLimits> {
         let text = format!("there is no {what}");
         return Err(Box::new(Diagnostic::new("E1205", Blame::Unsupported, text)));
     }
-    if let Some(name) = math::missing(&kernel.body) {
-        return Err(unsupported(&format!("there is no code for `{name}` on a GPU yet")));
-    }
     check_memory(kernel, &HostNode::of(&kernel.body), target, limits)?;
     Ok(limits)
 }

@@ -1,24 +1,29 @@
 //! A schedule for a GPU found automatically: which loops run on blocks and threads.
 //!
 //! In: a schedule (usually a nest in its own order). Out: the same schedule after `distribute`,
-//! `split`, `reorder`, `unroll` and `map` steps; its script replays without this module.
+//! `order`, `split`, `reorder`, `unroll` and `map` steps; its script replays without this module.
 //! Keeps: always legal, always compiles. A nest's independent loops run on blocks and threads, as
 //! many as can be moved outermost; the one along which most accesses are contiguous runs along the
-//! threads of a warp. Where an access of a reduction does not move with the second loop, threads
-//! compute several rows and columns at once. Everything else is serial inside a thread; a nest
-//! without an independent outer loop runs as one thread.
+//! threads of a warp. Where none can, the host runs the outermost loop and the nests inside are
+//! mapped; `host` finds an order in which that leaves much to run at once. Where an access of a
+//! reduction does not move with the second loop, threads compute several rows and columns at once.
+//! Everything else is serial inside a thread; a nest without independent loops runs as one thread.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use warploom_ir::affine::Name;
 use warploom_ir::diag::Result;
+use warploom_ir::kernel::{Index, KernelLoop, KernelNode, LoopMode};
 use warploom_ir::schedule::step::{Ref, StepKind};
 use warploom_ir::schedule::{Poly, Tree, TreeLoop};
 use warploom_ir::target::{Axis, Place};
 
 use super::tiles::{Stride, extent, stride};
 use super::{Auto, CpuOptions, children};
-use crate::{Schedule, Session};
+use crate::lower::lower_within;
+use crate::steps::ancestors;
+use crate::{Schedule, Session, launches};
 
 /// What a GPU schedule is made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +44,9 @@ impl Default for GpuOptions {
     }
 }
 
+/// Time in which loops must be generated for an order that is not the text's.
+const LOWER: Duration = Duration::from_secs(10);
+
 /// Most blocks along y and z.
 const MAX_BLOCKS: i64 = 65535;
 
@@ -54,23 +62,25 @@ pub fn auto_gpu(schedule: &Schedule, options: &GpuOptions) -> Result<Schedule> {
         extents: BTreeMap::new(),
     };
     auto.distribute();
-    for nest in children(auto.at.tree()) {
-        if let Tree::Loop(l) = nest {
-            auto.map_nest(&l, options)?;
-        }
+    let text = auto.at.clone();
+    let changed = auto.order_for_host(options)?;
+    auto.map_tree(&auto.at.tree().clone(), options)?;
+    if changed && !auto.launchable() {
+        auto.at = text;
+        auto.map_tree(&auto.at.tree().clone(), options)?;
     }
     Ok(auto.at)
 }
 
 /// A loop of a nest's chain.
 #[derive(Clone, Debug)]
-struct Line {
-    name: Name,
+pub(super) struct Line {
+    pub(super) name: Name,
     /// Iterations, where known.
-    extent: Option<i64>,
-    free: bool,
+    pub(super) extent: Option<i64>,
+    pub(super) free: bool,
     /// How many accesses are contiguous along it, less four times those that jump.
-    contiguous: i64,
+    pub(super) contiguous: i64,
 }
 
 /// Loops of a nest by what becomes of them, outermost first.
@@ -86,8 +96,31 @@ struct Plan {
 }
 
 impl Auto {
-    /// Maps the loops of one nest, as many as can be.
-    fn map_nest(&mut self, top: &TreeLoop, options: &GpuOptions) -> Result<()> {
+    /// Maps the loops of each nest; where none of a nest's outer loops can be, the host runs the
+    /// outermost and those inside are mapped.
+    pub(super) fn map_tree(&mut self, tree: &Tree, options: &GpuOptions) -> Result<()> {
+        for nest in children(tree) {
+            match nest {
+                Tree::Loop(l) if !self.map_nest(&l, options)? => self.map_tree(&l.body, options)?,
+                Tree::Loop(_) | Tree::Statement(_) => {}
+                Tree::Sequence(_) => self.map_tree(&nest, options)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether loops can be generated in time, and each launch's threads have constant bounds.
+    pub(super) fn launchable(&self) -> bool {
+        let (tree, nest) = (self.at.tree(), self.at.nest());
+        let Ok(kernel) = lower_within(self.at.poly(), tree, &nest.source, LOWER) else {
+            return false;
+        };
+        let fixed = nest.params.iter().filter_map(|p| Some((p.name.clone(), p.value?)));
+        launches(&kernel.bind(&fixed.collect())).body.iter().all(is_launch)
+    }
+
+    /// Maps the loops of one nest, as many as can be; false where none can.
+    fn map_nest(&mut self, top: &TreeLoop, options: &GpuOptions) -> Result<bool> {
         let (mut chain, single) = self.chain(top)?;
         self.coalesced(&mut chain);
         let leading = chain.iter().take_while(|l| l.free).count();
@@ -102,12 +135,12 @@ impl Auto {
                 }
                 let before = self.at.clone();
                 if self.carry_out(&plan, options) {
-                    return Ok(());
+                    return Ok(true);
                 }
                 self.at = before;
             }
         }
-        Ok(())
+        Ok(false)
     }
 
     /// Makes one of the outermost independent loops while there are more than places for them.
@@ -134,14 +167,15 @@ impl Auto {
     }
 
     /// The perfectly nested loops from `top`, and the statement where there is only one.
-    fn chain(&mut self, top: &TreeLoop) -> Result<(Vec<Line>, Option<Name>)> {
+    pub(super) fn chain(&mut self, top: &TreeLoop) -> Result<(Vec<Line>, Option<Name>)> {
         let poly = self.at.poly().clone();
         let tree = self.at.tree().clone();
         let mut out = Vec::new();
         let mut at = top;
         loop {
             let free = self.session.deps(&self.at)?.independent(&tree, &at.name)?;
-            let (extent, contiguous) = measure(&poly, at);
+            let (extent, contiguous) = measure(&poly, &tree, at);
+            let extent = if extent.is_some() { extent } else { self.length(at)? };
             out.push(Line { name: at.name.clone(), extent, free, contiguous });
             match &*at.body {
                 Tree::Loop(l) => at = l,
@@ -168,8 +202,11 @@ impl Auto {
     /// Carries out a plan; false where one of its steps is refused.
     fn carry_out(&mut self, plan: &Plan, options: &GpuOptions) -> bool {
         let (mut blocks, mut threads, mut inner) = (Vec::new(), Vec::new(), Vec::new());
+        let near = plan.mapped.iter().any(|l| l.contiguous > 0);
         let sizes = match plan.mapped.len() {
             1 => vec![(options.line, 1)],
+            // rows of threads that touch nothing in common make bounds complicated for nothing
+            _ if !near => vec![(options.columns, 1)],
             _ => vec![(options.columns, options.tile), (options.rows, options.tile)],
         };
         for (k, l) in plan.mapped.iter().enumerate() {
@@ -229,6 +266,31 @@ impl Auto {
     }
 }
 
+/// Whether the threads of a node's launches have constant bounds, and no mapped loop is below
+/// others than mapped ones.
+fn is_launch(node: &KernelNode) -> bool {
+    let all = |nodes: &[KernelNode]| nodes.iter().all(is_launch);
+    match node {
+        KernelNode::Loop(l) if !matches!(l.mode, LoopMode::Mapped(_)) => all(&l.body),
+        KernelNode::Loop(l) => mapped(l),
+        KernelNode::If(_, a, b) => all(a) && all(b),
+        KernelNode::Local(_) | KernelNode::Store(_) | KernelNode::Device(_) => true,
+    }
+}
+
+fn mapped(l: &KernelLoop) -> bool {
+    let constant = |i: &Index| matches!(i, Index::Const(_));
+    let fits = match l.mode {
+        LoopMode::Mapped(Place::Thread(_)) => constant(&l.lower) && constant(&l.upper),
+        LoopMode::Mapped(Place::Block(_)) => true,
+        LoopMode::Serial | LoopMode::Parallel | LoopMode::Vector | LoopMode::Unroll => false,
+    };
+    fits && match l.body.as_slice() {
+        [KernelNode::Loop(inner)] if l.body[0].has_mapped() => mapped(inner),
+        body => !body.iter().any(KernelNode::has_mapped),
+    }
+}
+
 /// The least power of two that covers an extent, at most `most`.
 fn fitting(most: i64, extent: i64) -> i64 {
     std::iter::successors(Some(1_i64), |n| n.checked_mul(2))
@@ -250,7 +312,7 @@ fn plan(chain: &[Line], free: &[usize], tiled: bool) -> Plan {
 }
 
 /// A loop's iterations, where known, and how many accesses are contiguous along it.
-fn measure(poly: &Poly, l: &TreeLoop) -> (Option<i64>, i64) {
+fn measure(poly: &Poly, tree: &Tree, l: &TreeLoop) -> (Option<i64>, i64) {
     let (mut most, mut score) = (Some(1), 0);
     for (name, row) in &l.rows {
         let (Some(s), Some(iter)) = (poly.statement(name), row.as_var()) else {
@@ -258,6 +320,12 @@ fn measure(poly: &Poly, l: &TreeLoop) -> (Option<i64>, i64) {
             continue;
         };
         most = most.zip(extent(poly, s, iter)).map(|(a, b)| a.max(b));
+        let skewed = |o: &TreeLoop| o.name != l.name && o.rows[name].coefficient(iter) != 0;
+        if ancestors(tree, name).into_iter().any(skewed) {
+            // other iterators move too
+            score -= 4;
+            continue;
+        }
         let reads = s.statement.value.reads();
         for access in std::iter::once(&s.statement.target).chain(reads) {
             score += match stride(access, iter) {

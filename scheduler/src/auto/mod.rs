@@ -17,6 +17,7 @@
 mod bands;
 mod contraction;
 mod gpu;
+mod host;
 mod order;
 mod partial;
 mod solver;

@@ -30,7 +30,7 @@ const MOST_FUSED: usize = 8;
 #[derive(Clone, Debug)]
 pub(super) struct Part {
     /// Their times below the outermost sequence.
-    solved: Vec<Solved>,
+    pub(super) solved: Vec<Solved>,
     /// What was found for them.
     pub(super) kind: Kind,
 }
@@ -61,7 +61,7 @@ enum Grade {
 
 impl Part {
     /// The indices of its statements.
-    fn statements(&self) -> Vec<usize> {
+    pub(super) fn statements(&self) -> Vec<usize> {
         self.solved.iter().map(|s| s.statement).collect()
     }
 
@@ -111,7 +111,7 @@ impl Auto {
     }
 
     /// The children of the outermost sequence in the order of the text.
-    fn parts(&self) -> Result<Vec<Part>> {
+    pub(super) fn parts(&self) -> Result<Vec<Part>> {
         let (poly, tree) = (self.at.poly(), self.at.tree());
         let rows = times(poly, tree)?.rows;
         let nested = usize::from(matches!(tree, Tree::Sequence(_)));
@@ -226,7 +226,7 @@ impl Auto {
     }
 
     /// The schedule with these statements in a new order and all others as they are.
-    fn trial(&mut self, new: &Part) -> Option<Schedule> {
+    pub(super) fn trial(&mut self, new: &Part) -> Option<Schedule> {
         let inside = new.statements();
         let mut parts: Vec<Part> = Vec::new();
         for part in self.parts().ok()? {
@@ -270,7 +270,7 @@ pub(super) fn children(tree: &Tree) -> Vec<Tree> {
 }
 
 /// The part of the tree with exactly these statements.
-fn own(tree: &Tree, names: &[Name]) -> Option<Tree> {
+pub(super) fn own(tree: &Tree, names: &[Name]) -> Option<Tree> {
     let inside = |t: &Tree| t.statements().iter().all(|s| names.contains(s));
     let mine: Vec<Tree> = children(tree).into_iter().filter(inside).collect();
     match <[Tree; 1]>::try_from(mine) {
@@ -281,7 +281,7 @@ fn own(tree: &Tree, names: &[Name]) -> Option<Tree> {
 }
 
 /// The order of the parts one after another.
-fn order_step(poly: &Poly, parts: &[Part]) -> StepKind {
+pub(super) fn order_step(poly: &Poly, parts: &[Part]) -> StepKind {
     let mut out = Vec::new();
     for (k, s) in poly.statements.iter().enumerate() {
         let mut times = Vec::new();
@@ -320,7 +320,7 @@ fn in_text_order(solved: &[Solved]) -> Option<Vec<Solved>> {
 }
 
 /// Whether statements depend on each other other than by a reduction that may be reordered.
-fn depends_on_itself(deps: &DepContext, chosen: &[usize]) -> bool {
+pub(super) fn depends_on_itself(deps: &DepContext, chosen: &[usize]) -> bool {
     let inside = |k: usize| chosen.contains(&k);
     deps.conflicts.iter().any(|c| {
         c.kind != DepKind::Reduction && inside(c.source.statement) && inside(c.target.statement)

@@ -37,15 +37,25 @@ pub(super) struct Solved {
 /// isl's order of these statements, under `serialize_sccs` or not.
 pub(super) fn solve(deps: &DepContext, chosen: &[usize], apart: bool) -> Option<Vec<Solved>> {
     let options = ScheduleOptions { serialize_sccs: apart, ..ScheduleOptions::default() };
+    solve_with(deps, chosen, &options, LIMIT)
+}
+
+/// isl's order of these statements under these options, where it takes no longer than `limit`.
+pub(super) fn solve_with(
+    deps: &DepContext,
+    chosen: &[usize],
+    options: &ScheduleOptions,
+    limit: Duration,
+) -> Option<Vec<Solved>> {
     let ask = || -> Answer<Option<Vec<Solved>>> {
-        let root = constraints(deps, chosen)?.compute_schedule(&options)?.root()?;
+        let root = constraints(deps, chosen)?.compute_schedule(options)?.root()?;
         let mut found: Vec<Solved> = chosen
             .iter()
             .map(|&statement| Solved { statement, rows: Vec::new(), band: 0 })
             .collect();
         Ok(read(deps, &root, chosen, &mut found)?.then_some(found))
     };
-    deps.model.ctx.with_deadline(LIMIT, ask).ok().flatten()
+    deps.model.ctx.with_deadline(limit, ask).ok().flatten()
 }
 
 fn constraints(deps: &DepContext, chosen: &[usize]) -> Answer<ScheduleConstraints> {

@@ -80,6 +80,10 @@ fn arguments() -> Vec<[f64; 2]> {
         out.push([unit() * 12.0 - 6.0, (unit() * 20.0 - 10.0).round()]);
         out.push([1.0 + (unit() - 0.5) * 0.01, unit()]);
         out.push([unit() * 1500.0 - 750.0, -unit()]);
+        // powers of every size
+        let x = 2_f64.powf(unit() * 2.0 - 1.0).powf(unit() * 1000.0);
+        out.push([x, (unit() * 1480.0 - 740.0) / x.ln()]);
+        out.push([1.0 + (unit() - 0.5) * 1e-6, (unit() - 0.5) * 1.4e9]);
     }
     let special = [
         0.0,
@@ -132,6 +136,16 @@ fn functions_are_as_exact_as_stated() {
         println!("{name} f32: {error:.2} ulp");
         assert!(error < 2.0, "{name} of f32: {error} ulp");
     }
+}
+
+#[test]
+fn powers_of_f64_are_as_exact_as_stated() {
+    let inputs = arguments();
+    let have = run("pow", "double", &inputs);
+    let error = worst(&inputs, &have, |x| x[0].powf(x[1]), 52.0);
+    println!("pow f64: {error:.2} ulp");
+    // the library rounds its own result: another half
+    assert!(error <= 1.0, "{error} ulp");
 }
 
 #[test]

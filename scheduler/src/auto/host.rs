@@ -1,0 +1,296 @@
+//! Orders for a GPU: serial loops outside, which the host runs, and as many parallel ones inside.
+//!
+//! In: a schedule whose nests have been distributed. Out: the same schedule after one `order` step
+//! where another order of some nest takes less time by an estimate: of launches, of what a thread
+//! does one after another, of all instances.
+//! Keeps: the candidates are isl's orders ([Bondhugula08], and [Feautrier92], whose outer loops
+//! carry all dependences they can), the former's wavefronts and with another loop of a band
+//! outermost, every statement's own loops from the innermost outwards, and the order of the text
+//! with the phases before, at and after a pivot. Each is checked as any other order is.
+
+use std::time::{Duration, Instant};
+
+use warploom_ir::affine::Affine;
+use warploom_ir::diag::Result;
+use warploom_ir::schedule::step::{Ref, Step, StepKind};
+use warploom_ir::schedule::{Poly, Tree, TreeLoop};
+use warploom_isl::{ScheduleAlgorithm, ScheduleOptions};
+
+use super::Auto;
+use super::gpu::{GpuOptions, Line};
+use super::order::{Kind, Part, children, depends_on_itself, order_step, own};
+use super::solver::{Solved, solve_with};
+use crate::Schedule;
+
+/// Time after which no more questions about the order are asked.
+const BUDGET: Duration = Duration::from_secs(20);
+/// Time for one run of isl's scheduler.
+const LIMIT: Duration = Duration::from_secs(8);
+
+/// Nanoseconds of a launch in a row of launches.
+const LAUNCH: f64 = 2500.0;
+/// Nanoseconds until a thread's next instance.
+const STEP: f64 = 100.0;
+/// Nanoseconds of an instance where all threads have work.
+const INSTANCE: f64 = 0.005;
+/// Fewest iterations that a loop counts with: small problems get the orders of larger ones.
+const NOMINAL: i64 = 256;
+/// How many instances run at once in an order that needs no better one.
+const ENOUGH: f64 = 64.0;
+/// How much slower instances are whose neighbours touch elements far from each other.
+const SCATTERED: f64 = 8.0;
+/// Iterations of a loop whose length is not known.
+const UNKNOWN: i64 = 1000;
+/// How much faster another order has to be, as a part of the time of the text's.
+const GAIN: f64 = 0.9;
+
+/// What a piece of a schedule costs, in nanoseconds.
+#[derive(Clone, Copy, Debug)]
+struct Price {
+    /// With its launches, as it is mapped.
+    time: f64,
+    /// In one thread.
+    alone: f64,
+    /// Some loop runs on blocks and threads.
+    mapped: bool,
+}
+
+impl Auto {
+    /// Orders each nest for the host's loops; whether anything changed.
+    pub(super) fn order_for_host(&mut self, options: &GpuOptions) -> Result<bool> {
+        let start = Instant::now();
+        let mut chosen = Vec::new();
+        for part in self.parts()? {
+            let late = start.elapsed() > BUDGET;
+            let better = if late { None } else { self.better(&part, options)? };
+            chosen.push(better.unwrap_or(part));
+        }
+        if chosen.iter().all(|p| p.kind == Kind::Text) {
+            return Ok(false);
+        }
+        let step = order_step(self.at.poly(), &chosen);
+        let changed = self.step(step);
+        self.distribute();
+        Ok(changed)
+    }
+
+    /// The order of a nest that takes the least time, where that is not the text's.
+    fn better(&mut self, part: &Part, options: &GpuOptions) -> Result<Option<Part>> {
+        if !depends_on_itself(self.session.deps(&self.at)?, &part.statements()) {
+            return Ok(None);
+        }
+        let names = part.names(self.at.poly());
+        let Some(text) = own(self.at.tree(), &names) else { return Ok(None) };
+        let now = self.price(&text)?;
+        if now.alone > ENOUGH * now.time {
+            return Ok(None);
+        }
+        let before = self.at.clone();
+        let mut tried: Vec<(f64, Part, Schedule)> = Vec::new();
+        for candidate in self.candidates(part)? {
+            if let Some(trial) = self.trial(&candidate) {
+                self.at = trial;
+                self.distribute();
+                if let Some(nest) = own(self.at.tree(), &names) {
+                    let time = self.price(&nest)?.time;
+                    if time < now.time * GAIN {
+                        tried.push((time, candidate, self.at.clone()));
+                    }
+                }
+                self.at = before.clone();
+            }
+        }
+        tried.sort_by(|a, b| a.0.total_cmp(&b.0));
+        for (_, candidate, trial) in tried {
+            self.at = trial;
+            if let Some(nest) = own(self.at.tree(), &names) {
+                self.map_tree(&nest, options)?;
+            }
+            let good = self.launchable();
+            self.at = before.clone();
+            if good {
+                return Ok(Some(candidate));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Orders that may be better than the text's.
+    fn candidates(&mut self, part: &Part) -> Result<Vec<Part>> {
+        let chosen = part.statements();
+        let deps = self.session.deps(&self.at)?;
+        let mut found: Vec<Vec<Solved>> = Vec::new();
+        for apart in [false, true] {
+            let options = ScheduleOptions { serialize_sccs: apart, ..ScheduleOptions::default() };
+            let algorithm = ScheduleAlgorithm::Feautrier;
+            let feautrier = ScheduleOptions { algorithm, ..options };
+            found.extend(solve_with(deps, &chosen, &feautrier, LIMIT));
+            let Some(bands) = solve_with(deps, &chosen, &options, LIMIT) else { continue };
+            found.extend(right_looking(&deps.model.poly, &bands));
+            found.extend(wavefront(&bands));
+            found.extend(rotations(&bands));
+            found.push(bands);
+        }
+        found.extend(self.phases(part)?);
+        let parts = found.into_iter().map(|solved| Part { solved, kind: Kind::Bands });
+        Ok(parts.collect())
+    }
+
+    /// The order of the text where the iterations of inner loops before, at and after that of the
+    /// outermost one run in phases: what others read is then written between phases.
+    fn phases(&mut self, part: &Part) -> Result<Option<Vec<Solved>>> {
+        let mut out = part.solved.clone();
+        for s in &mut out {
+            let poly = self.at.poly().clone();
+            let name = &poly.statements[s.statement].statement.name;
+            let Some(pivot) = s.rows.first().cloned() else { return Ok(None) };
+            let mut phase = Affine::constant(0);
+            for row in s.rows.iter().skip(1).filter(|r| r.as_constant().is_none()) {
+                let Ok(apart) = row.sub(&pivot) else { return Ok(None) };
+                let deps = self.session.deps(&self.at)?;
+                let Some((low, high)) = deps.row_bounds(name, &apart)? else { return Ok(None) };
+                let size = low.saturating_abs().max(high.saturating_abs()).saturating_add(2);
+                // -2 before the pivot, -1 at it, 0 after
+                let Some(next) = sides(&apart, size).and_then(|s| phase.add(&s).ok()) else {
+                    return Ok(None);
+                };
+                phase = next;
+            }
+            s.rows.insert(1, phase);
+        }
+        Ok(Some(out))
+    }
+
+    /// What the children of a sequence cost one after another.
+    fn price(&mut self, tree: &Tree) -> Result<Price> {
+        let mut all = Price { time: 0.0, alone: 0.0, mapped: false };
+        // neighbours that one thread runs share a launch
+        let mut shared = false;
+        for child in children(tree) {
+            let one = match &child {
+                Tree::Statement(_) => Price { time: LAUNCH + STEP, alone: STEP, mapped: false },
+                Tree::Loop(l) => self.price_of(l)?,
+                Tree::Sequence(_) => self.price(&child)?,
+            };
+            all.time += one.time - if shared && !one.mapped { LAUNCH } else { 0.0 };
+            all.alone += one.alone;
+            all.mapped |= one.mapped;
+            shared = !one.mapped;
+        }
+        Ok(all)
+    }
+
+    /// What a nest costs.
+    fn price_of(&mut self, top: &TreeLoop) -> Result<Price> {
+        let (lines, _) = self.chain(top)?;
+        let length = |l: &Line| l.extent.unwrap_or(UNKNOWN).max(NOMINAL) as f64;
+        let leading = lines.iter().take_while(|l| l.free).count();
+        let outer = if self.all_outermost(&lines)? { lines.len() } else { leading };
+        let (mapped, serial): (Vec<_>, Vec<_>) =
+            lines.iter().enumerate().partition(|(k, l)| l.free && *k < outer);
+        if mapped.is_empty() {
+            let body = self.price(&top.body)?;
+            let n = length(&lines[0]);
+            let time = if body.mapped { n * body.time } else { LAUNCH + n * body.alone };
+            return Ok(Price { time, alone: n * body.alone, mapped: body.mapped });
+        }
+        let mut inside = top;
+        while let Tree::Loop(l) = &*inside.body {
+            inside = l;
+        }
+        let product = |of: &[(usize, &Line)]| of.iter().map(|(_, l)| length(l)).product::<f64>();
+        let (threads, each) =
+            (product(&mapped), product(&serial) * self.price(&inside.body)?.alone);
+        let apart = mapped.iter().all(|(_, l)| l.contiguous <= 0);
+        let slower = if apart { SCATTERED } else { 1.0 };
+        let busy = threads * each / STEP * INSTANCE * slower;
+        Ok(Price { time: LAUNCH + each.max(busy), alone: threads * each, mapped: true })
+    }
+
+    /// Whether the independent loops of a chain can be moved outermost and are independent there.
+    fn all_outermost(&mut self, lines: &[Line]) -> Result<bool> {
+        let (free, rest): (Vec<&Line>, Vec<&Line>) = lines.iter().partition(|l| l.free);
+        if free.is_empty() || rest.is_empty() {
+            return Ok(rest.is_empty());
+        }
+        let loops = free.iter().chain(&rest).map(|l| Ref::from(l.name.clone())).collect();
+        let step = Step::from(StepKind::Reorder { loops });
+        let Ok(moved) = self.at.attempt(&mut self.session, &step) else { return Ok(false) };
+        for l in free {
+            if !self.session.deps(&moved)?.independent(moved.tree(), &l.name)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// The iterations of a loop, where sizes are known.
+    pub(super) fn length(&mut self, l: &TreeLoop) -> Result<Option<i64>> {
+        let mut longest = 1;
+        for (statement, row) in &l.rows {
+            match self.session.deps(&self.at)?.row_bounds(statement, row)? {
+                Some((low, high)) => {
+                    longest = longest.max(high.saturating_sub(low).saturating_add(1));
+                }
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(longest))
+    }
+}
+
+/// The same statements, each over its own loops from the innermost outwards, those with fewer loops
+/// first: what is computed from others is updated as soon as one of them is known.
+fn right_looking(poly: &Poly, solved: &[Solved]) -> Option<Vec<Solved>> {
+    let mut out = solved.to_vec();
+    // statements apart from each other stay so
+    let place = |s: &Solved| s.rows.first().and_then(Affine::as_constant);
+    for s in &mut out {
+        let iters = &poly.statements[s.statement].iters;
+        let mut rows: Vec<Affine> = place(s).map(Affine::constant).into_iter().collect();
+        let mut inner = iters.iter().rev().map(|i| Affine::var(i.clone()));
+        rows.push(inner.next()?);
+        rows.push(Affine::constant(i64::try_from(iters.len()).ok()?));
+        rows.push(Affine::constant(i64::try_from(s.statement).ok()?));
+        rows.extend(inner.rev());
+        s.rows = rows;
+    }
+    Some(out)
+}
+
+/// The orders with one of the loops of the outermost band moved outermost.
+fn rotations(solved: &[Solved]) -> Vec<Vec<Solved>> {
+    let band = solved.iter().map(|s| s.band).min().unwrap_or(0);
+    let first = |k: usize| {
+        let mut out = solved.to_vec();
+        for s in &mut out {
+            let row = s.rows.remove(k);
+            s.rows.insert(0, row);
+        }
+        out
+    };
+    (1..band).map(first).collect()
+}
+
+/// The order whose outermost loop runs over the hyperplanes of the outermost band.
+fn wavefront(solved: &[Solved]) -> Option<Vec<Solved>> {
+    let mut out = solved.to_vec();
+    for s in &mut out {
+        if s.band < 2 {
+            return None;
+        }
+        let band = s.rows.get(..s.band)?;
+        let sum = band.iter().try_fold(Affine::constant(0), |sum, row| sum.add(row)).ok()?;
+        // the sum and all but the last tell the last
+        s.rows.remove(s.band - 1);
+        s.rows.insert(0, sum);
+    }
+    Some(out)
+}
+
+/// -2, -1 or 0 where `apart`, in `-size..size`, is negative, zero or positive.
+fn sides(apart: &Affine, size: i64) -> Option<Affine> {
+    let before = apart.floor_div(size).ok()?;
+    let one_less = apart.sub(&Affine::constant(1)).ok()?;
+    before.add(&one_less.floor_div(size).ok()?).ok()
+}
