@@ -48,6 +48,7 @@ mod error;
 mod flow;
 mod map;
 mod options;
+mod rows;
 mod schedule;
 mod schedule_node;
 mod set;

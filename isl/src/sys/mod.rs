@@ -72,7 +72,7 @@ opaque! {
     isl_aff, isl_aff_list, isl_ast_build, isl_ast_expr, isl_ast_node, isl_ast_node_list,
     isl_basic_map, isl_basic_map_list, isl_basic_set, isl_basic_set_list, isl_constraint,
     isl_constraint_list, isl_ctx, isl_fixed_box, isl_id, isl_id_list, isl_local_space,
-    isl_map, isl_map_list, isl_multi_aff, isl_multi_pw_aff, isl_multi_union_pw_aff,
+    isl_map, isl_map_list, isl_mat, isl_multi_aff, isl_multi_pw_aff, isl_multi_union_pw_aff,
     isl_multi_val, isl_point, isl_pw_aff, isl_pw_aff_list, isl_pw_multi_aff,
     isl_pw_multi_aff_list, isl_schedule, isl_schedule_constraints, isl_schedule_node,
     isl_set, isl_set_list, isl_space, isl_union_access_info, isl_union_flow, isl_union_map,

@@ -353,6 +353,22 @@ unsafe extern "C" {
         bset: Take<isl_basic_set>,
         constraint: Take<isl_constraint>,
     ) -> Give<isl_basic_set>;
+    pub(crate) fn isl_mat_alloc(ctx: *mut isl_ctx, n_row: c_uint, n_col: c_uint) -> Give<isl_mat>;
+    pub(crate) fn isl_mat_set_element_val(
+        mat: Take<isl_mat>,
+        row: c_int,
+        col: c_int,
+        v: Take<isl_val>,
+    ) -> Give<isl_mat>;
+    pub(crate) fn isl_basic_set_from_constraint_matrices(
+        space: Take<isl_space>,
+        eq: Take<isl_mat>,
+        ineq: Take<isl_mat>,
+        c1: Enum,
+        c2: Enum,
+        c3: Enum,
+        c4: Enum,
+    ) -> Give<isl_basic_set>;
     pub(crate) fn isl_basic_set_is_empty(bset: Keep<isl_basic_set>) -> Bool;
     pub(crate) fn isl_basic_set_is_equal(
         bset1: Keep<isl_basic_set>,

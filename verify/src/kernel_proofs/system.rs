@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use warploom_ir::affine::{Affine, Atom, Name, Overflow};
 use warploom_ir::kernel::{Condition, Index, Kernel, KernelNode, Typed, TypedKind};
-use warploom_isl::{BasicSet, Constraint, Ctx, DimType, LocalSpace, Set, Space, Val};
+use warploom_isl::{BasicSet, Ctx, Set, Space};
 
 use super::Around;
 
@@ -263,25 +263,16 @@ impl Env {
         })
     }
 
-    /// That an index is not in `0..extent`, in isl's notation.
-    pub(super) fn outside(&mut self, index: &Index, extent: &Index) -> Result<String, Fault> {
-        let (i, n) = (text(&self.affine(index)?), text(&self.affine(extent)?));
-        Ok(format!("{i} < 0 or {i} >= {n}"))
+    /// What is at least 0, one or the other, where an index is not in `0..extent`.
+    pub(super) fn outside(&mut self, index: &Index, extent: &Index) -> Result<[Affine; 2], Fault> {
+        let (i, n) = (self.affine(index)?, self.affine(extent)?);
+        Ok([i.scale(-1)?.add_const(-1)?, i.sub(&n)?])
     }
 
-    fn constraint(
-        &self,
-        ctx: &Ctx,
-        space: &LocalSpace,
-        expr: &Affine,
-        equality: bool,
-    ) -> Result<Constraint, Fault> {
-        let mut out = if equality {
-            Constraint::alloc_equality(space)?
-        } else {
-            Constraint::alloc_inequality(space)?
-        };
-        out = out.set_constant_val(&Val::int_from_si(ctx, expr.constant_part())?)?;
+    /// The coefficients of all dimensions, then the constant.
+    fn row(&self, expr: &Affine) -> Result<Vec<i64>, Fault> {
+        let mut row = vec![0; self.dims + 1];
+        row[self.dims] = expr.constant_part();
         for (atom, coefficient) in expr.terms() {
             let Atom::Var(name) = atom else {
                 return Err(Fault("a constraint is not linear".to_owned()));
@@ -289,21 +280,45 @@ impl Env {
             let position = (name.strip_prefix('x').and_then(|d| d.parse::<usize>().ok()))
                 .filter(|d| *d < self.dims)
                 .ok_or_else(|| Fault(format!("`{name}` is no dimension")))?;
-            let value = Val::int_from_si(ctx, coefficient)?;
-            out = out.set_coefficient_val(DimType::Set, position, &value)?;
+            row[position] = coefficient;
         }
-        Ok(out)
+        Ok(row)
+    }
+
+    /// The points that meet all linear constraints, and that `more` is at least 0.
+    fn basic(&self, ctx: &Ctx, more: Option<&Affine>) -> Result<BasicSet, Fault> {
+        let (mut equalities, mut inequalities) = (Vec::new(), Vec::new());
+        for (expr, equality) in &self.linear {
+            let rows = if *equality { &mut equalities } else { &mut inequalities };
+            rows.push(self.row(expr)?);
+        }
+        if let Some(expr) = more {
+            inequalities.push(self.row(expr)?);
+        }
+        let space = Space::set_alloc(ctx, 0, self.dims)?;
+        Ok(BasicSet::from_rows(&space, &equalities, &inequalities)?)
+    }
+
+    /// Whether no point meets all constraints with some of `choices` at least 0. `false` where that
+    /// is not seen at once.
+    pub(super) fn never(&self, ctx: &Ctx, choices: &[Affine]) -> Result<bool, Fault> {
+        for choice in choices {
+            if !self.basic(ctx, Some(choice))?.is_empty()? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// That some of `choices` is at least 0.
+    pub(super) fn require_any(&mut self, choices: &[Affine]) {
+        let parts: Vec<String> = choices.iter().map(|e| format!("{} >= 0", text(e))).collect();
+        self.require(format!("({})", parts.join(" or ")));
     }
 
     /// The lexicographically smallest point that meets all constraints.
     pub(super) fn smallest(&self, ctx: &Ctx) -> Result<Option<Vec<i64>>, Fault> {
-        let space = Space::set_alloc(ctx, 0, self.dims)?;
-        let local = LocalSpace::from_space(&space)?;
-        let mut basic = BasicSet::universe(&space)?;
-        for (expr, equality) in &self.linear {
-            basic = basic.add_constraint(&self.constraint(ctx, &local, expr, *equality)?)?;
-        }
-        let mut set = basic.to_set()?;
+        let mut set = self.basic(ctx, None)?.to_set()?;
         if !self.formulas.is_empty() {
             let dims: Vec<String> = (0..self.dims).map(dim).collect();
             let all = self.formulas.join(" and ");
