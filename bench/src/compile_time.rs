@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use warploom::{DType, Spec, SpecTypes, Target, compile};
 
+use crate::record::{HOST, host};
 use crate::statistics::Percentiles;
 
 /// The command that measures once.
@@ -60,7 +61,8 @@ pub(crate) fn once(target: Target, spec: &str) -> Result<(), Box<dyn Error>> {
 
 /// Prints the median of each stage for each einsum.
 pub(crate) fn run(target: Target) -> Result<(), Box<dyn Error>> {
-    println!("spec,target,processes,stage,ms,p10,p90");
+    println!("spec,target,processes,stage,ms,p10,p90,{HOST}");
+    let place = host();
     let target = target.to_string();
     let program = std::env::current_exe()?;
     for spec in CASES {
@@ -77,7 +79,7 @@ pub(crate) fn run(target: Target) -> Result<(), Box<dyn Error>> {
         times.insert(usize::MAX, ("total".to_owned(), totals));
         for (name, ms) in times.into_values() {
             let Percentiles { p10, median, p90 } = Percentiles::of(ms);
-            println!("\"{spec}\",{target},{RUNS},{name},{median:.2},{p10:.2},{p90:.2}");
+            println!("\"{spec}\",{target},{RUNS},{name},{median:.2},{p10:.2},{p90:.2},{place}");
         }
     }
     Ok(())

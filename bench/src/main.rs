@@ -15,6 +15,7 @@ mod gpu;
 mod peer;
 mod polybench;
 mod process;
+mod record;
 mod statistics;
 
 use std::error::Error;

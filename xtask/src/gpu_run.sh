@@ -130,8 +130,11 @@ bench() {
     code=$?
     keep "$name"
     [ $code -eq 0 ] && code=ok || code="exit $code"
-    lines=$(($(wc -l <"$record") - 1))
-    note "bench $name" "$code" "$lines lines, $(grep -c ',ok,' "$record") of them ok"
+    words="$(($(wc -l <"$record") - 1)) lines"
+    if head -n 1 "$record" | grep -q ',status,'; then
+        words="$words, $(grep -c ',ok,' "$record") of them ok"
+    fi
+    note "bench $name" "$code" "$words"
     grep 'geometric mean' "$output" >>"$table"
 }
 

@@ -15,9 +15,9 @@ use warploom::{DType, Name, Nest, Sizes, Tensor, bind};
 use super::cases::{CASES, Case};
 use super::ours::Ours;
 use super::problem::{self, Problem};
-use super::record::{COLUMNS, Machine, STATE, state};
 use super::torch_peer::{Judged, Torch};
 use super::{Pairs, Times, quoted};
+use crate::record::{COLUMNS, Machine, STATE, state};
 
 /// Traffic in units of 100 MB.
 const TRAFFIC: [i64; 2] = [1, 4];

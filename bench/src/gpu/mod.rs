@@ -11,7 +11,6 @@ mod cuda_peer;
 mod ours;
 pub(crate) mod polybench;
 mod problem;
-mod record;
 mod reference;
 mod torch_peer;
 

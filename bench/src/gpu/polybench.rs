@@ -16,10 +16,10 @@ use warploom::{Name, Tensor};
 use super::cuda_peer::{Cuda, FLAGS};
 use super::ours::Ours;
 use super::problem;
-use super::record::{COLUMNS, Machine, STATE, state};
 use super::reference::{self, Ready};
 use super::{Pairs, Times, quoted};
 use crate::polybench::{self, Job};
+use crate::record::{COLUMNS, Machine, STATE, state};
 use crate::statistics::geometric_mean;
 
 /// Stencils, then O(n³) kernels.
@@ -86,7 +86,8 @@ pub(crate) fn run(wanted: &[String]) -> Result<(), Box<dyn Error>> {
     }
     for (problem, ratios) in &bench.ratios {
         let (mean, n) = (geometric_mean(ratios), ratios.len());
-        eprintln!("{problem}: geometric mean of cuda_over_ours of {n} kernels: {mean:.3}");
+        let all = jobs.iter().filter(|job| job.problem == *problem).count();
+        eprintln!("{problem}: geometric mean of cuda_over_ours of {n} of {all} kernels: {mean:.3}");
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! What a line of a record says of where and when it was measured.
 //!
-//! In: `nvidia-smi`; the file `commit` that a bundle has, else git. Out: columns. Keeps: what
-//! cannot be found out is written as `unknown`, and never stops a measurement.
+//! In: `nvidia-smi`, the processor's name; the file `commit` that a bundle has, else git. Out:
+//! columns. Keeps: what cannot be found out is written as `unknown`, and never stops a measurement.
 
 use std::fs;
 use std::process::Command;
@@ -11,6 +11,9 @@ pub(crate) const COLUMNS: &str = "gpu,driver,commit,date";
 
 /// Columns of [`state`].
 pub(crate) const STATE: &str = "sm_mhz,memory_mhz,watts";
+
+/// Columns of [`host`].
+pub(crate) const HOST: &str = "date,commit,processor";
 
 /// Where and when.
 pub(crate) struct Machine {
@@ -25,12 +28,10 @@ impl Machine {
     pub(crate) fn look() -> Self {
         let asked = smi("name,driver_version");
         let (gpu, driver) = asked.split_once(", ").unwrap_or((&asked, "unknown"));
-        let bundled = fs::read_to_string("commit").ok().map(|text| text.trim().to_owned());
-        let git = || answer("git", &["describe", "--always", "--dirty", "--exclude=*"]);
         Self {
             gpu: gpu.to_owned(),
             driver: driver.to_owned(),
-            commit: bundled.unwrap_or_else(git),
+            commit: commit(),
             date: answer("date", &["-u", "+%F"]),
         }
     }
@@ -40,6 +41,21 @@ impl Machine {
         let Self { gpu, driver, commit, date } = self;
         format!("{gpu},{driver},{commit},{date}")
     }
+}
+
+/// When and on which processor, the fields of [`HOST`].
+pub(crate) fn host() -> String {
+    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = info.lines().find_map(|l| l.strip_prefix("model name")?.split_once(':'));
+    let model = model.map_or("unknown", |(_, name)| name.trim());
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    format!("{},{},{model} ({threads} threads)", answer("date", &["-u", "+%F"]), commit())
+}
+
+/// The commit that was built.
+fn commit() -> String {
+    let bundled = fs::read_to_string("commit").ok().map(|text| text.trim().to_owned());
+    bundled.unwrap_or_else(|| answer("git", &["describe", "--always", "--dirty", "--exclude=*"]))
 }
 
 /// Clocks and power just after a measurement, the fields of [`STATE`].
