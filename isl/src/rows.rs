@@ -1,8 +1,8 @@
 //! Basic sets from rows of numbers.
 //!
-//! In: coefficients. Out: a basic set, made at once. Why here: adding one constraint after the other
-//! lets isl simplify the set each time, and reading a text takes longer than most questions about
-//! the set that it says.
+//! In: coefficients. Out: a basic set, made at once. Why here: adding one constraint after the
+//! other lets isl simplify the set each time, and reading a text takes longer than most questions
+//! about the set that it says.
 
 use std::ffi::{c_int, c_uint};
 
@@ -38,8 +38,8 @@ impl BasicSet {
         let ctx = space.ctx().clone();
         ctx.start();
         let [set, div, param, constant] = COLUMNS;
-        // SAFETY: the space is live and copied for isl to take; the matrices are new, given up here,
-        // and may be NULL, which isl hands on as an error; all are of one context.
+        // SAFETY: the space is live and copied for isl to take; the matrices are new, given up
+        // here, and may be NULL, which isl hands on as an error; all are of one context.
         let raw = unsafe {
             sys::isl_basic_set_from_constraint_matrices(
                 sys::Take(space.copied()),
