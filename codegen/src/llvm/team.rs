@@ -7,13 +7,13 @@
 
 use std::ptr;
 
-use warploom_ir::kernel::{Index, KernelLoop, KernelNode, Local, LoopMode, Store};
+use warploom_ir::kernel::{KernelLoop, KernelNode, Local, LoopMode};
 use warploom_ir::target::Place;
 
 use super::build::Value;
 use super::emit::{BufferRegs, Emitter};
 use super::lin::{Env, Lin};
-use crate::ptx::barriers::{Plan, is_phase};
+use crate::ptx::barriers::{Plan, is_alone, is_phase};
 
 /// The dynamic shared memory of a block.
 pub(crate) const SHARED: &str = "@wl_shared";
@@ -65,7 +65,8 @@ impl Emitter<'_> {
         }
         match node {
             KernelNode::Loop(l) if is_phase(l) => self.phase(&team, l),
-            KernelNode::Store(s) => self.store_once(&team, s),
+            KernelNode::Store(_) => self.alone(&team, node),
+            KernelNode::Loop(_) | KernelNode::If(..) if is_alone(node) => self.alone(&team, node),
             KernelNode::Local(l) => return self.team_local(team, l),
             KernelNode::Loop(_) | KernelNode::If(..) | KernelNode::Device(_) => {
                 self.team = Some(team);
@@ -105,10 +106,10 @@ impl Emitter<'_> {
         self.rejoin(end);
     }
 
-    /// A store outside thread loops.
-    fn store_once(&mut self, team: &Team, s: &Store<Index>) {
+    /// What the first thread alone runs.
+    fn alone(&mut self, team: &Team, node: &KernelNode) {
         let end = self.on_threads(team, [1; 3]);
-        self.store(s);
+        self.control(node);
         self.rejoin(end);
     }
 

@@ -3,10 +3,11 @@
 //!
 //! In: what a block runs (the body of a launch's block loops). Out: an offset for each local buffer
 //! outside thread loops, and the nodes before which all threads meet.
-//! A node (a phase, or a store that one thread makes) needs a barrier before it where it touches
-//! memory that a node since the last barrier touched, at least one of them to write. What a loop's
-//! iteration leaves behind meets the next one: the answer for a loop's body is that of the least
-//! state that holds before every iteration.
+//! A node (a phase, or what the first thread runs alone: a store, or a loop or guard without
+//! phases) needs a barrier before it where it touches memory that a node since the last barrier
+//! touched, at least one of them to write and not both on the first thread. What a loop's iteration
+//! leaves behind meets the next one: the answer for a loop's body is that of the least state that
+//! holds before every iteration.
 //! Keeps: buffers that are not inside each other may lie in the same bytes, and then count as the
 //! same memory here. Which elements are touched is not asked: a barrier costs little.
 //! Why here: fork and join of threads is the kernel's meaning; how a machine joins them is codegen.
@@ -51,7 +52,7 @@ impl Memory {
     }
 }
 
-/// What was touched since the threads met.
+/// What some threads touched.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Touched {
     reads: BTreeSet<Memory>,
@@ -74,6 +75,28 @@ impl Touched {
     }
 }
 
+/// What was touched since the threads met.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Since {
+    /// In phases.
+    all: Touched,
+    /// By the first thread alone.
+    first: Touched,
+}
+
+impl Since {
+    fn add(&mut self, other: &Self) {
+        self.all.add(&other.all);
+        self.first.add(&other.first);
+    }
+
+    fn conflicts(&self, later: &Self) -> bool {
+        self.all.conflicts(&later.all)
+            || self.all.conflicts(&later.first)
+            || self.first.conflicts(&later.all)
+    }
+}
+
 struct Planner {
     /// Where the buffers around a node lie; those of a thread lie nowhere.
     scope: BTreeMap<Name, Option<Memory>>,
@@ -89,7 +112,7 @@ pub(crate) fn plan(kernel: &Kernel, body: &[KernelNode]) -> Plan {
     let global = |n: &Name| (n.clone(), Some(Memory::Global(n.clone())));
     let scope = kernel.buffers.iter().map(|b| global(&b.name)).collect();
     let mut planner = Planner { scope, top: 0, plan: Plan::default() };
-    planner.nodes(body, Touched::default());
+    planner.nodes(body, Since::default());
     planner.plan
 }
 
@@ -109,15 +132,27 @@ pub(crate) fn is_phase(l: &KernelLoop) -> bool {
     matches!(l.mode, LoopMode::Mapped(Place::Thread(_)))
 }
 
+/// Whether the first thread of a block runs a node outside phases alone: a store, or a loop or
+/// guard with no phase and no shared buffer inside.
+pub(crate) fn is_alone(node: &KernelNode) -> bool {
+    match node {
+        KernelNode::Loop(l) => !is_phase(l) && l.body.iter().all(is_alone),
+        KernelNode::If(_, a, b) => a.iter().chain(b).all(is_alone),
+        KernelNode::Store(_) => true,
+        KernelNode::Local(_) | KernelNode::Device(_) => false,
+    }
+}
+
 impl Planner {
-    fn nodes(&mut self, nodes: &[KernelNode], before: Touched) -> Touched {
+    fn nodes(&mut self, nodes: &[KernelNode], before: Since) -> Since {
         nodes.iter().fold(before, |at, node| self.node(node, at))
     }
 
-    fn node(&mut self, node: &KernelNode, before: Touched) -> Touched {
+    fn node(&mut self, node: &KernelNode, before: Since) -> Since {
         match node {
             KernelNode::Loop(l) if is_phase(l) => self.meet(node, before),
             KernelNode::Store(_) => self.meet(node, before),
+            KernelNode::Loop(_) | KernelNode::If(..) if is_alone(node) => self.meet(node, before),
             KernelNode::Loop(l) => self.run_loop(l, before),
             KernelNode::If(_, then, otherwise) => {
                 let mut after = self.nodes(then, before.clone());
@@ -130,7 +165,7 @@ impl Planner {
     }
 
     /// The body again until what holds before it holds after it too; the last answer stays.
-    fn run_loop(&mut self, l: &KernelLoop, before: Touched) -> Touched {
+    fn run_loop(&mut self, l: &KernelLoop, before: Since) -> Since {
         let runs = match (&l.lower, &l.upper) {
             (Index::Const(a), Index::Const(b)) => a < b,
             _ => false,
@@ -147,7 +182,7 @@ impl Planner {
         }
     }
 
-    fn local(&mut self, l: &Local, before: Touched) -> Touched {
+    fn local(&mut self, l: &Local, before: Since) -> Since {
         let below = self.top;
         let mut memory = None;
         if l.across.is_empty() {
@@ -164,12 +199,12 @@ impl Planner {
     }
 
     /// A node that threads run, after a barrier where it needs one.
-    fn meet(&mut self, node: &KernelNode, mut before: Touched) -> Touched {
-        let mut mine = Touched::default();
-        self.touched(node, &mut mine);
+    fn meet(&mut self, node: &KernelNode, mut before: Since) -> Since {
+        let mut mine = Since::default();
+        self.touched(node, if is_alone(node) { &mut mine.first } else { &mut mine.all });
         if before.conflicts(&mine) {
             self.plan.barriers.insert(ptr::from_ref(node));
-            before = Touched::default();
+            before = Since::default();
         } else {
             self.plan.barriers.remove(&ptr::from_ref(node));
         }
@@ -277,6 +312,17 @@ mod tests {
         // buffers one after the other share their bytes
         let both = format!("{one} local U: f32[64] {{ {other} }}");
         assert_eq!(waits(&both), (vec!["S1".into(), "S2".into()], 256));
+    }
+
+    #[test]
+    fn what_one_thread_runs_needs_no_barrier_inside() {
+        let fill = phase("t", "S0: T[t]:f32 = A[t]:f32");
+        let sum = "S1: B[0]:f32 = 0.0:f32 order serial
+            for k in 0..64 { S2: B[0]:f32 += T[k]:f32 order fixed }
+            if N >= 1 { S3: B[0]:f32 *= 2.0:f32 order serial } ";
+        let use_ = phase("u", "S4: B[u]:f32 += B[0]:f32");
+        let one = format!("local T: f32[64] {{ {fill}{sum}{use_} }}");
+        assert_eq!(waits(&one).0, ["S2", "S4"]);
     }
 
     #[test]

@@ -61,9 +61,14 @@ pub fn auto_gpu(schedule: &Schedule, options: &GpuOptions) -> Result<Schedule> {
         options: CpuOptions::default(),
         extents: BTreeMap::new(),
     };
+    auto.rows_on_blocks()?;
     auto.distribute();
+    auto.parts_on_blocks()?;
+    auto.rows_on_blocks()?;
     let text = auto.at.clone();
-    let changed = auto.order_for_host(options)?;
+    // an order of all statements would undo what is mapped
+    let rows = auto.at.tree().loops().iter().any(|l| l.marks.map.is_some());
+    let changed = !rows && auto.order_for_host(options)?;
     auto.map_tree(&auto.at.tree().clone(), options)?;
     if changed && !auto.launchable() {
         auto.at = text;
@@ -101,6 +106,7 @@ impl Auto {
     pub(super) fn map_tree(&mut self, tree: &Tree, options: &GpuOptions) -> Result<()> {
         for nest in children(tree) {
             match nest {
+                Tree::Loop(l) if is_mapped(&l) => {}
                 Tree::Loop(l) if !self.map_nest(&l, options)? => self.map_tree(&l.body, options)?,
                 Tree::Loop(_) | Tree::Statement(_) => {}
                 Tree::Sequence(_) => self.map_tree(&nest, options)?,
@@ -235,7 +241,7 @@ impl Auto {
     }
 
     /// The two loops of a split.
-    fn halves(&mut self, name: &Name, size: i64) -> Option<(Name, Name)> {
+    pub(super) fn halves(&mut self, name: &Name, size: i64) -> Option<(Name, Name)> {
         let half = |k: u8| Name::from(format!("{name}.{k}"));
         let step = StepKind::Split { target: Ref::from(name.clone()), size, names: Vec::new() };
         self.step(step).then(|| (half(0), half(1)))
@@ -289,6 +295,11 @@ fn mapped(l: &KernelLoop) -> bool {
         [KernelNode::Loop(inner)] if l.body[0].has_mapped() => mapped(inner),
         body => !body.iter().any(KernelNode::has_mapped),
     }
+}
+
+/// Whether a nest runs on blocks or threads already.
+fn is_mapped(l: &TreeLoop) -> bool {
+    Tree::Loop(l.clone()).loops().iter().any(|l| l.marks.map.is_some())
 }
 
 /// The least power of two that covers an extent, at most `most`.

@@ -17,6 +17,7 @@
 mod bands;
 mod contraction;
 mod gpu;
+mod gpu_reduce;
 mod host;
 mod order;
 mod partial;

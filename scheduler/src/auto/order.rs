@@ -247,6 +247,7 @@ impl Auto {
             let inner = |t: &Tree| matches!(t, Tree::Loop(_));
             let holds =
                 |l: &&TreeLoop| matches!(&*l.body, Tree::Sequence(c) if c.iter().any(inner));
+            let holds = |l: &&TreeLoop| l.marks.map.is_none() && holds(l);
             loops.into_iter().rev().filter(holds).map(|l| l.name.clone()).collect()
         };
         let mut refused: Vec<Name> = Vec::new();

@@ -69,7 +69,12 @@ impl Auto {
     }
 
     /// What a loop over a single iterator is.
-    fn role(&mut self, poly: &Poly, s: &PolyStatement, l: &TreeLoop) -> Result<Option<Role>> {
+    pub(super) fn role(
+        &mut self,
+        poly: &Poly,
+        s: &PolyStatement,
+        l: &TreeLoop,
+    ) -> Result<Option<Role>> {
         let Some(iter) = l.rows.get(&s.statement.name).and_then(Affine::as_var).cloned() else {
             return Ok(None);
         };

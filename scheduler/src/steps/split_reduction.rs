@@ -339,7 +339,9 @@ impl<'a> Reduction<'a> {
     fn contiguous(&self, lane: &Affine) -> bool {
         let moves = |a: &Access| {
             let last = a.indices.last();
-            last.is_some_and(|e| e.terms().any(|(atom, c)| c == 1 && is_digit(lane, atom)))
+            last.is_some_and(|e| {
+                e.vars().iter().any(|v| e.coefficient(v) == 1 && is_digit(lane, v))
+            })
         };
         self.statement().statement.value.reads().into_iter().any(moves)
     }

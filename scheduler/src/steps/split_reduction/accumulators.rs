@@ -114,12 +114,9 @@ pub(super) fn tiles_of(row: &Affine) -> (Affine, i64) {
     }
 }
 
-/// Whether an expression is a variable or its remainder.
-pub(super) fn is_digit(e: &Affine, var: &Atom) -> bool {
-    let mut terms = e.terms();
-    match (terms.next(), terms.next()) {
-        (Some((Atom::Mod(inner, _), 1)), None) => is_digit(inner, var),
-        (Some((atom, 1)), None) => atom == var,
-        _other => false,
-    }
+/// Whether an expression counts a variable, from 0 in each tile or not.
+pub(super) fn is_digit(e: &Affine, var: &Name) -> bool {
+    let inside =
+        |(atom, c): (&Atom, i64)| matches!(atom, Atom::Mod(e, _) if c == 1 && is_digit(e, var));
+    e.coefficient(var) == 1 || e.terms().any(inside)
 }

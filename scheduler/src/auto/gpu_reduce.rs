@@ -1,0 +1,372 @@
+//! Reductions on a GPU: rows that blocks reduce together, and sums with few results.
+//!
+//! In: a schedule. Out: the same schedule, where nests that reduce along contiguous elements (row
+//! maxima and sums, norms, a softmax, matrix-vector products) run a row in a block: its threads
+//! take neighbouring elements and keep partial results in memory that the block shares, which are
+//! combined in two steps (`split-reduction` three times). A reduction with fewer results than keep
+//! a GPU busy runs over parts on different blocks; a later launch combines them.
+//! Keeps: all statements of a row stay in one launch where they share their outer loops, so that
+//! what is read again comes from a cache. A nest where one step is refused is left as it was.
+//! Sizes of parts follow from the nest alone, so a result has the same bits on every GPU.
+
+use warploom_ir::affine::Name;
+use warploom_ir::diag::Result;
+use warploom_ir::expr::Access;
+use warploom_ir::schedule::step::{Ref, StepKind};
+use warploom_ir::schedule::{PolyStatement, Tree, TreeLoop};
+use warploom_ir::target::{Axis, Place};
+
+use super::tiles::{Role, Stride, extent, own_chain, stride};
+use super::{Auto, children};
+use crate::footprint::around;
+
+/// Threads of a block.
+const THREADS: i64 = 256;
+/// Threads of a warp: the fewest for a row.
+const WARP: i64 = 32;
+/// Elements of a row that a thread takes at least, where rows are short.
+const SHARE: i64 = 8;
+/// Elements that a thread loads before it uses the first.
+const AHEAD: i64 = 4;
+/// Rows that are too few to keep a GPU busy.
+const FEW: i64 = 96;
+/// Blocks that keep a large GPU busy.
+const BLOCKS: i64 = 512;
+/// Threads that keep a large GPU busy.
+const BUSY: i64 = 1 << 17;
+/// Fewest iterations of a part, where a reduction is split over blocks.
+const PART: i64 = 2048;
+/// The same for threads that each have a result of their own.
+const COLUMN_PART: i64 = 64;
+
+/// A nest whose rows are reduced.
+struct Rows {
+    /// The independent loops outside, outermost first; a row belongs to one iteration of all.
+    outer: Vec<Name>,
+    /// What a row runs, in order.
+    parts: Vec<Part>,
+    /// Elements of the longest row, where known.
+    length: Option<i64>,
+}
+
+/// One statement of a row.
+struct Part {
+    statement: Name,
+    /// The loop along neighbouring elements; none for a statement that runs once in a row.
+    lane: Option<Name>,
+    /// Updates one element along the lane.
+    reduces: bool,
+}
+
+/// The loops outside what a block runs, and its shape.
+struct Block {
+    /// Outermost first; partial results belong to an iteration of the last.
+    outside: Vec<Name>,
+    shape: Shape,
+}
+
+/// How many threads and rows a block has.
+#[derive(Clone, Copy)]
+struct Shape {
+    threads: i64,
+    rows: i64,
+}
+
+impl Shape {
+    fn of(length: Option<i64>) -> Self {
+        let wanted = length.map_or(THREADS, |n| n / SHARE);
+        let mut threads = WARP;
+        while threads < THREADS && threads < wanted {
+            threads *= 2;
+        }
+        Self { threads, rows: THREADS / threads }
+    }
+
+    /// Partial results that are left after the first step of combining.
+    const fn left(self) -> i64 {
+        if self.threads > 64 { 16 } else { 8 }
+    }
+}
+
+impl Auto {
+    /// Maps the nests that reduce rows.
+    pub(super) fn rows_on_blocks(&mut self) -> Result<()> {
+        for position in 0..children(self.at.tree()).len() {
+            let before = self.at.clone();
+            self.apart(&before.tree().clone(), position)?;
+            let nest = children(self.at.tree()).swap_remove(position);
+            let rows = self.rows_of(&nest)?;
+            if rows.is_none_or(|rows| self.map_rows(&rows).is_none()) {
+                self.at = before;
+            }
+        }
+        Ok(())
+    }
+
+    /// Distributes what one iteration of a nest's independent outer loops runs, so that each
+    /// statement has its own loops; the nest stays one child of the tree.
+    fn apart(&mut self, tree: &Tree, position: usize) -> Result<()> {
+        let nest = children(tree).swap_remove(position);
+        let mut at = &nest;
+        while let Tree::Loop(l) = at {
+            if l.marks.map.is_some() || !self.session.deps(&self.at)?.independent(tree, &l.name)? {
+                break;
+            }
+            at = &l.body;
+        }
+        if std::ptr::eq(at, &nest) {
+            return Ok(());
+        }
+        let several = |l: &&TreeLoop| matches!(&*l.body, Tree::Sequence(_));
+        for l in at.loops().into_iter().filter(several) {
+            let target = Ref::from(l.name.clone());
+            self.step(StepKind::Distribute { target, at: None, names: Vec::new() });
+        }
+        Ok(())
+    }
+
+    /// The rows that a nest reduces, if that is what it does.
+    fn rows_of(&mut self, nest: &Tree) -> Result<Option<Rows>> {
+        let (tree, mut outer, mut at) = (self.at.tree().clone(), Vec::new(), nest);
+        while let Tree::Loop(l) = at {
+            if l.marks.map.is_some() || !self.session.deps(&self.at)?.independent(&tree, &l.name)? {
+                break;
+            }
+            outer.push(l.clone());
+            at = &l.body;
+        }
+        let mut parts = Vec::new();
+        let mut length = Some(0);
+        for child in children(at) {
+            let below = child.statements();
+            let [statement] = below.as_slice() else { return Ok(None) };
+            let Some((part, extent)) = self.part_of(statement, &child, &outer)? else {
+                return Ok(None);
+            };
+            length = length.zip(extent).map(|(a, b)| a.max(b));
+            parts.push(part);
+        }
+        let short = length.is_some_and(|n| n < WARP);
+        if short || outer.len() > 3 || !parts.iter().any(|p| p.reduces) {
+            return Ok(None);
+        }
+        if self.few(&outer, length) {
+            return Ok(None);
+        }
+        let outer = outer.into_iter().map(|l| l.name).collect();
+        Ok(Some(Rows { outer, parts, length }))
+    }
+
+    /// A statement of a row and its elements; nothing where neighbours are not along one loop.
+    fn part_of(
+        &mut self,
+        statement: &Name,
+        nest: &Tree,
+        outer: &[TreeLoop],
+    ) -> Result<Option<(Part, Option<i64>)>> {
+        let poly = self.at.poly().clone();
+        let Some(s) = poly.statement(statement) else { return Ok(None) };
+        let mut lane: Option<Role> = None;
+        for l in nest.loops() {
+            let Some(role) = self.role(&poly, s, l)? else { return Ok(None) };
+            if (role.free || role.reduces) && along(s, &role) {
+                lane = Some(role);
+            }
+        }
+        let statement = statement.clone();
+        let Some(role) = lane else {
+            let once = nest.loops().is_empty();
+            return Ok(once.then_some((Part { statement, lane: None, reduces: false }, Some(1))));
+        };
+        let every = |a: &&Access| outer.iter().all(|l| moves(a, &statement, l));
+        // what stays in place along an outer loop is used again there: tiles are better
+        if role.reduces && !s.statement.value.reads().iter().any(every) {
+            return Ok(None);
+        }
+        let part = Part { statement, lane: Some(role.name), reduces: role.reduces };
+        Ok(Some((part, role.extent)))
+    }
+
+    /// Whether rows are so few and long that each should run on several blocks.
+    fn few(&self, outer: &[TreeLoop], length: Option<i64>) -> bool {
+        let poly = self.at.poly();
+        let mut extents = outer.iter().map(|l| {
+            let (name, row) = l.rows.first_key_value()?;
+            extent(poly, poly.statement(name)?, row.as_var()?)
+        });
+        let rows = extents.try_fold(1_i64, |n: i64, e| Some(n.saturating_mul(e?)));
+        rows.zip(length).is_some_and(|(rows, n)| rows < FEW && n >= 4 * PART)
+    }
+
+    /// Maps the rows of a nest; nothing where a step is refused.
+    fn map_rows(&mut self, rows: &Rows) -> Option<()> {
+        let mut block = Block { outside: rows.outer.clone(), shape: Shape::of(rows.length) };
+        match block.outside.pop() {
+            Some(row) if block.shape.rows > 1 => {
+                let (outer, inner) = self.halves(&row, block.shape.rows)?;
+                block.outside.push(outer);
+                if rows.parts.len() > 1 {
+                    let target = Ref::from(inner);
+                    self.must(StepKind::Distribute { target, at: None, names: Vec::new() })?;
+                }
+            }
+            Some(row) => block.outside.push(row),
+            None => block.shape = Shape { threads: THREADS, rows: 1 },
+        }
+        for part in &rows.parts {
+            self.map_part(part, &block)?;
+        }
+        for (l, axis) in block.outside.iter().rev().zip([Axis::X, Axis::Y, Axis::Z]) {
+            self.must(StepKind::Map(Ref::from(l.clone()), Place::Block(axis)))?;
+        }
+        Some(())
+    }
+
+    /// The loops of a statement inside a block, outermost first.
+    fn inside(&self, statement: &Name, block: &Block) -> Vec<Name> {
+        let chain = own_chain(self.at.tree(), statement).into_iter().map(|l| l.name);
+        chain.filter(|l| !block.outside.contains(l)).collect()
+    }
+
+    /// Threads along a lane, several elements each; partial results where it reduces.
+    fn map_part(&mut self, part: &Part, block: &Block) -> Option<()> {
+        let Some(lane) = &part.lane else {
+            return self.map_row(&part.statement, block);
+        };
+        let (strips, thread) = self.strided(lane, block.shape.threads)?;
+        let (strips, ahead) = self.halves(&strips, AHEAD)?;
+        let mut order = self.inside(&part.statement, block);
+        order.retain(|l| ![&strips, &ahead, &thread].contains(&l));
+        order.insert(usize::from(block.shape.rows > 1), thread.clone());
+        order.extend([strips, ahead.clone()]);
+        self.innermost(&part.statement, &order);
+        self.must(StepKind::Unroll(Ref::from(ahead)))?;
+        if part.reduces {
+            let finish = self.partial(&thread, block)?;
+            let last = self.inside(&finish, block).pop()?;
+            let (steps, left) = self.strided(&last, block.shape.left())?;
+            let mut order = self.inside(&finish, block);
+            order.retain(|l| ![&steps, &left].contains(&l));
+            order.extend([left.clone(), steps.clone()]);
+            self.innermost(&finish, &order);
+            self.must(StepKind::Unroll(Ref::from(steps)))?;
+            let end = self.partial(&left, block)?;
+            self.map_row(&finish, block)?;
+            self.must(StepKind::Map(Ref::from(left), Place::Thread(Axis::X)))?;
+            let sum = self.inside(&end, block).pop()?;
+            self.must(StepKind::Unroll(Ref::from(sum)))?;
+            self.map_row(&end, block)?;
+        }
+        self.map_row(&part.statement, block)?;
+        self.must(StepKind::Map(Ref::from(thread), Place::Thread(Axis::X)))
+    }
+
+    /// The loop over every `size`-th iteration and that over the first `size`, inside it.
+    fn strided(&mut self, name: &Name, size: i64) -> Option<(Name, Name)> {
+        let (outer, inner) = self.halves(name, size)?;
+        let (target, by) = (Ref::from(inner.clone()), Ref::from(outer.clone()));
+        self.must(StepKind::Skew { target, factor: -size, by })?;
+        Some((outer, inner))
+    }
+
+    /// Gives each iteration of a loop partial results in the block, whose initial values its
+    /// threads write; the statement that combines them.
+    fn partial(&mut self, lane: &Name, block: &Block) -> Option<Name> {
+        let before = self.at.tree().statements();
+        let at = block.outside.last().cloned().map(Ref::from);
+        let target = Ref::from(lane.clone());
+        self.must(StepKind::SplitReduction { target, at, name: None })?;
+        let new = self.at.tree().statements().into_iter().filter(|s| !before.contains(s));
+        let [first, finish] = <[Name; 2]>::try_from(new.collect::<Vec<_>>()).ok()?;
+        let own = self.inside(&first, block).pop()?;
+        self.map_row(&first, block)?;
+        self.must(StepKind::Map(Ref::from(own), Place::Thread(Axis::X)))?;
+        Some(finish)
+    }
+
+    /// Maps the loop over a block's rows, if there are several, around a statement.
+    fn map_row(&mut self, statement: &Name, block: &Block) -> Option<()> {
+        if block.shape.rows == 1 {
+            return Some(());
+        }
+        let row = self.inside(statement, block).into_iter().next()?;
+        self.must(StepKind::Map(Ref::from(row), Place::Thread(Axis::Y)))
+    }
+
+    /// Runs reductions with few results over parts on different blocks.
+    pub(super) fn parts_on_blocks(&mut self) -> Result<()> {
+        for name in self.at.tree().statements() {
+            let Some(roles) = self.roles(&name)? else { continue };
+            let poly = self.at.poly().clone();
+            let Some(s) = poly.statement(&name) else { continue };
+            let Some((sum, part)) = part_of_sum(s, &roles) else { continue };
+            if around(self.at.tree(), &roles[0].name).len() > 1 {
+                continue;
+            }
+            let before = self.at.clone();
+            if self.split_over_blocks(&name, &sum, part).is_none() {
+                self.at = before;
+            }
+        }
+        Ok(())
+    }
+
+    fn split_over_blocks(&mut self, name: &Name, sum: &Role, part: i64) -> Option<()> {
+        let (parts, _) = self.halves(&sum.name, part)?;
+        let chain = own_chain(self.at.tree(), name).into_iter().map(|l| l.name);
+        let mut order: Vec<Name> = chain.filter(|l| *l != parts).collect();
+        order.insert(0, parts.clone());
+        self.innermost(name, &order);
+        self.must(StepKind::SplitReduction { target: Ref::from(parts), at: None, name: None })
+    }
+
+    fn must(&mut self, step: StepKind) -> Option<()> {
+        self.step(step).then_some(())
+    }
+}
+
+/// The loop of a reduction that is to be split over blocks, and iterations of a part: where its
+/// results are too few to keep the GPU busy.
+fn part_of_sum(s: &PolyStatement, roles: &[Role]) -> Option<(Role, i64)> {
+    let (free, sums): (Vec<&Role>, Vec<&Role>) = roles.iter().partition(|r| r.free);
+    let [sum] = sums.as_slice() else { return None };
+    let results = free.iter().try_fold(1_i64, |n, r| Some(n.saturating_mul(r.extent?)))?;
+    if !sum.reduces || results == 0 {
+        return None;
+    }
+    let (wanted, least) = match along(s, sum) {
+        true => (BLOCKS, PART),
+        false => (BUSY, COLUMN_PART),
+    };
+    let parts = wanted / results;
+    let part = match sum.extent {
+        Some(extent) => (extent / parts.max(1)).max(least),
+        None => 8 * least,
+    };
+    let enough = sum.extent.is_none_or(|extent| extent >= 4 * part);
+    (parts > 1 && enough).then(|| ((*sum).clone(), part))
+}
+
+/// Whether a statement's accesses are contiguous or constant along a loop.
+fn along(s: &PolyStatement, role: &Role) -> bool {
+    let target = (!role.reduces).then_some(&s.statement.target);
+    let all: Vec<Stride> = s
+        .statement
+        .value
+        .reads()
+        .into_iter()
+        .chain(target)
+        .map(|a| stride(a, &role.iter))
+        .collect();
+    !all.contains(&Stride::Far) && all.contains(&Stride::One)
+}
+
+/// Whether an access moves with a loop.
+fn moves(access: &Access, statement: &Name, l: &TreeLoop) -> bool {
+    let Some(row) = l.rows.get(statement) else { return false };
+    let vars = row.vars();
+    access.indices.iter().any(|e| !e.vars().is_disjoint(&vars))
+}
+
+#[cfg(test)]
+mod tests;
