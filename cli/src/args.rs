@@ -71,8 +71,8 @@ pub(crate) struct RunArgs {
     /// The schedule's script; by default one is made.
     #[arg(long)]
     pub(crate) schedule: Option<PathBuf>,
-    /// Compiles for all sizes, which become arguments; by default the sizes at hand are written into
-    /// the code.
+    /// Compiles for all sizes, which become arguments; by default the sizes at hand are written
+    /// into the code.
     #[arg(long)]
     pub(crate) symbolic: bool,
     /// Compares the result with an independent reference and prints error and bound.

@@ -1,8 +1,8 @@
 //! The kernels of PolyBench on GPUs: automatic schedules against plain Rust.
 //!
-//! Each kernel's schedule at the suite's smallest sizes, fixed and symbolic: its script replays, its
-//! kernel is sealed, computes in every order of blocks and threads what the nest says, and
-//! assembles for every GPU; `explain` names the independent loops and the dependences of the others.
+//! Each kernel's schedule at the suite's smallest sizes, fixed and symbolic: its script replays,
+//! its kernel is sealed, computes in every order of blocks and threads what the nest says, and
+//! assembles for every GPU; `explain` names the independent loops, and the dependences of others.
 //! Where there is a GPU, three sizes run on it (`MINI`, `SMALL`, `MEDIUM`), and the smallest with
 //! sizes that are arguments of the launches.
 

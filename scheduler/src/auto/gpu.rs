@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use warploom_ir::affine::Name;
 use warploom_ir::diag::Result;
-use warploom_ir::kernel::{Index, KernelLoop, KernelNode, LoopMode};
+use warploom_ir::kernel::{Index, KernelNode, LoopMode};
 use warploom_ir::schedule::step::{Ref, StepKind};
 use warploom_ir::schedule::{Poly, Tree, TreeLoop};
 use warploom_ir::target::{Axis, Place};
@@ -272,28 +272,50 @@ impl Auto {
     }
 }
 
-/// Whether the threads of a node's launches have constant bounds, and no mapped loop is below
-/// others than mapped ones.
+/// Whether block loops stand outermost in a node's launches, and threads have constant bounds.
 fn is_launch(node: &KernelNode) -> bool {
     let all = |nodes: &[KernelNode]| nodes.iter().all(is_launch);
     match node {
-        KernelNode::Loop(l) if !matches!(l.mode, LoopMode::Mapped(_)) => all(&l.body),
-        KernelNode::Loop(l) => mapped(l),
+        KernelNode::Loop(l) => match l.mode {
+            LoopMode::Mapped(Place::Block(_)) => is_block(&l.body),
+            LoopMode::Mapped(Place::Thread(_)) => is_phase(node),
+            LoopMode::Serial | LoopMode::Parallel | LoopMode::Vector | LoopMode::Unroll => {
+                all(&l.body)
+            }
+        },
         KernelNode::If(_, a, b) => all(a) && all(b),
         KernelNode::Local(_) | KernelNode::Store(_) | KernelNode::Device(_) => true,
     }
 }
 
-fn mapped(l: &KernelLoop) -> bool {
+/// What is inside a block loop: one more, or phases.
+fn is_block(body: &[KernelNode]) -> bool {
+    match body {
+        [KernelNode::Loop(l)] if matches!(l.mode, LoopMode::Mapped(Place::Block(_))) => {
+            is_block(&l.body)
+        }
+        phases => phases.iter().all(is_phase),
+    }
+}
+
+fn is_phase(node: &KernelNode) -> bool {
+    let all = |nodes: &[KernelNode]| nodes.iter().all(is_phase);
     let constant = |i: &Index| matches!(i, Index::Const(_));
-    let fits = match l.mode {
-        LoopMode::Mapped(Place::Thread(_)) => constant(&l.lower) && constant(&l.upper),
-        LoopMode::Mapped(Place::Block(_)) => true,
-        LoopMode::Serial | LoopMode::Parallel | LoopMode::Vector | LoopMode::Unroll => false,
-    };
-    fits && match l.body.as_slice() {
-        [KernelNode::Loop(inner)] if l.body[0].has_mapped() => mapped(inner),
-        body => !body.iter().any(KernelNode::has_mapped),
+    match node {
+        KernelNode::Loop(l) => match l.mode {
+            LoopMode::Mapped(Place::Block(_)) => false,
+            LoopMode::Mapped(Place::Thread(_)) => {
+                let inside = l.body.iter().filter(|n| n.has_mapped()).count();
+                let nested = inside == 0 || matches!(&*l.body, [KernelNode::Loop(_)]);
+                constant(&l.lower) && constant(&l.upper) && nested && all(&l.body)
+            }
+            LoopMode::Serial | LoopMode::Parallel | LoopMode::Vector | LoopMode::Unroll => {
+                all(&l.body)
+            }
+        },
+        KernelNode::If(_, a, b) => all(a) && all(b),
+        KernelNode::Local(l) => all(&l.body),
+        KernelNode::Store(_) | KernelNode::Device(_) => true,
     }
 }
 

@@ -1,8 +1,9 @@
 //! The thirty kernels of PolyBench/C 4.2 in Rust, written from what they are defined to compute.
 //!
 //! In: sizes and arrays by name. Out: the arrays that the kernel gives back.
-//! Keeps: nothing of Warploom is used (but for the data of `problem`), and sums are added up in the order of the definition, so
-//! that what does not fuse multiplications and additions has the same bits.
+//! Keeps: nothing of Warploom is used (but for the data of `problem`), and sums are added up in the
+//! order of the definition, so that what does not fuse multiplications and additions has the same
+//! bits.
 //! Why here: the nests of `examples/polybench` are judged by these.
 
 #![allow(clippy::needless_range_loop, reason = "loops look like the definition's")]
