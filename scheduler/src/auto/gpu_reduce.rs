@@ -166,9 +166,10 @@ impl Auto {
     ) -> Result<Option<(Part, Option<i64>)>> {
         let poly = self.at.poly().clone();
         let Some(s) = poly.statement(statement) else { return Ok(None) };
-        let mut lane: Option<Role> = None;
+        let (mut lane, mut elements): (Option<Role>, Option<i64>) = (None, Some(1));
         for l in nest.loops() {
             let Some(role) = self.role(&poly, s, l)? else { return Ok(None) };
+            elements = elements.zip(role.extent).map(|(a, b)| a.saturating_mul(b));
             if (role.free || role.reduces) && along(s, &role) {
                 lane = Some(role);
             }
@@ -184,7 +185,7 @@ impl Auto {
             return Ok(None);
         }
         let part = Part { statement, lane: Some(role.name), reduces: role.reduces };
-        Ok(Some((part, role.extent)))
+        Ok(Some((part, elements)))
     }
 
     /// Whether rows are so few and long that each should run on several blocks.
@@ -329,22 +330,24 @@ impl Auto {
 /// results are too few to keep the GPU busy.
 fn part_of_sum(s: &PolyStatement, roles: &[Role]) -> Option<(Role, i64)> {
     let (free, sums): (Vec<&Role>, Vec<&Role>) = roles.iter().partition(|r| r.free);
-    let [sum] = sums.as_slice() else { return None };
     let results = free.iter().try_fold(1_i64, |n, r| Some(n.saturating_mul(r.extent?)))?;
-    if !sum.reduces || results == 0 {
+    if results == 0 || sums.iter().any(|r| !r.reduces) {
         return None;
     }
-    let (wanted, least) = match along(s, sum) {
-        true => (BLOCKS, PART),
-        false => (BUSY, COLUMN_PART),
-    };
-    let parts = wanted / results;
+    // parts keep their neighbouring elements where another loop can be split
+    let lane = sums.iter().find(|r| along(s, r)).map(|r| r.name.clone());
+    let length = |r: &&&Role| (Some(&r.name) != lane.as_ref(), r.extent.unwrap_or(i64::MAX));
+    let sum = *sums.iter().max_by_key(length)?;
+    let others = sums.iter().filter(|r| r.name != sum.name);
+    let inside = others.fold(1_i64, |n, r| n.saturating_mul(r.extent.unwrap_or(PART)));
+    let (wanted, least) = if lane.is_some() { (BLOCKS, PART) } else { (BUSY, COLUMN_PART) };
+    let (parts, least) = (wanted / results, (least / inside.max(1)).max(1));
     let part = match sum.extent {
         Some(extent) => (extent / parts.max(1)).max(least),
         None => 8 * least,
     };
     let enough = sum.extent.is_none_or(|extent| extent >= 4 * part);
-    (parts > 1 && enough).then(|| ((*sum).clone(), part))
+    (parts > 1 && enough).then(|| (sum.clone(), part))
 }
 
 /// Whether a statement's accesses are contiguous or constant along a loop.

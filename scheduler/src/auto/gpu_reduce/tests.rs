@@ -107,6 +107,14 @@ inout s: i32[N]
 for i in 0..M, j in 0..N { S: s[j] += A[i, j] order fixed }";
     let (s, kernel) = chosen(columns, &[]);
     assert!(s.script().to_string().contains("split-reduction"), "{}\n{kernel}", s.script());
+    let total = "param M = 300
+param N = 700
+in A: i32[M, N]
+inout c: i32[]
+for i in 0..M, j in 0..N { S: c[] += A[i, j] order fixed }";
+    let (s, kernel) = chosen(total, &[]);
+    assert!(s.script().to_string().contains("split-reduction i.0\n"), "{}", s.script());
+    assert!(kernel.to_string().contains("block.x"), "{kernel}");
 }
 
 #[test]
