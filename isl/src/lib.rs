@@ -48,6 +48,7 @@ mod error;
 mod flow;
 mod map;
 mod options;
+mod quota;
 mod rows;
 mod schedule;
 mod schedule_node;

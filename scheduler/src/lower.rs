@@ -9,7 +9,6 @@
 mod lanes;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use warploom_ir::affine::{Affine, Name};
 use warploom_ir::diag::{Result, Source};
@@ -42,15 +41,15 @@ type Answer<T> = std::result::Result<T, Trouble>;
 /// `E0601` when isl takes too long, `E0704` for a tree that does not fit the poly, typing errors
 /// of a statement.
 pub fn lower(poly: &Poly, tree: &Tree, source: &Source) -> Result<Kernel> {
-    lower_within(poly, tree, source, LIMIT)
+    lower_within(poly, tree, source, u32::MAX)
 }
 
-/// [`lower`] with another limit on isl's time.
+/// [`lower`] with a limit on isl's operations.
 pub(crate) fn lower_within(
     poly: &Poly,
     tree: &Tree,
     source: &Source,
-    limit: Duration,
+    limit: u32,
 ) -> Result<Kernel> {
     let kernel = generated(poly, tree, source, limit)?;
     match lanes::apart(poly, tree) {
@@ -60,14 +59,14 @@ pub(crate) fn lower_within(
 }
 
 /// isl's loops as a kernel.
-fn generated(poly: &Poly, tree: &Tree, source: &Source, limit: Duration) -> Result<Kernel> {
+fn generated(poly: &Poly, tree: &Tree, source: &Source, limit: u32) -> Result<Kernel> {
     times(poly, tree).map_err(|d| with_source(d, source))?;
     let stores =
         poly.statements.iter().map(|s| typed(poly, source, s)).collect::<Result<Vec<_>>>()?;
     let make = || -> Answer<Kernel> {
         let model = Model::new(poly)?;
         let ctx = model.ctx.clone();
-        ctx.with_deadline(limit, || {
+        let answer = || -> Answer<Kernel> {
             let ast = generate(&model, tree)?;
             let params = poly.params.iter().map(|p| p.name.clone());
             let mut reader = Reader {
@@ -98,7 +97,8 @@ fn generated(poly: &Poly, tree: &Tree, source: &Source, limit: Duration) -> Resu
                     distinct(specialize(add_locals(simplify_body(body), poly, tree)), &mut taken),
                 ),
             })
-        })
+        };
+        ctx.with_deadline(LIMIT, || ctx.with_quota(limit, answer))
     };
     make().map_err(|t| with_source(t.explain("generating loops"), source))
 }

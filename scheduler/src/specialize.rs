@@ -8,12 +8,12 @@
 
 use std::collections::BTreeSet;
 
-use warploom_ir::affine::Name;
+use warploom_ir::affine::{Affine, Name};
 use warploom_ir::kernel::{Condition, Index, KernelLoop, KernelNode, Local, LoopMode, Store};
 
 use crate::index::{
     condition_uses, difference, operands, replace, replace_condition, simplify, simplify_condition,
-    to_affine,
+    to_affine, uses,
 };
 
 /// Specialises every nest of vector and unrolled loops in a body.
@@ -140,6 +140,7 @@ fn store(s: &Store<Index>, f: &dyn Fn(&Index) -> Index) -> Store<Index> {
 struct Partial {
     var: Name,
     mode: LoopMode,
+    start: Index,
     full: i64,
     condition: Condition,
 }
@@ -156,7 +157,7 @@ fn versions(l: KernelLoop) -> KernelNode {
     let version = |of: &[&Partial], otherwise: KernelNode| {
         let mut full = whole.clone();
         for p in of {
-            full = with_trip(full, &p.var, p.full);
+            full = with_trip(full, p);
         }
         let conditions = of.iter().map(|p| p.condition.clone()).collect();
         let condition = simplify_condition(&Condition::All(conditions));
@@ -172,32 +173,67 @@ fn versions(l: KernelLoop) -> KernelNode {
     version(&all, rest)
 }
 
-/// The loops in a nest whose trip count is a minimum of a constant and something known outside.
-fn collect(l: &KernelLoop, inside: &mut Vec<Name>, out: &mut Vec<Partial>) {
+/// The loops in a nest whose trip count is constant if all but one bound at each end hold; the
+/// condition for that says it for all iterations of the loops `inside` around it.
+fn collect(l: &KernelLoop, inside: &mut Vec<KernelLoop>, out: &mut Vec<Partial>) {
     if l.step == 1 && is_inner(l) {
-        let mut ends = Vec::new();
-        operands(&l.upper, true, &mut ends);
-        let full = ends.iter().filter_map(|e| difference(e, &l.lower)).min();
-        let others = ends.iter().filter(|e| difference(e, &l.lower).is_none());
-        if let (Some(full), true) = (full, ends.len() > 1) {
-            let conditions = others
-                .map(|e| {
-                    let end = Index::Add(Box::new(l.lower.clone()), Box::new(Index::Const(full)));
-                    Condition::Ge((*e).clone(), end)
-                })
-                .collect();
-            let condition = simplify_condition(&Condition::All(conditions));
-            if full > 0 && !inside.iter().any(|v| condition_uses(&condition, v)) {
-                out.push(Partial { var: l.var.clone(), mode: l.mode, full, condition });
-            }
-        }
+        out.extend(partial(l, inside));
     }
-    inside.push(l.var.clone());
+    inside.push(KernelLoop { body: Vec::new(), ..l.clone() });
     collect_in(&l.body, inside, out);
     inside.pop();
 }
 
-fn collect_in(nodes: &[KernelNode], inside: &mut Vec<Name>, out: &mut Vec<Partial>) {
+fn partial(l: &KernelLoop, inside: &[KernelLoop]) -> Option<Partial> {
+    let (mut starts, mut ends) = (Vec::new(), Vec::new());
+    operands(&l.lower, false, &mut starts);
+    operands(&l.upper, true, &mut ends);
+    if starts.len() + ends.len() <= 2 {
+        return None;
+    }
+    let trips = starts.iter().filter_map(|start| {
+        let trip = ends.iter().filter_map(|end| difference(end, start)).min()?;
+        Some((trip, *start))
+    });
+    let (full, start) = trips.filter(|(trip, _)| *trip > 0).min_by_key(|(trip, _)| *trip)?;
+    let end = simplify(&Index::Add(Box::new(start.clone()), Box::new(Index::Const(full))));
+    let mut conditions = Vec::new();
+    for other in starts {
+        conditions.push((start.clone(), other.clone()));
+    }
+    for other in ends {
+        conditions.push((other.clone(), end.clone()));
+    }
+    let all = conditions
+        .into_iter()
+        .map(|(a, b)| throughout(&Index::Sub(Box::new(a), Box::new(b)), inside))
+        .collect::<Option<Vec<_>>>()?;
+    let condition = simplify_condition(&Condition::All(all));
+    Some(Partial { var: l.var.clone(), mode: l.mode, start: start.clone(), full, condition })
+}
+
+/// That a value is not negative in any iteration of the loops around it, innermost last; nothing
+/// where its least value cannot be written.
+fn throughout(value: &Index, inside: &[KernelLoop]) -> Option<Condition> {
+    let mut least = simplify(value);
+    for l in inside.iter().rev() {
+        if !uses(&least, &l.var) {
+            continue;
+        }
+        let last = Index::Sub(Box::new(l.upper.clone()), Box::new(Index::Const(1)));
+        let affine = to_affine(&least)?;
+        let factor = affine.coefficient(&l.var);
+        let rest = affine.sub(&Affine::var(l.var.clone()).scale(factor).ok()?).ok()?;
+        if rest.vars().contains(&l.var) {
+            return None;
+        }
+        let end = if factor > 0 { l.lower.clone() } else { last };
+        least = simplify(&replace(&least, &|v| (v == &*l.var).then(|| end.clone())));
+    }
+    Some(Condition::Ge(least, Index::Const(0)))
+}
+
+fn collect_in(nodes: &[KernelNode], inside: &mut Vec<KernelLoop>, out: &mut Vec<Partial>) {
     for node in nodes {
         match node {
             KernelNode::Loop(l) => collect(l, inside, out),
@@ -211,14 +247,15 @@ fn collect_in(nodes: &[KernelNode], inside: &mut Vec<Name>, out: &mut Vec<Partia
     }
 }
 
-/// A node with the loop over `var` running `trip` times.
-fn with_trip(node: KernelNode, var: &Name, trip: i64) -> KernelNode {
-    let all = |nodes: Vec<KernelNode>| nodes.into_iter().map(|n| with_trip(n, var, trip)).collect();
+/// A node with this loop running its full trip.
+fn with_trip(node: KernelNode, full: &Partial) -> KernelNode {
+    let all = |nodes: Vec<KernelNode>| nodes.into_iter().map(|n| with_trip(n, full)).collect();
     match node {
         KernelNode::Loop(mut l) => {
-            if l.var == *var {
-                let end = Index::Add(Box::new(l.lower.clone()), Box::new(Index::Const(trip)));
-                l.upper = simplify(&end);
+            if l.var == full.var {
+                let trip = Box::new(Index::Const(full.full));
+                l.upper = simplify(&Index::Add(Box::new(full.start.clone()), trip));
+                l.lower = full.start.clone();
             }
             l.body = all(l.body);
             KernelNode::Loop(l)

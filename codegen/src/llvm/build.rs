@@ -284,6 +284,14 @@ impl Function {
         self.def(v.elem, 1, &format!("extractelement {}, i64 {lane}", v.arg()))
     }
 
+    /// The lanes in reverse.
+    pub(crate) fn reversed(&mut self, v: &Value) -> Value {
+        let order: Vec<String> = (0..v.lanes).rev().map(|lane| format!("i32 {lane}")).collect();
+        let (all, lanes) = (order.join(", "), v.lanes);
+        let text = format!("shufflevector {}, {} poison, <{lanes} x i32> <{all}>", v.arg(), v.ty());
+        self.def(v.elem, lanes, &text)
+    }
+
     /// A vector made of scalars.
     pub(crate) fn gather(&mut self, parts: &[Value]) -> Value {
         let lanes = u32::try_from(parts.len()).expect("few lanes");

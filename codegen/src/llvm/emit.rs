@@ -423,7 +423,7 @@ impl Emitter<'_> {
     }
 }
 
-/// A vector loop as whole chunks, or as a loop of wide iterations and a scalar rest.
+/// A vector loop as whole chunks, or as loops of two registers' lanes, of one's, and of one lane.
 fn expand_vector(l: &KernelLoop, serial: &Counted, vector_bytes: u32) -> Expansion {
     let native = i64::from((vector_bytes / widest(&l.body)).max(2));
     let lane = |offset: i64| {
@@ -449,24 +449,23 @@ fn expand_vector(l: &KernelLoop, serial: &Counted, vector_bytes: u32) -> Expansi
             Expansion::Copies(copies)
         }
         Some(_) | None => {
-            let wide = 2 * native;
-            let chunks = serial.trip.floor_div(wide);
-            let done = Lin::default().plus(wide, &chunks);
-            let main = Counted {
-                trip: chunks,
-                step: l.step.wrapping_mul(wide),
-                width: u32::try_from(wide).expect("few lanes"),
-                lane_step: l.step,
-                ..serial.clone()
-            };
-            let rest = Counted {
-                lower: serial.lower.plus(l.step, &done),
-                trip: serial.trip.plus(-1, &done),
-                ..serial.clone()
-            };
-            let mut loops = vec![main];
-            if rest.trip.as_constant() != Some(0) {
-                loops.push(rest);
+            let mut loops: Vec<Counted> = Vec::new();
+            let mut done = Lin::default();
+            for width in [2 * native, native, 1] {
+                let left = serial.trip.plus(-1, &done);
+                let trip = left.floor_div(width);
+                if trip.as_constant() == Some(0) {
+                    continue;
+                }
+                loops.push(Counted {
+                    lower: serial.lower.plus(l.step, &done),
+                    trip: trip.clone(),
+                    step: l.step.wrapping_mul(width),
+                    width: u32::try_from(width).expect("few lanes"),
+                    lane_step: if width == 1 { 0 } else { l.step },
+                    ..serial.clone()
+                });
+                done = done.plus(width, &trip);
             }
             Expansion::Loops(loops)
         }

@@ -130,17 +130,26 @@ impl Emitter<'_> {
         let raw = match contiguous(&dims) {
             Some(0) => self.load_at(array, &dims, 1),
             Some(1) => self.load_at(array, &dims, self.width),
-            Some(_) | None => {
-                let lanes: Vec<Value> = (0..i64::from(self.width))
-                    .map(|lane| {
-                        let dims: Vec<Lin> = dims.iter().map(|d| d.in_lane(lane)).collect();
-                        self.load_at(array, &dims, 1)
-                    })
-                    .collect();
-                self.f.gather(&lanes)
+            Some(-1) => {
+                let last: Vec<Lin> =
+                    dims.iter().map(|d| d.in_lane(i64::from(self.width) - 1)).collect();
+                let forwards = self.load_memory(array, &last, self.width);
+                self.f.reversed(&forwards)
             }
+            Some(_) | None => self.gathered(array, &dims),
         };
         self.loaded(self.buffers[array].dtype, raw)
+    }
+
+    /// The element of each lane.
+    fn gathered(&mut self, array: &Name, dims: &[Lin]) -> Value {
+        let lanes: Vec<Value> = (0..i64::from(self.width))
+            .map(|lane| {
+                let dims: Vec<Lin> = dims.iter().map(|d| d.in_lane(lane)).collect();
+                self.load_at(array, &dims, 1)
+            })
+            .collect();
+        self.f.gather(&lanes)
     }
 
     fn loaded(&mut self, dtype: DType, raw: Value) -> Value {
@@ -158,11 +167,22 @@ impl Emitter<'_> {
             StoreForm::Scalar => self.store_scalar(s, &dims),
             StoreForm::Vector => {
                 let mask = s.guard.as_ref().map(|g| self.typed(g));
-                let value = self.updated(s, &dims, self.width);
+                let old = s.op.is_update().then(|| self.load_at(&s.array, &dims, self.width));
+                let value = self.updated(s, old);
                 let value = self.f.splat(&value, self.width);
                 self.store_at(&s.array, &dims, &value, mask.as_ref());
             }
             StoreForm::Reduce => self.store_reduced(s, &dims),
+            StoreForm::Scatter => {
+                let old = s.op.is_update().then(|| self.gathered(&s.array, &dims));
+                let value = self.updated(s, old);
+                let value = self.f.splat(&value, self.width);
+                for lane in 0..self.width {
+                    let at: Vec<Lin> = dims.iter().map(|d| d.in_lane(lane.into())).collect();
+                    let one = self.f.extract(&value, lane);
+                    self.store_at(&s.array, &at, &one, None);
+                }
+            }
             StoreForm::Lanes => {
                 let (width, env) = (self.width, self.env.clone());
                 self.width = 1;
@@ -189,7 +209,8 @@ impl Emitter<'_> {
             self.f.start(&yes);
             end
         });
-        let value = self.updated(s, dims, 1);
+        let old = s.op.is_update().then(|| self.load_at(&s.array, dims, 1));
+        let value = self.updated(s, old);
         self.store_at(&s.array, dims, &value, None);
         if let Some(end) = end {
             self.f.br(&end);
@@ -197,15 +218,15 @@ impl Emitter<'_> {
         }
     }
 
-    /// The target's new content, as in memory.
-    fn updated(&mut self, s: &Store<Index>, dims: &[Lin], width: u32) -> Value {
-        let value = if s.op.is_update() {
-            let raw = self.load_at(&s.array, dims, width);
-            let old = self.loaded(s.dtype, raw);
-            let old = self.convert_nearest(&old, s.dtype, s.value.dtype);
-            self.combined(s, &old)
-        } else {
-            self.typed(&s.value)
+    /// The target's new content, as in memory; an update combines it with the old content there.
+    fn updated(&mut self, s: &Store<Index>, old: Option<Value>) -> Value {
+        let value = match old {
+            Some(raw) => {
+                let old = self.loaded(s.dtype, raw);
+                let old = self.convert_nearest(&old, s.dtype, s.value.dtype);
+                self.combined(s, &old)
+            }
+            None => self.typed(&s.value),
         };
         let value = self.convert_nearest(&value, s.value.dtype, s.dtype);
         self.stored(value)

@@ -49,6 +49,8 @@ pub(crate) enum StoreForm {
     Vector,
     /// All lanes reduce to one element, in a fixed tree.
     Reduce,
+    /// All lanes are computed at once and written one by one, each to an element of its own.
+    Scatter,
     /// One lane after another.
     Lanes,
 }
@@ -79,7 +81,11 @@ pub(crate) fn form(s: &Store<Index>, env: &Env, width: u32) -> StoreForm {
                 && !s.guard.as_ref().is_some_and(|g| reads(g, &s.array));
             if free { StoreForm::Reduce } else { StoreForm::Lanes }
         }
-        Some(_) | None => StoreForm::Lanes,
+        Some(_) | None => {
+            let moves = |d: &Lin| d.lane_stride().is_some_and(|stride| stride != 0);
+            let apart = s.guard.is_none() && dims.iter().any(moves);
+            if apart { StoreForm::Scatter } else { StoreForm::Lanes }
+        }
     }
 }
 
@@ -187,7 +193,7 @@ impl Collector<'_, '_> {
             StoreForm::Reduce => {
                 self.push(key(dims, width, Some((s.op, s.dtype))), true, !always);
             }
-            StoreForm::Lanes => {
+            StoreForm::Scatter | StoreForm::Lanes => {
                 for lane in 0..i64::from(width) {
                     let dims = dims.iter().map(|d| d.in_lane(lane)).collect();
                     self.push(key(dims, 1, None), true, !always);

@@ -3,7 +3,7 @@
 
 use super::*;
 #[allow(unused_imports, reason = "each group of lines uses some of them")]
-use std::ffi::{c_char, c_int, c_long, c_uint, c_void};
+use std::ffi::{c_char, c_int, c_long, c_uint, c_ulong, c_void};
 
 unsafe extern "C" {
     pub(crate) fn isl_ctx_free(ctx: *mut isl_ctx);
@@ -427,6 +427,9 @@ unsafe extern "C" {
     ) -> Give<isl_point>;
     pub(crate) fn isl_ctx_abort(ctx: *mut isl_ctx);
     pub(crate) fn isl_ctx_resume(ctx: *mut isl_ctx);
+    pub(crate) fn isl_ctx_get_max_operations(ctx: *mut isl_ctx) -> c_ulong;
+    pub(crate) fn isl_ctx_set_max_operations(ctx: *mut isl_ctx, max: c_ulong);
+    pub(crate) fn isl_ctx_reset_operations(ctx: *mut isl_ctx);
     pub(crate) fn isl_options_set_schedule_whole_component(ctx: *mut isl_ctx, val: c_int) -> Stat;
     pub(crate) fn isl_options_set_schedule_max_coefficient(ctx: *mut isl_ctx, val: c_int) -> Stat;
     pub(crate) fn isl_options_set_schedule_algorithm(ctx: *mut isl_ctx, val: c_int) -> Stat;

@@ -95,3 +95,31 @@ fn every_task_runs_once() {
         assert!(counts.iter().all(|c| c.load(Ordering::Relaxed) == 1));
     }
 }
+
+#[test]
+fn callers_share_a_pool_and_a_panic_reaches_its_caller() {
+    let pool = ThreadPool::with_threads(3).unwrap();
+    let sum = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..50 {
+                    // a task may have tasks
+                    pool.run(5, &|_| {
+                        pool.run(2, &|i| drop(sum.fetch_add(i + 1, Ordering::Relaxed)))
+                    });
+                }
+            });
+        }
+    });
+    assert_eq!(sum.load(Ordering::Relaxed), 4 * 50 * 5 * 3);
+    let ran = AtomicUsize::new(0);
+    let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        pool.run(9, &|i| {
+            ran.fetch_add(1, Ordering::Relaxed);
+            assert!(i != 4, "task four");
+        });
+    }));
+    assert!(panic.is_err());
+    assert_eq!(ran.load(Ordering::Relaxed), 9);
+}

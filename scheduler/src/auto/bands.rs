@@ -5,14 +5,14 @@
 //! one wavefront then are), and innermost parallel loops along contiguous elements as lanes.
 //! Keeps: every choice is a step that may be refused.
 
-use warploom_ir::affine::{Affine, Atom, Name};
+use warploom_ir::affine::{Atom, Name};
 use warploom_ir::diag::Result;
 use warploom_ir::schedule::step::{Ref, Step, StepKind};
-use warploom_ir::schedule::{Poly, PolyStatement, Tree, TreeLoop};
+use warploom_ir::schedule::{Tree, TreeLoop};
 
 use super::Auto;
+use super::costs::{advance, in_lanes, one_by_one};
 use super::order::{Kind, Part, children};
-use super::tiles::{Role, extent, lanes};
 use crate::steps::ancestors;
 
 /// Iterations of a tile along the first, the middle and the last loop of a band of two, three and
@@ -28,23 +28,30 @@ const WANTED_TILES: i64 = 4;
 const SMALLEST: i64 = 8;
 
 impl Auto {
-    /// Tiles and lanes for a part.
-    pub(super) fn part(&mut self, part: &Part) -> Result<()> {
+    /// Tiles and lanes for a part; the statements that need no more. One that is alone below a
+    /// parallel loop does: it is like one in an order of its own.
+    pub(super) fn part(&mut self, part: &Part) -> Result<Vec<Name>> {
         let names = part.names(self.at.poly());
+        if part.kind != Kind::Bands {
+            self.inner_lanes(&names)?;
+            return Ok(names);
+        }
+        let mut done = Vec::new();
         let inside = |t: &Tree| t.statements().iter().all(|s| names.contains(s));
         for nest in children(self.at.tree()).into_iter().filter(inside) {
-            match part.kind {
-                Kind::Text => {}
-                Kind::Fused => self.inner_lanes(&names)?,
-                Kind::Bands => {
-                    let statements = nest.statements();
-                    let band = part.band(self.at.poly(), &statements);
-                    self.tile_band(&nest, band)?;
-                    self.inner_lanes(&statements)?;
-                }
+            let statements = nest.statements();
+            let tree = self.at.tree().clone();
+            if let (Tree::Loop(outer), [_]) = (&nest, statements.as_slice())
+                && self.free(&tree, &outer.name)?
+            {
+                continue;
             }
+            let band = part.band(self.at.poly(), &statements);
+            let points = self.tile_band(&nest, band)?;
+            self.order_points(&points, &statements)?;
+            done.extend(statements);
         }
-        Ok(())
+        Ok(done)
     }
 
     /// No dependence between iterations of a loop.
@@ -52,8 +59,54 @@ impl Auto {
         self.session.deps(&self.at)?.independent(tree, name)
     }
 
-    /// Tiles the outermost loops of a nest and lets its tiles run as a wavefront.
-    fn tile_band(&mut self, nest: &Tree, band: usize) -> Result<()> {
+    /// The order of loops that may be permuted, outermost first, and lanes inside them: that which
+    /// takes least time of one with each loop innermost, and with the last but one innermost once
+    /// the last is skewed by it, so that its iterations do not depend on each other.
+    fn order_points(&mut self, points: &[Name], statements: &[Name]) -> Result<()> {
+        let before = self.at.clone();
+        self.inner_lanes(statements)?;
+        let Some(mut least) = self.estimate(statements)? else { return Ok(()) };
+        if points.len() < 2 || self.lanes_everywhere(statements) {
+            return Ok(());
+        }
+        let mut best = self.at.clone();
+        let last = points.len() - 1;
+        let to_ref = |name: &Name| Ref::from(name.clone());
+        let with_last = |k: usize| -> StepKind {
+            let others = points.iter().enumerate().filter(|(other, _)| *other != k);
+            let mut loops: Vec<Ref> = others.map(|(_, name)| to_ref(name)).collect();
+            loops.push(to_ref(&points[k]));
+            StepKind::Reorder { loops }
+        };
+        let (target, by) = (to_ref(&points[last]), to_ref(&points[last - 1]));
+        let skewed = [StepKind::Skew { target, factor: 1, by }, with_last(last - 1)];
+        let mut trials: Vec<StepKind> = (0..last).rev().map(with_last).collect();
+        trials.push(StepKind::Atomically(skewed.map(Step::from).to_vec()));
+        for trial in trials {
+            self.at = before.clone();
+            if !self.step(trial) {
+                continue;
+            }
+            self.inner_lanes(statements)?;
+            let time = self.estimate(statements)?.unwrap_or(i64::MAX);
+            if time < least {
+                (least, best) = (time, self.at.clone());
+            }
+        }
+        self.at = best;
+        Ok(())
+    }
+
+    /// Whether the innermost loop around each of these statements is lanes.
+    fn lanes_everywhere(&self, statements: &[Name]) -> bool {
+        let lanes =
+            |s: &Name| ancestors(self.at.tree(), s).last().is_some_and(|l| l.marks.vectorize);
+        statements.iter().all(lanes)
+    }
+
+    /// Tiles the outermost loops of a nest and lets its tiles run as a wavefront; the loops inside
+    /// a tile, which may be permuted.
+    fn tile_band(&mut self, nest: &Tree, band: usize) -> Result<Vec<Name>> {
         let mut loops: Vec<TreeLoop> = Vec::new();
         let mut at = nest;
         while let Tree::Loop(l) = at
@@ -63,8 +116,9 @@ impl Auto {
             at = &l.body;
         }
         let tree = self.at.tree().clone();
+        let names: Vec<Name> = loops.iter().map(|l| l.name.clone()).collect();
         if loops.len() < 2 || self.free(&tree, &loops[0].name)? {
-            return Ok(());
+            return Ok(names.into_iter().skip(1).collect());
         }
         let fixed = self.at.poly().params.iter().all(|p| p.value.is_some());
         let mut sizes = Vec::new();
@@ -83,10 +137,10 @@ impl Auto {
         let skew = StepKind::Skew { target: tile(1), factor: 1, by: tile(0) };
         let swap = StepKind::Reorder { loops: vec![tile(1), tile(0)] };
         let wavefront = [tiles.clone(), skew, swap].map(Step::from).to_vec();
-        if !self.step(StepKind::Atomically(wavefront)) {
-            self.step(tiles);
+        if !self.step(StepKind::Atomically(wavefront)) && !self.step(tiles) {
+            return Ok(names);
         }
-        Ok(())
+        Ok(names.into_iter().map(|name| Name::from(format!("{name}.1"))).collect())
     }
 
     /// A size of tiles along a loop, smaller where the loop is short.
@@ -105,7 +159,7 @@ impl Auto {
 
     /// Lanes for the innermost loops around these statements, apart from each other where that
     /// makes them parallel.
-    fn inner_lanes(&mut self, names: &[Name]) -> Result<()> {
+    pub(super) fn inner_lanes(&mut self, names: &[Name]) -> Result<()> {
         for name in innermost(self.at.tree(), names) {
             let tree = self.at.tree().clone();
             if self.has_lanes(&tree, &name)? {
@@ -141,9 +195,12 @@ impl Auto {
         let poly = self.at.poly().clone();
         let Some(l) = tree.find(name) else { return Ok(false) };
         let good = |statement: &Name| {
-            poly.statement(statement).is_some_and(|s| contiguous(&poly, tree, s, l))
+            let s = poly.statement(statement)?;
+            let advance = advance(tree, s, name)?;
+            let register = self.register(&poly, statement);
+            Some(in_lanes(s, &advance, register) < one_by_one(s, &advance, false))
         };
-        Ok(l.body.statements().iter().all(good) && self.free(tree, name)?)
+        Ok(l.body.statements().iter().all(|s| good(s) == Some(true)) && self.free(tree, name)?)
     }
 
     /// Makes a loop's iterations lanes: all within a tile, else a few registers at a time.
@@ -187,27 +244,4 @@ fn innermost(tree: &Tree, names: &[Name]) -> Vec<Name> {
         .filter(|l| l.body.statements().iter().all(|s| names.contains(s)))
         .map(|l| l.name.clone())
         .collect()
-}
-
-/// Whether one iterator alone moves with an innermost loop, forwards and along the elements.
-fn contiguous(poly: &Poly, tree: &Tree, s: &PolyStatement, l: &TreeLoop) -> bool {
-    let name = &s.statement.name;
-    let outside =
-        |e: &Affine, v: &Name| e.terms().any(|(a, _)| matches!(a, Atom::Var(x) if x == v));
-    let Some(row) = l.rows.get(name) else { return false };
-    let fixed = |v: &Name| {
-        let around = ancestors(tree, name);
-        around.iter().filter(|o| o.name != l.name).any(|o| outside(&o.rows[name], v))
-    };
-    let moving: Vec<&Name> =
-        s.iters.iter().filter(|v| row.vars().contains(*v) && !fixed(v)).collect();
-    let [iter] = moving.as_slice() else { return false };
-    let role = Role {
-        name: l.name.clone(),
-        iter: (*iter).clone(),
-        free: true,
-        reduces: false,
-        extent: extent(poly, s, iter),
-    };
-    row.coefficient(iter) == 1 && lanes(s, &[role]).is_some()
 }

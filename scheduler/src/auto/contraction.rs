@@ -65,7 +65,7 @@ impl Contraction {
         let target = &s.statement.target;
         let (free, sums): (Vec<&Role>, Vec<&Role>) = roles.iter().partition(|r| r.free);
         let updates = s.statement.op.is_update() && sums.iter().all(|r| !uses(target, &r.iter));
-        if sums.is_empty() || !updates {
+        if sums.is_empty() || !updates || roles.iter().any(|r| r.down) {
             return None;
         }
         let lane = free.iter().find(|r| {

@@ -10,7 +10,6 @@
 //! Everything else is serial inside a thread; a nest without independent loops runs as one thread.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use warploom_ir::affine::Name;
 use warploom_ir::diag::Result;
@@ -45,7 +44,7 @@ impl Default for GpuOptions {
 }
 
 /// Time in which loops must be generated for an order that is not the text's.
-const LOWER: Duration = Duration::from_secs(10);
+const LOWER: u32 = 25_000_000;
 
 /// Most blocks along y and z.
 const MAX_BLOCKS: i64 = 65535;
@@ -60,9 +59,10 @@ pub fn auto_gpu(schedule: &Schedule, options: &GpuOptions) -> Result<Schedule> {
         session: Session::new(),
         options: CpuOptions::default(),
         extents: BTreeMap::new(),
+        textual: Vec::new(),
     };
     auto.rows_on_blocks()?;
-    auto.distribute();
+    auto.distribute(false);
     auto.parts_on_blocks()?;
     auto.rows_on_blocks()?;
     let text = auto.at.clone();

@@ -25,7 +25,7 @@ use crate::Schedule;
 /// Time after which no more questions about the order are asked.
 const BUDGET: Duration = Duration::from_secs(20);
 /// Time for one run of isl's scheduler.
-const LIMIT: Duration = Duration::from_secs(8);
+const QUOTA: u32 = 20_000_000;
 
 /// Nanoseconds of a launch in a row of launches.
 const LAUNCH: f64 = 2500.0;
@@ -124,8 +124,8 @@ impl Auto {
             let options = ScheduleOptions { serialize_sccs: apart, ..ScheduleOptions::default() };
             let algorithm = ScheduleAlgorithm::Feautrier;
             let feautrier = ScheduleOptions { algorithm, ..options };
-            found.extend(solve_with(deps, &chosen, &feautrier, LIMIT));
-            let Some(bands) = solve_with(deps, &chosen, &options, LIMIT) else { continue };
+            found.extend(solve_with(deps, &chosen, &feautrier, QUOTA));
+            let Some(bands) = solve_with(deps, &chosen, &options, QUOTA) else { continue };
             found.extend(right_looking(&deps.model.poly, &bands));
             found.extend(wavefront(&bands));
             found.extend(rotations(&bands));

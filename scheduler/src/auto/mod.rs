@@ -16,6 +16,8 @@
 
 mod bands;
 mod contraction;
+mod costs;
+mod estimate;
 mod gpu;
 mod gpu_reduce;
 mod host;
@@ -26,7 +28,6 @@ mod threads;
 mod tiles;
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use warploom_ir::affine::Name;
 use warploom_ir::diag::Result;
@@ -36,11 +37,11 @@ pub use gpu::{GpuOptions, auto_gpu};
 
 use crate::lower::lower_within;
 use crate::{Schedule, Session};
-use order::{Kind, children};
+use order::{Kind, Part, children};
 
-/// Time in which loops must be generated for an order of isl's, else the text's is taken: skewed
-/// tiles of symbolic sizes can take isl very long.
-const LOWER: Duration = Duration::from_secs(4);
+/// Operations of isl in which loops must be generated for an order of isl's, else the text's is
+/// taken: skewed tiles of symbolic sizes can take isl very long.
+const LOWER: u32 = 20_000_000;
 
 /// What the schedule is made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,13 +86,31 @@ pub fn auto_cpu(schedule: &Schedule, options: &CpuOptions) -> Result<Schedule> {
         session: Session::new(),
         options: *options,
         extents: BTreeMap::new(),
+        textual: Vec::new(),
     };
-    auto.distribute();
-    let done = auto.parts_by_isl();
-    for name in auto.at.tree().statements().iter().filter(|name| !done.contains(name)) {
-        auto.statement(name)?;
+    let banded = auto.plan()?;
+    if banded.is_empty() {
+        return Ok(auto.at);
     }
-    auto.threads()?;
+    let by_isl = auto.estimates(&banded)?;
+    let with_bands = auto.at;
+    auto.at = schedule.clone();
+    auto.textual = banded.iter().flatten().cloned().collect();
+    auto.plan()?;
+    let by_text = auto.estimates(&banded)?;
+    let worse = |k: usize| {
+        let times = by_isl[k].zip(by_text[k]);
+        times.is_some_and(|(isl, text)| text < isl / 4 * 3)
+    };
+    let chosen: Vec<usize> = (0..banded.len()).filter(|k| worse(*k)).collect();
+    if chosen.len() < banded.len() {
+        if chosen.is_empty() {
+            return Ok(with_bands);
+        }
+        auto.at = schedule.clone();
+        auto.textual = chosen.iter().flat_map(|k| banded[*k].clone()).collect();
+        auto.plan()?;
+    }
     Ok(auto.at)
 }
 
@@ -101,21 +120,56 @@ struct Auto {
     options: CpuOptions,
     /// Iterations of loops that were split, where known.
     extents: BTreeMap<Name, i64>,
+    /// Statements that keep the order of the text.
+    textual: Vec<Name>,
 }
 
 impl Auto {
-    /// Orders, tiles and lanes by isl where that helps; the statements that are done.
-    fn parts_by_isl(&mut self) -> Vec<Name> {
+    /// All steps; the statements of each nest that isl ordered.
+    fn plan(&mut self) -> Result<Vec<Vec<Name>>> {
+        self.extents.clear();
+        self.distribute(true);
+        let (done, banded) = self.parts_by_isl();
+        for name in self.at.tree().statements().iter().filter(|name| !done.contains(name)) {
+            self.statement(name)?;
+        }
+        for shared in self.shared(&done) {
+            self.inner_lanes(&shared)?;
+        }
+        self.threads()?;
+        Ok(banded)
+    }
+
+    /// The statements of innermost loops that hold several of which none is done.
+    fn shared(&self, done: &[Name]) -> Vec<Vec<Name>> {
+        let loops = self.at.tree().loops().into_iter().filter(|l| l.body.loops().is_empty());
+        let statements = loops.map(|l| l.body.statements());
+        statements.filter(|s| s.len() > 1 && !s.iter().any(|name| done.contains(name))).collect()
+    }
+
+    fn estimates(&mut self, parts: &[Vec<Name>]) -> Result<Vec<Option<i64>>> {
+        parts.iter().map(|names| self.estimate(names)).collect()
+    }
+
+    /// Orders, tiles and lanes by isl where that helps; the statements that are done, and those of
+    /// each nest in bands.
+    fn parts_by_isl(&mut self) -> (Vec<Name>, Vec<Vec<Name>>) {
         let before = self.at.clone();
         let parts = self.reorder();
-        let tiled = parts.iter().try_for_each(|part| self.part(part)).is_ok();
-        let skewed = parts.iter().any(|p| p.kind == Kind::Bands);
+        let tiled: Result<Vec<Vec<Name>>> = parts.iter().map(|part| self.part(part)).collect();
+        let banded: Vec<&Part> = parts.iter().filter(|p| p.kind == Kind::Bands).collect();
         let (tree, source) = (self.at.tree(), &self.at.nest().source);
-        if !tiled || skewed && lower_within(self.at.poly(), tree, source, LOWER).is_err() {
-            self.at = before;
-            return Vec::new();
+        let slow = || lower_within(self.at.poly(), tree, source, LOWER).is_err();
+        match tiled {
+            Ok(done) if banded.is_empty() || !slow() => {
+                let banded = banded.iter().map(|p| p.names(self.at.poly())).collect();
+                (done.into_iter().flatten().collect(), banded)
+            }
+            Ok(_) | Err(_) => {
+                self.at = before;
+                (Vec::new(), Vec::new())
+            }
         }
-        parts.iter().flat_map(|p| p.names(self.at.poly())).collect()
     }
 
     /// Adds a step if it is legal; says whether it was.

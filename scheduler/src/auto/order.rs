@@ -7,8 +7,6 @@
 //! Keeps: what is refused or takes too long is left out; a nest that needs neither costs no
 //! question to isl.
 
-use std::time::{Duration, Instant};
-
 use warploom_ir::affine::{Affine, Name};
 use warploom_ir::diag::Result;
 use warploom_ir::schedule::step::{Ref, StatementTimes, Step, StepKind};
@@ -20,8 +18,8 @@ use crate::Schedule;
 use crate::deps::{DepContext, DepKind};
 use crate::times::times;
 
-/// Time for all questions about the order.
-const BUDGET: Duration = Duration::from_secs(6);
+/// Most nests about which isl's scheduler is asked.
+const MOST_ASKED: usize = 16;
 
 /// Most statements that share their loops: more need more registers and cache ways than there are.
 const MOST_FUSED: usize = 8;
@@ -81,12 +79,13 @@ impl Part {
 impl Auto {
     /// Orders by isl's scheduler what it orders better than the text; the parts it changed.
     pub(super) fn reorder(&mut self) -> Vec<Part> {
-        let start = Instant::now();
+        let mut asked = 0;
         let Ok(text) = self.parts() else { return Vec::new() };
         let mut parts: Vec<Part> = Vec::new();
         let mut changed = false;
         for part in text {
-            let late = start.elapsed() > BUDGET;
+            asked += 1;
+            let late = asked > MOST_ASKED;
             if !late && let Some(last) = parts.pop() {
                 if let Some(fused) = self.fused(&last, &part) {
                     parts.push(fused);
@@ -132,7 +131,8 @@ impl Auto {
     fn banded(&mut self, part: &Part) -> Result<Option<Part>> {
         let chosen = part.statements();
         let names = part.names(self.at.poly());
-        if !depends_on_itself(self.session.deps(&self.at)?, &chosen) {
+        let textual = names.iter().any(|name| self.textual.contains(name));
+        if textual || !depends_on_itself(self.session.deps(&self.at)?, &chosen) {
             return Ok(None);
         }
         let tree = self.at.tree().clone();
@@ -240,23 +240,28 @@ impl Auto {
         self.at.attempt(&mut self.session, &step).ok()
     }
 
-    /// Gives every statement below different loops a nest of its own, innermost loops first.
-    pub(super) fn distribute(&mut self) {
-        let shared = |tree: &Tree| -> Vec<Name> {
-            let loops = tree.loops();
-            let inner = |t: &Tree| matches!(t, Tree::Loop(_));
+    /// Gives every statement below different loops a nest of its own, innermost loops first; if
+    /// asked, then also statements that share an innermost loop which cannot become lanes for all
+    /// of them.
+    pub(super) fn distribute(&mut self, for_lanes: bool) {
+        let inner = |t: &Tree| matches!(t, Tree::Loop(_));
+        let mut refused: Vec<Name> = Vec::new();
+        loop {
             let holds =
                 |l: &&TreeLoop| matches!(&*l.body, Tree::Sequence(c) if c.iter().any(inner));
             let holds = |l: &&TreeLoop| l.marks.map.is_none() && holds(l);
-            loops.into_iter().rev().filter(holds).map(|l| l.name.clone()).collect()
-        };
-        let mut refused: Vec<Name> = Vec::new();
-        while let Some(name) =
-            shared(self.at.tree()).into_iter().find(|name| !refused.contains(name))
-        {
-            let target = Ref::from(name.clone());
-            if !self.step(StepKind::Distribute { target, at: None, names: Vec::new() }) {
-                refused.push(name);
+            let shared = |l: &&TreeLoop| matches!(&*l.body, Tree::Sequence(_));
+            let tree = self.at.tree().clone();
+            let loops = tree.loops();
+            let todo = |l: &&TreeLoop| !refused.contains(&l.name);
+            let outer = loops.iter().rev().copied().find(|l| holds(l) && todo(l));
+            let more = || loops.iter().rev().copied().find(|l| for_lanes && shared(l) && todo(l));
+            let next = outer.or_else(more);
+            let Some(l) = next.cloned() else { return };
+            let keep = !holds(&&l) && self.has_lanes(&tree, &l.name).unwrap_or(true);
+            let target = Ref::from(l.name.clone());
+            if keep || !self.step(StepKind::Distribute { target, at: None, names: Vec::new() }) {
+                refused.push(l.name);
             }
         }
     }

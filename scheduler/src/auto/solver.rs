@@ -7,21 +7,20 @@
 //! illegal schedule. Reductions whose order may change bind nothing but make a loop not parallel.
 //! Source: [Bondhugula08] for the algorithm; `whole_component` stays off, it may take minutes.
 
-use std::time::Duration;
-
 use warploom_ir::affine::{Affine, Name};
 use warploom_isl::{
     DimType, NodeKind, ScheduleConstraints, ScheduleNode, ScheduleOptions, UnionMap, UnionSet,
 };
 
-use crate::deps::{DepContext, DepKind};
+use crate::deps::{DepContext, DepKind, LIMIT};
 use crate::isl_affine::Names;
 use crate::trouble::Trouble;
 
 type Answer<T> = std::result::Result<T, Trouble>;
 
-/// Time for one run of isl's scheduler.
-const LIMIT: Duration = Duration::from_secs(2);
+/// Operations of isl for one run of its scheduler, which most nests take a hundredth of. Not a
+/// time: the answer must not depend on how fast the machine is.
+const QUOTA: u32 = 10_000_000;
 
 /// isl's order of one statement.
 #[derive(Clone, Debug)]
@@ -37,15 +36,16 @@ pub(super) struct Solved {
 /// isl's order of these statements, under `serialize_sccs` or not.
 pub(super) fn solve(deps: &DepContext, chosen: &[usize], apart: bool) -> Option<Vec<Solved>> {
     let options = ScheduleOptions { serialize_sccs: apart, ..ScheduleOptions::default() };
-    solve_with(deps, chosen, &options, LIMIT)
+    solve_with(deps, chosen, &options, QUOTA)
 }
 
-/// isl's order of these statements under these options, where it takes no longer than `limit`.
+/// isl's order of these statements under these options, where that takes isl no more than `quota`
+/// operations.
 pub(super) fn solve_with(
     deps: &DepContext,
     chosen: &[usize],
     options: &ScheduleOptions,
-    limit: Duration,
+    quota: u32,
 ) -> Option<Vec<Solved>> {
     let ask = || -> Answer<Option<Vec<Solved>>> {
         let root = constraints(deps, chosen)?.compute_schedule(options)?.root()?;
@@ -55,7 +55,8 @@ pub(super) fn solve_with(
             .collect();
         Ok(read(deps, &root, chosen, &mut found)?.then_some(found))
     };
-    deps.model.ctx.with_deadline(limit, ask).ok().flatten()
+    let limited = || deps.model.ctx.with_quota(quota, ask);
+    deps.model.ctx.with_deadline(LIMIT, limited).ok().flatten()
 }
 
 fn constraints(deps: &DepContext, chosen: &[usize]) -> Answer<ScheduleConstraints> {

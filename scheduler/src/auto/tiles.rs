@@ -12,7 +12,11 @@ use warploom_ir::schedule::{Poly, PolyStatement, Tree, TreeLoop};
 
 use super::Auto;
 use super::contraction::Contraction;
+use super::costs::{in_lanes, one_by_one};
 use crate::deps::DepKind;
+
+/// How many times wider strips of lanes are where a loop inside them streams through memory.
+const WIDE: i64 = 4;
 
 /// What a loop is to a statement.
 #[derive(Clone, Debug)]
@@ -22,6 +26,8 @@ pub(super) struct Role {
     pub(super) iter: Name,
     /// No dependence between its iterations.
     pub(super) free: bool,
+    /// It runs downwards.
+    pub(super) down: bool,
     /// Only updates of a reduction, whose order may change, depend on each other.
     pub(super) reduces: bool,
     /// Iterations, if the parameters are fixed and the bounds constant.
@@ -51,8 +57,8 @@ impl Auto {
     fn arrange(&mut self, name: &Name, poly: &Poly, s: &PolyStatement, roles: &[Role]) {
         if let Some(contraction) = Contraction::of(s, roles) {
             self.contraction(name, poly, &contraction);
-        } else if let Some(lanes) = lanes(s, roles).cloned() {
-            self.lanes_alone(name, poly, &lanes);
+        } else if let Some(lanes) = lanes(s, roles, self.register(poly, name)).cloned() {
+            self.lanes_alone(name, poly, roles, &lanes);
         }
     }
 
@@ -75,9 +81,14 @@ impl Auto {
         s: &PolyStatement,
         l: &TreeLoop,
     ) -> Result<Option<Role>> {
-        let Some(iter) = l.rows.get(&s.statement.name).and_then(Affine::as_var).cloned() else {
+        let Some(row) = l.rows.get(&s.statement.name) else { return Ok(None) };
+        let iters: Vec<Name> = row.vars().into_iter().collect();
+        let [iter] = iters.as_slice() else { return Ok(None) };
+        let (iter, down) = (iter.clone(), row.coefficient(iter) == -1);
+        let plain = Affine::var(iter.clone()).scale(if down { -1 } else { 1 });
+        if plain.as_ref() != Ok(row) {
             return Ok(None);
-        };
+        }
         let tree = self.at.tree().clone();
         let deps = self.session.deps(&self.at)?;
         let free = deps.coincident(&tree, &l.name)?.is_none();
@@ -85,7 +96,7 @@ impl Auto {
         let reduces = why.is_some_and(|w| w.kind == DepKind::Reduction)
             && deps.check_vector(&tree, &l.name).is_ok();
         let extent = extent(poly, s, &iter);
-        Ok(Some(Role { name: l.name.clone(), iter, free, reduces, extent }))
+        Ok(Some(Role { name: l.name.clone(), iter, free, down, reduces, extent }))
     }
 
     /// Elements of the statement's target in a vector register.
@@ -122,13 +133,22 @@ impl Auto {
         Some((outer, inner))
     }
 
-    /// Lanes for a statement without reuse: strips of a few registers, innermost.
-    fn lanes_alone(&mut self, name: &Name, poly: &Poly, lanes: &Role) {
-        let width = self.register(poly, name) * self.options.vectors;
+    /// Lanes for a statement without reuse: strips of a few registers, innermost. Where a loop
+    /// carries a dependence it stands inside the loop over strips, so that what it updates stays
+    /// in registers; the strips are then several cache lines wide where they are contiguous.
+    fn lanes_alone(&mut self, name: &Name, poly: &Poly, roles: &[Role], lanes: &Role) {
+        let serial: Vec<Name> = roles.iter().filter(|r| !r.free).map(|r| r.name.clone()).collect();
+        let register = self.register(poly, name);
+        let reads = poly.statement(name).map(|s| s.statement.reads()).unwrap_or_default();
+        let streams = reads.iter().all(|a| stride(a, &lanes.iter) != Stride::Far);
+        let wide = lanes.free && !serial.is_empty() && streams;
+        let width = register * self.options.vectors * if wide { WIDE } else { 1 };
         let Some((_, inner)) = self.split(name, lanes, width) else {
             return;
         };
-        self.innermost(name, std::slice::from_ref(&inner));
+        let mut last = if lanes.free { serial } else { Vec::new() };
+        last.push(inner.clone());
+        self.innermost(name, &last);
         self.step(StepKind::Vectorize(Ref::from(inner)));
     }
 
@@ -201,24 +221,18 @@ pub(super) fn stride(access: &Access, iter: &Name) -> Stride {
     }
 }
 
-/// The loop along which most accesses are contiguous or constant; the target must be.
-pub(super) fn lanes<'a>(s: &PolyStatement, roles: &'a [Role]) -> Option<&'a Role> {
+/// The loop whose iterations cost least as lanes, if that is less than one by one in the order of
+/// the text; `register` is how many lanes a register holds.
+pub(super) fn lanes<'a>(s: &PolyStatement, roles: &'a [Role], register: i64) -> Option<&'a Role> {
+    let advance = |role: &Role| vec![(role.iter.clone(), 1)];
+    let text = roles.last()?;
+    let usual = one_by_one(s, &advance(text), !text.free);
     let mut best: Option<(i64, &Role)> = None;
-    for role in roles.iter().filter(|r| r.free || r.reduces) {
-        let value = |stride: Stride, weight: i64| match stride {
-            Stride::One => weight,
-            Stride::None => 0,
-            Stride::Far => -4 * weight,
-        };
-        let target = stride(&s.statement.target, &role.iter);
-        if target == Stride::Far || role.extent.is_some_and(|e| e < 2) {
-            continue;
-        }
-        let reads = s.statement.value.reads();
-        let score =
-            value(target, 2) + reads.iter().map(|a| value(stride(a, &role.iter), 1)).sum::<i64>();
-        if score > 0 && best.is_none_or(|(most, _)| score >= most) {
-            best = Some((score, role));
+    for role in roles.iter().filter(|r| !r.down && (r.free || r.reduces)) {
+        let cost = in_lanes(s, &advance(role), register);
+        let short = role.extent.is_some_and(|e| e < 2);
+        if !short && cost < usual && best.is_none_or(|(least, _)| cost <= least) {
+            best = Some((cost, role));
         }
     }
     best.map(|(_, role)| role)
