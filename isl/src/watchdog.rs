@@ -4,65 +4,105 @@
 use crate::ctx::Ctx;
 use crate::error::{Error, ErrorKind};
 use crate::sys;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The context's address, for the one call that may be made from another thread.
 struct Target(*mut sys::isl_ctx);
 
-// SAFETY: the watchdog only calls `isl_ctx_abort`, which stores one int that isl polls; the guard
-// joins the thread before the context can be freed.
+// SAFETY: the watchdog only calls `isl_ctx_abort`, which stores one int that isl polls, and only
+// while the deadline is among `Deadlines`; the guard takes it out before the context can be freed.
 unsafe impl Send for Target {}
 
 impl Target {
     fn abort(&self) {
-        // SAFETY: the context outlives the thread, see `Send`.
+        // SAFETY: the context is live, see `Send`.
         unsafe { sys::isl_ctx_abort(self.0) }
     }
 }
 
-/// A running deadline; dropping it stops the thread and makes the context usable again.
+/// A deadline that has not passed: what to stop then, and the flag that says that it was.
+struct Deadline {
+    target: Target,
+    over: Arc<AtomicBool>,
+}
+
+/// All running deadlines of the process by time and number, and when the thread next looks.
+#[derive(Default)]
+struct Deadlines {
+    running: BTreeMap<(Instant, u64), Deadline>,
+    count: u64,
+    looks: Option<Instant>,
+}
+
+/// What the deadlines and their one thread share. Why one thread: there are thousands of questions,
+/// and starting a thread takes longer than most of their answers.
+static WATCH: (Mutex<Option<Deadlines>>, Condvar) = (Mutex::new(None), Condvar::new());
+
+fn deadlines() -> MutexGuard<'static, Option<Deadlines>> {
+    WATCH.0.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What the thread does: stops whatever is late, and waits for the next deadline.
+fn watch() {
+    let mut guard = deadlines();
+    loop {
+        let now = Instant::now();
+        let state = guard.get_or_insert_default();
+        while let Some(first) = state.running.first_entry().filter(|e| e.key().0 <= now) {
+            let late = first.remove();
+            late.over.store(true, Ordering::SeqCst);
+            late.target.abort();
+        }
+        state.looks = state.running.keys().next().map(|(at, _)| *at);
+        guard = match state.looks {
+            None => WATCH.1.wait(guard).unwrap_or_else(PoisonError::into_inner),
+            Some(at) => match WATCH.1.wait_timeout(guard, at.saturating_duration_since(now)) {
+                Ok((guard, _)) => guard,
+                Err(poisoned) => poisoned.into_inner().0,
+            },
+        };
+    }
+}
+
+/// Adds a deadline; its key.
+fn add(deadline: Deadline, at: Instant) -> std::io::Result<(Instant, u64)> {
+    let mut guard = deadlines();
+    if guard.is_none() {
+        std::thread::Builder::new().name("isl-deadline".into()).spawn(watch)?;
+    }
+    let state = guard.get_or_insert_default();
+    state.count += 1;
+    let key = (at, state.count);
+    state.running.insert(key, deadline);
+    // a thread that sleeps until an earlier deadline looks again then
+    if state.looks.is_none_or(|looks| at < looks) {
+        WATCH.1.notify_one();
+    }
+    Ok(key)
+}
+
+/// A running deadline; dropping it ends it and makes the context usable again.
 struct Guard<'a> {
     ctx: &'a Ctx,
-    done: Arc<(Mutex<bool>, Condvar)>,
-    thread: Option<JoinHandle<()>>,
+    key: (Instant, u64),
 }
 
 impl Drop for Guard<'_> {
     fn drop(&mut self) {
-        *self.done.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        self.done.1.notify_all();
-        if let Some(thread) = self.thread.take() {
-            // The thread has nothing that panics; if it did, there is nothing left to stop.
-            let _ = thread.join();
+        if let Some(state) = deadlines().as_mut() {
+            state.running.remove(&self.key);
         }
         let mut deadlines = self.ctx.0.deadlines.borrow_mut();
         deadlines.pop();
-        // SAFETY: the context is live and its watchdog is gone.
+        // SAFETY: the context is live and nobody stops it any more for this deadline.
         unsafe { sys::isl_ctx_resume(self.ctx.raw()) };
         if deadlines.iter().any(|over| over.load(Ordering::SeqCst)) {
             // An outer deadline passed meanwhile: its abort must not be lost.
             Target(self.ctx.raw()).abort();
         }
-    }
-}
-
-fn wait(done: &(Mutex<bool>, Condvar), limit: Duration) -> bool {
-    let start = Instant::now();
-    let mut finished = done.0.lock().unwrap_or_else(PoisonError::into_inner);
-    loop {
-        if *finished {
-            return false;
-        }
-        let Some(left) = limit.checked_sub(start.elapsed()).filter(|d| !d.is_zero()) else {
-            return true;
-        };
-        finished = match done.1.wait_timeout(finished, left) {
-            Ok((guard, _)) => guard,
-            Err(poisoned) => poisoned.into_inner().0,
-        };
     }
 }
 
@@ -76,22 +116,14 @@ impl Ctx {
         f: impl FnOnce() -> Result<T, E>,
     ) -> Result<T, E> {
         let over = Arc::new(AtomicBool::new(false));
-        let done = Arc::new((Mutex::new(false), Condvar::new()));
         let target = Target(self.raw());
-        let (over_there, done_there) = (Arc::clone(&over), Arc::clone(&done));
-        let thread = std::thread::Builder::new().name("isl-deadline".into()).spawn(move || {
-            let target = target;
-            if wait(&done_there, limit) {
-                over_there.store(true, Ordering::SeqCst);
-                target.abort();
-            }
-        });
-        let thread = thread.map_err(|error| {
+        let deadline = Deadline { target, over: Arc::clone(&over) };
+        let key = add(deadline, Instant::now() + limit).map_err(|error| {
             let words = format!("no thread for the deadline: {error}");
             Error::own("with_deadline", ErrorKind::Internal, words)
         })?;
         self.0.deadlines.borrow_mut().push(Arc::clone(&over));
-        let guard = Guard { ctx: self, done, thread: Some(thread) };
+        let guard = Guard { ctx: self, key };
         let answer = f();
         drop(guard);
         match answer {

@@ -227,7 +227,7 @@ impl DepContext {
         if let Some(known) = self.neighbours.borrow().as_ref() {
             return Ok(known.clone());
         }
-        let [reads, sure, maybe] = self.reads_and_writes()?;
+        let [reads, sure, maybe] = self.reads_and_writes(None)?;
         let (order, writes) = (self.order()?, sure.union(&maybe)?);
         let written = UnionAccessInfo::from_sink(&reads.union(&writes)?)?
             .set_must_source(&sure)?
@@ -242,12 +242,19 @@ impl DepContext {
         Ok(self.neighbours.borrow_mut().insert(all).clone())
     }
 
-    /// All reads, all writes that happen, and all that a guard may keep from happening.
-    fn reads_and_writes(&self) -> std::result::Result<[UnionMap; 3], Trouble> {
+    /// All reads, all writes that happen, and all that a guard may keep from happening; of one array
+    /// if one is named.
+    fn reads_and_writes(
+        &self,
+        array: Option<&Name>,
+    ) -> std::result::Result<[UnionMap; 3], Trouble> {
         let ctx = &self.model.ctx;
         let (mut reads, mut sure, mut maybe) =
             (UnionMap::empty(ctx)?, UnionMap::empty(ctx)?, UnionMap::empty(ctx)?);
         for touch in touches(&self.model)? {
+            if array.is_some_and(|a| touch.access.array != *a) {
+                continue;
+            }
             let guarded = self.model.poly.statements[touch.statement].statement.guard.is_some();
             if touch.update || !touch.write {
                 reads = reads.union(&UnionMap::from_map(&touch.map)?)?;
@@ -274,14 +281,22 @@ impl DepContext {
         if let Some(known) = self.flow.borrow().as_ref() {
             return Ok(known.clone());
         }
-        let [reads, sure, maybe] = self.reads_and_writes()?;
-        let order = self.order()?;
+        let flow = self.flow_of(None)?;
+        Ok(self.flow.borrow_mut().insert(flow).clone())
+    }
+
+    /// The flow through one array from each read's last writer.
+    pub(crate) fn last_writers_of(&self, array: &Name) -> std::result::Result<UnionMap, Trouble> {
+        self.flow_of(Some(array))
+    }
+
+    fn flow_of(&self, array: Option<&Name>) -> std::result::Result<UnionMap, Trouble> {
+        let [reads, sure, maybe] = self.reads_and_writes(array)?;
         let info = UnionAccessInfo::from_sink(&reads)?
             .set_must_source(&sure)?
             .set_may_source(&maybe)?
-            .set_schedule_map(&order)?;
-        let flow = info.compute_flow()?.may_dependence()?;
-        Ok(self.flow.borrow_mut().insert(flow).clone())
+            .set_schedule_map(&self.order()?)?;
+        Ok(info.compute_flow()?.may_dependence()?)
     }
 }
 

@@ -225,6 +225,10 @@ impl Schedule {
             let (deps, at, name) = (session.deps(self)?, at.as_ref(), name.as_ref());
             (next.poly, next.tree) = steps::split_reduction(deps, &self.tree, target, at, name)?;
             next.reference = next.tree.clone();
+        } else if let StepKind::Privatise { array, at, name } = &step.kind {
+            let deps = session.deps(self)?;
+            next.poly = steps::privatise(deps, &self.tree, array, at, name.as_ref())?;
+            next.reference = next.tree.clone();
         } else {
             next.tree = self.rewrite_tree(session, step)?;
         }
@@ -268,7 +272,8 @@ impl Schedule {
             StepKind::Atomically(_)
             | StepKind::Stage { .. }
             | StepKind::FuseAt { .. }
-            | StepKind::SplitReduction { .. } => tree.clone(),
+            | StepKind::SplitReduction { .. }
+            | StepKind::Privatise { .. } => tree.clone(),
             StepKind::Require(property, l) => {
                 require(session.deps(self)?, tree, *property, l)?;
                 tree.clone()
@@ -328,15 +333,19 @@ const fn affected(kind: &StepKind) -> Affected<'_> {
         | StepKind::Stage { .. }
         | StepKind::FuseAt { .. }
         | StepKind::SplitReduction { .. }
+        | StepKind::Privatise { .. }
         | StepKind::Atomically(_) => Affected::Order,
     }
 }
 
-/// Whether a step adds statements and arrays to the working nest.
+/// Whether a step adds statements or arrays to the working nest.
 const fn changes_nest(kind: &StepKind) -> bool {
     matches!(
         kind,
-        StepKind::Stage { .. } | StepKind::FuseAt { .. } | StepKind::SplitReduction { .. }
+        StepKind::Stage { .. }
+            | StepKind::FuseAt { .. }
+            | StepKind::SplitReduction { .. }
+            | StepKind::Privatise { .. }
     )
 }
 
@@ -513,6 +522,15 @@ impl Schedule {
     pub fn split_reduction(&self, target: &str, at: Option<&str>, name: &str) -> Applied<Self> {
         let (target, at, name) = (target.into(), at.map(Ref::from), Some(name.into()));
         self.apply(StepKind::SplitReduction { target, at, name })
+    }
+
+    /// `privatise array at l as name`.
+    ///
+    /// # Errors
+    /// The reason why the step is refused.
+    pub fn privatise(&self, array: &str, at: &str, name: &str) -> Applied<Self> {
+        let (array, at, name) = (array.into(), at.into(), Some(name.into()));
+        self.apply(StepKind::Privatise { array, at, name })
     }
 
     /// `order { tree }`.

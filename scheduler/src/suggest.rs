@@ -60,6 +60,7 @@ pub(crate) fn nearest(
             first_legal(schedule, session, placed.collect())
         }
         StepKind::Split { .. }
+        | StepKind::Privatise { .. }
         | StepKind::Distribute { .. }
         | StepKind::Skew { .. }
         | StepKind::Shift { .. }

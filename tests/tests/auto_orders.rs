@@ -66,7 +66,7 @@ for t in 0..T { for i in 1..N - 1, j in 1..N - 1, k in 1..N - 1 {
 #[test]
 fn finite_differences_in_the_time_domain() {
     parallel(
-        "param T = 11, M = 37, N = 41\ninout X: i32[M, N]\ninout Y: i32[M, N]\ninout H: i32[M, N]
+        "param T = 23, M = 97, N = 101\ninout X: i32[M, N]\ninout Y: i32[M, N]\ninout H: i32[M, N]
 in F: i32[T]
 for t in 0..T {
   for j in 0..N { S0: Y[0, j] = F[t] }
@@ -94,7 +94,7 @@ for i in 0..N {
   for k in 0..i { S2: A[i, i] = A[i, i] - A[i, k] * A[i, k] }
   S3: A[i, i] = abs(A[i, i]) }\n",
     );
-    parallel(
+    same(
         "param N = 97\nin L: i32[N, N]\nin b: i32[N]\nout x: i32[N]
 for i in 0..N {
   S0: x[i] = b[i]
@@ -112,7 +112,7 @@ for t in 0..T {
   for i in 1..N - 1, j in 1..N - 1 { S1: U[i, j] = U[i, j - 1] - V[i, j] } }\n",
     );
     parallel(
-        "param M = 83, N = 91\nin A: i32[M]\nin B: i32[N]\ninout L: i32[M + 1, N + 1]
+        "param M = 330, N = 350\nin A: i32[M]\nin B: i32[N]\ninout L: i32[M + 1, N + 1]
 for i in 1..M + 1, j in 1..N + 1 { S: L[i, j] = max(max(L[i - 1, j], L[i, j - 1]),
   L[i - 1, j - 1] + select(A[i - 1] == B[j - 1], 1, 0)) }\n",
     );

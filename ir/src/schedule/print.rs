@@ -114,6 +114,9 @@ fn write_step(f: &mut fmt::Formatter<'_>, kind: &StepKind, depth: usize) -> fmt:
         StepKind::SplitReduction { target, at, name } => {
             write!(f, "split-reduction {target}{}{}", placed(at.as_ref()), named(name.as_slice()))
         }
+        StepKind::Privatise { array, at, name } => {
+            write!(f, "privatise {array} at {at}{}", named(name.as_slice()))
+        }
         StepKind::Atomically(steps) => {
             writeln!(f, "atomically {{")?;
             for step in steps {

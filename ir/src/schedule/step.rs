@@ -217,6 +217,15 @@ pub enum StepKind {
         /// The name of the array of accumulators.
         name: Option<Ref>,
     },
+    /// `privatise w at l [as P]`: each iteration of a loop gets a copy of a temporary of its own.
+    Privatise {
+        /// The temporary.
+        array: Ref,
+        /// The loop.
+        at: Ref,
+        /// The name of the array of copies.
+        name: Option<Ref>,
+    },
     /// `atomically { … }`: only the order after the last step must be legal.
     Atomically(Vec<Step>),
     /// `require parallel l`: refuses the schedule where it does not hold.

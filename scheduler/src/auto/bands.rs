@@ -97,6 +97,40 @@ impl Auto {
         Ok(())
     }
 
+    /// Lanes for statements that share their innermost loop: along it, or else strips of a loop
+    /// around it that nothing else shares and whose iterations are independent.
+    pub(super) fn lanes_together(&mut self, statements: &[Name]) -> Result<()> {
+        self.inner_lanes(statements)?;
+        let inside = |l: &&TreeLoop| l.body.statements() == statements;
+        let chain: Vec<TreeLoop> =
+            self.at.tree().loops().into_iter().filter(inside).cloned().collect();
+        if self.lanes_everywhere(statements) || chain.len() < 2 {
+            return Ok(());
+        }
+        let (before, poly) = (self.at.clone(), self.at.poly().clone());
+        let size = statements.iter().map(|s| self.register(&poly, s)).max().unwrap_or(1)
+            * self.options.vectors;
+        for l in &chain[..chain.len() - 1] {
+            let part = |k: u8| Name::from(format!("{}.{k}", l.name));
+            let mut loops: Vec<Name> = Vec::new();
+            for other in &chain {
+                loops.push(if other.name == l.name { part(0) } else { other.name.clone() });
+            }
+            loops.push(part(1));
+            let target = Ref::from(l.name.clone());
+            let strips = StepKind::Split { target, size, names: Vec::new() };
+            let order = StepKind::Reorder { loops: loops.into_iter().map(Ref::from).collect() };
+            if self.step(StepKind::Atomically(vec![Step::from(strips), Step::from(order)])) {
+                self.inner_lanes(statements)?;
+                if self.lanes_everywhere(statements) {
+                    return Ok(());
+                }
+            }
+            self.at = before.clone();
+        }
+        Ok(())
+    }
+
     /// Whether the innermost loop around each of these statements is lanes.
     fn lanes_everywhere(&self, statements: &[Name]) -> bool {
         let lanes =

@@ -23,6 +23,7 @@ mod gpu_reduce;
 mod host;
 mod order;
 mod partial;
+mod private;
 mod solver;
 mod threads;
 mod tiles;
@@ -88,13 +89,15 @@ pub fn auto_cpu(schedule: &Schedule, options: &CpuOptions) -> Result<Schedule> {
         extents: BTreeMap::new(),
         textual: Vec::new(),
     };
+    auto.privatise();
+    let start = auto.at.clone();
     let banded = auto.plan()?;
     if banded.is_empty() {
         return Ok(auto.at);
     }
     let by_isl = auto.estimates(&banded)?;
     let with_bands = auto.at;
-    auto.at = schedule.clone();
+    auto.at = start.clone();
     auto.textual = banded.iter().flatten().cloned().collect();
     auto.plan()?;
     let by_text = auto.estimates(&banded)?;
@@ -107,7 +110,7 @@ pub fn auto_cpu(schedule: &Schedule, options: &CpuOptions) -> Result<Schedule> {
         if chosen.is_empty() {
             return Ok(with_bands);
         }
-        auto.at = schedule.clone();
+        auto.at = start;
         auto.textual = chosen.iter().flat_map(|k| banded[*k].clone()).collect();
         auto.plan()?;
     }
@@ -134,7 +137,7 @@ impl Auto {
             self.statement(name)?;
         }
         for shared in self.shared(&done) {
-            self.inner_lanes(&shared)?;
+            self.lanes_together(&shared)?;
         }
         self.threads()?;
         Ok(banded)

@@ -3,7 +3,7 @@
 //! In: a tree and a step's operands. Out: the new tree, or the reason why the tree has not the
 //! shape the step needs. Whether the new order keeps the dependences is not asked here: the caller
 //! ([`crate::Schedule`]) asks it after each step.
-//! `stage`, `fuse-at` and `split-reduction` also change the working nest: they take the
+//! `stage`, `fuse-at`, `split-reduction` and `privatise` also change the working nest: they take the
 //! dependences' poly and give a new one with the tree.
 //! Keeps: every loop has a row for exactly the statements below it; names are unique; a sequence
 //! holds no sequence directly. Marks follow their loop.
@@ -18,6 +18,7 @@ mod mark;
 mod names;
 mod order;
 mod order_by;
+mod privatise;
 mod reorder;
 mod reverse;
 mod shift;
@@ -42,6 +43,7 @@ pub(crate) use mark::{Mark, mark};
 pub(crate) use names::{ancestors, base, no_statement, resolve, unique};
 pub(crate) use order::order;
 pub(crate) use order_by::order_by;
+pub(crate) use privatise::privatise;
 pub(crate) use reorder::reorder;
 pub(crate) use reverse::reverse;
 pub(crate) use shift::shift;

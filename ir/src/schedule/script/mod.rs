@@ -23,7 +23,7 @@ pub const MAX_DEPTH: usize = 64;
 
 const STEPS: &str = "a step (tile, split, reorder, fuse, distribute, skew, shift, coalesce, \
                      unroll, vectorize, parallel, map, reverse, order, stage, fuse-at, \
-                     split-reduction, atomically, require)";
+                     split-reduction, privatise, atomically, require)";
 
 const PLACES: &str = "a place (block.x, block.y, block.z, thread.x, thread.y, thread.z)";
 
@@ -94,6 +94,11 @@ fn step(r: &mut Reader, depth: usize) -> Result<StepKind> {
             let target = name(r)?;
             let at = if r.eat_word("at") { Some(name(r)?) } else { None };
             Ok(StepKind::SplitReduction { target, at, name: one_name(r)? })
+        }
+        "privatise" => {
+            let array = name(r)?;
+            r.expect_word("at")?;
+            Ok(StepKind::Privatise { array, at: name(r)?, name: one_name(r)? })
         }
         "split" => split(r, at),
         "reorder" => {

@@ -33,6 +33,8 @@ const GOOD: &[&str] = &[
     "stage A for S1, S2 at k.0 as Ap layout 1/16, 0, 1%64/4, 1%4",
     "split-reduction S1.k.1",
     "split-reduction S1.k.1 at i as P",
+    "privatise w at S0.j",
+    "privatise w at S0.j as P",
     "require parallel m",
     "require vector n",
     "order {\n  S0\n}",
