@@ -8,11 +8,12 @@
 //!
 //! Where the outermost loop of a nest carries a dependence, and where neighbouring elementwise
 //! statements can share their loops, isl's scheduler is asked for the order (one `order` step);
-//! permutable bands become tiles that run as wavefronts.
+//! permutable bands become tiles that run as wavefronts, with the best lanes inside.
 //! For each other statement, on its own where its loops can be distributed: the loop along which
-//! most accesses are contiguous becomes lanes; for a reduction with reuse in two directions,
-//! `contraction` makes register tiles, cache tiles and packed operands; the outermost loop without
-//! a carried dependence runs on threads.
+//! accesses cost least becomes lanes; for a reduction with reuse in two directions, `contraction`
+//! makes register tiles, cache tiles and packed operands; the outermost loop without a carried
+//! dependence runs on threads where that is worth their meeting.
+//! Where sizes are fixed, a nest is planned in isl's order and in the text's, and `estimate` chooses.
 
 mod bands;
 mod contraction;
@@ -42,7 +43,7 @@ use order::{Kind, Part, children};
 
 /// Operations of isl in which loops must be generated for an order of isl's, else the text's is
 /// taken: skewed tiles of symbolic sizes can take isl very long.
-const LOWER: u32 = 20_000_000;
+const LOWER: u32 = 10_000_000;
 
 /// What the schedule is made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -20,7 +20,7 @@ type Answer<T> = std::result::Result<T, Trouble>;
 
 /// Operations of isl for one run of its scheduler, which most nests take a hundredth of. Not a
 /// time: the answer must not depend on how fast the machine is.
-const QUOTA: u32 = 10_000_000;
+const QUOTA: u32 = 5_000_000;
 
 /// isl's order of one statement.
 #[derive(Clone, Debug)]
