@@ -43,7 +43,7 @@ impl Default for GpuOptions {
     }
 }
 
-/// Time in which loops must be generated for an order that is not the text's.
+/// Operations of isl in which loops must be generated for an order that is not the text's.
 const LOWER: u32 = 25_000_000;
 
 /// Most blocks along y and z.

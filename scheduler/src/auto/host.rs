@@ -24,7 +24,7 @@ use crate::Schedule;
 
 /// Time after which no more questions about the order are asked.
 const BUDGET: Duration = Duration::from_secs(20);
-/// Time for one run of isl's scheduler.
+/// Operations of isl for one run of its scheduler.
 const QUOTA: u32 = 20_000_000;
 
 /// Nanoseconds of a launch in a row of launches.
