@@ -55,7 +55,9 @@ mod tests {
         let ctx = Ctx::new();
         let read = || Set::parse(&ctx, "[n] -> { A[i, j] : 0 <= i < n and i <= j < 2n }");
         let set = read().expect("nothing limits it");
-        assert_eq!(ctx.with_quota(10, read).expect_err("too little").kind, ErrorKind::Quota);
+        let other = Set::parse(&ctx, "[n] -> { A[i, j] : 3 <= i < 2n and j mod 3 = 1 }").unwrap();
+        let small = ctx.with_quota(3, || set.subtract(&other));
+        assert_eq!(small.expect_err("too little").kind, ErrorKind::Quota);
         assert!(ctx.with_quota(1_000_000, || set.coalesce()).is_ok());
         assert!(set.coalesce().is_ok());
     }
