@@ -70,7 +70,7 @@ impl Auto {
         }
         let step = order_step(self.at.poly(), &chosen);
         let changed = self.step(step);
-        self.distribute();
+        self.distribute(false);
         Ok(changed)
     }
 
@@ -90,7 +90,7 @@ impl Auto {
         for candidate in self.candidates(part)? {
             if let Some(trial) = self.trial(&candidate) {
                 self.at = trial;
-                self.distribute();
+                self.distribute(false);
                 if let Some(nest) = own(self.at.tree(), &names) {
                     let time = self.price(&nest)?.time;
                     if time < now.time * GAIN {
