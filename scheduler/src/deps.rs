@@ -242,8 +242,8 @@ impl DepContext {
         Ok(self.neighbours.borrow_mut().insert(all).clone())
     }
 
-    /// All reads, all writes that happen, and all that a guard may keep from happening; of one array
-    /// if one is named.
+    /// All reads, all writes that happen, and all that a guard may keep from happening; of one
+    /// array if one is named.
     fn reads_and_writes(
         &self,
         array: Option<&Name>,

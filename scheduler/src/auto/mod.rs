@@ -13,7 +13,8 @@
 //! accesses cost least becomes lanes; for a reduction with reuse in two directions, `contraction`
 //! makes register tiles, cache tiles and packed operands; the outermost loop without a carried
 //! dependence runs on threads where that is worth their meeting.
-//! Where sizes are fixed, a nest is planned in isl's order and in the text's, and `estimate` chooses.
+//! Where sizes are fixed, a nest is planned in isl's order and in the text's, and `estimate`
+//! chooses.
 
 mod bands;
 mod contraction;

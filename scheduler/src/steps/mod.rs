@@ -3,8 +3,8 @@
 //! In: a tree and a step's operands. Out: the new tree, or the reason why the tree has not the
 //! shape the step needs. Whether the new order keeps the dependences is not asked here: the caller
 //! ([`crate::Schedule`]) asks it after each step.
-//! `stage`, `fuse-at`, `split-reduction` and `privatise` also change the working nest: they take the
-//! dependences' poly and give a new one with the tree.
+//! `stage`, `fuse-at`, `split-reduction` and `privatise` also change the working nest: they take
+//! the dependences' poly and give a new one with the tree.
 //! Keeps: every loop has a row for exactly the statements below it; names are unique; a sequence
 //! holds no sequence directly. Marks follow their loop.
 

@@ -1,8 +1,8 @@
 //! `privatise w at S0.j [as P]`: each iteration of a loop gets a copy of a temporary of its own.
 //!
-//! Accesses to `w` of the statements below the loop `l` go to `P[…]` instead, which has an index for
-//! `l` and one for each loop around it, counted from their least values, before those of `w`. So
-//! iterations that only share the place of a scalar or row no longer depend on each other, and
+//! Accesses to `w` of the statements below the loop `l` go to `P[…]` instead, which has an index
+//! for `l` and one for each loop around it, counted from their least values, before those of `w`.
+//! So iterations that only share the place of a scalar or row no longer depend on each other, and
 //! `distribute`, `reorder`, `parallel` and lanes become legal. The order stays.
 //! Legal: if no value in `w` goes from one iteration to another, into the loop or out of it
 //! (`E0729`, with the instance that writes it and the one that reads it).
