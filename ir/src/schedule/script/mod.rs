@@ -95,11 +95,7 @@ fn step(r: &mut Reader, depth: usize) -> Result<StepKind> {
             let at = if r.eat_word("at") { Some(name(r)?) } else { None };
             Ok(StepKind::SplitReduction { target, at, name: one_name(r)? })
         }
-        "privatise" => {
-            let array = name(r)?;
-            r.expect_word("at")?;
-            Ok(StepKind::Privatise { array, at: name(r)?, name: one_name(r)? })
-        }
+        "privatise" => privatise(r),
         "split" => split(r, at),
         "reorder" => {
             let loops = loop_list(r)?;
@@ -299,6 +295,12 @@ fn size(r: &mut Reader) -> Result<i64> {
         size if size > 0 => Ok(size),
         size => Err(r.error(start.to(r.last_span()), format!("a size is positive, not {size}"))),
     }
+}
+
+fn privatise(r: &mut Reader) -> Result<StepKind> {
+    let array = name(r)?;
+    r.expect_word("at")?;
+    Ok(StepKind::Privatise { array, at: name(r)?, name: one_name(r)? })
 }
 
 fn tile(r: &mut Reader, at: Span) -> Result<StepKind> {
