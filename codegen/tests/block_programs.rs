@@ -8,6 +8,7 @@ use warploom_ir::target::Target;
 use warploom_verify::Verified;
 
 const MMA: &str = include_str!("../../examples/kernels/gemm_mma.kernel");
+const BF16: &str = include_str!("../../examples/kernels/gemm_wgmma_bf16.kernel");
 const WGMMA: &str = include_str!("../../examples/kernels/gemm_wgmma.kernel");
 
 fn sealed(text: &str) -> Verified<Kernel> {
@@ -46,6 +47,16 @@ fn a_product_on_warpgroups_assembles() {
     let boxes: Vec<_> = launch.maps.iter().map(|m| (m.buffer, m.extents.clone())).collect();
     assert_eq!(boxes, [(0, vec![128, 64]), (1, vec![256, 64])]);
     assert!(said.contains("Used 168 registers"), "{said}");
+}
+
+#[test]
+fn a_product_that_leaves_through_shared_memory_assembles() {
+    let (code, _) = assembled(BF16, Target::Sm90a);
+    assert!(code.ptx.contains("cp.async.bulk.tensor.2d.global.shared::cta"), "{}", code.ptx);
+    assert!(code.ptx.contains("st.shared"), "{}", code.ptx);
+    let launch = code.launches()[0];
+    let boxes: Vec<_> = launch.maps.iter().map(|m| (m.buffer, m.extents.clone())).collect();
+    assert_eq!(boxes, [(0, vec![128, 64]), (1, vec![256, 64]), (2, vec![64, 64])]);
 }
 
 #[test]

@@ -56,6 +56,8 @@ struct Around {
     depth: usize,
     /// Bytes of the local buffers around it.
     local_bytes: i64,
+    /// Copies of it that unrolled loops of a role make.
+    copies: i64,
 }
 
 impl Checker {
@@ -78,7 +80,7 @@ impl Checker {
             }
             self.table(b);
         }
-        self.nodes(&k.body, Around { vector: false, depth: 0, local_bytes: 0 });
+        self.nodes(&k.body, Around { vector: false, depth: 0, local_bytes: 0, copies: 1 });
         let params: BTreeSet<Name> = k.params.iter().cloned().collect();
         self.faults.extend(mapped::faults(&k.body, &params));
     }
@@ -193,7 +195,7 @@ impl Checker {
             self.fault("E1001", format!("the name `{}` is used by two loops", l.var));
             return;
         }
-        self.role_loop(l);
+        self.role_loop(l, &mut around);
         around.vector |= l.mode == LoopMode::Vector;
         self.scope.insert(l.var.clone());
         self.nodes(&l.body, around);

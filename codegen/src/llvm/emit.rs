@@ -262,9 +262,11 @@ impl Emitter<'_> {
                 expand_vector(l, &serial, vector_bytes)
             }
             (LoopMode::Unroll, _) | (LoopMode::Vector, Machine::Gpu) => match known {
+                // in a role an unrolled loop tells which registers are meant
                 Some(n)
-                    if n <= MAX_UNROLL
-                        && n.saturating_mul(unrolled_stores(&l.body)) <= MAX_STORES =>
+                    if self.program.is_some()
+                        || n <= MAX_UNROLL
+                            && n.saturating_mul(unrolled_stores(&l.body)) <= MAX_STORES =>
                 {
                     Expansion::Copies(
                         (0..n).map(|i| (lower.offset(i.wrapping_mul(l.step)), width)).collect(),

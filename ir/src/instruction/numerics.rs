@@ -3,7 +3,8 @@
 //! In: an accumulator and the factors of one instruction. Out: the new accumulator.
 //! Model of the float adders (arXiv 2511.10909): all products and the accumulator are aligned to
 //! the largest exponent, truncated to some fraction bits, summed exactly, and the sum is truncated
-//! to f32 (rounded to nearest-even to f16).
+//! to f32, or to as few fraction bits as were summed (rounded to nearest-even to f16). On an H200
+//! `wgmma` of f16, bf16 and tf32 gives the model's bits; `mma` keeps one bit more than is declared.
 
 use crate::dtype::DType;
 use crate::expr::Rounding;
@@ -81,7 +82,10 @@ impl Adder {
                 let sum = aligned(acc, a, b, fraction);
                 let rounding = if dtype == DType::F16 { Rounding::Nearest } else { Rounding::Zero };
                 let format = Format::of(dtype).expect("a float accumulator");
-                Scalar::from_bits(dtype, format.from_f64(sum, rounding, false))
+                let bits = format.from_f64(sum, rounding, false);
+                let spare = 23_i32.saturating_sub(fraction).max(0);
+                let cut = if dtype == DType::F32 && sum.is_finite() { spare } else { 0 };
+                Scalar::from_bits(dtype, bits >> cut << cut)
             }
         }
     }

@@ -177,34 +177,45 @@ fn warpgroup_matrix(n: i64, acc: DType, a: DType, b: DType) -> Instruction {
     }
 }
 
-/// Every matrix instruction.
-#[must_use]
-pub fn matrix_instructions() -> Vec<Instruction> {
-    use DType::{Bf16, E4m3, E5m2, F16, F32, F64, I8, I32, Tf32};
-    let mut all = vec![
+/// The matrix instructions of one warp.
+fn by_warp() -> Vec<Instruction> {
+    use DType::{Bf16, F16, F32, F64, I8, I32, Tf32};
+    vec![
         warp_matrix(16, 8, 16, F32, F16, AMPERE),
         warp_matrix(16, 8, 16, F32, Bf16, AMPERE),
         warp_matrix(16, 8, 8, F32, Tf32, AMPERE),
         warp_matrix(16, 8, 32, I32, I8, Adder::Wrapping),
         warp_matrix(8, 8, 4, F64, F64, Adder::Sequential),
-    ];
+    ]
+}
+
+/// The matrix instructions of a warpgroup that give `n` columns.
+fn by_warpgroup(n: i64) -> Vec<Instruction> {
+    use DType::{Bf16, E4m3, E5m2, F16, F32, I8, I32, Tf32};
+    if !(8..=256).contains(&n) || n % 8 != 0 {
+        return Vec::new();
+    }
     let floats = [(F32, F16, F16), (F32, Bf16, Bf16), (F16, F16, F16), (F32, Tf32, Tf32)];
     let bytes = [E4m3, E5m2].into_iter().flat_map(|a| [E4m3, E5m2].map(|b| (F32, a, b)));
-    let types: Vec<_> = floats.into_iter().chain(bytes).collect();
-    for n in (8..=256).step_by(8) {
-        all.extend(types.iter().map(|&(acc, a, b)| warpgroup_matrix(n, acc, a, b)));
-        if n <= 32 || n % 16 == 0 {
-            all.push(warpgroup_matrix(n, I32, I8, I8));
-        }
-    }
-    all
+    let integers = Some((I32, I8, I8)).filter(|_| n <= 32 || n % 16 == 0);
+    let types = floats.into_iter().chain(bytes).chain(integers);
+    types.map(|(acc, a, b)| warpgroup_matrix(n, acc, a, b)).collect()
+}
+
+/// Every matrix instruction.
+#[must_use]
+pub fn matrix_instructions() -> Vec<Instruction> {
+    by_warp().into_iter().chain((8..=256).step_by(8).flat_map(by_warpgroup)).collect()
 }
 
 /// The entry of this name.
 #[must_use]
 pub fn find(name: &str) -> Option<Instruction> {
-    if name.starts_with("mma.") || name.starts_with("wgmma.m") {
-        return matrix_instructions().into_iter().find(|i| i.name == name);
+    if name.starts_with("mma.") {
+        return by_warp().into_iter().find(|i| i.name == name);
+    }
+    if let Some((n, _)) = name.strip_prefix("wgmma.m64n").and_then(|rest| rest.split_once('k')) {
+        return by_warpgroup(n.parse().ok()?).into_iter().find(|i| i.name == name);
     }
     let &(name, targets, issue, action, intrinsic) = ROWS.iter().find(|row| row.0 == name)?;
     let code = match action {

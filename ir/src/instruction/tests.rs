@@ -116,6 +116,10 @@ fn adders_compute_the_declared_nest() {
     assert_eq!(adder.add(Scalar::f32(1.0), &tiny, &[bf(1.0)]), Scalar::f32(1.0));
     assert_eq!(adder.add(Scalar::f32(1.0), &tiny, &[bf(-1.0)]), Scalar::f32(1.0));
     assert!(adder.add(Scalar::f32(f32::INFINITY), &a, &b).to_f64().is_infinite());
+    // with 13 fraction bits the sum has no more either
+    let few = Adder::Aligned { fraction: 13 };
+    let sum = few.add(Scalar::f32(1.0 + 1.0 / 8192.0), &[bf(1.0)], &[bf(1.0)]);
+    assert_eq!(sum, Scalar::f32(2.0));
     let int = |v| Scalar::from_i64(DType::I8, v);
     let start = Scalar::from_i64(DType::I32, i64::from(i32::MAX));
     let sum = Adder::Wrapping.add(start, &[int(-128)], &[int(-1)]);

@@ -9,6 +9,7 @@ use warploom_ir::kernel::Index;
 use warploom_ir::kernel::device::{Call, Operand, Shared, Tile, WARPGROUP};
 
 use super::Checker;
+use super::mapped::over;
 
 /// Bytes of a chunk, whose multiples are the addresses of asynchronous copies.
 const CHUNK: i64 = 16;
@@ -35,6 +36,10 @@ fn divisor(index: &Index) -> i64 {
         Index::Mul(c, a) => c.checked_mul(divisor(a)).and_then(i64::checked_abs).unwrap_or(1),
         Index::Mod(a, d) => gcd(divisor(a), d.checked_abs().unwrap_or(1)),
     }
+}
+
+fn product(extents: &[i64]) -> i64 {
+    extents.iter().fold(1, |n: i64, e| n.saturating_mul(*e))
 }
 
 fn aligned(index: &Index, to: i64) -> bool {
@@ -200,7 +205,13 @@ impl Checker {
             tile.at.iter().zip(sizes).all(|(s, size)| {
                 aligned(&s.start, size) && s.extent.is_some_and(|e| e % size == 0)
             });
-        if whole { Ok(()) } else { Err(format!("`{tile}` is no whole number of tiles")) }
+        if !whole {
+            return Err(format!("`{tile}` is no whole number of tiles"));
+        }
+        if tile.at.iter().all(|s| over(&s.start, &self.context.unrolled)) {
+            return Ok(());
+        }
+        Err(format!("which registers `{tile}` is must be known: use unrolled loops"))
     }
 
     /// A tile that a descriptor can stand for.
@@ -232,7 +243,7 @@ impl Checker {
             return Err("the types differ".to_owned());
         }
         self.fragment_tile(fragment)?;
-        let n = fragment.extents().iter().product::<i64>() / 64;
+        let n = product(&fragment.extents()) / 64;
         if fragment.matrix() != shared.matrix() || fragment.transposed || ![1, 2, 4].contains(&n) {
             return Err(format!("the tiles differ, or are {n} matrices and not 1, 2 or 4"));
         }
@@ -248,7 +259,7 @@ impl Checker {
     /// Whether every row of a shared buffer starts at a multiple of 16 bytes.
     fn chunked(buffer: &Shared) -> bool {
         let cols = buffer.shape.last().copied().unwrap_or(0);
-        buffer.panel.is_some() || cols * buffer.dtype.size_bytes() as i64 % CHUNK == 0
+        buffer.panel.is_some() || cols % (CHUNK / buffer.dtype.size_bytes() as i64) == 0
     }
 
     fn same_tiles(&self, shared: &Tile, global: &Tile) -> Result<(), String> {
@@ -276,7 +287,7 @@ impl Checker {
                 .is_some_and(|s| aligned(&s.start, wide) && s.extent.is_some_and(|e| e % wide == 0))
         });
         let threads = self.context.team.unwrap_or(1) * 32;
-        let chunks = shared.extents().iter().product::<i64>() / wide;
+        let chunks = product(&shared.extents()) / wide;
         if whole && Self::chunked(buffer) && chunks % threads == 0 {
             return Ok(());
         }

@@ -5,7 +5,7 @@
 //! shared buffer are known numbers within the limits of every GPU.
 //! *Not* proved here: that barriers match, which `interp` checks for the sizes that it runs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use warploom_ir::affine::Name;
 use warploom_ir::instruction::fragment::FragmentLayout;
@@ -16,6 +16,7 @@ use warploom_ir::kernel::device::{
 use warploom_ir::kernel::{Buffer, Index, KernelLoop, KernelNode, LoopMode, TypedKind};
 
 use super::Checker;
+use super::mapped::trip;
 
 /// Most warps of a block.
 const MAX_WARPS: i64 = 32;
@@ -25,6 +26,8 @@ const MAX_SHARED: i64 = 227 << 10;
 const REGISTERS: i64 = 64 << 10;
 /// Most arrivals of a phase.
 const MAX_ARRIVALS: i64 = (1 << 20) - 1;
+/// Most copies that unrolled loops inside each other make.
+const MAX_COPIES: i64 = 4096;
 /// Most elements of a fragment that one thread holds: all its registers.
 const MAX_HELD: i64 = 256;
 
@@ -46,6 +49,8 @@ pub(super) struct Context {
     pub(super) fragments: BTreeMap<Name, Held>,
     pub(super) shared: BTreeMap<Name, Shared>,
     pub(super) barriers: BTreeMap<Name, Barrier>,
+    /// Variables that are constants in each copy of their loop's body.
+    pub(super) unrolled: BTreeSet<Name>,
 }
 
 impl Context {
@@ -57,11 +62,29 @@ impl Context {
 
 impl Checker {
     /// A loop inside a role is one that a warp can run.
-    pub(super) fn role_loop(&mut self, l: &KernelLoop) {
+    pub(super) fn role_loop(&mut self, l: &KernelLoop, around: &mut super::Around) {
         let plain = matches!(l.mode, LoopMode::Serial | LoopMode::Unroll);
         if self.context.block && (!plain || self.context.across.is_some()) {
             let text = format!("loop `{}` inside a role is neither serial nor unrolled", l.var);
             self.fault("E1016", text);
+        }
+        if !self.context.block || l.mode != LoopMode::Unroll {
+            return;
+        }
+        let copies = trip(l).and_then(|n| n.max(1).checked_mul(around.copies));
+        match copies.filter(|n| *n <= MAX_COPIES) {
+            Some(copies) => {
+                around.copies = copies;
+                self.context.unrolled.insert(l.var.clone());
+            }
+            None => {
+                let text = format!(
+                    "unrolled loops up to `{}` in a role make more than {MAX_COPIES} copies, or a \
+                     number of them that is not known",
+                    l.var
+                );
+                self.fault("E1016", text);
+            }
         }
     }
 

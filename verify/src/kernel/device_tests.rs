@@ -3,6 +3,7 @@
 use warploom_ir::kernel::Kernel;
 
 const MMA: &str = include_str!("../../../examples/kernels/gemm_mma.kernel");
+const BF16: &str = include_str!("../../../examples/kernels/gemm_wgmma_bf16.kernel");
 const WGMMA: &str = include_str!("../../../examples/kernels/gemm_wgmma.kernel");
 
 fn codes(text: &str) -> Vec<&'static str> {
@@ -15,7 +16,7 @@ fn codes(text: &str) -> Vec<&'static str> {
 
 #[test]
 fn the_examples_are_sealed() {
-    for text in [MMA, WGMMA] {
+    for text in [MMA, WGMMA, BF16] {
         let kernel: Kernel = text.parse().unwrap();
         let found = crate::kernel(kernel).err().unwrap_or_default();
         assert!(found.is_empty(), "{}", found[0]);
@@ -51,6 +52,10 @@ fn one_broken_program_per_rule() {
         (WGMMA, "S: C[128 * bm + 64 * g + i", "S: C[128 * bm + i", "E0812"),
         (WGMMA, "for i, j across D", "for i, j across E", "E1001"),
         (MMA, "for w in 0..4 warps 1", "for w in 0..4 warps 2", "E1012"),
+        (BF16, "S: Cs[g, i, j]", "S: Cs[g, i, j + 1]", "E0811"),
+        (BF16, "C[128 * bm + 64 * g : 64", "C[128 * bm : 64", "E0812"),
+        (MMA, "for i in 0..4 unroll", "for i in 0..4", "E1015"),
+        (MMA, "for kk in 0..2 unroll", "for kk in 0..2000 unroll", "E1016"),
         (MMA, "do sync()", "do sync(0)", "E1015"),
         (MMA, "do sync()", "do sing()", "E1015"),
         (MMA, "32 * p : 32]", "4 * p : 32]", "E1015"),

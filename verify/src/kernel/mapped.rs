@@ -226,7 +226,7 @@ fn too_many(l: &KernelLoop, found: i64, limit: i64) -> Diagnostic {
 }
 
 /// How many iterations a loop with constant bounds has.
-fn trip(l: &KernelLoop) -> Option<i64> {
+pub(super) fn trip(l: &KernelLoop) -> Option<i64> {
     match (&l.lower, &l.upper) {
         (Index::Const(a), Index::Const(b)) => {
             let length = i128::from(*b) - i128::from(*a);
@@ -238,7 +238,7 @@ fn trip(l: &KernelLoop) -> Option<i64> {
 }
 
 /// Whether an index uses known variables only.
-fn over(index: &Index, known: &BTreeSet<Name>) -> bool {
+pub(super) fn over(index: &Index, known: &BTreeSet<Name>) -> bool {
     match index {
         Index::Const(_) => true,
         Index::Var(name) => known.contains(name),

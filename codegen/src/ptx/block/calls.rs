@@ -1,5 +1,6 @@
 //! Calls: barriers, fences, waits, and where the operands of the others lie.
 
+use warploom_ir::affine::Name;
 use warploom_ir::instruction::descriptor::{panel_offset, swizzle};
 use warploom_ir::instruction::{Action, Code, Instruction, find};
 use warploom_ir::kernel::Index;
@@ -111,6 +112,16 @@ impl Emitter<'_> {
         }
         let (meeting, threads) = (team.meeting.arg(), 32 * team.warps);
         self.f.line(&format!("call void {}({meeting}, i32 {threads})", intrinsic(code)));
+    }
+
+    /// The address of an element of the block program's shared memory; `None` for other arrays.
+    pub(crate) fn shared_address(&mut self, array: &Name, dims: &[Lin]) -> Option<String> {
+        let block = &self.program.as_ref()?.block;
+        let shared = block.shared.iter().find(|s| s.name == *array)?.clone();
+        let offset = self.offset(&shared, dims);
+        let offset = self.narrow(&offset);
+        let offset = self.permuted(&offset, shared.panel);
+        Some(self.pointer(&offset))
     }
 
     /// The byte offset in shared memory of a tile's first element before chunks are permuted.

@@ -22,7 +22,7 @@ use warploom_ir::kernel::device::{Block, Call, Device, Fragment, Operand, Role, 
 use warploom_ir::kernel::{Kernel, KernelNode};
 
 use crate::llvm::build::Value;
-use crate::llvm::emit::Emitter;
+use crate::llvm::emit::{BufferRegs, Emitter};
 use crate::llvm::lin::Lin;
 use crate::llvm::team::SHARED;
 
@@ -195,6 +195,12 @@ impl Emitter<'_> {
             fragments: BTreeMap::new(),
             meetings: 1,
         });
+        for s in &block.shared {
+            let pointer = Value::register(SHARED, SHARED_POINTER, 1);
+            let (class, strides, dtype) = (None, Vec::new(), s.dtype);
+            let regs = BufferRegs { class, pointer, strides, dtype, stack: false };
+            self.buffers.insert(s.name.clone(), regs);
+        }
         self.start_barriers(block);
         let end = self.f.label("end");
         let mut first = 0;

@@ -11,6 +11,9 @@ use crate::diag::Result;
 use crate::kernel::device::{Tile, WARP};
 use crate::value::Scalar;
 
+/// Most elements of a tile: all of shared memory.
+const MOST: i64 = 1 << 20;
+
 /// A tile of an array at a place: the first element, and the extents of the dimensions it has.
 #[derive(Clone, Debug)]
 pub(super) struct Place {
@@ -23,7 +26,11 @@ pub(super) struct Place {
 impl Place {
     pub(super) fn new(tile: &Tile, w: &Warp<'_>) -> Result<Self> {
         let start = tile.at.iter().map(|s| w.index(&s.start)).collect::<Result<_>>()?;
-        let extents = tile.at.iter().map(|s| s.extent).collect();
+        let extents: Vec<Option<i64>> = tile.at.iter().map(|s| s.extent).collect();
+        let size = |n: i64, e: &i64| n.checked_mul(*e).filter(|n| (1..=MOST).contains(n));
+        if extents.iter().flatten().try_fold(1, size).is_none() {
+            return Err(fault("E0521", &format!("`{tile}` is empty, or larger than a block")));
+        }
         Ok(Self { array: tile.array.clone(), start, extents })
     }
 
@@ -37,7 +44,7 @@ impl Place {
         let mut at = self.start.clone();
         for (i, extent) in at.iter_mut().zip(&self.extents).rev() {
             if let Some(extent) = extent {
-                *i += number % extent;
+                *i = i.saturating_add(number % extent);
                 number /= extent;
             }
         }

@@ -130,7 +130,8 @@ impl<'k> Machine<'k, '_> {
         let count = self.block.barriers.iter().find(|b| b.name == to.array).map_or(0, |b| b.count);
         let phase = self.phase(&to.array, slot)?;
         phase.arrived += times;
-        phase.bytes += bytes;
+        let all = phase.bytes.checked_add(bytes).filter(|_| bytes >= 0);
+        phase.bytes = all.ok_or_else(|| fault("E0521", "an impossible number of bytes"))?;
         phase.clock.merge(&w.clock);
         if phase.arrived > count {
             let text = format!("`{}[{slot}]` gets more than {count} arrivals in a phase", to.array);
@@ -227,7 +228,10 @@ impl<'k> Machine<'k, '_> {
                 let mut step =
                     if shared.transposed { [cols, rows] } else { [rows, cols] }.into_iter();
                 let at: Vec<i64> = (base.iter().zip(&shared.at))
-                    .map(|(b, s)| b + if s.extent.is_some() { step.next().unwrap_or(0) } else { 0 })
+                    .map(|(b, s)| {
+                        let by = if s.extent.is_some() { step.next().unwrap_or(0) } else { 0 };
+                        b.saturating_add(by)
+                    })
                     .collect();
                 let address = self.shared_address(&shared.array, &at)?;
                 let address = address.expect("its type was found");

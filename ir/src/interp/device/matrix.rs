@@ -137,8 +137,11 @@ impl<'k> Machine<'k, '_> {
             return Err(wrong("is not laid out as this operand can be"));
         }
         let at: Vec<i64> = tile.at.iter().map(|s| w.index(&s.start)).collect::<Result<_>>()?;
-        let last: Vec<i64> =
-            at.iter().zip(&tile.at).map(|(i, s)| i + s.extent.unwrap_or(1) - 1).collect();
+        let last: Vec<i64> = at
+            .iter()
+            .zip(&tile.at)
+            .map(|(i, s)| i.saturating_add(s.extent.unwrap_or(1) - 1))
+            .collect();
         self.shared_address(&tile.array, &last)?;
         self.shared_address(&tile.array, &at)?;
         let start = self.block.address(&tile.array).expect("found above") + buffer.offset(&at);

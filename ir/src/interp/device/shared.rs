@@ -6,6 +6,7 @@ use super::clock::{Clock, Stamp};
 use super::{fault, race};
 use crate::diag::Result;
 use crate::dtype::DType;
+use crate::instruction::descriptor::PANELS;
 use crate::kernel::device::{Block, Shared};
 use crate::value::Scalar;
 
@@ -49,6 +50,15 @@ impl<'k> SharedMemory<'k> {
         let Some(bytes) = bytes else {
             return Err(fault("E0521", "a block has more than 1 MiB of shared memory"));
         };
+        for s in &block.shared {
+            let size = s.dtype.size_bytes() as i64;
+            let whole = |panel: i64| s.shape.last().is_some_and(|n| n % (panel / size) == 0);
+            let panels =
+                s.panel.is_none_or(|p| PANELS.contains(&p) && s.shape.len() > 1 && whole(p));
+            if !panels || s.shape.iter().any(|e| *e < 1) {
+                return Err(fault("E0521", &format!("`{}` has no whole panels", s.name)));
+            }
+        }
         Ok(Self { block, bytes: vec![Byte::default(); bytes] })
     }
 
