@@ -27,7 +27,7 @@ use crate::trouble::Trouble;
 type Answer<T> = std::result::Result<T, Trouble>;
 
 /// A statement of one nest: its place in the model of both, and when it runs.
-struct Run<'a> {
+pub(crate) struct Run<'a> {
     place: usize,
     statement: &'a PolyStatement,
     rows: Vec<Affine>,
@@ -62,7 +62,8 @@ pub(crate) fn check(old: &DepContext, tree: &Tree, fused: &Fused) -> Result<(), 
     }
 }
 
-fn runs<'a>(
+/// The statements of a nest at their places in a model, as the tree runs them.
+pub(crate) fn runs<'a>(
     poly: &'a Poly,
     tree: &Tree,
     places: &[usize],
@@ -152,7 +153,11 @@ fn stands_for_map(model: &Model, new: &Run<'_>, old: &Run<'_>) -> Answer<Map> {
 }
 
 /// Last writer to reader, for these reads.
-fn flow(model: &Model, reads: &[(usize, &Access)], runs: &[Run<'_>]) -> Answer<UnionMap> {
+pub(crate) fn flow(
+    model: &Model,
+    reads: &[(usize, &Access)],
+    runs: &[Run<'_>],
+) -> Answer<UnionMap> {
     let ctx: &Ctx = &model.ctx;
     let (mut sinks, mut sure, mut maybe, mut order) = (
         UnionMap::empty(ctx)?,

@@ -59,8 +59,9 @@ fn phases(body: Vec<KernelNode>, ranges: &[Range], serial: &mut Vec<Range>) -> V
         match node {
             KernelNode::Loop(l) if place(&l).is_some() => {
                 for nest in distributed(KernelNode::Loop(l), is_thread) {
-                    let (nest, _) = bounded(nest, ranges, serial);
-                    out.extend(nodes(nest.loops, nest.body));
+                    let (nest, around) = bounded(nest, ranges, serial);
+                    let body = unrolled(nest.body, &all(&around, serial));
+                    out.extend(nodes(nest.loops, body));
                 }
             }
             KernelNode::Loop(l) => {
@@ -81,6 +82,56 @@ fn phases(body: Vec<KernelNode>, ranges: &[Range], serial: &mut Vec<Range>) -> V
         }
     }
     out
+}
+
+/// What a thread runs, where every loop that is to be unrolled has a constant length if it has a
+/// greatest one: a guard cuts off the rest, so that indices of registers become constants.
+fn unrolled(body: Vec<KernelNode>, ranges: &[Range]) -> Vec<KernelNode> {
+    let each = |node| match node {
+        KernelNode::Loop(mut l) => {
+            let fixed = |i: &Index| matches!(i, Index::Const(_));
+            if l.mode == LoopMode::Unroll && !(fixed(&l.lower) && fixed(&l.upper)) {
+                let mut guards = Vec::new();
+                if let Some(base) = counted(&mut l, ranges, &mut guards) {
+                    let value = value_of(&l, base);
+                    let body = l.body.iter().map(|n| rename(n, &l.var, &value)).collect();
+                    let guarded = KernelNode::If(Condition::All(guards), body, Vec::new());
+                    let (least, greatest) = (l.lower.clone(), before(&l.upper));
+                    l.body =
+                        decided(vec![guarded], &[Range { var: l.var.clone(), least, greatest }]);
+                    l.step = 1;
+                }
+            }
+            let body = unrolled(l.body, ranges);
+            KernelNode::Loop(KernelLoop { body, ..l })
+        }
+        KernelNode::If(c, a, b) => KernelNode::If(c, unrolled(a, ranges), unrolled(b, ranges)),
+        KernelNode::Local(l) => {
+            let body = unrolled(l.body, ranges);
+            KernelNode::Local(Local { body, ..l })
+        }
+        node @ (KernelNode::Store(_) | KernelNode::Device(_)) => node,
+    };
+    body.into_iter().map(each).collect()
+}
+
+/// Lets a loop count from 0 to its greatest constant length, and adds the guards for that; what to
+/// add to its step times the count.
+fn counted(l: &mut KernelLoop, ranges: &[Range], guards: &mut Vec<Condition>) -> Option<Index> {
+    let (base, length) = length(l, ranges)?;
+    let at = Index::Mul(l.step, Box::new(Index::Var(l.var.clone())));
+    let at = simplify(&Index::Add(Box::new(base.clone()), Box::new(at)));
+    guards.push(Condition::Ge(at.clone(), l.lower.clone()));
+    guards.push(Condition::Ge(before(&l.upper), at));
+    l.lower = Index::Const(0);
+    l.upper = Index::Const((length + l.step - 1).div_euclid(l.step));
+    Some(base)
+}
+
+/// What the variable of a loop that counts from 0 stood for.
+fn value_of(l: &KernelLoop, base: Index) -> Index {
+    let value = Index::Mul(l.step, Box::new(Index::Var(l.var.clone())));
+    simplify(&Index::Add(Box::new(base), Box::new(value)))
 }
 
 fn is_block(place: Place) -> bool {
@@ -224,8 +275,7 @@ fn bounded(mut nest: Nest, around: &[Range], serial: &[Range]) -> (Nest, Vec<Ran
         l.upper = simplify(&l.upper);
         let base = tight(&mut l, &ranges, serial, &mut guards);
         if let Some(base) = base {
-            let value = Index::Mul(l.step, Box::new(Index::Var(l.var.clone())));
-            let value = simplify(&Index::Add(Box::new(base), Box::new(value)));
+            let value = value_of(&l, base);
             for inner in &mut nest.loops[position + 1..] {
                 let node = KernelNode::Loop(inner.clone());
                 if let KernelNode::Loop(renamed) = rename(&node, &l.var, &value) {
@@ -268,15 +318,9 @@ fn tight(
         return None;
     }
     let var = Index::Var(l.var.clone());
-    if let (Some(Place::Thread(_)), Some((base, length))) =
-        (place(l), length(l, &all(ranges, serial)))
+    if let Some(Place::Thread(_)) = place(l)
+        && let Some(base) = counted(l, &all(ranges, serial), guards)
     {
-        let at = Index::Mul(l.step, Box::new(var));
-        let at = Index::Add(Box::new(base.clone()), Box::new(at));
-        guards.push(Condition::Ge(at.clone(), l.lower.clone()));
-        guards.push(Condition::Ge(before(&l.upper), at));
-        l.lower = Index::Const(0);
-        l.upper = Index::Const((length + l.step - 1).div_euclid(l.step));
         return Some(base);
     }
     let lower = extreme(&l.lower, ranges, false);

@@ -13,6 +13,7 @@ use warploom_ir::affine::{Affine, Name};
 use warploom_ir::dtype::DType;
 use warploom_ir::kernel::{Index, KernelNode, Local, Store, TypedKind};
 use warploom_ir::schedule::{Poly, Tree};
+use warploom_ir::target::Place;
 
 use crate::footprint::around;
 
@@ -24,7 +25,7 @@ pub(crate) fn add_locals(mut body: Vec<KernelNode>, poly: &Poly, tree: &Tree) ->
         };
         let shape = array.shape.iter().filter_map(Affine::as_constant).collect();
         let path = around(tree, &scope.at).into_iter().collect();
-        body = Buffer { name, dtype: array.dtype, shape, path }.add(body);
+        body = Buffer { name, dtype: array.dtype, shape, across: &scope.across, path }.add(body);
     }
     body
 }
@@ -34,6 +35,7 @@ struct Buffer<'a> {
     name: &'a Name,
     dtype: DType,
     shape: Vec<i64>,
+    across: &'a [Place],
     /// The loops from the root to the one that holds it.
     path: BTreeSet<Name>,
 }
@@ -74,7 +76,7 @@ impl Buffer<'_> {
         let after = nodes.split_off(last + 1);
         let body = nodes.split_off(first);
         let (name, dtype, shape) = (self.name.clone(), self.dtype, self.shape.clone());
-        let across = Vec::new();
+        let across = self.across.to_vec();
         nodes.push(KernelNode::Local(Local { name, dtype, shape, across, body }));
         nodes.extend(after);
         nodes

@@ -217,8 +217,10 @@ impl Schedule {
             flow::check(deps, &self.tree, &fused)?;
             (next.poly, next.tree) = (fused.poly, fused.tree);
             next.reference = next.tree.clone();
-        } else if let StepKind::Stage { array, readers, at, name, layout } = &step.kind {
-            let operands = Stage { array, readers, at, name: name.as_ref(), layout };
+        } else if let StepKind::Stage { array, readers, at, name, layout, pad, across } = &step.kind
+        {
+            let name = name.as_ref();
+            let operands = Stage { array, readers, at, name, layout, pad: *pad, across };
             (next.poly, next.tree) = steps::stage(session.deps(self)?, &self.tree, &operands)?;
             next.reference = next.tree.clone();
         } else if let StepKind::SplitReduction { target, at, name } = &step.kind {
@@ -491,7 +493,7 @@ impl Schedule {
         self.apply(StepKind::Reverse(target.into()))
     }
 
-    /// `stage array at target as name layout …` for all reads below the loop.
+    /// `stage array at target as name layout …` for all accesses below the loop.
     ///
     /// # Errors
     /// The reason why the step is refused.
@@ -503,8 +505,8 @@ impl Schedule {
         layout: &[LayoutTerm],
     ) -> Applied<Self> {
         let (array, at, name) = (array.into(), target.into(), Some(name.into()));
-        let layout = layout.to_vec();
-        self.apply(StepKind::Stage { array, readers: Vec::new(), at, name, layout })
+        let (readers, layout, across) = (Vec::new(), layout.to_vec(), Vec::new());
+        self.apply(StepKind::Stage { array, readers, at, name, layout, pad: 0, across })
     }
 
     /// `fuse-at producers at target`.

@@ -41,6 +41,8 @@ pub struct Scope {
     pub at: Name,
     /// How many indices of an access come before those of the buffer.
     pub coordinates: usize,
+    /// The thread numbers that the buffer's first dimensions are, where it is spread across them.
+    pub across: Vec<Place>,
 }
 
 /// The working nest: arrays and statements with domains, without an order.

@@ -57,6 +57,26 @@ impl fmt::Display for Step {
     }
 }
 
+/// `stage A at l …`; writes nothing of another step.
+fn write_stage(f: &mut fmt::Formatter<'_>, kind: &StepKind) -> fmt::Result {
+    let StepKind::Stage { array, readers, at, name, layout, pad, across } = kind else {
+        return Ok(());
+    };
+    write!(f, "stage {array}")?;
+    if !readers.is_empty() {
+        write!(f, " for {}", list(readers))?;
+    }
+    write!(f, " at {at}{}", named(name.as_slice()))?;
+    if !layout.is_empty() {
+        write!(f, " layout {}", list(layout))?;
+    }
+    if *pad != 0 {
+        write!(f, " pad {pad}")?;
+    }
+    let places: Vec<&str> = across.iter().map(|p| p.name()).collect();
+    if places.is_empty() { Ok(()) } else { write!(f, " across {}", places.join(", ")) }
+}
+
 fn write_step(f: &mut fmt::Formatter<'_>, kind: &StepKind, depth: usize) -> fmt::Result {
     match kind {
         StepKind::Tile { loops, sizes, names } => {
@@ -102,14 +122,7 @@ fn write_step(f: &mut fmt::Formatter<'_>, kind: &StepKind, depth: usize) -> fmt:
             }
             write!(f, "{}}}", INDENT.repeat(depth))
         }
-        StepKind::Stage { array, readers, at, name, layout } => {
-            write!(f, "stage {array}")?;
-            if !readers.is_empty() {
-                write!(f, " for {}", list(readers))?;
-            }
-            write!(f, " at {at}{}", named(name.as_slice()))?;
-            if layout.is_empty() { Ok(()) } else { write!(f, " layout {}", list(layout)) }
-        }
+        StepKind::Stage { .. } => write_stage(f, kind),
         StepKind::FuseAt { producers, at } => write!(f, "fuse-at {} at {at}", list(producers)),
         StepKind::SplitReduction { target, at, name } => {
             write!(f, "split-reduction {target}{}{}", placed(at.as_ref()), named(name.as_slice()))

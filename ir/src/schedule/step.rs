@@ -185,8 +185,8 @@ pub enum StepKind {
     Order(Tree),
     /// `order { S0[i, j] -> [i, 0, j]; S1[i] -> [i, 1] }`: the whole order as times.
     OrderBy(Vec<StatementTimes>),
-    /// `stage A [for S1] at l [as Ap] [layout 1/16, 0, 1%16]`: what `l` reads of `A` is copied to a
-    /// buffer first.
+    /// `stage A [for S1] at l [as Ap] [layout 1/16, 0, 1%16] [pad 1] [across thread.y, thread.x]`:
+    /// what `l` touches of `A` is in a buffer while an iteration of `l` runs.
     Stage {
         /// The array.
         array: Ref,
@@ -198,6 +198,10 @@ pub enum StepKind {
         name: Option<Ref>,
         /// The buffer's indices, outermost first; those of the array if there are none.
         layout: Vec<LayoutTerm>,
+        /// Elements without use at the end of each row of the buffer; not negative.
+        pad: i64,
+        /// The numbers of threads that the buffer's first indices are, where each has a part.
+        across: Vec<Place>,
     },
     /// `fuse-at S0, S1 at l`: what these statements write is computed at a consumer's loop.
     FuseAt {

@@ -24,21 +24,21 @@ const FEWEST_LANES: i64 = 4;
 #[derive(Clone, Debug)]
 pub(super) struct Contraction {
     /// Free; neighbouring elements of the target.
-    lane: Role,
+    pub(super) lane: Role,
     /// Free; what moves with the lanes does not move with it.
-    row: Role,
+    pub(super) row: Role,
     /// Other free loops that move only what the lanes move.
-    along: Vec<Role>,
+    pub(super) along: Vec<Role>,
     /// Other free loops that move only what the rows move.
-    across: Vec<Role>,
+    pub(super) across: Vec<Role>,
     /// Free loops that move both or none.
-    batch: Vec<Role>,
+    pub(super) batch: Vec<Role>,
     /// The reduction.
-    sums: Vec<Role>,
+    pub(super) sums: Vec<Role>,
     /// Reads that move with the lanes.
-    moving: Vec<Access>,
+    pub(super) moving: Vec<Access>,
     /// Reads that do not.
-    fixed: Vec<Access>,
+    pub(super) fixed: Vec<Access>,
 }
 
 /// Uses of a packed element that pay for the copy where the operand is contiguous already: in
@@ -385,7 +385,8 @@ impl Auto {
         let whole = |t: &LayoutTerm| t.dimension == last && t.divisor == 1 && t.modulus.is_none();
         let near = layout.iter().position(whole);
         let (array, at) = (Ref::from(access.array.clone()), Ref::from(at.clone()));
-        if !self.step(StepKind::Stage { array, readers: Vec::new(), at, name: None, layout }) {
+        let (readers, across) = (Vec::new(), Vec::new());
+        if !self.step(StepKind::Stage { array, readers, at, name: None, layout, pad: 0, across }) {
             return;
         }
         let Some(copy) = self.at.tree().statements().into_iter().find(|s| !before.contains(s))

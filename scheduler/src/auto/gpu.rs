@@ -128,6 +128,11 @@ impl Auto {
     /// Maps the loops of one nest, as many as can be; false where none can.
     fn map_nest(&mut self, top: &TreeLoop, options: &GpuOptions) -> Result<bool> {
         let (mut chain, single) = self.chain(top)?;
+        if let Some(name) = &single
+            && (self.transposed(name)? || self.lines(name)? || self.in_tiles(name)?)
+        {
+            return Ok(true);
+        }
         self.coalesced(&mut chain);
         let leading = chain.iter().take_while(|l| l.free).count();
         let all: Vec<usize> = (0..chain.len()).filter(|k| chain[*k].free).collect();
@@ -248,7 +253,7 @@ impl Auto {
     }
 
     /// Puts loops of one chain into this order.
-    fn ordered(&mut self, order: &[Name]) -> bool {
+    pub(super) fn ordered(&mut self, order: &[Name]) -> bool {
         let now: Vec<Name> = (self.at.tree().loops().iter())
             .map(|l| l.name.clone())
             .filter(|n| order.contains(n))
@@ -258,7 +263,7 @@ impl Auto {
     }
 
     /// Maps blocks, the first along x unless another has more than y can have, and threads.
-    fn places(&mut self, blocks: &[(Name, Option<i64>)], threads: &[Name]) -> bool {
+    pub(super) fn places(&mut self, blocks: &[(Name, Option<i64>)], threads: &[Name]) -> bool {
         let many = |b: &(Name, Option<i64>)| b.1.is_some_and(|n| n > MAX_BLOCKS);
         let mut blocks = blocks.to_vec();
         if let Some(k) = blocks.iter().position(many) {
@@ -325,7 +330,7 @@ fn is_mapped(l: &TreeLoop) -> bool {
 }
 
 /// The least power of two that covers an extent, at most `most`.
-fn fitting(most: i64, extent: i64) -> i64 {
+pub(super) fn fitting(most: i64, extent: i64) -> i64 {
     std::iter::successors(Some(1_i64), |n| n.checked_mul(2))
         .find(|n| *n >= extent.min(most))
         .map_or(most, |n| n.min(most))

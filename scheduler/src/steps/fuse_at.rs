@@ -305,11 +305,12 @@ impl<'a> Fusion<'a> {
             let (name, role, span) = (local.name.clone(), Role::Temp, Span::NONE);
             poly.arrays.push(Array { name: name.clone(), role, dtype, shape, span });
             let coordinates = coordinates.len();
-            poly.scopes.insert(name, Scope { at: self.at.clone(), coordinates });
+            poly.scopes
+                .insert(name, Scope { at: self.at.clone(), coordinates, across: Vec::new() });
         }
         let rows = renamed.values().map(|n| (n.clone(), coordinates.clone())).collect();
         let tree = match self.loops(&renamed) {
-            Some(first) => place(self.tree, &self.iterations.loops, first, &rows)?,
+            Some(first) => place(self.tree, &self.iterations.loops, Some(first), None, &rows)?,
             None => self.tree.clone(),
         };
         let dead = self.dead(&poly);

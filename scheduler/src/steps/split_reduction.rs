@@ -404,7 +404,8 @@ impl<'a> Reduction<'a> {
         let shape = acc.ordered(extents, acc.lanes.clone());
         let (name, role, span) = (name.clone(), Role::Temp, Span::NONE);
         if let Some(at) = &self.at {
-            let scope = Scope { at: at.clone(), coordinates: coordinates.len() };
+            let scope =
+                Scope { at: at.clone(), coordinates: coordinates.len(), across: Vec::new() };
             poly.scopes.insert(name.clone(), scope);
         }
         poly.arrays.push(Array { name: name.clone(), role, dtype, shape, span });

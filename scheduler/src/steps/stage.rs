@@ -1,11 +1,14 @@
-//! `stage A at l as Ap layout 1/16, 0, 1%16`: what one iteration of a loop reads of an array is
-//! copied to a buffer first, and read from there.
+//! `stage A at l as Ap layout 1/16, 0, 1%16 pad 1`: what one iteration of a loop touches of an
+//! array is in a buffer while it runs.
 //!
 //! `l { X }` -> `l { Ap.0 { Ap.1 { Ap: Ap[…] = A[…] } } X' }`, where X' reads `Ap`. The buffer has
-//! the size of the fixed box around what X reads. Only elements that X reads are copied; all of the
-//! box that is in bounds where the exact set is no conjunction and every element is defined.
-//! Legal: if nothing below the loop writes the array; then no write comes between a copy and its
-//! reads.
+//! the size of the fixed box around what X touches, its rows `pad` elements more. Only elements
+//! that X reads are copied; all of the box that is in bounds where the exact set is no conjunction
+//! and every element is defined.
+//! Where X writes the array too, X' does so in the buffer: copied in first is what X reads before
+//! it writes it (often nothing), copied back last, by `Ap_back`, is what X writes.
+//! Legal: if all that touches the array below the loop uses the buffer, since no access then comes
+//! between a copy and its uses.
 //! Errors: `E0721` for names, `E0722` for an array that cannot be staged, `E0723` for a box without
 //! constant size, `E0724` for a layout.
 
@@ -17,6 +20,7 @@ use warploom_ir::expr::{Access, Expr};
 use warploom_ir::nest::{Array, AssignOp, Constraint, Order, Role, Statement};
 use warploom_ir::schedule::step::{LayoutTerm, Ref};
 use warploom_ir::schedule::{Marks, Poly, PolyStatement, Scope, Tree, TreeLoop};
+use warploom_ir::target::Place;
 use warploom_isl::Map;
 
 use super::{ancestors, edit, resolve, sequence};
@@ -26,6 +30,8 @@ use crate::layout::Layout;
 use crate::trouble::Trouble;
 
 type Answer<T> = std::result::Result<T, Trouble>;
+
+mod written;
 
 /// The operands of the step.
 pub(crate) struct Stage<'a> {
@@ -39,79 +45,152 @@ pub(crate) struct Stage<'a> {
     pub(crate) name: Option<&'a Ref>,
     /// The buffer's layout.
     pub(crate) layout: &'a [LayoutTerm],
+    /// Elements without use at the end of its rows.
+    pub(crate) pad: i64,
+    /// Thread numbers that its first indices are.
+    pub(crate) across: &'a [Place],
 }
 
-/// A read that is redirected: its statement's place in the poly.
-type Read = (usize, Access);
+/// An access that is redirected: its statement's place in the poly.
+type Use = (usize, Access);
+
+/// What becomes of the accesses to the array below the loop.
+struct Uses {
+    reads: Vec<Use>,
+    /// Targets of statements, where the array is written.
+    writes: Vec<Use>,
+}
+
+impl Uses {
+    fn all(&self) -> Vec<&Use> {
+        self.reads.iter().chain(&self.writes).collect()
+    }
+}
 
 /// Stages the array: the new working nest and its order.
 pub(crate) fn stage(deps: &DepContext, tree: &Tree, step: &Stage<'_>) -> Result<(Poly, Tree)> {
     let poly = deps.poly();
     let at = resolve(tree, step.at)?;
     let array = known_array(poly, step.array)?;
-    let reads = reads(poly, tree, step, &at)?;
+    let uses = uses(poly, tree, step, &at)?;
     let iterations = Iterations::of(poly, tree, &at);
-    let own = own_coordinates(poly, tree, step, &iterations, &reads)?;
-    let (touched, box_) = deps.ask("finding what a loop reads", || {
-        let mut touched: Option<Map> = None;
-        for (k, access) in &reads {
-            let element = deps.model.rows(*k, &access.indices[own..])?;
-            let mine = iterations.touched(&deps.model, tree, *k, &element)?;
-            touched = Some(touched.map_or(Ok(mine.clone()), |t| t.union(&mine))?);
-        }
-        let touched = touched.expect("there is a read to redirect").coalesce()?;
-        let box_ = iterations.bounding_box(&touched)?;
-        Ok((touched, box_))
+    let own = own_coordinates(poly, tree, step, &iterations, &uses.all())?;
+    let below = Below { deps, tree, iterations: &iterations, own };
+    let (moved, box_) = deps.ask("finding what a loop touches", || {
+        let box_ = iterations.bounding_box(&below.touched(&uses.all())?)?;
+        Ok((below.moved(&uses)?, box_))
     })?;
     let Some(box_) = box_ else {
         return Err(no_box("stage", &array.name, &at, step.at.span));
     };
     let layout = Layout::new(step.layout, &box_.extent, step.array.span)?;
     let name = buffer_name(poly, tree, step, &at)?;
-    let made = deps.ask("making the copy", || {
+    let made = deps.ask("making the copies", || {
         let copy = Copy { name: &name, array, own, iterations: &iterations, layout: &layout };
-        let copied = copy.statement(&box_, &touched)?;
+        let Some(copies) = moved.copies(&copy, &box_)? else { return Ok(None) };
         let mut poly = poly.clone();
-        for (k, access) in &reads {
+        for (k, access) in uses.all() {
             let rows = iterations.rows(tree, &poly.statements[*k].statement.name);
             let new = copy.redirected(access, &rows, &box_)?;
             redirect(&mut poly.statements[*k].statement, access, &new);
         }
-        Ok(copied.map(|(statement, loops)| {
-            let dtype = array.dtype;
-            let shape = layout.shape.iter().map(|n| Affine::constant(*n)).collect();
-            let span = Span::NONE;
-            poly.arrays.push(Array { name: name.clone(), role: Role::Temp, dtype, shape, span });
-            poly.statements.push(statement);
-            let coordinates = iterations.names.len();
-            poly.scopes.insert(name.clone(), Scope { at: at.clone(), coordinates });
-            (poly, loops)
-        }))
+        Ok(Some((poly, copies)))
     })?;
-    let Some((poly, copies)) = made else {
+    let Some((mut poly, copies)) = made else {
         return Err(partly_defined(&array.name, step.array.span));
     };
-    let rows = iterations.names.iter().cloned().map(Affine::var).collect();
-    let tree = place(tree, &iterations.loops, copies, &BTreeMap::from([(name, rows)]))?;
+    let mut shape = layout.shape.clone();
+    if let Some(last) = shape.last_mut() {
+        *last = last.saturating_add(step.pad);
+    }
+    let shape = shape.into_iter().map(Affine::constant).collect();
+    let (dtype, span) = (array.dtype, Span::NONE);
+    poly.arrays.push(Array { name: name.clone(), role: Role::Temp, dtype, shape, span });
+    let (coordinates, across) = (iterations.names.len(), step.across.to_vec());
+    poly.scopes.insert(name, Scope { at, coordinates, across });
+    let mut rows = BTreeMap::new();
+    let [first, last] = copies.map(|copy| {
+        let (statement, loops) = copy?;
+        let mine = iterations.names.iter().cloned().map(Affine::var).collect();
+        rows.insert(statement.statement.name.clone(), mine);
+        poly.statements.push(statement);
+        Some(loops)
+    });
+    let tree = place(tree, &iterations.loops, first, last, &rows)?;
     Ok((poly, tree))
 }
 
-/// Puts a subtree first into the innermost of these loops (outermost first); `rows` are the rows of
-/// its statements in them.
+/// What stands below the loop, for questions to isl.
+struct Below<'a> {
+    deps: &'a DepContext,
+    tree: &'a Tree,
+    iterations: &'a Iterations,
+    /// Leading coordinates of the array's own accesses.
+    own: usize,
+}
+
+impl Below<'_> {
+    /// The elements that accesses touch in each iteration; there is at least one access.
+    fn touched(&self, uses: &[&Use]) -> Answer<Map> {
+        let mut touched: Option<Map> = None;
+        for (k, access) in uses {
+            let element = self.deps.model.rows(*k, &access.indices[self.own..])?;
+            let mine = self.iterations.touched(&self.deps.model, self.tree, *k, &element)?;
+            touched = Some(touched.map_or(Ok(mine.clone()), |t| t.union(&mine))?);
+        }
+        Ok(touched.expect("there is an access to redirect").coalesce()?)
+    }
+}
+
+/// What is copied before and after an iteration.
+struct Moved {
+    before: Option<Map>,
+    after: Option<Map>,
+}
+
+impl Moved {
+    /// The copies in and back; `None` if undefined elements would be copied.
+    fn copies(&self, copy: &Copy<'_>, box_: &Box_) -> Answer<Option<[Option<Made>; 2]>> {
+        let mut out = [None, None];
+        let both = [(&self.before, Direction::In), (&self.after, Direction::Back)];
+        for (place, (elements, direction)) in out.iter_mut().zip(both) {
+            let Some(elements) = elements else { continue };
+            let Some(made) = copy.statement(box_, elements, direction)? else { return Ok(None) };
+            *place = Some(made);
+        }
+        Ok(Some(out))
+    }
+}
+
+/// A copying statement and its loops.
+type Made = (PolyStatement, Tree);
+
+/// Where a copy goes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Direction {
+    /// To the buffer.
+    In,
+    /// To the array.
+    Back,
+}
+
+/// Puts subtrees first and last into the innermost of these loops (outermost first); `rows` are the
+/// rows of their statements in them.
 pub(crate) fn place(
     tree: &Tree,
     loops: &[Name],
-    first: Tree,
+    mut first: Option<Tree>,
+    mut last: Option<Tree>,
     rows: &BTreeMap<Name, Vec<Affine>>,
 ) -> Result<Tree> {
     let mut tree = tree.clone();
-    let mut first = Some(first);
     for (depth, at) in loops.iter().enumerate() {
         let innermost = depth + 1 == loops.len();
         tree = edit(tree, at, &mut |mut l| {
             l.rows.extend(rows.iter().map(|(s, rows)| (s.clone(), rows[depth].clone())));
-            if let (true, Some(first)) = (innermost, first.take_if(|_| innermost)) {
-                l.body = Box::new(sequence(vec![first, *l.body]));
+            if innermost {
+                let all = [first.take(), Some(*l.body), last.take()];
+                l.body = Box::new(sequence(all.into_iter().flatten().collect()));
             }
             Ok(Tree::Loop(l))
         })?;
@@ -119,7 +198,7 @@ pub(crate) fn place(
     Ok(tree)
 }
 
-/// Replaces a read.
+/// Replaces an access, the target's included.
 pub(crate) fn redirect(statement: &mut Statement, old: &Access, new: &Access) {
     let mut change = |access: &mut Access| {
         if access == old {
@@ -127,6 +206,7 @@ pub(crate) fn redirect(statement: &mut Statement, old: &Access, new: &Access) {
             *access = Access { span, ..new.clone() };
         }
     };
+    change(&mut statement.target);
     statement.value.visit_reads_mut(&mut change);
     if let Some(guard) = &mut statement.guard {
         guard.visit_reads_mut(&mut change);
@@ -159,8 +239,8 @@ fn below_loop(poly: &Poly, below: &[Name], r: &Ref, at: &str) -> Result<usize> {
     })
 }
 
-/// The reads to redirect.
-fn reads(poly: &Poly, tree: &Tree, step: &Stage<'_>, at: &str) -> Result<Vec<Read>> {
+/// The accesses to redirect.
+fn uses(poly: &Poly, tree: &Tree, step: &Stage<'_>, at: &str) -> Result<Uses> {
     let below = tree.find(at).map(|l| l.body.statements()).unwrap_or_default();
     let array = &*step.array.name;
     let refuse = |message: String| {
@@ -169,37 +249,40 @@ fn reads(poly: &Poly, tree: &Tree, step: &Stage<'_>, at: &str) -> Result<Vec<Rea
     let inside: Vec<usize> = (0..poly.statements.len())
         .filter(|k| below.contains(&poly.statements[*k].statement.name))
         .collect();
-    let writes = |k: &&usize| &*poly.statements[**k].statement.target.array == array;
-    if let Some(k) = inside.iter().find(writes) {
+    let written = |k: &&usize| &*poly.statements[**k].statement.target.array == array;
+    let writes: Vec<Use> = (inside.iter().filter(written))
+        .map(|k| (*k, poly.statements[*k].statement.target.clone()))
+        .collect();
+    if let (Some((k, _)), [_, ..]) = (writes.first(), step.readers) {
         let writer = &poly.statements[*k].statement;
         let message = format!(
-            "`{array}` cannot be staged at loop `{at}`: `{}` writes it there, and the copy would \
-             not see the new value",
+            "the reads of some statements of `{array}` cannot be staged at loop `{at}`: `{}` \
+             writes it there, and the copy would not see the new value",
             writer.name
         );
         return Err(Box::new(
-            refuse(message).help("stage at a loop further in, below which nothing writes it"),
+            refuse(message).help("stage all accesses to it there, without `for`"),
         ));
     }
     let chosen: Vec<usize> = match step.readers {
         [] => inside,
         named => named.iter().map(|r| below_loop(poly, &below, r, at)).collect::<Result<_>>()?,
     };
-    let mut out: Vec<Read> = Vec::new();
+    let mut reads: Vec<Use> = Vec::new();
     for k in chosen {
         let s = &poly.statements[k].statement;
         let guard = s.guard.iter().flat_map(|g| g.reads());
         for access in s.value.reads().into_iter().chain(guard) {
             let mine = (k, access.clone());
-            if &*access.array == array && !out.contains(&mine) {
-                out.push(mine);
+            if &*access.array == array && !reads.contains(&mine) {
+                reads.push(mine);
             }
         }
     }
-    match out.as_slice() {
-        [] => Err(refuse(format!("nothing reads `{array}` in loop `{at}`"))),
-        _some => Ok(out),
+    if reads.is_empty() && writes.is_empty() {
+        return Err(refuse(format!("nothing touches `{array}` in loop `{at}`")));
     }
+    Ok(Uses { reads, writes })
 }
 
 /// How many of the loop's coordinates are those of the array itself, where it is a buffer.
@@ -208,17 +291,17 @@ fn own_coordinates(
     tree: &Tree,
     step: &Stage<'_>,
     iterations: &Iterations,
-    reads: &[Read],
+    uses: &[&Use],
 ) -> Result<usize> {
     let Some(scope) = poly.scopes.get(&step.array.name) else {
         return Ok(0);
     };
     let n = scope.coordinates;
-    let same = |(k, access): &Read| {
+    let same = |(k, access): &&Use| {
         let rows = iterations.rows(tree, &poly.statements[*k].statement.name);
         rows.get(..n) == access.indices.get(..n)
     };
-    if reads.iter().all(same) {
+    if uses.iter().all(same) {
         return Ok(n);
     }
     let message = format!(
@@ -234,8 +317,8 @@ fn own_coordinates(
 
 fn partly_defined(array: &str, span: Span) -> Box<Diagnostic> {
     let message = format!(
-        "what is read of `{array}` there is not one convex set, and the elements between may be \
-         undefined, so they cannot be copied"
+        "what is touched of `{array}` there is not one convex set, and the elements between may be \
+         undefined or not the loop's to write, so they cannot be copied"
     );
     Box::new(
         Diagnostic::new("E0722", Blame::Schedule, message)
@@ -306,15 +389,16 @@ impl Copy<'_> {
         Ok(Access { array: self.name.clone(), indices, span: access.span })
     }
 
-    /// The copying statement and its loops; `None` if undefined elements would be copied.
-    fn statement(&self, box_: &Box_, touched: &Map) -> Answer<Option<(PolyStatement, Tree)>> {
+    /// The copying statement and its loops; `None` if undefined elements would be copied, or
+    /// elements written back that the loop does not write.
+    fn statement(&self, box_: &Box_, touched: &Map, direction: Direction) -> Answer<Option<Made>> {
         let inside = fresh(&self.iterations.params, "b", self.layout.shape.len());
         let buffer: Vec<Affine> = inside.iter().cloned().map(Affine::var).collect();
         let mut element = self.layout.place(&buffer)?;
         for (e, offset) in element.iter_mut().zip(&box_.offset) {
             *e = e.add(offset)?;
         }
-        let Some(mut domain) = self.domain(box_, touched, &element)? else {
+        let Some(mut domain) = self.domain(box_, touched, &element, direction)? else {
             return Ok(None);
         };
         for (index, extent) in buffer.iter().zip(&self.layout.shape) {
@@ -326,13 +410,19 @@ impl Copy<'_> {
         let span = Span::NONE;
         let mut from = coordinates[..self.own].to_vec();
         from.extend(element);
-        let target =
+        let ours =
             Access { array: self.name.clone(), indices: [coordinates, buffer].concat(), span };
+        let theirs = Access { array: self.array.name.clone(), indices: from, span };
+        let (name, target, read): (Name, _, _) = match direction {
+            Direction::In => (self.name.clone(), ours, theirs),
+            Direction::Back => (format!("{}_back", self.name).into(), theirs, ours),
+        };
+        let loops = loops(&name, &inside);
         let statement = Statement {
-            name: self.name.clone(),
+            name,
             target,
             op: AssignOp::Set,
-            value: Expr::Read(Access { array: self.array.name.clone(), indices: from, span }),
+            value: Expr::Read(read),
             guard: None,
             acc: None,
             order: Order::Serial,
@@ -341,7 +431,7 @@ impl Copy<'_> {
         };
         let iters = self.iterations.names.iter().chain(&inside).cloned().collect();
         let statement = PolyStatement { statement, iters, domain, origin: None };
-        Ok(Some((statement, self.loops(&inside))))
+        Ok(Some((statement, loops)))
     }
 
     /// What is copied, over the coordinates and the buffer's indices.
@@ -350,6 +440,7 @@ impl Copy<'_> {
         box_: &Box_,
         touched: &Map,
         element: &[Affine],
+        direction: Direction,
     ) -> Answer<Option<Vec<Constraint>>> {
         let places: Vec<Name> = (0..element.len()).map(|k| format!("@{k}").into()).collect();
         if let Some(exact) = self.iterations.constraints(touched, &places)? {
@@ -366,7 +457,7 @@ impl Copy<'_> {
             Role::In | Role::InOut | Role::Const(_) => true,
             Role::Out | Role::Temp => false,
         };
-        if !defined {
+        if !defined || direction == Direction::Back {
             return Ok(None);
         }
         let mut out = self.iterations.hull_of_domain(touched)?;
@@ -380,19 +471,19 @@ impl Copy<'_> {
         }
         Ok(Some(out))
     }
+}
 
-    /// `Ap.0 { Ap.1 { Ap } }`.
-    fn loops(&self, inside: &[Name]) -> Tree {
-        let leaf = Tree::Statement(self.name.clone());
-        inside.iter().enumerate().rev().fold(leaf, |body, (k, index)| {
-            Tree::Loop(TreeLoop {
-                name: format!("{}.{k}", self.name).into(),
-                rows: BTreeMap::from([(self.name.clone(), Affine::var(index.clone()))]),
-                marks: Marks::default(),
-                body: Box::new(body),
-            })
+/// `Ap.0 { Ap.1 { Ap } }`.
+fn loops(name: &Name, inside: &[Name]) -> Tree {
+    let leaf = Tree::Statement(name.clone());
+    inside.iter().enumerate().rev().fold(leaf, |body, (k, index)| {
+        Tree::Loop(TreeLoop {
+            name: format!("{name}.{k}").into(),
+            rows: BTreeMap::from([(name.clone(), Affine::var(index.clone()))]),
+            marks: Marks::default(),
+            body: Box::new(body),
         })
-    }
+    })
 }
 
 #[cfg(test)]

@@ -180,7 +180,15 @@ fn stage(r: &mut Reader) -> Result<StepKind> {
             layout.push(layout_term(r)?);
         }
     }
-    Ok(StepKind::Stage { array, readers, at, name, layout })
+    let pad = if r.eat_word("pad") { size(r)? } else { 0 };
+    let mut across = Vec::new();
+    if r.eat_word("across") {
+        across.push(place(r)?);
+        while comma(r) {
+            across.push(place(r)?);
+        }
+    }
+    Ok(StepKind::Stage { array, readers, at, name, layout, pad, across })
 }
 
 /// `1`, `1/16`, `1%16` or `1%64/16`.

@@ -1,5 +1,7 @@
 //! Staging: what is copied, where, and what is refused.
 
+use warploom_ir::kernel::Kernel;
+
 use crate::steps::testing::{agree, buffer, lowered, refused_script as refused};
 
 const MATMUL: &str = "param M, N, K
@@ -124,8 +126,8 @@ fn what_cannot_be_staged_is_refused() {
     refused(STENCIL, "stage A at i.7", "E0705", "no loop `i.7`");
     refused(STENCIL, "stage Q at i", "E0721", "no array `Q`");
     refused(STENCIL, "stage A for T at i", "E0721", "no statement `T`");
-    refused(STENCIL, "stage B at i", "E0722", "`S` writes it there");
-    refused(MATMUL, "stage A at S0.m", "E0722", "nothing reads `A`");
+    refused(STENCIL, "stage B for S at i", "E0722", "`S` writes it there");
+    refused(MATMUL, "stage A at S0.m", "E0722", "nothing touches `A`");
     refused(MATMUL, "stage B at S1.n", "E0723", "not inside a box of constant size");
     refused(STENCIL, "split i by 4; stage A at i.0 layout 0%2", "E0724", "misses `0/2`");
     refused(STENCIL, "split i by 4; stage A at i.0 as B", "E0713", "is taken");
@@ -173,4 +175,69 @@ for i in 0..N { S: B[i] = A[i, 1] + A[i, 4] * A[i, 8] }\n";
     refused(text, "split S.i by 4; stage A at S.i.0", "E0722", "not one convex set");
     let (nest, kernel) = lowered(text, "split S.i by 4; fuse-at S0, S1, S2 at S.i.0");
     agree(&nest, &kernel, &[("N", 7)]);
+}
+
+/// The statements of a kernel that copy, in order.
+fn copies(kernel: &Kernel, buffer: &str) -> Vec<String> {
+    let text = kernel.to_string();
+    let names = [buffer.to_owned(), format!("{buffer}_back")];
+    let named = |l: &str| names.iter().find(|n| l.trim().starts_with(&format!("{n}: "))).cloned();
+    text.lines().filter_map(named).collect()
+}
+
+#[test]
+fn sums_are_kept_in_a_buffer() {
+    let tiled = "tile S1.m, S1.n, k by 12, 32, 8\nstage C at S1.n.0 as acc layout 1/4, 0, 1%4\n";
+    let (nest, kernel) = lowered(MATMUL, &format!("{tiled}stage B at k.0 as Bp pad 1"));
+    for (m, n, k) in [(24, 64, 16), (13, 37, 9), (1, 1, 1), (30, 33, 0)] {
+        agree(&nest, &kernel, &[("M", m), ("N", n), ("K", k)]);
+    }
+    assert_eq!(buffer(&kernel.body, "acc").unwrap().0, [8, 12, 4]);
+    assert_eq!(buffer(&kernel.body, "Bp").unwrap().0, [8, 33]);
+    assert_eq!(copies(&kernel, "acc").last().unwrap(), "acc_back");
+    // further in, the sums are loaded and stored for each slice
+    let (nest, kernel) = lowered(MATMUL, "tile S1.m, S1.n, k by 12, 32, 8\nstage C at k.0 as acc");
+    agree(&nest, &kernel, &[("M", 13), ("N", 37), ("K", 20)]);
+}
+
+const FUSED: &str = "param M, N, K
+in A: i32[M, K]
+in B: i32[K, N]
+out C: i32[M, N]
+for m in 0..M, n in 0..N {
+  S0: C[m, n] = 0
+  for k in 0..K { S1: C[m, n] += A[m, k] * B[k, n] }
+}
+";
+
+#[test]
+fn what_is_written_first_is_not_copied_in() {
+    let (nest, kernel) = lowered(FUSED, "tile m, n by 4, 8; stage C at n.0 as acc");
+    agree(&nest, &kernel, &[("M", 9), ("N", 17), ("K", 5)]);
+    assert!(copies(&kernel, "acc").iter().all(|c| c == "acc_back"), "{kernel}");
+    // with one update before that, it is
+    let text = FUSED.replace("out C", "inout C").replace("S0: C[m, n] = 0", "S0: C[m, n] += 1");
+    let (nest, kernel) = lowered(&text, "tile m, n by 4, 8; stage C at n.0 as acc");
+    agree(&nest, &kernel, &[("M", 9), ("N", 17), ("K", 5)]);
+    assert_eq!(copies(&kernel, "acc")[0], "acc", "{kernel}");
+}
+
+#[test]
+fn a_recurrence_reads_one_element_more_than_it_writes() {
+    let text =
+        "param N\ninout A: i32[N + 1]\nfor i in 0..N { S: A[i + 1] = A[i] * 3 + A[i + 1] }\n";
+    let (nest, kernel) = lowered(text, "split i by 8; stage A at i.0 as W");
+    assert_eq!(buffer(&kernel.body, "W").unwrap().0, [9]);
+    for n in [1, 8, 21] {
+        agree(&nest, &kernel, &[("N", n)]);
+    }
+}
+
+#[test]
+fn stores_that_may_not_happen() {
+    let text = "param N\nin X: i32[N]\ninout A: i32[N]
+for i in 0..N { S: A[i] = X[i] when X[i] > 0 }\n";
+    let (nest, kernel) = lowered(text, "split i by 8; stage A at i.0 as W");
+    agree(&nest, &kernel, &[("N", 21)]);
+    assert_eq!(copies(&kernel, "W").first().unwrap(), "W", "{kernel}");
 }

@@ -1,0 +1,194 @@
+//! Statements of a GPU that move whole lines: each thread runs some neighbouring elements.
+//!
+//! In: a statement alone in independent loops, every access of which is contiguous (or constant)
+//! along one of them. Out: that loop on the threads of warps, in pieces of 16 bytes where every
+//! line starts at a multiple of them; the next loop on the other threads of a block, the rest on
+//! blocks.
+//! Keeps: the loops alone decide, not what is computed.
+//! Why here: memory of a GPU answers after half a microsecond, so its bandwidth needs some 20 KB on
+//! their way per multiprocessor: one element of each thread is too little.
+
+use warploom_ir::affine::{Affine, Name};
+use warploom_ir::diag::Result;
+use warploom_ir::expr::Access;
+use warploom_ir::schedule::step::{LayoutTerm, Ref, StepKind};
+use warploom_ir::schedule::{Poly, PolyStatement};
+use warploom_ir::target::Place;
+
+use super::Auto;
+use super::gpu::fitting;
+use super::tiles::{Role, Stride, stride};
+
+/// Threads of a block.
+pub(super) const THREADS: i64 = 256;
+/// Bytes that one instruction moves for a thread.
+const WIDE: i64 = 16;
+/// Lines of which a thread runs a piece.
+const LINES: i64 = 2;
+
+/// A statement's loops, all of them independent.
+pub(super) struct Elementwise {
+    /// The loop along which the target is contiguous.
+    pub(super) line: Role,
+    /// The others, outermost first.
+    pub(super) rest: Vec<Role>,
+    /// What the statement reads, each once.
+    pub(super) reads: Vec<Access>,
+}
+
+impl Elementwise {
+    /// The parts of a statement's loops; nothing where one of them is not independent.
+    pub(super) fn of(s: &PolyStatement, roles: &[Role]) -> Option<Self> {
+        if !roles.iter().all(|r| r.free) {
+            return None;
+        }
+        let target = &s.statement.target;
+        let line = roles.iter().find(|r| stride(target, &r.iter) == Stride::One)?.clone();
+        let rest = roles.iter().filter(|r| r.name != line.name).cloned().collect();
+        let guard = s.statement.guard.iter().flat_map(|g| g.reads());
+        let mut reads: Vec<Access> = Vec::new();
+        for read in s.statement.value.reads().into_iter().chain(guard) {
+            if !reads.contains(read) {
+                reads.push(read.clone());
+            }
+        }
+        Some(Self { line, rest, reads })
+    }
+}
+
+/// Bytes of an element of an array.
+pub(super) fn bytes(poly: &Poly, array: &Name) -> i64 {
+    let found = poly.array(array).and_then(|a| i64::try_from(a.dtype.size_bytes()).ok());
+    found.unwrap_or(8)
+}
+
+/// Elements of 16 bytes of the narrowest array, if all lines start at multiples of them.
+fn piece(poly: &Poly, s: &PolyStatement, e: &Elementwise) -> Option<i64> {
+    let moving = || {
+        let all = std::iter::once(&s.statement.target).chain(&e.reads);
+        all.filter(|a| stride(a, &e.line.iter) == Stride::One)
+    };
+    let narrow = moving().map(|a| bytes(poly, &a.array)).min()?;
+    let piece = WIDE / narrow.max(1);
+    let whole = |e: &Affine| {
+        let fixed = |n: &str| poly.params.iter().find(|p| &*p.name == n).and_then(|p| p.value);
+        e.eval(&fixed).is_some_and(|v| v.rem_euclid(piece) == 0)
+    };
+    let aligned = |a: &Access| {
+        let pitch = poly.array(&a.array).and_then(|a| a.shape.last());
+        let start = a.indices.last().and_then(|i| i.sub(&Affine::var(e.line.iter.clone())).ok());
+        a.indices.len() == 1 && start.as_ref().is_some_and(whole)
+            || pitch.is_some_and(whole) && start.as_ref().is_some_and(whole)
+    };
+    (e.line.extent.is_some_and(|n| n % piece == 0) && moving().all(aligned)).then_some(piece)
+}
+
+impl Auto {
+    /// Maps a statement that moves whole lines; says whether it is one.
+    pub(super) fn lines(&mut self, name: &Name) -> Result<bool> {
+        let poly = self.at.poly().clone();
+        let (Some(s), Some(roles)) = (poly.statement(name), self.roles(name)?) else {
+            return Ok(false);
+        };
+        let Some(e) = Elementwise::of(s, &roles) else { return Ok(false) };
+        if e.reads.iter().any(|a| stride(a, &e.line.iter) == Stride::Far) {
+            return Ok(false);
+        }
+        let before = self.at.clone();
+        let piece = piece(&poly, s, &e);
+        if self.line_blocks(&e, piece).is_some() {
+            return Ok(true);
+        }
+        self.at = before;
+        Ok(false)
+    }
+
+    /// Carries it out; `None` where a step is refused.
+    fn line_blocks(&mut self, e: &Elementwise, piece: Option<i64>) -> Option<()> {
+        // without wide accesses a thread's elements are not neighbours: those of a warp are
+        let each = piece.unwrap_or(4);
+        let line = |n: i64| fitting(THREADS, (n + each - 1) / each);
+        let wide = e.line.extent.map_or(THREADS, line);
+        let mut rest = e.rest.clone();
+        let lines = rest.pop();
+        let mut order = vec![e.line.clone()];
+        order.splice(0..0, rest.iter().chain(&lines).cloned());
+        self.ordered(&order.iter().map(|r| r.name.clone()).collect::<Vec<_>>()).then_some(())?;
+        let batch = self.one_loop(&rest)?;
+        let (block, inside) = self.halves(&e.line.name, wide * each)?;
+        let (thread, mine) = match piece {
+            Some(_) => self.halves(&inside, each)?,
+            None => {
+                let (mine, thread) = self.strips_of(&inside, wide)?;
+                (thread, mine)
+            }
+        };
+        let count = |n: Option<i64>, size: i64| n.map(|n| (n + size - 1) / size);
+        let mut blocks = vec![(block, count(e.line.extent, wide * each))];
+        let (mut threads, mut unrolled) = (vec![thread], vec![mine]);
+        if let Some(lines) = lines {
+            let high = THREADS / wide;
+            let high = lines.extent.map_or(high, |n| fitting(high, n));
+            let (block, inside) = self.halves(&lines.name, high * LINES)?;
+            blocks.push((block, count(lines.extent, high * LINES)));
+            let (thread, mine) = self.halves(&inside, LINES)?;
+            threads.push(thread);
+            unrolled.insert(0, mine);
+        }
+        blocks.extend(batch);
+        let mut order: Vec<Name> = blocks.iter().rev().map(|(n, _)| n.clone()).collect();
+        order.extend(threads.iter().rev().chain(&unrolled).cloned());
+        let done = self.ordered(&order) && self.places(&blocks, &threads);
+        (done && unrolled.into_iter().all(|l| self.step(StepKind::Unroll(Ref::from(l)))))
+            .then_some(())
+    }
+
+    /// Splits a loop; the inner one counts from the start of its strip, so that the two may change
+    /// places.
+    pub(super) fn strips_of(&mut self, name: &Name, size: i64) -> Option<(Name, Name)> {
+        let (outer, inner) = self.halves(name, size)?;
+        self.counted_from(&inner, size, &outer).then_some((outer, inner))
+    }
+
+    /// Lets a loop count from `size` times the value of one around it.
+    pub(super) fn counted_from(&mut self, inner: &Name, size: i64, outer: &Name) -> bool {
+        let (target, by) = (Ref::from(inner.clone()), Ref::from(outer.clone()));
+        self.step(StepKind::Skew { target, factor: -size, by })
+    }
+
+    /// Stages an array at a loop; the statements that copy it in and back.
+    pub(super) fn stage_new(
+        &mut self,
+        array: &Name,
+        at: &Name,
+        layout: Vec<LayoutTerm>,
+        pad: i64,
+        across: Vec<Place>,
+    ) -> Option<Vec<Name>> {
+        let before = self.at.tree().statements();
+        let (array, at) = (Ref::from(array.clone()), Ref::from(at.clone()));
+        let readers = Vec::new();
+        let step = StepKind::Stage { array, readers, at, name: None, layout, pad, across };
+        self.step(step).then_some(())?;
+        let new = self.at.tree().statements().into_iter();
+        Some(new.filter(|s| !before.contains(s)).collect())
+    }
+
+    /// Makes one of loops that stand right inside each other, outermost; `None` where that fails.
+    pub(super) fn one_loop(&mut self, loops: &[Role]) -> Option<Option<(Name, Option<i64>)>> {
+        let Some((first, others)) = loops.split_first() else { return Some(None) };
+        let (mut name, mut extent) = (first.name.clone(), first.extent);
+        for inner in others {
+            let both: Name = format!("{name}_{}", inner.name).replace('.', "_").into();
+            let step = StepKind::Coalesce {
+                outer: Ref::from(name),
+                inner: Ref::from(inner.name.clone()),
+                name: Some(Ref::from(both.clone())),
+            };
+            self.step(step).then_some(())?;
+            extent = extent.zip(inner.extent).and_then(|(a, b)| a.checked_mul(b));
+            name = both;
+        }
+        Some(Some((name, extent)))
+    }
+}

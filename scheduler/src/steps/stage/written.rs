@@ -1,0 +1,60 @@
+//! Staging an array that the loop writes: what is copied in, and what is copied back.
+//!
+//! In: the accesses below the loop. Out: elements for each iteration: those whose value from before
+//! the iteration is read in it, and those that it writes.
+//! Keeps: the flow (isl's dataflow analysis, last writers) of each read says whether its value
+//! comes from the same iteration. A store that may not happen (under a data-dependent guard) leaves
+//! the old value, which then is copied in with everything that the iteration touches.
+
+use warploom_isl::{Map, Set};
+
+use super::{Answer, Below, Moved, Use, Uses};
+use crate::flow::{flow, runs};
+
+impl Below<'_> {
+    /// What is copied around each iteration.
+    pub(super) fn moved(&self, uses: &Uses) -> Answer<Moved> {
+        if uses.writes.is_empty() {
+            return Ok(Moved { before: Some(self.touched(&uses.all())?), after: None });
+        }
+        let after = Some(self.touched(&uses.writes.iter().collect::<Vec<_>>())?);
+        let statements = &self.deps.poly().statements;
+        let guarded = |(k, _): &Use| statements[*k].statement.guard.is_some();
+        if uses.writes.iter().any(guarded) {
+            return Ok(Moved { before: Some(self.touched(&uses.all())?), after });
+        }
+        let updates = uses.writes.iter().filter(|(k, _)| statements[*k].statement.op.is_update());
+        let mut before: Option<Map> = None;
+        for read in uses.reads.iter().chain(updates) {
+            let (k, access) = read;
+            let outside = self.outside(read, &uses.writes)?;
+            let element = self.deps.model.rows(*k, &access.indices[self.own..])?;
+            let element = element.intersect_domain(&outside)?;
+            let mine = self.iterations.touched(&self.deps.model, self.tree, *k, &element)?;
+            before = Some(before.map_or(Ok(mine.clone()), |b| b.union(&mine))?);
+        }
+        let before = match before {
+            Some(elements) if !elements.is_empty()? => Some(elements.coalesce()?),
+            Some(_) | None => None,
+        };
+        Ok(Moved { before, after })
+    }
+
+    /// The instances that read what no write of the same iteration has made.
+    fn outside(&self, (k, access): &Use, writes: &[Use]) -> Answer<Set> {
+        let model = &self.deps.model;
+        let poly = self.deps.poly();
+        let places: Vec<usize> = (0..poly.statements.len()).collect();
+        let runs = runs(poly, self.tree, &places)?;
+        let flow = flow(model, &[(*k, access)], &runs)?;
+        let rows = |k: usize| self.iterations.rows(self.tree, &poly.statements[k].statement.name);
+        let mine = model.rows(*k, &rows(*k))?;
+        let mut outside = model.domains[*k].clone();
+        for (j, _) in writes {
+            let same = model.rows(*j, &rows(*j))?.apply_range(&mine.reverse()?)?;
+            let inside = flow.extract_map(&same.space()?)?.intersect(&same)?;
+            outside = outside.subtract(&inside.range()?)?;
+        }
+        Ok(outside)
+    }
+}

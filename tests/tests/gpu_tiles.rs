@@ -1,0 +1,206 @@
+//! Automatic GPU schedules with shared memory: transpositions, permutations and contractions are
+//! sealed, compute what the nests say in every order of threads, and assemble without spills.
+
+use std::collections::BTreeMap;
+
+use warploom::{Name, Nest, Schedule, Target, compile};
+use warploom_ir::interp;
+use warploom_ir::interp::kernel::{ParallelOrder, run_with};
+use warploom_tests::random_inputs;
+
+const GPUS: [Target; 3] = [Target::Sm80, Target::Sm90a, Target::Sm100a];
+
+fn nest(text: &str) -> Nest {
+    text.parse().unwrap_or_else(|d| panic!("{d}\n{text}"))
+}
+
+fn scheduled(nest: &Nest) -> Schedule {
+    compile::auto_for(nest, Target::Sm80).unwrap_or_else(|d| panic!("{d}"))
+}
+
+/// The text of the sealed kernel of the automatic schedule, after it was run against the nest.
+fn same(text: &str, sizes: &[(&str, i64)]) -> String {
+    let nest = nest(text);
+    let mut values: BTreeMap<Name, i64> =
+        nest.params.iter().filter_map(|p| Some((p.name.clone(), p.value?))).collect();
+    values.extend(sizes.iter().map(|(n, v)| ((*n).into(), *v)));
+    let lowered = compile::lower(&scheduled(&nest)).unwrap_or_else(|d| panic!("{d}\n{text}"));
+    let kernel = lowered.kernel();
+    let inputs = random_inputs(&nest, &values, 5);
+    let want = interp::nest::run(&nest, &values, &inputs).expect("every access is in bounds");
+    for order in [ParallelOrder::Reverse, ParallelOrder::Shuffled(11)] {
+        let have = run_with(kernel, &values, &inputs, order).unwrap_or_else(|d| panic!("{d}"));
+        for (array, tensor) in &want {
+            assert!(tensor.bytes() == have[array].bytes(), "{array}, {order:?}\n{kernel}");
+        }
+    }
+    kernel.to_string()
+}
+
+/// PTX for every GPU, assembled without spills and without memory of the threads.
+fn assembled(text: &str) -> Vec<String> {
+    let lowered = compile::lower(&scheduled(&nest(text))).unwrap_or_else(|d| panic!("{d}"));
+    let go = |target: &Target| {
+        let code = lowered.gpu(*target).unwrap_or_else(|d| panic!("{d}"));
+        let said = compile::resources(&code).unwrap_or_else(|d| panic!("{d}"));
+        let launches = code.ptx.matches(".visible .entry").count();
+        let clean = "0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads";
+        assert_eq!(said.matches(clean).count(), launches, "{said}\n{}", code.ptx);
+        code.ptx
+    };
+    GPUS.iter().map(go).collect()
+}
+
+/// `Y[…] = X[…]` over four indices in another order.
+fn permuted(order: [usize; 4], dtype: &str, extents: [i64; 4]) -> String {
+    let names = ["a", "b", "c", "d"];
+    let [a, b, c, d] = extents;
+    let target: Vec<&str> = order.iter().map(|k| names[*k]).collect();
+    let shape: Vec<String> = target.iter().map(|n| n.to_uppercase()).collect();
+    let loops: Vec<String> =
+        target.iter().map(|n| format!("{n} in 0..{}", n.to_uppercase())).collect();
+    format!(
+        "param A = {a}, B = {b}, C = {c}, D = {d}\nin X: {dtype}[A, B, C, D]\nout Y: {dtype}[{}]
+for {} {{ S: Y[{}] = X[a, b, c, d] }}\n",
+        shape.join(", "),
+        loops.join(", "),
+        target.join(", ")
+    )
+}
+
+fn orders() -> Vec<[usize; 4]> {
+    let mut out = Vec::new();
+    for k in 0..256 {
+        let order = [k >> 6 & 3, k >> 4 & 3, k >> 2 & 3, k & 3];
+        let mut seen = order;
+        seen.sort_unstable();
+        if seen == [0, 1, 2, 3] {
+            out.push(order);
+        }
+    }
+    out
+}
+
+#[test]
+fn every_permutation_computes_the_same() {
+    let all = orders();
+    assert_eq!(all.len(), 24);
+    for order in all {
+        let text = same(&permuted(order, "i32", [3, 34, 2, 37]), &[]);
+        // where the last index stays last, whole lines move
+        assert_eq!(text.contains("local "), order[3] != 3, "{text}");
+    }
+}
+
+#[test]
+fn permutations_of_every_width_assemble() {
+    for dtype in ["f64", "f32", "bf16", "u8"] {
+        for (order, staged) in [([3, 2, 1, 0], true), ([0, 2, 1, 3], false)] {
+            for ptx in assembled(&permuted(order, dtype, [48, 64, 64, 64])) {
+                assert_eq!(ptx.matches("bar.sync").count(), usize::from(staged), "{ptx}");
+                assert_eq!(ptx.contains("st.shared") && ptx.contains("ld.shared"), staged);
+                let wide = ptx.contains("ld.global.nc.v") && ptx.contains("st.global.v");
+                assert!(staged || wide, "16 bytes at once:\n{ptx}");
+            }
+        }
+    }
+}
+
+#[test]
+fn lines_move_in_pieces_of_16_bytes_where_they_start_there() {
+    let text = |n: i64| {
+        format!(
+            "param M = 64, N = {n}\nin X: f32[M, N]\nin B: f32[N]\nout Y: f32[M, N]
+for i in 0..M, j in 0..N {{ S: Y[i, j] = max(X[i, j] + B[j], 0.0) }}\n"
+        )
+    };
+    for (n, wide) in [(4096, true), (100, true), (4098, false)] {
+        for ptx in assembled(&text(n)) {
+            assert_eq!(ptx.contains("st.global.v4"), wide, "{n}:\n{ptx}");
+        }
+    }
+    for n in [1, 7, 100, 301] {
+        same(&text(n).replace("f32", "i32").replace("0.0", "0"), &[]);
+    }
+}
+
+/// A product of operands with these accesses.
+fn product(params: &str, dtype: &str, a: &str, b: &str) -> String {
+    let shape = |access: &str| access.to_uppercase();
+    format!(
+        "param {params}\nin A: {dtype}[{}]\nin B: {dtype}[{}]\nout C: {dtype}[M, N]
+for m in 0..M, n in 0..N {{
+  S0: C[m, n] = 0
+  for k in 0..K {{ S1: C[m, n] += A[{a}] * B[{b}] order fixed }}
+}}\n",
+        shape(a),
+        shape(b)
+    )
+}
+
+#[test]
+fn tiles_of_products_compute_the_same() {
+    for (a, b) in [("m, k", "k, n"), ("k, m", "n, k")] {
+        for (params, whole) in [
+            ("M = 64, N = 96, K = 32", true),
+            ("M = 65, N = 47, K = 19", false),
+            ("M = 17, N = 200, K = 3", false),
+        ] {
+            let kernel = same(&product(params, "i32", a, b), &[]);
+            assert!(kernel.contains("across thread.y, thread.x"), "{kernel}");
+            assert!(!whole || !kernel.contains("if "), "whole tiles need no guard\n{kernel}");
+        }
+    }
+}
+
+/// Products of many matrices: enough blocks for large tiles.
+fn batch(b: i64, m: i64, n: i64, k: i64) -> String {
+    format!(
+        "param B = {b}, M = {m}, N = {n}, K = {k}\nin X: i32[B, M, K]\nin Y: i32[B, K, N]
+out Z: i32[B, M, N]
+for b in 0..B, m in 0..M, n in 0..N {{ S0: Z[b, m, n] = 0 }}
+for b in 0..B, m in 0..M, n in 0..N, k in 0..K {{
+  S1: Z[b, m, n] += X[b, m, k] * Y[b, k, n] order fixed
+}}\n"
+    )
+}
+
+#[test]
+fn tiles_are_as_large_as_blocks_are_many() {
+    for (text, tile) in [
+        (batch(64, 120, 130, 2), "i32[16, 16, 1, 4, 4]"),
+        (batch(64, 33, 40, 3), "i32[16, 16, 1, 2, 2]"),
+        (batch(3, 40, 70, 20), "i32[16, 16, 1]"),
+    ] {
+        let kernel = same(&text, &[]);
+        assert!(kernel.contains(tile), "{tile}\n{kernel}");
+    }
+}
+
+#[test]
+fn sums_of_products_stay_in_registers() {
+    for (a, b) in [("m, k", "k, n"), ("k, m", "n, k")] {
+        for dtype in ["f32", "f64", "bf16"] {
+            let text = product("M = 4096, N = 4096, K = 4096", dtype, a, b);
+            for ptx in assembled(&text) {
+                assert!(ptx.contains("fma.rn"), "{ptx}");
+                assert_eq!(ptx.matches("bar.sync").count(), 2, "{ptx}");
+                assert!(ptx.contains("ld.shared.v"), "{ptx}");
+                assert!(!ptx.contains(".local"), "{ptx}");
+            }
+        }
+    }
+}
+
+#[test]
+fn batches_and_several_sums() {
+    assembled(&batch(64, 120, 130, 20));
+    let several = "param P = 33, Q = 3, R = 5, S = 9, T = 40\nin A: i32[P, R, Q, S]
+in B: i32[S, T, R]\nout C: i32[P, Q, T]
+for p in 0..P, q in 0..Q, t in 0..T { S0: C[p, q, t] = 0 }
+for p in 0..P, q in 0..Q, t in 0..T, r in 0..R, s in 0..S {
+  S1: C[p, q, t] += A[p, r, q, s] * B[s, t, r] order fixed
+}\n";
+    assert!(same(several, &[]).contains("across"));
+    assembled(several);
+}
