@@ -58,6 +58,8 @@ const WRONG: &[(&str, &str, &str, &str)] = &[
     ("for i in 0..N, i in 0..N { }", "E0203", "loop around", "i"),
     ("for M in 0..N { }", "E0203", "a parameter", "M"),
     ("for A in 0..N { }", "E0203", "an array", "A"),
+    ("for e in 0..N { y[e] = 0 } temp e: f32", "E0203", "an iterator before", "e"),
+    ("C[a, b] = 0 temp b: f32", "E0203", "an iterator before", "b"),
     ("for i in 0..N { y[i] = A[i] }", "E0204", "2 dimension(s) but 1", "A[i]"),
     ("y = 1", "E0204", "1 dimension(s) but 0", "y"),
     ("v[0] = 1", "E0205", "read-only", "v[0]"),

@@ -8,6 +8,7 @@ pub mod inputs;
 pub mod instructions;
 pub mod mutate;
 pub mod polybench;
+pub mod random;
 
 pub use corpus::{Example, examples};
 pub use einsum::{EinsumCase, Expected, einsum_suite};

@@ -222,8 +222,18 @@ enum Code<X, V> {
     Binary(BinOp, Box<Code<X, V>>, Box<Code<X, V>>),
     Fma(Box<[Code<X, V>; 3]>),
     Select(Box<[Code<X, V>; 3]>),
-    Convert { from: DType, to: DType, rounding: Rounding, saturate: bool, value: Box<Code<X, V>> },
+    Convert(Box<Convert<X, V>>),
     Bitcast { from: DType, to: DType, value: Box<Code<X, V>> },
+}
+
+/// A conversion, before which so many operations rounded to the type it starts from.
+struct Convert<X, V> {
+    from: DType,
+    to: DType,
+    rounding: Rounding,
+    saturate: bool,
+    operations: u32,
+    value: Code<X, V>,
 }
 
 /// An array element.
@@ -339,7 +349,7 @@ impl<V: Copy> Memory<V> {
 const FUNCTION: u32 = 4;
 
 impl<X: IndexCode, V: Copy> Code<X, V> {
-    /// How many operations of an evaluation round.
+    /// How many operations of an evaluation round to its own type.
     fn operations(&self) -> u32 {
         match self {
             Self::Value(_) | Self::Index(..) | Self::Read(_) => 0,
@@ -369,7 +379,9 @@ impl<X: IndexCode, V: Copy> Code<X, V> {
             Self::Binary(_, a, b) => 1 + a.operations() + b.operations(),
             Self::Fma(abc) => 2 + abc.iter().map(Self::operations).sum::<u32>(),
             Self::Select(cab) => cab.iter().map(Self::operations).sum(),
-            Self::Convert { value, .. } | Self::Bitcast { value, .. } => value.operations(),
+            Self::Bitcast { value, .. } => value.operations(),
+            // they are accounted for where the conversion is
+            Self::Convert(_) => 0,
         }
     }
 
@@ -396,8 +408,10 @@ impl<X: IndexCode, V: Copy> Code<X, V> {
                 let (a, b) = (a.eval::<D>(env, memory)?, b.eval::<D>(env, memory)?);
                 if holds { a } else { b }
             }
-            Self::Convert { from, to, rounding, saturate, value } => {
-                D::convert(value.eval::<D>(env, memory)?, *from, *to, *rounding, *saturate)
+            Self::Convert(c) => {
+                let value = c.value.eval::<D>(env, memory)?;
+                let value = D::evaluated(value, c.operations, c.from);
+                D::convert(value, c.from, c.to, c.rounding, c.saturate)
             }
             Self::Bitcast { from, to, value } => {
                 D::bitcast(value.eval::<D>(env, memory)?, *from, *to).ok_or_else(|| {
@@ -557,13 +571,17 @@ fn compile<I, X: IndexCode, D: Domain>(
             expect_type(b.dtype, t.dtype)?;
             Code::Select(Box::new([go(c)?, go(a)?, go(b)?]))
         }
-        TypedKind::Convert { rounding, saturate, value } => Code::Convert {
-            from: value.dtype,
-            to: t.dtype,
-            rounding: *rounding,
-            saturate: *saturate,
-            value: Box::new(go(value)?),
-        },
+        TypedKind::Convert { rounding, saturate, value } => {
+            let (from, value) = (value.dtype, go(value)?);
+            Code::Convert(Box::new(Convert {
+                from,
+                to: t.dtype,
+                rounding: *rounding,
+                saturate: *saturate,
+                operations: value.operations(),
+                value,
+            }))
+        }
         TypedKind::Bitcast(value) => {
             Code::Bitcast { from: value.dtype, to: t.dtype, value: Box::new(go(value)?) }
         }

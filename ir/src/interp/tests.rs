@@ -171,6 +171,24 @@ for i in 0..N { S: lo[i] = x[i] - cast_bf16_rtz(x[i]) }",
     }
 }
 
+#[test]
+fn what_is_evaluated_before_a_cast_rounds_in_its_own_type() {
+    let nest = parse(
+        "param N in x: f32[N] out y: f64[N] out z: f32[N]
+for i in 0..N { S: y[i] = cast_f64(x[i] * x[i] + 0.1); T: z[i] = cast_bf16(x[i] * x[i] + 0.1) }",
+    );
+    let inputs = tensors(vec![("x", Tensor::random(DType::F32, &[64], 5).unwrap())]);
+    let got = run(&nest, &sizes(&[("N", 64)]), &inputs).unwrap();
+    let wide = run_bounded(&nest, &sizes(&[("N", 64)]), &inputs).unwrap();
+    for (name, least, most) in [("y", 2f64.powi(-30), 2f64.powi(-20)), ("z", 0.0, 2f64.powi(-5))] {
+        let (got, wide) = (got[name].to_f64s(), &wide[name]);
+        for (i, got) in got.iter().enumerate() {
+            let (off, bound) = ((got - wide.value[i]).abs(), wide.bound[i]);
+            assert!(off <= bound && least < bound && bound < most, "{name}[{i}]: {off} {bound}");
+        }
+    }
+}
+
 fn var(name: &str) -> Index {
     Index::Var(name.into())
 }

@@ -27,6 +27,8 @@ pub(super) struct Parser {
     /// Arrays are declared by their first use (one-line formulas).
     pub(super) infer: bool,
     names: BTreeMap<Name, Span>,
+    /// Every iterator so far: declarations are printed first, so that a later one would clash.
+    iterators: BTreeMap<Name, Span>,
     written: BTreeSet<Name>,
 }
 
@@ -79,6 +81,7 @@ impl Parser {
             free: None,
             infer: false,
             names: BTreeMap::new(),
+            iterators: BTreeMap::new(),
             written: BTreeSet::new(),
         })
     }
@@ -117,12 +120,15 @@ impl Parser {
             .array(&name)
             .map(|a| a.span)
             .or_else(|| self.nest.param(&name).map(|p| p.span));
-        match before {
-            None => Ok((name, span)),
-            Some(first) => {
-                Err(duplicate(self.cur.source(), "E0202", &format!("`{name}`"), span, first))
-            }
+        if let Some(first) = before {
+            return Err(duplicate(self.cur.source(), "E0202", &format!("`{name}`"), span, first));
         }
+        if let Some(&first) = self.iterators.get(&name) {
+            let message = format!("`{name}` has the name of an iterator before it");
+            let d = self.cur.error("E0203", message, span, "rename one of them");
+            return Err(Box::new(d.label(first, "the iterator")));
+        }
+        Ok((name, span))
     }
 
     fn params(&mut self) -> Result<()> {
@@ -356,6 +362,7 @@ impl Parser {
             let message = format!("iterator `{var}` has the name of {what}");
             return Err(self.cur.error("E0203", message, from, "rename the iterator"));
         }
+        self.iterators.entry(var.clone()).or_insert(from);
         self.cur.expect_word("in")?;
         let first_span = self.cur.span();
         let first_word = self.bound_word();
@@ -480,6 +487,9 @@ impl Parser {
         while self.clause(&mut raw)? {}
         raw.span = from.to(self.cur.last_span());
         raw.free = self.free.take().unwrap_or_default();
+        for (name, span) in &raw.free {
+            self.iterators.entry(name.clone()).or_insert(*span);
+        }
         Ok(raw)
     }
 
