@@ -10,6 +10,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
+    /// Seconds that the analyses of a command may take together; one question has 20.
+    #[arg(long, global = true, default_value_t = 60)]
+    pub(crate) time_limit: u64,
 }
 
 #[derive(Debug, Subcommand)]
@@ -26,6 +29,8 @@ pub(crate) enum Command {
     Explain(ExplainArgs),
     /// Prints one stage of the compilation.
     Emit(EmitArgs),
+    /// Shrinks a spec and a schedule that show a defect to a few lines that still show it.
+    Reduce(ReduceArgs),
     /// Says what this machine has and whether Warploom can use it.
     Doctor(DoctorArgs),
 }
@@ -170,6 +175,34 @@ pub(crate) struct EmitArgs {
     /// A script to replay; by default the automatic schedule.
     #[arg(long)]
     pub(crate) schedule: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReduceArgs {
+    #[command(flatten)]
+    pub(crate) spec: SpecArgs,
+    /// The schedule's script.
+    #[arg(long)]
+    pub(crate) schedule: PathBuf,
+    /// Where the pair runs: `cpu` or `cuda[:i]`.
+    #[arg(long)]
+    pub(crate) device: Option<String>,
+    /// Seed of the random inputs.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// The error that must stay (default: the one that the pair gives, such as E0950).
+    #[arg(long)]
+    pub(crate) code: Option<String>,
+    /// A shell command that exits with 0 where a pair still shows the defect; `{nest}` and
+    /// `{sched}` stand for its files.
+    #[arg(long, conflicts_with_all = ["code", "device"])]
+    pub(crate) check: Option<String>,
+    /// Most pairs that are tried.
+    #[arg(long, default_value_t = 10_000)]
+    pub(crate) tries: usize,
+    /// Writes OUTPUT.nest and OUTPUT.sched.
+    #[arg(short, long, default_value = "reduced")]
+    pub(crate) output: String,
 }
 
 #[derive(Debug, Args)]

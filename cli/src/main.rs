@@ -10,6 +10,7 @@ mod load;
 mod output;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 use clap::error::ErrorKind;
@@ -22,13 +23,9 @@ fn main() -> ExitCode {
         Err(e) => return usage(&e),
     };
     let result = match cli.command {
-        Command::Run(args) => commands::run::run(&args),
-        Command::Check(args) => commands::check::check(&args),
-        Command::Deps(args) => commands::deps::deps(&args),
-        Command::Schedule(args) => commands::schedule::schedule(&args),
-        Command::Explain(args) => commands::explain::explain(&args),
-        Command::Emit(args) => commands::emit::emit(&args),
-        Command::Doctor(args) => commands::doctor::doctor(&args),
+        // it limits the time of each pair instead
+        Command::Reduce(args) => commands::reduce::reduce(&args),
+        other => warploom::within(Duration::from_secs(cli.time_limit), || run(other)),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -36,6 +33,19 @@ fn main() -> ExitCode {
             output::error(&diagnostic);
             ExitCode::from(diagnostic.blame.exit_code())
         }
+    }
+}
+
+fn run(command: Command) -> warploom::diag::Result<()> {
+    match command {
+        Command::Run(args) => commands::run::run(&args),
+        Command::Check(args) => commands::check::check(&args),
+        Command::Deps(args) => commands::deps::deps(&args),
+        Command::Schedule(args) => commands::schedule::schedule(&args),
+        Command::Explain(args) => commands::explain::explain(&args),
+        Command::Emit(args) => commands::emit::emit(&args),
+        Command::Reduce(args) => commands::reduce::reduce(&args),
+        Command::Doctor(args) => commands::doctor::doctor(&args),
     }
 }
 

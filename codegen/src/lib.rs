@@ -7,4 +7,5 @@
 pub mod c;
 pub mod host;
 mod llvm;
+pub mod planted;
 pub mod ptx;

@@ -76,3 +76,4 @@ pub use set::{BasicSet, Constraint, Point, Set};
 pub use space::{DimType, Id, LocalSpace, Space};
 pub use union::{UnionMap, UnionSet};
 pub use val::{Extremum, MultiVal, Val};
+pub use watchdog::within;

@@ -4,6 +4,7 @@
 use crate::ctx::Ctx;
 use crate::error::{Error, ErrorKind};
 use crate::sys;
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -106,6 +107,27 @@ impl Drop for Guard<'_> {
     }
 }
 
+thread_local! {
+    /// When every deadline of this thread is over.
+    static END: Cell<Option<Instant>> = const { Cell::new(None) };
+}
+
+/// Runs `f`; in it, deadlines of this thread end after `limit` at the latest, however many
+/// questions are asked one after the other. Limits inside limits only shorten them.
+pub fn within<T>(limit: Duration, f: impl FnOnce() -> T) -> T {
+    struct Restore(Option<Instant>);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            END.set(self.0);
+        }
+    }
+    let outer = END.get();
+    let end = Instant::now() + limit;
+    END.set(Some(outer.map_or(end, |outer| outer.min(end))));
+    let _restore = Restore(outer);
+    f()
+}
+
 impl Ctx {
     /// Runs `f`; once `limit` has passed, isl calls of this context fail with
     /// [`ErrorKind::Aborted`], also the one that is running. The context is usable afterwards. An
@@ -115,6 +137,12 @@ impl Ctx {
         limit: Duration,
         f: impl FnOnce() -> Result<T, E>,
     ) -> Result<T, E> {
+        let left = END.get().map(|end| end.saturating_duration_since(Instant::now()));
+        let limit = left.map_or(limit, |left| left.min(limit));
+        if limit.is_zero() {
+            let words = "no time is left".to_owned();
+            return Err(Error::own("with_deadline", ErrorKind::Aborted, words).into());
+        }
         let over = Arc::new(AtomicBool::new(false));
         let target = Target(self.raw());
         let deadline = Deadline { target, over: Arc::clone(&over) };
@@ -183,5 +211,24 @@ mod tests {
         assert_eq!(answer.unwrap_err().kind, ErrorKind::Aborted);
         let schedule = constraints.compute_schedule(&crate::ScheduleOptions::default()).unwrap();
         assert!(schedule.domain().unwrap().is_equal(&constraints.domain().unwrap()).unwrap());
+    }
+
+    #[test]
+    fn questions_share_the_time_of_a_thread() {
+        let slow = || -> crate::Result<()> {
+            std::thread::sleep(Duration::from_millis(120));
+            Ok(())
+        };
+        let asked = |n: usize| -> Vec<crate::Result<()>> {
+            let ctx = Ctx::new();
+            (0..n).map(|_| ctx.with_deadline(Duration::from_secs(60), slow)).collect()
+        };
+        let answers = within(Duration::from_millis(200), || {
+            // a longer limit inside does not lengthen it
+            within(Duration::from_secs(60), || asked(4))
+        });
+        let late = |a: &crate::Result<()>| a.as_ref().is_err_and(|e| e.kind == ErrorKind::Aborted);
+        assert!(answers[0].is_ok() && late(&answers[2]) && late(&answers[3]), "{answers:?}");
+        assert!(asked(1)[0].is_ok(), "the limit ends with `within`");
     }
 }

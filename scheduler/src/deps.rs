@@ -14,11 +14,12 @@ use std::time::Duration;
 use warploom_ir::affine::Name;
 use warploom_ir::diag::{Result, Source, Span};
 use warploom_ir::expr::Access;
-use warploom_ir::nest::{AssignOp, Order};
+use warploom_ir::nest::{AssignOp, Order, Statement};
 use warploom_ir::schedule::{Poly, PolyStatement, Tree};
 use warploom_isl::{Ctx, Map, UnionAccessInfo, UnionMap};
 
 use crate::legality::FreeKey;
+use crate::planted::{Bug, planted};
 use crate::poly_isl::Model;
 use crate::times::{Times, deciding, times};
 use crate::trouble::Trouble;
@@ -401,13 +402,13 @@ fn kinds(model: &Model, source: &Touch, target: &Touch) -> Vec<DepKind> {
     }
     let mut out = Vec::new();
     let reads = |t: &Touch| t.update || !t.write;
-    if source.write && reads(target) {
+    if source.write && reads(target) && !planted(Bug::NoFlow) {
         out.push(DepKind::Flow);
     }
-    if reads(source) && target.write {
+    if reads(source) && target.write && !planted(Bug::NoAnti) {
         out.push(DepKind::Anti);
     }
-    if source.write && target.write {
+    if source.write && target.write && !planted(Bug::NoOutput) {
         out.push(DepKind::Output);
     }
     out
@@ -419,5 +420,6 @@ fn relaxed(model: &Model, source: &Touch, target: &Touch) -> bool {
         &model.poly.statements[source.statement].statement,
         &model.poly.statements[target.statement].statement,
     );
-    a.op == b.op && a.acc == b.acc && a.order != Order::Serial && b.order != Order::Serial
+    let free = |s: &Statement| s.order != Order::Serial || planted(Bug::SerialReordered);
+    a.op == b.op && a.acc == b.acc && free(a) && free(b)
 }

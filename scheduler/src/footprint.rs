@@ -13,6 +13,7 @@ use warploom_ir::schedule::{Poly, Tree};
 use warploom_isl::{DimType, Map};
 
 use crate::isl_affine::Names;
+use crate::planted::{Bug, planted};
 use crate::poly_isl::Model;
 use crate::trouble::Trouble;
 
@@ -95,7 +96,11 @@ impl Iterations {
         }
         let names = Names { params: &self.params, dims: &self.names };
         let offset = names.affines(&hull.offset()?)?;
-        Ok(Some(Box_ { offset, extent: hull.size()?.to_i64s()? }))
+        let mut extent = hull.size()?.to_i64s()?;
+        if let (Some(last), true) = (extent.last_mut(), planted(Bug::StageFootprint)) {
+            *last = (*last - 1).max(1);
+        }
+        Ok(Some(Box_ { offset, extent }))
     }
 
     /// The pairs of a relation from coordinates as constraints over the coordinates' names and

@@ -27,6 +27,7 @@ use warploom_isl::{
 use crate::deps::{LIMIT, with_source};
 use crate::index::{simplify, simplify_condition, substitute};
 use crate::locals::add_locals;
+use crate::planted::{self, Bug, planted};
 use crate::poly_isl::Model;
 use crate::ranges::simplify_body;
 use crate::specialize::{distinct, specialize};
@@ -156,6 +157,8 @@ fn generate(model: &Model, tree: &Tree) -> Answer<Option<AstNode>> {
         return Ok(None);
     }
     let root = ScheduleNode::from_domain(&domain)?;
+    let swapped = planted(Bug::SwappedLoops).then(|| planted::swap_loops(tree));
+    let tree = swapped.as_ref().unwrap_or(tree);
     let schedule = insert(model, root.child(0)?, tree, &mut 0)?.schedule()?;
     let options = AstOptions { detect_min_max: true, ..AstOptions::default() };
     let build = AstBuild::from_context(&model.context)?.with_options(options);
@@ -188,8 +191,12 @@ fn insert(model: &Model, at: ScheduleNode, tree: &Tree, next: &mut usize) -> Ans
         }
         Tree::Sequence(children) if children.is_empty() => Ok(at),
         Tree::Sequence(children) => {
+            let mut children: Vec<&Tree> = children.iter().collect();
+            if planted(Bug::SwappedStatements) {
+                children.swap(0, 1);
+            }
             let mut filters = Vec::new();
-            for child in children {
+            for child in &children {
                 filters.push(universe(model, &child.statements())?);
             }
             let mut node = at.insert_sequence(&filters)?;
@@ -323,6 +330,7 @@ impl Reader<'_> {
         let on_left = matches!(left.kind()?, AstExprKind::Id(name) if name == iterator);
         match op {
             AstOp::Lt if on_left => self.index(right),
+            AstOp::Le if on_left && planted(Bug::LoopEndOffByOne) => self.index(right),
             AstOp::Le if on_left => {
                 let last = self.index(right)?;
                 Ok(simplify(&Index::Add(Box::new(last), Box::new(Index::Const(1)))))
@@ -420,6 +428,7 @@ impl Reader<'_> {
         let above = |a: Index| Index::Add(Box::new(a), Box::new(Index::Const(1)));
         match op {
             AstOp::Eq => Ok(Condition::Eq(a, b)),
+            AstOp::Ge if planted(Bug::GuardOffByOne) => Ok(Condition::Ge(above(a), b)),
             AstOp::Ge => Ok(Condition::Ge(a, b)),
             AstOp::Le => Ok(Condition::Ge(b, a)),
             AstOp::Gt => Ok(Condition::Ge(a, above(b))),

@@ -15,6 +15,7 @@ use crate::index::{
     condition_uses, difference, operands, replace, replace_condition, simplify, simplify_condition,
     to_affine, uses,
 };
+use crate::planted::{Bug, planted};
 
 /// Specialises every nest of vector and unrolled loops in a body.
 pub(crate) fn specialize(body: Vec<KernelNode>) -> Vec<KernelNode> {
@@ -196,7 +197,8 @@ fn partial(l: &KernelLoop, inside: &[KernelLoop]) -> Option<Partial> {
         Some((trip, *start))
     });
     let (full, start) = trips.filter(|(trip, _)| *trip > 0).min_by_key(|(trip, _)| *trip)?;
-    let end = simplify(&Index::Add(Box::new(start.clone()), Box::new(Index::Const(full))));
+    let seen = full - i64::from(planted(Bug::TileRemainder));
+    let end = simplify(&Index::Add(Box::new(start.clone()), Box::new(Index::Const(seen))));
     let mut conditions = Vec::new();
     for other in starts {
         conditions.push((start.clone(), other.clone()));

@@ -4,6 +4,7 @@
 
 use std::thread;
 
+use warploom_tests::random::gpu::many;
 use warploom_tests::random::judge::{Case, Counts, SCRIPTS, Verdict};
 
 /// Judges `count` pairs from seed 0 on two threads.
@@ -55,4 +56,13 @@ fn random_pairs() {
     most(Verdict::Hidden, 5);
     most(Verdict::TooLarge, 1);
     most(Verdict::Unsupported, 5);
+}
+
+#[test]
+fn random_pairs_for_gpus() {
+    let found = many(0, 200, None, 2);
+    assert!(found.wrong.is_empty(), "{}", found.wrong.join("\n"));
+    println!("for GPUs: {:?}", found.counts);
+    let mapped = found.counts.get(&Verdict::AcceptedGpu).copied().unwrap_or(0);
+    assert!(mapped >= 80, "{:?}", found.counts);
 }

@@ -3,11 +3,18 @@
 //! In: a name such as `cuda:1`, or none. Out: the processor or an open device. Keeps: a device that
 //! is named and cannot be used is an error, never silently another one.
 
+use std::collections::BTreeMap;
+
+use warploom_ir::affine::Name;
 use warploom_ir::diag::{Diagnostic, Result};
+use warploom_ir::tensor::Tensor;
 pub use warploom_runtime::cuda::{
     BoundProgram, Device, DeviceBuffer, DeviceInfo, Devices, LaunchHandle, LoadedProgram,
     time_launches,
 };
+use warploom_scheduler::Schedule;
+
+use crate::compile;
 
 /// What runs a program.
 #[derive(Clone)]
@@ -41,6 +48,30 @@ impl Executor {
             None => Ok(Self::Cpu),
             Some(ordinal) => Device::open(ordinal).map(Self::Cuda),
         }
+    }
+}
+
+impl Executor {
+    /// Compiles a schedule, runs it once with these inputs, at sizes that the nest leaves open, and
+    /// gives its outputs.
+    ///
+    /// # Errors
+    /// What the compilation refuses, inputs that do not fit, a failure of the device.
+    pub fn run(
+        &self,
+        schedule: &Schedule,
+        inputs: &BTreeMap<Name, Tensor>,
+        sizes: &BTreeMap<Name, i64>,
+    ) -> Result<BTreeMap<Name, Tensor>> {
+        let device = match self {
+            Self::Cpu => return compile::compile(schedule)?.run_at(inputs, sizes, None),
+            Self::Cuda(device) => device,
+        };
+        let code = compile::lower(schedule)?.gpu(device.target())?;
+        let program = device.load(&code)?;
+        let arrays = program.arrays(inputs, sizes)?;
+        program.bind(&arrays, sizes)?.launch()?.wait()?;
+        program.written(&arrays)
     }
 }
 

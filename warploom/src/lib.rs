@@ -9,6 +9,7 @@ pub mod device;
 pub mod doctor;
 pub mod io;
 mod random;
+pub mod reduce;
 mod slice;
 mod spec;
 pub mod verify;
@@ -26,4 +27,6 @@ pub use warploom_ir::schedule::Tree;
 pub use warploom_ir::schedule::step::{LayoutTerm, Script};
 pub use warploom_ir::target::Target;
 pub use warploom_ir::tensor::Tensor;
+/// Limits the time that all analyses of a thread take together.
+pub use warploom_isl::within;
 pub use warploom_scheduler::{Dependence, Schedule, Session, explain, report};

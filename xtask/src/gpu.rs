@@ -36,7 +36,7 @@ pub(crate) fn bundle(root: &Path) -> Result<bool, String> {
     let target = root.join("target/gpu");
     let llvm = target.join("llvm");
     write_script(&llvm.join("bin/llvm-config"), LLVM_CONFIG)?;
-    let packages = ["build", "-p", "warploom-cli", "-p", "warploom-bench"];
+    let packages = ["build", "-p", "warploom-cli", "-p", "warploom-bench", "-p", "warploom-tests"];
     let command = build(root, &target, &llvm, &packages)?;
     let tests = ["--test", "cuda", "--test", "cuda_fault"];
     let tests = [&["test", "--no-run", "-p", "warploom-runtime"], &tests[..]].concat();

@@ -10,6 +10,7 @@
 #   polybench  stencils and O(n^3) kernels, against CUDA from nvcc             polybench.csv
 #   compile    time from text to PTX                                           compile.csv
 #   memcheck, racecheck  compute-sanitizer on some nests                       table
+#   random     1,000 random nests with random schedules, each checked          table, random.csv
 # BANDWIDTH and POLYBENCH in the environment are arguments of `warploom-bench gpu-bandwidth` and
 # `gpu-polybench`. Each section has a time limit, all together have LIMIT seconds (540).
 # Exit code: 0 when all that must hold did: tests, nests, sanitizer.
@@ -18,7 +19,7 @@ started=$(date +%s)
 here=$(cd "$(dirname "$0")" && pwd) || exit 2
 results=${1:-$here/results}
 [ $# -gt 0 ] && shift
-[ $# -gt 0 ] || set -- tests nests polybench bandwidth compile memcheck racecheck
+[ $# -gt 0 ] || set -- tests nests polybench bandwidth compile memcheck racecheck random
 mkdir -p "$results" && results=$(cd "$results" && pwd) || exit 2
 mkdir -p "$here/unpacked" && tar -xJf "$here/warploom.tar.xz" -C "$here/unpacked" || exit 2
 cd "$here/unpacked/warploom" || exit 2
@@ -138,6 +139,19 @@ bench() {
     grep 'geometric mean' "$output" >>"$table"
 }
 
+section_random() {
+    record=$results/random.csv
+    echo first_seed,ran,counts,wrong,date,commit,gpu >"$record"
+    limited 170 ./random 0 1000 --gpu >"$output" 2>&1
+    code=$?
+    keep random
+    [ $code -eq 0 ] && words=ok || { words="exit $code" && failed=1; }
+    summary=$(grep '^1000 pairs from' "$output")
+    note "random pairs" "$words" "$summary"
+    echo "$summary" | sed -n "s|^1000 pairs from 0: {\(.*\)}, \([0-9]*\) wrong|\
+0,1000,\"\1\",\2,$where|p" >>"$record"
+}
+
 section_bandwidth() {
     # shellcheck disable=SC2086 # several words on purpose
     bench bandwidth 170 gpu-bandwidth ${BANDWIDTH:-}
@@ -182,7 +196,7 @@ section_racecheck() {
 ./warploom doctor
 for section in "$@"; do
     case $section in
-    tests | nests | bandwidth | polybench | compile | memcheck | racecheck)
+    tests | nests | bandwidth | polybench | compile | memcheck | racecheck | random)
         before=$(date +%s)
         section_$section
         note "== $section" "" "$(($(date +%s) - before)) s"

@@ -5,5 +5,6 @@ pub(crate) mod deps;
 pub(crate) mod doctor;
 pub(crate) mod emit;
 pub(crate) mod explain;
+pub(crate) mod reduce;
 pub(crate) mod run;
 pub(crate) mod schedule;

@@ -12,6 +12,7 @@ use super::build::{Value, bits, int_elem, ty};
 use super::emit::{Emitter, Extern};
 use super::lin::Lin;
 use super::memory::mem_elem;
+use crate::planted::{Bug, planted};
 
 /// LLVM's type of a value in a register.
 pub(crate) const fn reg_elem(dtype: DType) -> &'static str {
@@ -213,7 +214,7 @@ impl Emitter<'_> {
 
     /// An operator of two operands of type `dtype`.
     fn binary(&mut self, op: BinOp, dtype: DType, a: &Value, b: &Value) -> Value {
-        let signed = dtype.is_signed_int();
+        let signed = dtype.is_signed_int() || planted(Bug::Signedness);
         match op {
             BinOp::Add => self.arithmetic("add", a, b),
             BinOp::Sub => self.arithmetic("sub", a, b),
@@ -221,7 +222,9 @@ impl Emitter<'_> {
             BinOp::Div => self.f.bin("fdiv", a, b),
             BinOp::FloorDiv => self.div_mod(signed, a, b).0,
             BinOp::Mod => self.div_mod(signed, a, b).1,
-            BinOp::Min | BinOp::Max => self.min_max(op == BinOp::Min, dtype, a, b),
+            BinOp::Min | BinOp::Max => {
+                self.min_max((op == BinOp::Min) != planted(Bug::MinMax), dtype, a, b)
+            }
             BinOp::Pow => self.call("pow", &[a, b]),
             BinOp::And => self.f.bin("and", a, b),
             BinOp::Or => self.f.bin("or", a, b),

@@ -12,6 +12,7 @@ use warploom_ir::schedule::step::Ref;
 use warploom_ir::schedule::{Tree, TreeLoop};
 
 use super::{overflow, refuse, resolve, sequence, unmarked};
+use crate::planted::{Bug, planted};
 
 /// Fuses `first` and `second` into a loop of this name, by default the first one's.
 pub(crate) fn fuse(
@@ -50,6 +51,7 @@ pub(crate) fn fuse(
 }
 
 fn merge(x: TreeLoop, y: TreeLoop, shift: i64, name: Name, at: &Ref) -> Result<Tree> {
+    let shift = if planted(Bug::FuseShift) { 0 } else { shift };
     let mut rows = x.rows;
     for (statement, row) in y.rows {
         rows.insert(statement, row.add_const(shift).map_err(overflow(at.span))?);

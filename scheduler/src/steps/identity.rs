@@ -9,6 +9,8 @@ use warploom_ir::expr::{Expr, Literal};
 use warploom_ir::nest::AssignOp;
 use warploom_ir::value::int_range;
 
+use crate::planted::{Bug, planted};
+
 /// What the operator leaves unchanged; for `=`, which changes everything, that of `+`.
 pub(crate) fn identity(op: AssignOp, dtype: DType) -> Expr {
     let float = |v: f64| Expr::Literal(Literal::Float(v));
@@ -25,11 +27,13 @@ pub(crate) fn identity(op: AssignOp, dtype: DType) -> Expr {
         }
         // -0 + x is x for every x
         (t, AssignOp::Add | AssignOp::Set) if t.is_float() => float(-0.0),
-        (t, AssignOp::Mul) if t.is_float() => float(1.0),
+        (t, AssignOp::Mul) if t.is_float() => {
+            float(f64::from(u8::from(!planted(Bug::WrongIdentity))))
+        }
         (t, AssignOp::Min) if t.is_float() => float(f64::INFINITY),
         (t, AssignOp::Max) if t.is_float() => float(f64::NEG_INFINITY),
         (_, AssignOp::Add | AssignOp::Set) => int(0),
-        (_, AssignOp::Mul) => int(1),
+        (_, AssignOp::Mul) => int(i128::from(!planted(Bug::WrongIdentity))),
         (_, AssignOp::Min) => int(high),
         (_, AssignOp::Max) => int(low),
     }

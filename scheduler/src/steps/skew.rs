@@ -10,6 +10,7 @@ use warploom_ir::schedule::Tree;
 use warploom_ir::schedule::step::Ref;
 
 use super::{edit, overflow, refuse, resolve};
+use crate::planted::{Bug, planted};
 
 /// Adds `factor` times the rows of `by` to those of `target`.
 pub(crate) fn skew(tree: &Tree, target: &Ref, factor: i64, by: &Ref) -> Result<Tree> {
@@ -23,6 +24,7 @@ pub(crate) fn skew(tree: &Tree, target: &Ref, factor: i64, by: &Ref) -> Result<T
     edit(tree.clone(), &inner, &mut |mut l| {
         for (statement, row) in &mut l.rows {
             let other = around.rows.get(statement).expect("every statement below has a row");
+            let factor = if planted(Bug::SkewSign) { -factor } else { factor };
             let sum = other.scale(factor).and_then(|other| row.add(&other));
             *row = sum.map_err(overflow(target.span))?;
         }

@@ -1,12 +1,16 @@
-//! Judges random pairs of nests and scripts: `random FIRST [COUNT] [--ptxas] [--show]`.
+//! Judges random pairs of nests and scripts: `random FIRST [COUNT] [--ptxas] [--show]`, or on a GPU
+//! `random FIRST COUNT --gpu`.
 //!
-//! In: the first seed and how many follow. Out: a line of counts; for a pair that fails its seed,
-//! nest, script and reason, and exit code 1. `random SEED --show` prints a pair and its verdict.
+//! In: the first seed and how many follow (`--gpu`: how many must run). Out: a line of counts; for
+//! a pair that fails its seed, nest, script and reason, and exit code 1. `random SEED --show`
+//! prints a pair and its verdict. Without a GPU `--gpu` says so, and exits with 3.
 
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;
 
+use warploom::device::Executor;
+use warploom_tests::random::gpu::many;
 use warploom_tests::random::judge::{Case, Counts, SCRIPTS};
 
 fn main() -> ExitCode {
@@ -14,6 +18,9 @@ fn main() -> ExitCode {
     let flag = |name: &str| args.iter().any(|a| a == name);
     let mut numbers = args.iter().filter_map(|a| a.parse::<u64>().ok());
     let (first, count) = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(1));
+    if flag("--gpu") {
+        return on_gpu(first, count);
+    }
     let mut counts = Counts::new();
     let mut wrong = 0;
     let mut case: Option<(u64, Case)> = None;
@@ -39,4 +46,19 @@ fn main() -> ExitCode {
     }
     println!("{count} pairs from {first}: {counts:?}, {wrong} wrong");
     if wrong == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn on_gpu(first: u64, count: u64) -> ExitCode {
+    let device = match Executor::named("cuda") {
+        Ok(device) => device,
+        Err(d) => {
+            println!("no GPU: {}", d.message);
+            return ExitCode::from(3);
+        }
+    };
+    let threads = std::thread::available_parallelism().map_or(2, |n| n.get().min(16) as u64);
+    let found = many(first, count, Some(&device), threads);
+    found.wrong.iter().for_each(|text| println!("{text}"));
+    println!("{count} pairs from {first}: {:?}, {} wrong", found.counts, found.wrong.len());
+    if found.wrong.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -10,10 +10,10 @@
 use std::collections::BTreeMap;
 use std::fmt::Display;
 
+use warploom::device::Executor;
 use warploom::diag::{Blame, Diagnostic};
 use warploom::{Name, Nest, Schedule, Script, Session, Target, Tensor, bind, compile, verify};
 use warploom_ir::interp;
-use warploom_ir::nest::Role;
 use warploom_ir::schedule::step::StepKind;
 use warploom_ir::schedule::{Poly, Tree};
 use warploom_ir::tensor::random_word;
@@ -23,7 +23,7 @@ use super::nest::{Compare, Sample, sample};
 use super::order::{Times, after};
 use super::script::{self, Flavour};
 use super::symbolic::{Flow, Instance, MOST, Machine, Sizes};
-use crate::Bits;
+use crate::{Bits, random_inputs};
 
 /// Pairs that share a nest.
 pub const SCRIPTS: u64 = 4;
@@ -47,6 +47,8 @@ pub enum Verdict {
     Hidden,
     /// Refused; the witness needs sizes too large to execute.
     TooLarge,
+    /// Refused with a witness by a step that adds statements: not executed.
+    Unchecked,
     /// Refused for the shape of the tree or the step.
     Shape,
 }
@@ -87,7 +89,7 @@ pub struct Case {
 }
 
 /// Words of random bits for the nests and scripts of a seed.
-fn bits(stream: u64, seed: u64) -> Bits {
+pub(super) fn bits(stream: u64, seed: u64) -> Bits {
     Bits::new(random_word(stream, seed))
 }
 
@@ -132,23 +134,14 @@ impl Case {
         case.sizes.iter().all(|s| few(s) && runs(s)).then_some(case)
     }
 
-    /// Random contents of the arrays that are given; small integers and fractions.
+    /// The nest.
+    #[must_use]
+    pub const fn nest(&self) -> &Nest {
+        &self.nest
+    }
+
     fn inputs(&self, sizes: &Sizes) -> BTreeMap<Name, Tensor> {
-        let mut out = BTreeMap::new();
-        for (seed, array) in (3..).zip(&self.nest.arrays) {
-            if !matches!(array.role, Role::In | Role::InOut) {
-                continue;
-            }
-            let lookup = |name: &str| {
-                self.nest.param(name).and_then(|p| p.value).or(sizes.get(name).copied())
-            };
-            let extents = array.shape.iter().map(|e| e.eval(&lookup).expect("sizes are known"));
-            let shape: Vec<usize> =
-                extents.map(|e| usize::try_from(e).expect("it is not negative")).collect();
-            let data = Tensor::random(array.dtype, &shape, seed).expect("it is small");
-            out.insert(array.name.clone(), data);
-        }
-        out
+        random_inputs(&self.nest, sizes, 3)
     }
 
     fn expected(&self, sizes: &Sizes) -> Result<BTreeMap<Name, Tensor>, String> {
@@ -245,7 +238,7 @@ impl Case {
             Ok(next) => {
                 if let Some((_, times)) = &predicted {
                     self.same_order(&next, times)?;
-                } else if !matches!(kind, StepKind::Stage { .. } | StepKind::FuseAt { .. }) {
+                } else if !adds_statements(kind) {
                     return Err("accepted, but the step has not the shape it needs".to_owned());
                 }
                 Ok(Next::Accepted(Box::new(next)))
@@ -256,8 +249,11 @@ impl Case {
                     return Err(format!("an analysis failed: {diagnostic}"));
                 }
                 let Some(witness) = witness else { return Ok(Next::Refused(Verdict::Shape)) };
-                let (Some((tree, times)), false) = (predicted, diagnostic.code == "E0726") else {
-                    return Ok(Next::Refused(Verdict::Shape));
+                let Some((tree, times)) = predicted else {
+                    if !adds_statements(kind) {
+                        return Err(format!("a witness for a step without shape: {diagnostic}"));
+                    }
+                    return Ok(Next::Refused(Verdict::Unchecked));
                 };
                 let refused = Refused { poly: schedule.poly(), tree, times, reference, witness };
                 let verdict = refused.convict(self, diagnostic.code, kind);
@@ -269,9 +265,8 @@ impl Case {
     /// The schedule runs instances in the predicted order.
     fn same_order(&self, schedule: &Schedule, times: &Times) -> Result<(), String> {
         let machine = Machine::new(schedule.poly(), &self.sizes[0]);
-        let mine = machine.sorted(times).ok_or("too many instances")?;
-        let theirs =
-            machine.sorted(&Times::of_tree(schedule.tree())).ok_or("too many instances")?;
+        let theirs = machine.sorted(&Times::of_tree(schedule.tree()));
+        let (Some(mine), Some(theirs)) = (machine.sorted(times), theirs) else { return Ok(()) };
         match mine.iter().zip(&theirs).position(|(a, b)| a != b) {
             None if mine.len() == theirs.len() => Ok(()),
             at => Err(format!("the step made another order, from instance {at:?} on")),
@@ -290,11 +285,17 @@ impl Case {
     }
 
     /// An accepted schedule, executed in every way there is.
-    fn execute(&self, schedule: &Schedule, seed: u64, ptxas: bool) -> Result<Verdict, String> {
+    pub(super) fn execute(
+        &self,
+        schedule: &Schedule,
+        seed: u64,
+        ptxas: bool,
+    ) -> Result<Verdict, String> {
         for sizes in &self.sizes {
             let machine = Machine::new(schedule.poly(), sizes);
             let times = Times::of_tree(schedule.tree());
-            let order = machine.sorted(&times).ok_or("too many instances")?;
+            // its kernel is executed in any case
+            let Some(order) = machine.sorted(&times) else { continue };
             let (_, want) = self.original(sizes).ok_or("too many instances")?;
             let have = machine.run(&order);
             if !serves(&have, &want) {
@@ -337,6 +338,26 @@ impl Case {
         Ok(Verdict::Accepted)
     }
 
+    /// An accepted schedule on a device, at the first sizes or the others.
+    pub(super) fn run_on(
+        &self,
+        schedule: &Schedule,
+        device: &Executor,
+        seed: u64,
+    ) -> Result<Verdict, String> {
+        let sizes = &self.sizes[usize::from(seed.is_multiple_of(4)) % self.sizes.len()];
+        let open: Sizes = sizes
+            .iter()
+            .filter(|(n, _)| self.nest.param(n).is_some_and(|p| p.value.is_none()))
+            .map(|(n, v)| (n.clone(), *v))
+            .collect();
+        match device.run(schedule, &self.inputs(sizes), &open) {
+            Ok(have) => self.same(sizes, &have, "the device").map(|()| Verdict::AcceptedGpu),
+            Err(d) if unsupported(&d) => Ok(Verdict::Unsupported),
+            Err(d) => Err(d.to_string()),
+        }
+    }
+
     fn open(&self, kernel: &warploom::Kernel, sizes: &Sizes) -> Sizes {
         let open = |n: &Name| kernel.params.contains(n);
         sizes.iter().filter(|(n, _)| open(n)).map(|(n, v)| (n.clone(), *v)).collect()
@@ -354,6 +375,16 @@ fn unsupported(d: &Diagnostic) -> bool {
 fn serves(have: &Flow, want: &Flow) -> bool {
     let known = |(key, terms): (&(Name, Vec<i64>), &Vec<u64>)| want.terms.get(key) == Some(terms);
     have.terms.iter().all(known) && have.ends == want.ends
+}
+
+const fn adds_statements(kind: &StepKind) -> bool {
+    matches!(
+        kind,
+        StepKind::Stage { .. }
+            | StepKind::FuseAt { .. }
+            | StepKind::SplitReduction { .. }
+            | StepKind::Privatise { .. }
+    )
 }
 
 fn random_sizes(bits: &mut Bits, least: usize) -> Sizes {

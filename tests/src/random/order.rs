@@ -3,8 +3,8 @@
 //! In: a tree, a step. Out: the tree after it ([`after`]), and for any tree when each instance runs
 //! ([`Times`]). Requires: names of loops in full, as the trees print them.
 //! Keeps: nothing of the scheduler is used; trees are read as data. A coalesced loop is left as the
-//! two loops it was, which is the same order. `None` for steps that have no order to say (`stage`,
-//! `fuse-at`) and for trees that have not the shape a step needs.
+//! two loops it was, which is the same order. `None` for steps that add statements (`stage`,
+//! `fuse-at`, `split-reduction`) and for trees that have not the shape a step needs.
 
 use std::collections::BTreeMap;
 
@@ -140,11 +140,14 @@ fn tree_after(tree: &Tree, step: &StepKind) -> Option<Tree> {
             let one =
                 target.qualified().filter(|(s, _)| tree.statements().iter().any(|n| &**n == *s));
             let name = match one {
-                Some((s, base)) => above(tree, s)?.into_iter().find(|l| {
-                    *l == target.name
-                        || &**l == base
-                        || l.split_once('.').is_some_and(|(_, b)| b == base)
-                })?,
+                Some((s, base)) => {
+                    let all = above(tree, s)?;
+                    let named = |l: &&Name| {
+                        &***l == base || l.split_once('.').is_some_and(|(_, b)| b == base)
+                    };
+                    let own = all.iter().find(|l| **l == target.name);
+                    own.or_else(|| all.iter().find(named))?.clone()
+                }
                 None => target.name.clone(),
             };
             edit(tree, &name, &mut |l| {
@@ -171,7 +174,11 @@ fn tree_after(tree: &Tree, step: &StepKind) -> Option<Tree> {
         | StepKind::Parallel(_)
         | StepKind::Map(..)
         | StepKind::Require(..) => tree.clone(),
-        StepKind::Stage { .. } | StepKind::FuseAt { .. } | StepKind::OrderBy(_) => return None,
+        StepKind::Stage { .. }
+        | StepKind::FuseAt { .. }
+        | StepKind::SplitReduction { .. }
+        | StepKind::Privatise { .. }
+        | StepKind::OrderBy(_) => return None,
     })
 }
 

@@ -43,7 +43,7 @@ fn attempt(poly: &Poly, tree: &Tree, flavour: Flavour, bits: &mut Bits) -> Optio
     let l = any_loop(tree, bits);
     let target: Ref = l.name.clone().into();
     let gpu = flavour == Flavour::Gpu;
-    let most = if gpu { 60 } else { 47 };
+    let most = if gpu { 63 } else { 50 };
     Some(match bits.below(most) {
         0..=3 => tile(l, bits),
         4..=6 => StepKind::Split { target, size: 1 + bits.below(5) as i64, names: Vec::new() },
@@ -65,7 +65,8 @@ fn attempt(poly: &Poly, tree: &Tree, flavour: Flavour, bits: &mut Bits) -> Optio
         42 => StepKind::Order(band(poly, tree, bits)?),
         43 | 44 => StepKind::OrderBy(times(poly, bits)),
         45 => StepKind::Atomically(several(tree, bits)),
-        46 => StepKind::Require(*bits.pick(&[Property::Parallel, Property::Vector]), target),
+        46..=48 => split_reduction(poly, tree, l, bits)?,
+        49 => StepKind::Require(*bits.pick(&[Property::Parallel, Property::Vector]), target),
         _ => map_outer(tree, bits)?,
     })
 }
@@ -190,7 +191,8 @@ fn stage(poly: &Poly, l: &TreeLoop, bits: &mut Bits) -> Option<StepKind> {
     let readers =
         if bits.below(4) == 0 { vec![bits.pick(&statements).clone().into()] } else { Vec::new() };
     let (array, at) = (access.array.clone().into(), l.name.clone().into());
-    Some(StepKind::Stage { array, readers, at, name: None, layout })
+    let across = Vec::new();
+    Some(StepKind::Stage { array, readers, at, name: None, layout, pad: 0, across })
 }
 
 fn fuse_at(poly: &Poly, tree: &Tree, l: &TreeLoop, bits: &mut Bits) -> Option<StepKind> {
@@ -207,6 +209,19 @@ fn fuse_at(poly: &Poly, tree: &Tree, l: &TreeLoop, bits: &mut Bits) -> Option<St
     let same = |s: &&&Name| temp(s).is_some_and(|t| t == array);
     let producers = writers.iter().filter(same).map(|s| (**s).clone().into()).collect();
     Some(StepKind::FuseAt { producers, at: l.name.clone().into() })
+}
+
+fn split_reduction(poly: &Poly, tree: &Tree, l: &TreeLoop, bits: &mut Bits) -> Option<StepKind> {
+    let statements = l.body.statements();
+    let update = |s: &Name| poly.statement(s).is_some_and(|s| s.statement.op.is_update());
+    let [only] = statements.as_slice() else { return None };
+    if !update(only) {
+        return None;
+    }
+    let mut outer = around(tree, l);
+    outer.pop();
+    let at = outer.get(bits.below(outer.len() + 1)).map(|n| n.clone().into());
+    Some(StepKind::SplitReduction { target: l.name.clone().into(), at, name: None })
 }
 
 /// The tree with the loops above one statement in another order, given outright.

@@ -5,7 +5,8 @@
 //! Two orders are the same program where these numbers are equal; where those of an instance
 //! differ, one of its reads observed another producer.
 //! Keeps: updates by one operator whose order may change commute, as the language says; a copy that
-//! `stage` made passes its term on; a recomputed instance stands for the one it repeats.
+//! `stage` made passes its term on; a recomputed instance stands for the one it repeats; partial
+//! results gather the terms of their updates, and a finish hands them on.
 //! Why here: it is the meaning of "legal" without a dependence in it.
 
 use std::collections::BTreeMap;
@@ -14,7 +15,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use warploom::Name;
 use warploom_ir::affine::{Affine, Atom};
 use warploom_ir::expr::Access;
-use warploom_ir::nest::{AssignOp, Constraint, Order, Role};
+use warploom_ir::nest::{AssignOp, Constraint, Order, Role, Statement};
 use warploom_ir::schedule::{Poly, PolyStatement};
 
 use super::order::Times;
@@ -41,6 +42,8 @@ pub struct Machine<'a> {
 
 /// More than this and a case is too large to execute.
 pub const MOST: usize = 60_000;
+/// More points than this are not tried: bounds of buffers may be found by quotients alone.
+const MOST_ASKED: usize = 400_000;
 
 impl<'a> Machine<'a> {
     /// The nest's own sizes are added to these.
@@ -67,6 +70,7 @@ impl<'a> Machine<'a> {
     #[must_use]
     pub fn instances(&self) -> Option<Vec<Instance>> {
         let mut out = Vec::new();
+        let mut asks = MOST_ASKED;
         for (k, s) in self.poly.statements.iter().enumerate() {
             let known = |c: &Constraint, d: usize| {
                 c.expr.vars().iter().all(|v| s.iters[d..].iter().all(|i| i != v))
@@ -78,7 +82,7 @@ impl<'a> Machine<'a> {
                 asked[d].push(c);
             }
             if asked[0].iter().all(|c| self.holds(k, c, &[])) {
-                self.points(k, &asked, &mut Vec::new(), &mut out)?;
+                self.points(k, &asked, &mut Vec::new(), &mut out, &mut asks)?;
             }
         }
         Some(out)
@@ -95,6 +99,7 @@ impl<'a> Machine<'a> {
         asked: &[Vec<&Constraint>],
         at: &mut Vec<i64>,
         out: &mut Vec<Instance>,
+        asks: &mut usize,
     ) -> Option<()> {
         let d = at.len();
         let s = &self.poly.statements[k];
@@ -104,9 +109,10 @@ impl<'a> Machine<'a> {
         }
         let (low, high) = self.range(k, &asked[d + 1], at);
         for v in low..=high {
+            *asks = asks.checked_sub(1)?;
             at.push(v);
             if asked[d + 1].iter().all(|c| self.holds(k, c, at)) {
-                self.points(k, asked, at, out)?;
+                self.points(k, asked, at, out, asks)?;
             }
             at.pop();
         }
@@ -184,7 +190,17 @@ impl<'a> Machine<'a> {
             let element = self.element(*k, &s.statement.target, at);
             let old = memory.get(&element).copied().unwrap_or_else(|| Cell::plain(hash(&element)));
             let Some((original, indices)) = &s.origin else {
-                memory.insert(element, Cell::plain(reads[0]));
+                let source = s.statement.value.reads().first().map(|a| self.element(*k, a, at));
+                let new = match source {
+                    // the identity of a reduction
+                    None => Cell::plain(IDENTITY),
+                    // a copy, with the updates that may still be joined by others
+                    Some(from) if s.statement.op == AssignOp::Set => {
+                        memory.get(&from).copied().unwrap_or_else(|| Cell::plain(hash(&from)))
+                    }
+                    Some(partial) => old.with(memory.get(&partial).copied(), &s.statement),
+                };
+                memory.insert(element, new);
                 continue;
             };
             let point: Vec<i64> = indices.iter().map(|e| self.value(*k, e, at)).collect();
@@ -207,16 +223,40 @@ impl<'a> Machine<'a> {
     }
 }
 
-/// The contents of an element: a term, and updates since that commute with each other.
+/// The term of what changes nothing.
+const IDENTITY: u64 = 1;
+
+/// The contents of an element: a term, and updates since that commute with each other, with their
+/// operator.
 #[derive(Clone, Copy)]
 struct Cell {
     base: u64,
-    updates: Option<(u64, u64)>,
+    updates: Option<(AssignOp, u64)>,
 }
 
 impl Cell {
     const fn plain(base: u64) -> Self {
         Self { base, updates: None }
+    }
+
+    /// After the update `by` with a sum of terms.
+    fn updated(self, by: AssignOp, terms: u64) -> Self {
+        let (base, sum) = match self.updates {
+            Some((same, sum)) if same == by => (self.base, sum),
+            Some(_) | None => (self.term(), 0),
+        };
+        Self { base, updates: Some((by, sum.wrapping_add(terms))) }
+    }
+
+    /// After the updates that a partial result gathered; anything else is no such update.
+    fn with(self, partial: Option<Self>, s: &Statement) -> Self {
+        match partial {
+            Some(Self { base: IDENTITY, updates: None }) => self,
+            Some(Self { base: IDENTITY, updates: Some((op, sum)) }) if op == s.op => {
+                self.updated(op, sum)
+            }
+            other => Self::plain(hash(&(self.term(), other.map(|c| c.term())))),
+        }
     }
 
     fn term(&self) -> u64 {
@@ -228,15 +268,7 @@ impl Cell {
 fn combine(s: &PolyStatement, old: Cell, computed: u64) -> (Cell, u64) {
     let s = &s.statement;
     if s.op != AssignOp::Set && s.order != Order::Serial {
-        let class = hash(&(s.op.text(), s.acc));
-        let sum = match old.updates {
-            Some((same, sum)) if same == class => (old.base, sum),
-            Some(_) | None => (old.term(), 0),
-        };
-        return (
-            Cell { base: sum.0, updates: Some((class, sum.1.wrapping_add(computed))) },
-            computed,
-        );
+        return (old.updated(s.op, computed), computed);
     }
     let term = if s.op != AssignOp::Set || s.guard.is_some() {
         hash(&(old.term(), computed))

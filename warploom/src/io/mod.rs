@@ -82,6 +82,14 @@ pub fn save(path: &Path, tensors: &[(&str, &Tensor)]) -> Result<()> {
     }
 }
 
+/// Writes a text to `path`, whole or not at all.
+///
+/// # Errors
+/// E0535 where writing fails.
+pub fn save_text(path: &Path, text: &str) -> Result<()> {
+    write_whole(path, &[text.as_bytes()])
+}
+
 pub(crate) fn unreadable(path: &Path, error: &std::io::Error) -> Box<Diagnostic> {
     let message = format!("cannot read {}: {error}", path.display());
     Box::new(Diagnostic::input("E0530", message).help("check the file's name and permissions"))
