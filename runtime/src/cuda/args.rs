@@ -152,7 +152,7 @@ pub(super) struct BoxOf {
 /// `E1102` where one is not.
 pub(super) fn rows(buffer: &Buffer, shape: &[usize]) -> Result<()> {
     let row = shape.last().copied().unwrap_or(1) * buffer.dtype.size_bytes();
-    if shape.len() < 2 || row as u64 % ALIGNMENT == 0 {
+    if shape.len() < 2 || (row as u64).is_multiple_of(ALIGNMENT) {
         return Ok(());
     }
     let text = format!(
