@@ -7,5 +7,4 @@
 pub mod c;
 pub mod host;
 mod llvm;
-pub mod planted;
 pub mod ptx;

@@ -15,6 +15,7 @@ pub mod interp;
 pub mod kernel;
 pub mod lex;
 pub mod nest;
+pub mod planted;
 pub mod program;
 pub mod schedule;
 pub mod target;

@@ -15,11 +15,11 @@ use warploom_ir::affine::Name;
 use warploom_ir::diag::{Result, Source, Span};
 use warploom_ir::expr::Access;
 use warploom_ir::nest::{AssignOp, Order, Statement};
+use warploom_ir::planted::{Bug, planted};
 use warploom_ir::schedule::{Poly, PolyStatement, Tree};
 use warploom_isl::{Ctx, Map, UnionAccessInfo, UnionMap};
 
 use crate::legality::FreeKey;
-use crate::planted::{Bug, planted};
 use crate::poly_isl::Model;
 use crate::times::{Times, deciding, times};
 use crate::trouble::Trouble;

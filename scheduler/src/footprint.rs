@@ -9,11 +9,11 @@
 use warploom_ir::affine::{Affine, Name};
 use warploom_ir::diag::{Blame, Diagnostic, Span};
 use warploom_ir::nest::Constraint;
+use warploom_ir::planted::{Bug, planted};
 use warploom_ir::schedule::{Poly, Tree};
 use warploom_isl::{DimType, Map};
 
 use crate::isl_affine::Names;
-use crate::planted::{Bug, planted};
 use crate::poly_isl::Model;
 use crate::trouble::Trouble;
 

@@ -10,11 +10,11 @@ use std::fmt;
 
 use warploom_ir::affine::{Affine, Name};
 use warploom_ir::diag::{Blame, Diagnostic, Result};
+use warploom_ir::planted::{Bug, planted};
 use warploom_ir::schedule::{PolyStatement, Tree};
 use warploom_isl::{Ctx, DimType, Map, Val};
 
 use crate::deps::{Conflict, DepContext, DepKind, LIMIT, Touch, with_source};
-use crate::planted::{Bug, planted};
 use crate::times::{Times, deciding, times};
 use crate::trouble::Trouble;
 

@@ -28,7 +28,6 @@ mod layout;
 mod legality;
 mod locals;
 mod lower;
-pub mod planted;
 mod poly_isl;
 mod ranges;
 pub mod report;

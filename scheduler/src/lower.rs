@@ -17,6 +17,7 @@ use warploom_ir::kernel::{
     Buffer, Condition, Index, Kernel, KernelLoop, KernelNode, LoopMode, Store, Typed, TypedKind,
 };
 use warploom_ir::nest::AssignOp;
+use warploom_ir::planted::{Bug, planted};
 use warploom_ir::schedule::{Marks, Poly, PolyStatement, Tree, TreeLoop};
 use warploom_ir::typing::type_statement_in;
 use warploom_isl::{
@@ -27,7 +28,6 @@ use warploom_isl::{
 use crate::deps::{LIMIT, with_source};
 use crate::index::{simplify, simplify_condition, substitute};
 use crate::locals::add_locals;
-use crate::planted::{self, Bug, planted};
 use crate::poly_isl::Model;
 use crate::ranges::simplify_body;
 use crate::specialize::{distinct, specialize};
@@ -157,12 +157,30 @@ fn generate(model: &Model, tree: &Tree) -> Answer<Option<AstNode>> {
         return Ok(None);
     }
     let root = ScheduleNode::from_domain(&domain)?;
-    let swapped = planted(Bug::SwappedLoops).then(|| planted::swap_loops(tree));
+    let swapped = planted(Bug::SwappedLoops).then(|| swap_loops(tree));
     let tree = swapped.as_ref().unwrap_or(tree);
     let schedule = insert(model, root.child(0)?, tree, &mut 0)?.schedule()?;
     let options = AstOptions { detect_min_max: true, ..AstOptions::default() };
     let build = AstBuild::from_context(&model.context)?.with_options(options);
     Ok(Some(build.node_from_schedule(&schedule)?))
+}
+
+/// The tree with the outermost two loops of each perfect nest exchanged.
+fn swap_loops(tree: &Tree) -> Tree {
+    match tree {
+        Tree::Statement(_) => tree.clone(),
+        Tree::Sequence(children) => Tree::Sequence(children.iter().map(swap_loops).collect()),
+        Tree::Loop(outer) => match &*outer.body {
+            Tree::Loop(inner) => {
+                let body =
+                    Box::new(Tree::Loop(TreeLoop { body: inner.body.clone(), ..outer.clone() }));
+                Tree::Loop(TreeLoop { body, ..inner.clone() })
+            }
+            body @ (Tree::Sequence(_) | Tree::Statement(_)) => {
+                Tree::Loop(TreeLoop { body: Box::new(swap_loops(body)), ..outer.clone() })
+            }
+        },
+    }
 }
 
 /// Puts a subtree at a leaf; the answer stands at its top.

@@ -203,7 +203,7 @@ impl Schedule {
         let mut next = self.clone();
         if let StepKind::Atomically(inner) = &step.kind {
             for step in inner {
-                if changes_nest(&step.kind) {
+                if step.kind.changes_nest() {
                     // The new nest gets its meaning from this order, which must be legal.
                     check(session.deps(&next)?, &next.tree, true)?;
                 }
@@ -338,17 +338,6 @@ const fn affected(kind: &StepKind) -> Affected<'_> {
         | StepKind::Privatise { .. }
         | StepKind::Atomically(_) => Affected::Order,
     }
-}
-
-/// Whether a step adds statements or arrays to the working nest.
-const fn changes_nest(kind: &StepKind) -> bool {
-    matches!(
-        kind,
-        StepKind::Stage { .. }
-            | StepKind::FuseAt { .. }
-            | StepKind::SplitReduction { .. }
-            | StepKind::Privatise { .. }
-    )
 }
 
 /// Checks the order (if asked) and the marks of every loop.

@@ -10,12 +10,12 @@ use std::collections::BTreeSet;
 
 use warploom_ir::affine::{Affine, Name};
 use warploom_ir::kernel::{Condition, Index, KernelLoop, KernelNode, Local, LoopMode, Store};
+use warploom_ir::planted::{Bug, planted};
 
 use crate::index::{
     condition_uses, difference, operands, replace, replace_condition, simplify, simplify_condition,
     to_affine, uses,
 };
-use crate::planted::{Bug, planted};
 
 /// Specialises every nest of vector and unrolled loops in a body.
 pub(crate) fn specialize(body: Vec<KernelNode>) -> Vec<KernelNode> {

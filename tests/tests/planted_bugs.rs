@@ -5,31 +5,25 @@
 #![cfg(feature = "planted-bugs")]
 
 use std::collections::BTreeMap;
-use std::fmt::Debug;
 
 use warploom::reduce::{Pair, reduce};
 use warploom::{Nest, Schedule, bind, compile};
-use warploom_codegen::planted as codegen;
 use warploom_ir::interp;
-use warploom_scheduler::planted as scheduler;
+use warploom_ir::planted::{Bug, plant};
 use warploom_tests::random::judge::{Case, Judged, SCRIPTS};
 use warploom_tests::random_inputs;
 
 /// Pairs that a mistake may need.
 const MOST: u64 = 2_000;
 
-/// The first pair that shows the mistake which `plant` makes and that `wanted` takes.
-fn found(
-    bug: &impl Debug,
-    plant: impl Fn(bool),
-    mut wanted: impl FnMut(&Judged) -> bool,
-) -> Judged {
+/// The first pair that shows the mistake and that `wanted` takes.
+fn found(bug: Bug, mut wanted: impl FnMut(&Judged) -> bool) -> Judged {
     for nest in 0..MOST / SCRIPTS {
         let mut case = Case::new(nest);
         for seed in nest * SCRIPTS..(nest + 1) * SCRIPTS {
-            plant(true);
+            plant(Some(bug));
             let judged = case.judge(seed, false);
-            plant(false);
+            plant(None);
             if let Err(why) = &judged.verdict
                 && wanted(&judged)
             {
@@ -44,27 +38,27 @@ fn found(
 
 #[test]
 fn mistakes_in_the_scheduler_are_found() {
-    for bug in scheduler::Bug::ALL {
-        found(&bug, |on| scheduler::plant(on.then_some(bug)), |_| true);
+    for bug in Bug::SCHEDULER {
+        found(bug, |_| true);
     }
 }
 
 #[test]
 fn mistakes_in_code_generation_are_found() {
-    for bug in codegen::Bug::ALL {
-        found(&bug, |on| codegen::plant(on.then_some(bug)), |_| true);
+    for bug in Bug::CODEGEN {
+        found(bug, |_| true);
     }
 }
 
 /// With the mistake, the script is accepted and its kernel is not what the nest says.
-fn miscompiled(pair: &Pair, bug: scheduler::Bug) -> bool {
+fn miscompiled(pair: &Pair, bug: Bug) -> bool {
     let inputs = random_inputs(&pair.nest, &BTreeMap::new(), 3);
     let Ok(want) = interp::nest::run(&pair.nest, &BTreeMap::new(), &inputs) else { return false };
-    scheduler::plant(Some(bug));
+    plant(Some(bug));
     let schedule = Schedule::new(&pair.nest).map_err(Into::into);
     let schedule = schedule.and_then(|s| s.replay(&pair.script));
     let lowered = schedule.ok().and_then(|s| compile::lower(&s).ok());
-    scheduler::plant(None);
+    plant(None);
     let Some(lowered) = lowered else { return false };
     let have = interp::kernel::run(lowered.kernel(), &BTreeMap::new(), &inputs);
     have.is_ok_and(|have| want.iter().any(|(name, t)| have[name].bytes() != t.bytes()))
@@ -72,9 +66,7 @@ fn miscompiled(pair: &Pair, bug: scheduler::Bug) -> bool {
 
 #[test]
 fn what_is_found_is_reduced_to_a_few_lines() {
-    for bug in
-        [scheduler::Bug::NoFlow, scheduler::Bug::LoopEndOffByOne, scheduler::Bug::SwappedLoops]
-    {
+    for bug in [Bug::NoFlow, Bug::LoopEndOffByOne, Bug::SwappedLoops] {
         let mut start = None;
         let fixed = |judged: &Judged| -> Option<Pair> {
             let nest: Nest = judged.pair.nest.parse().ok()?;
@@ -83,14 +75,10 @@ fn what_is_found_is_reduced_to_a_few_lines() {
             let nest = bind(&nest, &sizes, &BTreeMap::new()).ok()?;
             Some(Pair { nest, script: judged.pair.script.parse().ok()? })
         };
-        found(
-            &bug,
-            |on| scheduler::plant(on.then_some(bug)),
-            |judged| {
-                start = fixed(judged).filter(|pair| miscompiled(pair, bug));
-                start.is_some()
-            },
-        );
+        found(bug, |judged| {
+            start = fixed(judged).filter(|pair| miscompiled(pair, bug));
+            start.is_some()
+        });
         let start = start.expect("a pair was found");
         let done = reduce(&start, 4_000, &mut |pair| miscompiled(pair, bug));
         let text = format!("{}{}", done.pair.nest, done.pair.script);

@@ -118,38 +118,7 @@ macro_rules! kernels {
     };
 }
 
-kernels! {
-    mm2 "2mm"
-    mm3 "3mm"
-    adi "adi"
-    atax "atax"
-    bicg "bicg"
-    cholesky "cholesky"
-    correlation "correlation"
-    covariance "covariance"
-    deriche "deriche"
-    doitgen "doitgen"
-    durbin "durbin"
-    fdtd_2d "fdtd-2d"
-    floyd_warshall "floyd-warshall"
-    gemm "gemm"
-    gemver "gemver"
-    gesummv "gesummv"
-    gramschmidt "gramschmidt"
-    heat_3d "heat-3d"
-    jacobi_1d "jacobi-1d"
-    jacobi_2d "jacobi-2d"
-    lu "lu"
-    ludcmp "ludcmp"
-    mvt "mvt"
-    nussinov "nussinov"
-    seidel_2d "seidel-2d"
-    symm "symm"
-    syr2k "syr2k"
-    syrk "syrk"
-    trisolv "trisolv"
-    trmm "trmm"
-}
+warploom_tests::for_each_polybench!(kernels);
 
 /// Products at the next size, with integers of three bits and a sign: every sum is exact.
 #[test]

@@ -7,12 +7,12 @@ use warploom_ir::dtype::DType;
 use warploom_ir::expr::{BinOp, Literal, Rounding, UnOp};
 use warploom_ir::kernel::{Index, Typed, TypedKind};
 use warploom_ir::nest::AssignOp;
+use warploom_ir::planted::{Bug, planted};
 
 use super::build::{Value, bits, int_elem, ty};
 use super::emit::{Emitter, Extern};
 use super::lin::Lin;
 use super::memory::mem_elem;
-use crate::planted::{Bug, planted};
 
 /// LLVM's type of a value in a register.
 pub(crate) const fn reg_elem(dtype: DType) -> &'static str {

@@ -6,6 +6,7 @@ use warploom_ir::affine::Name;
 use warploom_ir::dtype::DType;
 use warploom_ir::kernel::{Index, Store, Typed, TypedKind};
 use warploom_ir::nest::AssignOp;
+use warploom_ir::planted::{Bug, planted};
 
 use super::build::{Value, ty};
 use super::emit::Emitter;
@@ -13,7 +14,6 @@ use super::expr::identity;
 use super::lin::Lin;
 use super::storage::alias;
 use super::tile::{StoreForm, TileKey, contiguous, form};
-use crate::planted::{Bug, planted};
 
 /// LLVM's type of an element in memory.
 pub(crate) const fn mem_elem(dtype: DType) -> &'static str {

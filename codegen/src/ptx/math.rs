@@ -10,6 +10,7 @@
 //! loses nothing (`pairs`).
 
 mod pairs;
+mod scalar;
 mod single;
 
 use std::collections::BTreeSet;
@@ -17,6 +18,8 @@ use std::f64::consts::{FRAC_1_SQRT_2, LN_2, LOG2_E, PI};
 
 use crate::llvm::build::{Function, Value};
 use crate::llvm::emit::Extern;
+
+use scalar::{Format, Scalar};
 
 /// The upper bits of ln 2: its products with integers up to 2^11 are exact.
 const LN2_HIGH: f64 = f64::from_bits(0x3fe6_2e42_fee0_0000);
@@ -58,70 +61,28 @@ fn definition(function: &Extern) -> String {
 }
 
 fn c(value: f64) -> Value {
-    Value::float("double", value)
+    Math::c(value)
 }
 
 /// One function being written; every value is a scalar f64 unless noted.
 struct Math(Function);
 
+impl Scalar for Math {
+    const FORMAT: Format = Format {
+        elem: "double",
+        int: "i64",
+        fraction: 52,
+        bias: 1023.0,
+        least: f64::MIN_POSITIVE,
+        root_half: FRAC_1_SQRT_2.to_bits() as i128,
+    };
+
+    fn function(&mut self) -> &mut Function {
+        &mut self.0
+    }
+}
+
 impl Math {
-    fn fma(&mut self, a: &Value, b: &Value, add: &Value) -> Value {
-        self.0.intrinsic("fma", &[a, b, add])
-    }
-
-    fn mul(&mut self, a: &Value, b: &Value) -> Value {
-        self.0.bin("fmul", a, b)
-    }
-
-    fn add(&mut self, a: &Value, b: &Value) -> Value {
-        self.0.bin("fadd", a, b)
-    }
-
-    fn sub(&mut self, a: &Value, b: &Value) -> Value {
-        self.0.bin("fsub", a, b)
-    }
-
-    fn div(&mut self, a: &Value, b: &Value) -> Value {
-        self.0.bin("fdiv", a, b)
-    }
-
-    fn fabs(&mut self, x: &Value) -> Value {
-        self.0.intrinsic("fabs", &[x])
-    }
-
-    /// `x` inside `-most..=most`; NaN stays.
-    fn clamp(&mut self, x: &Value, most: f64) -> Value {
-        let above = self.0.cmp("ogt", x, &c(most));
-        let x = self.0.select(&above, &c(most), x);
-        let below = self.0.cmp("olt", &x, &c(-most));
-        self.0.select(&below, &c(-most), &x)
-    }
-
-    /// `Σ coefficients[k] x^k`.
-    fn polynomial(&mut self, x: &Value, coefficients: &[f64]) -> Value {
-        let (last, rest) = coefficients.split_last().expect("a polynomial has a coefficient");
-        rest.iter().rev().fold(c(*last), |sum, k| self.fma(&sum, x, &c(*k)))
-    }
-
-    /// `2^n` for an integral f64 in -1022..=1023.
-    fn power(&mut self, n: &Value) -> Value {
-        // the sum has n + 1023 in its low bits
-        let shifted = self.add(n, &c(6_755_399_441_055_744.0 + 1023.0));
-        let raw = self.0.cast("bitcast", &shifted, "i64");
-        let field = self.0.bin_int("shl", &raw, 52);
-        self.0.cast("bitcast", &field, "double")
-    }
-
-    /// `y · 2^n` for an integral `n` of at most 2000 in magnitude.
-    fn scale(&mut self, y: &Value, n: &Value) -> Value {
-        let half = self.mul(n, &c(0.5));
-        let half = self.0.intrinsic("floor", &[&half]);
-        let rest = self.sub(n, &half);
-        let (a, b) = (self.power(&half), self.power(&rest));
-        let y = self.mul(y, &a);
-        self.mul(&y, &b)
-    }
-
     /// `(e^r - 1) / r` for `|r| <= ln 2 / 2`.
     fn exp_series(&mut self, r: &Value) -> Value {
         let mut terms = Vec::new();
@@ -143,7 +104,7 @@ impl Math {
     }
 
     fn exp(&mut self, x: &Value) -> Value {
-        let x = self.clamp(x, 800.0);
+        let x = self.clamp(x, -800.0, 800.0);
         let (n, r) = self.reduced(&x);
         self.exp_from(&n, &r)
     }
@@ -156,27 +117,11 @@ impl Math {
     }
 
     fn exp2(&mut self, x: &Value) -> Value {
-        let x = self.clamp(x, 1200.0);
+        let x = self.clamp(x, -1200.0, 1200.0);
         let n = self.0.intrinsic("roundeven", &[&x]);
         let rest = self.sub(&x, &n);
         let r = self.mul(&rest, &c(LN_2));
         self.exp_from(&n, &r)
-    }
-
-    /// `x = m · 2^e` with `m` between √½ and √2, for positive finite `x`; both as f64.
-    fn parts(&mut self, x: &Value) -> (Value, Value) {
-        let tiny = self.0.cmp("olt", x, &c(f64::MIN_POSITIVE));
-        let large = self.mul(x, &c(18_014_398_509_481_984.0));
-        let x = self.0.select(&tiny, &large, x);
-        let raw = self.0.cast("bitcast", &x, "i64");
-        let apart = self.0.bin_int("sub", &raw, FRAC_1_SQRT_2.to_bits().into());
-        let e = self.0.bin_int("ashr", &apart, 52);
-        let field = self.0.bin_int("shl", &e, 52);
-        let m = self.0.bin("sub", &raw, &field);
-        let m = self.0.cast("bitcast", &m, "double");
-        let e = self.0.cast("sitofp", &e, "double");
-        let less = self.sub(&e, &c(54.0));
-        (m, self.0.select(&tiny, &less, &e))
     }
 
     /// `ln m` for `m` between √½ and √2, as `f - rest` with `f = m - 1` exact.
@@ -192,16 +137,6 @@ impl Math {
         let rest = self.sub(&f, &series);
         let rest = self.mul(&rest, &s);
         (f, rest)
-    }
-
-    /// What a logarithm gives for arguments that have none.
-    fn log_special(&mut self, x: &Value, y: &Value) -> Value {
-        let infinite = self.0.cmp("oeq", x, &c(f64::INFINITY));
-        let y = self.0.select(&infinite, x, y);
-        let positive = self.0.cmp("ogt", x, &c(0.0));
-        let y = self.0.select(&positive, &y, &c(f64::NAN));
-        let zero = self.0.cmp("oeq", x, &c(0.0));
-        self.0.select(&zero, &c(f64::NEG_INFINITY), &y)
     }
 
     fn log(&mut self, x: &Value) -> Value {
@@ -227,7 +162,7 @@ impl Math {
     fn tanh(&mut self, x: &Value) -> Value {
         let size = self.fabs(x);
         let twice = self.mul(&size, &c(2.0));
-        let twice = self.clamp(&twice, 44.0);
+        let twice = self.clamp(&twice, -44.0, 44.0);
         let (n, r) = self.reduced(&twice);
         let series = self.exp_series(&r);
         let small = self.mul(&series, &r);
@@ -248,7 +183,7 @@ impl Math {
             terms.push(2.0 / PI.sqrt() / (factorial * f64::from(2 * k + 1)));
         }
         let size = self.fabs(x);
-        let size = self.clamp(&size, 6.0);
+        let size = self.clamp(&size, -6.0, 6.0);
         let square = self.mul(&size, &size);
         let series = self.polynomial(&square, &terms);
         let near = self.mul(&series, &size);

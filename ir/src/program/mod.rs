@@ -20,7 +20,7 @@ use petgraph::visit::EdgeRef;
 use crate::affine::Name;
 use crate::instruction;
 use crate::kernel::device::{Call, Device, Operand};
-use crate::kernel::{HostNode, Kernel, KernelNode, Typed, TypedKind};
+use crate::kernel::{HostNode, Kernel, KernelNode, TypedKind};
 use crate::nest::Role;
 
 /// What one launch touches.
@@ -158,8 +158,10 @@ fn touched(nodes: &[KernelNode], locals: &mut BTreeMap<Name, usize>, out: &mut L
                     }
                 }
                 for value in std::iter::once(&s.value).chain(&s.guard) {
-                    reads(value, &mut |array| {
-                        if buffer(array) {
+                    value.visit(&mut |v| {
+                        if let TypedKind::Read { array, .. } = &v.kind
+                            && buffer(array)
+                        {
                             out.reads.insert(array.clone());
                         }
                     });
@@ -179,26 +181,6 @@ fn called(call: &Call, out: &mut Launch) {
             Operand::Tile(tile) => out.reads.insert(tile.array.clone()),
             Operand::Value(_) => false,
         };
-    }
-}
-
-/// Every array that a value reads.
-fn reads<I>(value: &Typed<I>, visit: &mut dyn FnMut(&Name)) {
-    match &value.kind {
-        TypedKind::Literal(_) | TypedKind::Index(_) => {}
-        TypedKind::Read { array, .. } => visit(array),
-        TypedKind::Unary(_, a) | TypedKind::Bitcast(a) | TypedKind::Convert { value: a, .. } => {
-            reads(a, visit);
-        }
-        TypedKind::Binary(_, a, b) => {
-            reads(a, visit);
-            reads(b, visit);
-        }
-        TypedKind::Fma(a, b, c) | TypedKind::Select(a, b, c) => {
-            reads(a, visit);
-            reads(b, visit);
-            reads(c, visit);
-        }
     }
 }
 

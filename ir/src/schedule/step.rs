@@ -236,6 +236,36 @@ pub enum StepKind {
     Require(Property, Ref),
 }
 
+impl StepKind {
+    /// Whether it adds statements or arrays to the working nest.
+    #[must_use]
+    pub const fn changes_nest(&self) -> bool {
+        match self {
+            Self::Stage { .. }
+            | Self::FuseAt { .. }
+            | Self::SplitReduction { .. }
+            | Self::Privatise { .. } => true,
+            Self::Tile { .. }
+            | Self::Split { .. }
+            | Self::Reorder { .. }
+            | Self::Fuse { .. }
+            | Self::Distribute { .. }
+            | Self::Skew { .. }
+            | Self::Shift { .. }
+            | Self::Coalesce { .. }
+            | Self::Unroll(_)
+            | Self::Vectorize(_)
+            | Self::Parallel(_)
+            | Self::Map(..)
+            | Self::Reverse(_)
+            | Self::Order(_)
+            | Self::OrderBy(_)
+            | Self::Atomically(_)
+            | Self::Require(..) => false,
+        }
+    }
+}
+
 /// A step with its place in the script.
 #[derive(Clone, Debug)]
 pub struct Step {

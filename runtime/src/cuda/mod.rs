@@ -7,6 +7,7 @@
 //! lives until they have ended.
 
 mod args;
+mod arguments;
 mod buffer;
 mod device;
 mod driver;

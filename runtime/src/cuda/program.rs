@@ -17,9 +17,10 @@ use warploom_ir::target::GpuLimits;
 use warploom_ir::tensor::{Tensor, checked_size};
 
 use super::args::{self, Argument};
+use super::arguments::{Arguments, EncodedMap};
 use super::buffer::DeviceBuffer;
 use super::device::{Device, Place};
-use super::driver::{Arguments, EncodedMap, Function, Module, Stream, environment};
+use super::driver::{Function, Module, Stream, environment};
 use super::handle::LaunchHandle;
 use super::order::Access;
 use super::steps::{self, Values};

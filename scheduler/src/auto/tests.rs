@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use warploom_ir::affine::Name;
 use warploom_ir::interp;
-use warploom_ir::nest::{Nest, Role};
+use warploom_ir::nest::Nest;
 use warploom_ir::schedule::step::{Step, StepKind};
-use warploom_ir::tensor::Tensor;
 
+use crate::steps::testing::inputs;
 use crate::{CpuOptions, Schedule, auto_cpu, lower};
 
 /// The chosen schedule, after its kernel was compared with the nest at these sizes.
@@ -18,15 +18,7 @@ fn chosen(text: &str, sizes: &[(&str, i64)]) -> Schedule {
     assert_eq!(start.replay(schedule.script()).unwrap(), schedule, "the script makes the schedule");
     let kernel = lower(schedule.poly(), schedule.tree(), &nest.source).unwrap();
     let sizes: BTreeMap<Name, i64> = sizes.iter().map(|(n, v)| ((*n).into(), *v)).collect();
-    let mut inputs = BTreeMap::new();
-    for (seed, a) in (1..).zip(&nest.arrays) {
-        let lookup = |name: &str| sizes.get(name).copied();
-        let shape: Vec<usize> =
-            a.shape.iter().map(|e| usize::try_from(e.eval(&lookup).unwrap()).unwrap()).collect();
-        if matches!(a.role, Role::In | Role::InOut) {
-            inputs.insert(a.name.clone(), Tensor::random(a.dtype, &shape, seed).unwrap());
-        }
-    }
+    let inputs = inputs(&nest, &sizes);
     let want = interp::nest::run(&nest, &sizes, &inputs).unwrap();
     let have = interp::kernel::run(&kernel, &sizes, &inputs).unwrap();
     for (name, tensor) in &want {

@@ -6,11 +6,11 @@ use warploom_ir::affine::Name;
 use warploom_ir::interp;
 use warploom_ir::interp::kernel::{ParallelOrder, run_with};
 use warploom_ir::kernel::{Index, Kernel, KernelNode, LoopMode};
-use warploom_ir::nest::{Nest, Role};
+use warploom_ir::nest::Nest;
 use warploom_ir::schedule::step::Script;
 use warploom_ir::target::Place;
-use warploom_ir::tensor::Tensor;
 
+use crate::steps::testing::inputs;
 use crate::{Schedule, launches, lower};
 
 const MATMUL: &str = "param M, N, K
@@ -42,15 +42,7 @@ fn launched(text: &str, script: &str, sizes: &[(&str, i64)], bind: bool) -> Kern
         kernel = kernel.bind(&sizes);
     }
     let kernel = launches(&kernel);
-    let mut inputs = BTreeMap::new();
-    for (seed, a) in (1..).zip(&nest.arrays) {
-        let lookup = |name: &str| sizes.get(name).copied();
-        let shape: Vec<usize> =
-            a.shape.iter().map(|e| usize::try_from(e.eval(&lookup).unwrap()).unwrap()).collect();
-        if matches!(a.role, Role::In | Role::InOut) {
-            inputs.insert(a.name.clone(), Tensor::random(a.dtype, &shape, seed).unwrap());
-        }
-    }
+    let inputs = inputs(&nest, &sizes);
     let want = interp::nest::run(&nest, &sizes, &inputs).unwrap();
     for order in [ParallelOrder::Reverse, ParallelOrder::Shuffled(3)] {
         let have = run_with(&kernel, &sizes, &inputs, order).unwrap();

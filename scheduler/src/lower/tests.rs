@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use warploom_ir::affine::{Affine, Name};
 use warploom_ir::interp;
 use warploom_ir::kernel::{Index, Kernel, KernelLoop, KernelNode, LoopMode};
-use warploom_ir::nest::{Nest, Role};
+use warploom_ir::nest::Nest;
 use warploom_ir::schedule::{Marks, Poly, Tree, TreeLoop};
-use warploom_ir::tensor::Tensor;
 
+use crate::steps::testing::inputs;
 use crate::{DepContext, lower};
 
 const MATMUL: &str = "param M, N, K
@@ -39,20 +39,6 @@ for i in N-1 downto 0 step 2 { for j in max(0, i-2)..min(N, i+3) { S2: Y[i, j] +
 
 fn sizes(values: &[(&str, i64)]) -> BTreeMap<Name, i64> {
     values.iter().map(|(name, value)| ((*name).into(), *value)).collect()
-}
-
-/// Random data for every array the caller gives, and defined data for outputs.
-fn inputs(nest: &Nest, sizes: &BTreeMap<Name, i64>) -> BTreeMap<Name, Tensor> {
-    let mut out = BTreeMap::new();
-    for (seed, array) in (1..).zip(&nest.arrays) {
-        let extent = |e: &Affine| e.eval(&|name| sizes.get(name).copied()).unwrap();
-        let shape: Vec<usize> =
-            array.shape.iter().map(|e| usize::try_from(extent(e)).unwrap()).collect();
-        if matches!(array.role, Role::In | Role::InOut) {
-            out.insert(array.name.clone(), Tensor::random(array.dtype, &shape, seed).unwrap());
-        }
-    }
-    out
 }
 
 fn lowered(nest: &Nest, change: impl Fn(Tree) -> Tree) -> Kernel {

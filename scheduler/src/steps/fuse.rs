@@ -8,11 +8,11 @@
 
 use warploom_ir::affine::Name;
 use warploom_ir::diag::Result;
+use warploom_ir::planted::{Bug, planted};
 use warploom_ir::schedule::step::Ref;
 use warploom_ir::schedule::{Tree, TreeLoop};
 
 use super::{overflow, refuse, resolve, sequence, unmarked};
-use crate::planted::{Bug, planted};
 
 /// Fuses `first` and `second` into a loop of this name, by default the first one's.
 pub(crate) fn fuse(

@@ -7,9 +7,8 @@
 use warploom_ir::dtype::DType;
 use warploom_ir::expr::{Expr, Literal};
 use warploom_ir::nest::AssignOp;
+use warploom_ir::planted::{Bug, planted};
 use warploom_ir::value::int_range;
-
-use crate::planted::{Bug, planted};
 
 /// What the operator leaves unchanged; for `=`, which changes everything, that of `+`.
 pub(crate) fn identity(op: AssignOp, dtype: DType) -> Expr {

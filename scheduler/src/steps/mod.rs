@@ -27,7 +27,7 @@ mod split;
 mod split_reduction;
 mod stage;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod tile;
 
 use warploom_ir::affine::{Name, Overflow};

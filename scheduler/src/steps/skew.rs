@@ -6,11 +6,11 @@
 //! Errors: `E0712` if `i` is not around `j`.
 
 use warploom_ir::diag::Result;
+use warploom_ir::planted::{Bug, planted};
 use warploom_ir::schedule::Tree;
 use warploom_ir::schedule::step::Ref;
 
 use super::{edit, overflow, refuse, resolve};
-use crate::planted::{Bug, planted};
 
 /// Adds `factor` times the rows of `by` to those of `target`.
 pub(crate) fn skew(tree: &Tree, target: &Ref, factor: i64, by: &Ref) -> Result<Tree> {

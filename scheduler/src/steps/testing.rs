@@ -62,12 +62,9 @@ pub(crate) fn refused_script(nest: &str, script: &str, code: &str, words: &str) 
     error
 }
 
-/// Runs both and compares every bit.
-pub(crate) fn agree(nest: &Nest, kernel: &Kernel, values: &[(&str, i64)]) {
-    let fixed = nest.params.iter().filter_map(|p| Some((p.name.clone(), p.value?)));
-    let given = values.iter().map(|(name, value)| ((*name).into(), *value));
-    let sizes: BTreeMap<Name, i64> = fixed.chain(given).collect();
-    let mut inputs = BTreeMap::new();
+/// Random data for every array that the caller gives; the k-th array's seed is `1 + k`.
+pub(crate) fn inputs(nest: &Nest, sizes: &BTreeMap<Name, i64>) -> BTreeMap<Name, Tensor> {
+    let mut out = BTreeMap::new();
     for (seed, array) in (1..).zip(&nest.arrays) {
         let extent = |e: &Affine| e.eval(&|name| sizes.get(name).copied());
         let shape: Vec<usize> = array
@@ -78,12 +75,19 @@ pub(crate) fn agree(nest: &Nest, kernel: &Kernel, values: &[(&str, i64)]) {
             })
             .collect();
         if matches!(array.role, Role::In | Role::InOut) {
-            inputs.insert(
-                array.name.clone(),
-                Tensor::random(array.dtype, &shape, seed).expect("the tensor is small"),
-            );
+            let tensor = Tensor::random(array.dtype, &shape, seed).expect("the tensor is small");
+            out.insert(array.name.clone(), tensor);
         }
     }
+    out
+}
+
+/// Runs both and compares every bit.
+pub(crate) fn agree(nest: &Nest, kernel: &Kernel, values: &[(&str, i64)]) {
+    let fixed = nest.params.iter().filter_map(|p| Some((p.name.clone(), p.value?)));
+    let given = values.iter().map(|(name, value)| ((*name).into(), *value));
+    let sizes: BTreeMap<Name, i64> = fixed.chain(given).collect();
+    let inputs = inputs(nest, &sizes);
     let want = interp::nest::run(nest, &sizes, &inputs).unwrap_or_else(|e| panic!("{e}"));
     let have = interp::kernel::run(kernel, &sizes, &inputs);
     let have = have.unwrap_or_else(|e| panic!("{e}\n{kernel}"));

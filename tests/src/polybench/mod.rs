@@ -139,6 +139,45 @@ pub fn kernel_named(name: &str) -> &'static PolyBench {
     KERNELS.iter().find(|k| k.name == name).expect("the suite has the kernel")
 }
 
+/// Calls a macro with a name for a test and the name of each kernel of [`KERNELS`].
+#[macro_export]
+macro_rules! for_each_polybench {
+    ($then:ident) => {
+        $then! {
+            mm2 "2mm"
+            mm3 "3mm"
+            adi "adi"
+            atax "atax"
+            bicg "bicg"
+            cholesky "cholesky"
+            correlation "correlation"
+            covariance "covariance"
+            deriche "deriche"
+            doitgen "doitgen"
+            durbin "durbin"
+            fdtd_2d "fdtd-2d"
+            floyd_warshall "floyd-warshall"
+            gemm "gemm"
+            gemver "gemver"
+            gesummv "gesummv"
+            gramschmidt "gramschmidt"
+            heat_3d "heat-3d"
+            jacobi_1d "jacobi-1d"
+            jacobi_2d "jacobi-2d"
+            lu "lu"
+            ludcmp "ludcmp"
+            mvt "mvt"
+            nussinov "nussinov"
+            seidel_2d "seidel-2d"
+            symm "symm"
+            syr2k "syr2k"
+            syrk "syrk"
+            trisolv "trisolv"
+            trmm "trmm"
+        }
+    };
+}
+
 impl PolyBench {
     /// The sizes of a problem.
     #[must_use]

@@ -238,7 +238,7 @@ impl Case {
             Ok(next) => {
                 if let Some((_, times)) = &predicted {
                     self.same_order(&next, times)?;
-                } else if !adds_statements(kind) {
+                } else if !kind.changes_nest() {
                     return Err("accepted, but the step has not the shape it needs".to_owned());
                 }
                 Ok(Next::Accepted(Box::new(next)))
@@ -250,7 +250,7 @@ impl Case {
                 }
                 let Some(witness) = witness else { return Ok(Next::Refused(Verdict::Shape)) };
                 let Some((tree, times)) = predicted else {
-                    if !adds_statements(kind) {
+                    if !kind.changes_nest() {
                         return Err(format!("a witness for a step without shape: {diagnostic}"));
                     }
                     return Ok(Next::Refused(Verdict::Unchecked));
@@ -375,16 +375,6 @@ fn unsupported(d: &Diagnostic) -> bool {
 fn serves(have: &Flow, want: &Flow) -> bool {
     let known = |(key, terms): (&(Name, Vec<i64>), &Vec<u64>)| want.terms.get(key) == Some(terms);
     have.terms.iter().all(known) && have.ends == want.ends
-}
-
-const fn adds_statements(kind: &StepKind) -> bool {
-    matches!(
-        kind,
-        StepKind::Stage { .. }
-            | StepKind::FuseAt { .. }
-            | StepKind::SplitReduction { .. }
-            | StepKind::Privatise { .. }
-    )
 }
 
 fn random_sizes(bits: &mut Bits, least: usize) -> Sizes {

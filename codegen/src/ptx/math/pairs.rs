@@ -6,6 +6,7 @@
 //! 1100 shifts 10 of them into the result's error.
 //! Source: [Dekker71] for sums and products of pairs; the series is that of `log_series`.
 
+use super::scalar::Scalar;
 use super::{LN2_HIGH, LN2_LOW, Math, c};
 use crate::llvm::build::Value;
 
@@ -95,7 +96,7 @@ impl Math {
         let size = self.fabs(&exponent);
         let beyond = self.0.cmp("ogt", &size, &c(800.0));
         let rest = self.0.select(&beyond, &c(0.0), &rest);
-        let exponent = self.clamp(&exponent, 800.0);
+        let exponent = self.clamp(&exponent, -800.0, 800.0);
         let n = self.mul(&exponent, &c(std::f64::consts::LOG2_E));
         let n = self.0.intrinsic("roundeven", &[&n]);
         let r = self.fma(&n, &c(-LN2_HIGH), &exponent);

@@ -9,10 +9,9 @@
 
 use std::f32::consts::{FRAC_1_SQRT_2, LN_2, LOG2_E};
 
+use super::scalar::{Format, Scalar};
 use crate::llvm::build::{Function, Value};
 
-/// Bits of f32's fraction.
-const FRACTION: i128 = 23;
 /// The upper bits of ln 2: its products with integers below 2^14 are exact.
 const LN2_HIGH: f32 = 0.693_359_4;
 /// ln 2 less its upper bits.
@@ -78,61 +77,28 @@ pub(super) fn definition(f: Function, name: &str) -> String {
 }
 
 fn c(value: f32) -> Value {
-    Value::float("float", f64::from(value))
+    Single::c(f64::from(value))
 }
 
 /// One function being written; every value is a scalar f32 unless noted.
 struct Single(Function);
 
+impl Scalar for Single {
+    const FORMAT: Format = Format {
+        elem: "float",
+        int: "i32",
+        fraction: 23,
+        bias: 127.0,
+        least: f32::MIN_POSITIVE as f64,
+        root_half: FRAC_1_SQRT_2.to_bits() as i128,
+    };
+
+    fn function(&mut self) -> &mut Function {
+        &mut self.0
+    }
+}
+
 impl Single {
-    fn fma(&mut self, a: &Value, b: &Value, add: &Value) -> Value {
-        self.0.intrinsic("fma", &[a, b, add])
-    }
-
-    fn mul(&mut self, a: &Value, b: &Value) -> Value {
-        self.0.bin("fmul", a, b)
-    }
-
-    fn add(&mut self, a: &Value, b: &Value) -> Value {
-        self.0.bin("fadd", a, b)
-    }
-
-    fn sub(&mut self, a: &Value, b: &Value) -> Value {
-        self.0.bin("fsub", a, b)
-    }
-
-    /// `x` inside a range; NaN stays.
-    fn clamp(&mut self, x: &Value, least: f32, most: f32) -> Value {
-        let above = self.0.cmp("ogt", x, &c(most));
-        let x = self.0.select(&above, &c(most), x);
-        let below = self.0.cmp("olt", &x, &c(least));
-        self.0.select(&below, &c(least), &x)
-    }
-
-    fn polynomial(&mut self, x: &Value, coefficients: &[f32]) -> Value {
-        let (last, rest) = coefficients.split_last().expect("a polynomial has a coefficient");
-        rest.iter().rev().fold(c(*last), |sum, k| self.fma(&sum, x, &c(*k)))
-    }
-
-    /// `2^n` for an integral `n` in -126..=127.
-    fn power(&mut self, n: &Value) -> Value {
-        // the sum has n + 127 in its low bits
-        let shifted = self.add(n, &c(12_582_912.0 + 127.0));
-        let raw = self.0.cast("bitcast", &shifted, "i32");
-        let field = self.0.bin_int("shl", &raw, FRACTION);
-        self.0.cast("bitcast", &field, "float")
-    }
-
-    /// `y · 2^n` for an integral `n` of at most 250 in magnitude, rounded once.
-    fn scale(&mut self, y: &Value, n: &Value) -> Value {
-        let half = self.mul(n, &c(0.5));
-        let half = self.0.intrinsic("floor", &[&half]);
-        let rest = self.sub(n, &half);
-        let (a, b) = (self.power(&half), self.power(&rest));
-        let y = self.mul(y, &a);
-        self.mul(&y, &b)
-    }
-
     fn exp(&mut self, x: &Value) -> Value {
         let x = self.clamp(x, -110.0, 100.0);
         let n = self.mul(&x, &c(LOG2_E));
@@ -155,23 +121,6 @@ impl Single {
         self.scale(&y, &n)
     }
 
-    /// `x = m · 2^e` with `m` between √½ and √2, for positive finite `x`; both as f32.
-    fn parts(&mut self, x: &Value) -> (Value, Value) {
-        let tiny = self.0.cmp("olt", x, &c(f32::MIN_POSITIVE));
-        let large = self.mul(x, &c(33_554_432.0));
-        let x = self.0.select(&tiny, &large, x);
-        let raw = self.0.cast("bitcast", &x, "i32");
-        let low = FRAC_1_SQRT_2.to_bits();
-        let apart = self.0.bin_int("sub", &raw, low.into());
-        let e = self.0.bin_int("ashr", &apart, FRACTION);
-        let field = self.0.bin_int("shl", &e, FRACTION);
-        let m = self.0.bin("sub", &raw, &field);
-        let m = self.0.cast("bitcast", &m, "float");
-        let e = self.0.cast("sitofp", &e, "float");
-        let less = self.sub(&e, &c(25.0));
-        (m, self.0.select(&tiny, &less, &e))
-    }
-
     /// With `m = 1 + f`: `f`, its square, and `ln m - f + f^2 / 2`.
     fn log_series(&mut self, m: &Value) -> (Value, Value, Value) {
         let f = self.sub(m, &c(1.0));
@@ -180,16 +129,6 @@ impl Single {
         let cubic = self.mul(&p, &f);
         let cubic = self.mul(&cubic, &square);
         (f, square, cubic)
-    }
-
-    /// What a logarithm gives for arguments that have none.
-    fn log_special(&mut self, x: &Value, y: &Value) -> Value {
-        let infinite = self.0.cmp("oeq", x, &c(f32::INFINITY));
-        let y = self.0.select(&infinite, x, y);
-        let positive = self.0.cmp("ogt", x, &c(0.0));
-        let y = self.0.select(&positive, &y, &c(f32::NAN));
-        let zero = self.0.cmp("oeq", x, &c(0.0));
-        self.0.select(&zero, &c(f32::NEG_INFINITY), &y)
     }
 
     fn log(&mut self, x: &Value) -> Value {
@@ -217,7 +156,7 @@ impl Single {
     }
 
     fn tanh(&mut self, x: &Value) -> Value {
-        let size = self.0.intrinsic("fabs", &[x]);
+        let size = self.fabs(x);
         let square = self.mul(&size, &size);
         let p = self.polynomial(&square, &TANH);
         let p = self.mul(&p, &square);
@@ -227,7 +166,7 @@ impl Single {
         let twice = self.mul(&most, &c(2.0));
         let power = self.exp(&twice);
         let under = self.add(&power, &c(1.0));
-        let less = self.0.bin("fdiv", &c(2.0), &under);
+        let less = self.div(&c(2.0), &under);
         let far = self.sub(&c(1.0), &less);
         let is_far = self.0.cmp("ogt", &size, &c(0.625));
         let y = self.0.select(&is_far, &far, &near);
@@ -235,7 +174,7 @@ impl Single {
     }
 
     fn erf(&mut self, x: &Value) -> Value {
-        let size = self.0.intrinsic("fabs", &[x]);
+        let size = self.fabs(x);
         let square = self.mul(&size, &size);
         let q = self.polynomial(&square, &ERF);
         let near = self.fma(&q, &size, &size);

@@ -1,13 +1,9 @@
 //! Rows and sums on a GPU: which loops run where, and that the kernel computes the same.
 
-use std::collections::BTreeMap;
-
-use warploom_ir::affine::Name;
-use warploom_ir::interp;
 use warploom_ir::kernel::Kernel;
-use warploom_ir::nest::{Nest, Role};
-use warploom_ir::tensor::Tensor;
+use warploom_ir::nest::Nest;
 
+use crate::steps::testing::agree;
 use crate::{GpuOptions, Schedule, auto_gpu, launches, lower};
 
 /// The chosen script and kernel, after the kernel was compared with the nest at these sizes.
@@ -17,25 +13,8 @@ fn chosen(text: &str, sizes: &[(&str, i64)]) -> (Schedule, Kernel) {
     let schedule = auto_gpu(&start, &GpuOptions::default()).unwrap();
     assert_eq!(start.replay(schedule.script()).unwrap(), schedule, "the script makes the schedule");
     let kernel = lower(schedule.poly(), schedule.tree(), &nest.source).unwrap();
-    let fixed = nest.params.iter().filter_map(|p| Some((p.name.clone(), p.value?)));
-    let given = sizes.iter().map(|(n, v)| (Name::from(*n), *v));
-    let sizes: BTreeMap<Name, i64> = fixed.chain(given).collect();
     let kernel = launches(&kernel);
-    let mut inputs = BTreeMap::new();
-    for (seed, a) in (1..).zip(&nest.arrays) {
-        let lookup = |name: &str| sizes.get(name).copied();
-        let shape: Vec<usize> =
-            a.shape.iter().map(|e| usize::try_from(e.eval(&lookup).unwrap()).unwrap()).collect();
-        if matches!(a.role, Role::In | Role::InOut) {
-            inputs.insert(a.name.clone(), Tensor::random(a.dtype, &shape, seed).unwrap());
-        }
-    }
-    let want = interp::nest::run(&nest, &sizes, &inputs).unwrap();
-    let have =
-        interp::kernel::run(&kernel, &sizes, &inputs).unwrap_or_else(|e| panic!("{e}\n{kernel}"));
-    for (name, tensor) in &want {
-        assert_eq!(tensor.bytes(), have[name].bytes(), "{name}\n{}\n{kernel}", schedule.script());
-    }
+    agree(&nest, &kernel, sizes);
     (schedule, kernel)
 }
 

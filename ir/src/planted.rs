@@ -2,9 +2,8 @@
 //!
 //! In: `plant` chooses one for the calling thread. Out: [`planted`], asked where it would be made.
 //! Keeps: without the feature `planted-bugs`, which no build that is released may turn on, the
-//! answer is the constant `false` and there is no `plant`.
-
-use warploom_ir::schedule::{Tree, TreeLoop};
+//! answer is the constant `false` and there is no `plant`. Why here: scheduler and code generation
+//! make them, and neither sees the other.
 
 /// A mistake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -37,11 +36,17 @@ pub enum Bug {
     SkewSign,
     /// `fuse` forgets its shift.
     FuseShift,
+    /// Unsigned numbers are compared, divided and shifted as signed ones.
+    Signedness,
+    /// Products and sums of `strict` statements are contracted.
+    StrictContracted,
+    /// `min` and `max` are exchanged.
+    MinMax,
 }
 
 impl Bug {
-    /// Every mistake.
-    pub const ALL: [Self; 14] = [
+    /// Every mistake of the scheduler.
+    pub const SCHEDULER: [Self; 14] = [
         Self::NoFlow,
         Self::NoAnti,
         Self::NoOutput,
@@ -57,6 +62,9 @@ impl Bug {
         Self::SkewSign,
         Self::FuseShift,
     ];
+
+    /// Every mistake of code generation.
+    pub const CODEGEN: [Self; 3] = [Self::Signedness, Self::StrictContracted, Self::MinMax];
 }
 
 #[cfg(all(feature = "planted-bugs", not(debug_assertions)))]
@@ -75,30 +83,14 @@ pub fn plant(bug: Option<Bug>) {
 
 /// Whether to make this mistake.
 #[cfg(feature = "planted-bugs")]
-pub(crate) fn planted(bug: Bug) -> bool {
+#[must_use]
+pub fn planted(bug: Bug) -> bool {
     PLANTED.get() == Some(bug)
 }
 
 /// Whether to make this mistake: never.
 #[cfg(not(feature = "planted-bugs"))]
-pub(crate) const fn planted(_: Bug) -> bool {
+#[must_use]
+pub const fn planted(_: Bug) -> bool {
     false
-}
-
-/// The tree with the outermost two loops of each perfect nest exchanged.
-pub(crate) fn swap_loops(tree: &Tree) -> Tree {
-    match tree {
-        Tree::Statement(_) => tree.clone(),
-        Tree::Sequence(children) => Tree::Sequence(children.iter().map(swap_loops).collect()),
-        Tree::Loop(outer) => match &*outer.body {
-            Tree::Loop(inner) => {
-                let body =
-                    Box::new(Tree::Loop(TreeLoop { body: inner.body.clone(), ..outer.clone() }));
-                Tree::Loop(TreeLoop { body, ..inner.clone() })
-            }
-            body @ (Tree::Sequence(_) | Tree::Statement(_)) => {
-                Tree::Loop(TreeLoop { body: Box::new(swap_loops(body)), ..outer.clone() })
-            }
-        },
-    }
 }
