@@ -1,7 +1,7 @@
 //! Block programs as PTX: `ptxas` assembles them without spills and without any word about
 //! asynchronous instructions that it had to make wait.
 
-use warploom_codegen::ptx::{Ptxas, compile};
+use warploom_codegen::ptx::{Ptxas, compile, emit_llvm};
 use warploom_ir::abi::GpuCode;
 use warploom_ir::kernel::Kernel;
 use warploom_ir::target::Target;
@@ -9,6 +9,7 @@ use warploom_verify::Verified;
 
 const MMA: &str = include_str!("../../examples/kernels/gemm_mma.kernel");
 const BF16: &str = include_str!("../../examples/kernels/gemm_wgmma_bf16.kernel");
+const MULTICAST: &str = include_str!("../../examples/kernels/gemm_wgmma_multicast.kernel");
 const WGMMA: &str = include_str!("../../examples/kernels/gemm_wgmma.kernel");
 
 fn sealed(text: &str) -> Verified<Kernel> {
@@ -49,6 +50,56 @@ fn a_product_on_warpgroups_assembles() {
     assert!(said.contains("Used 168 registers"), "{said}");
 }
 
+/// Blocks of a cluster: the grid is a multiple, loads go to both, arrivals too.
+#[test]
+fn a_product_in_clusters_assembles() {
+    let (code, said) = assembled(MULTICAST, Target::Sm90a);
+    for text in [
+        ".reqnctapercluster 2",
+        ".mbarrier::complete_tx::bytes.multicast::cluster",
+        "mapa.shared::cluster",
+        // of scope cta, which is what is meant where nothing is said
+        "mbarrier.arrive.shared::cluster.b64",
+        "barrier.cluster.arrive.relaxed.aligned",
+        "barrier.cluster.wait.aligned",
+    ] {
+        assert!(code.ptx.contains(text), "no {text}:\n{}", code.ptx);
+    }
+    let launch = code.launches()[0];
+    assert_eq!(launch.cluster, 2);
+    let sizes = [("M", 300), ("N", 257), ("K", 8)];
+    let value = |name: &str| sizes.iter().find(|s| s.0 == name).map(|s| s.1);
+    let grid: Vec<_> = launch.grid.iter().map(|g| g.eval(&value)).collect();
+    assert_eq!(grid, [Some(4), Some(2), Some(1)]);
+    let boxes: Vec<_> = launch.maps.iter().map(|m| (m.buffer, m.extents.clone())).collect();
+    assert_eq!(boxes, [(0, vec![128, 64]), (1, vec![128, 64])]);
+    assert!(said.contains("Used 168 registers"), "{said}");
+}
+
+/// Four blocks in two rows and two columns, each of which loads for its row or column.
+#[test]
+fn sets_of_blocks_are_masks() {
+    let text = "kernel k() {
+      in A: f32[8, 32]
+      out C: f32[2]
+      for a in 0..2 cluster { for b in 0..2 cluster { block {
+        shared S: f32[2, 8, 32] panel 128
+        barrier full[1] count 2
+        role all warps 1 { one {
+          do mbarrier.expect(full[0], 2048)
+          do tma.load.multicast(S[0, 0 : 8, 0 : 32], A[0 : 8, 0 : 32], full[0], cluster[a, 0 : 2])
+          do tma.load.multicast(S[1, 0 : 8, 0 : 32], A[0 : 8, 0 : 32], full[0], cluster[0 : 2, b])
+          do mbarrier.arrive.cluster(full[0], cluster[1 - a, 0])
+        } }
+      } } }
+    }";
+    let llvm = emit_llvm(&sealed(text), Target::Sm90a).unwrap_or_else(|e| panic!("{e}"));
+    assert!(llvm.contains("shl i32 3, "), "a row of blocks:\n{llvm}");
+    assert!(llvm.contains("shl i32 5, "), "a column of blocks:\n{llvm}");
+    assembled(text, Target::Sm90a);
+    assembled(text, Target::Sm100a);
+}
+
 #[test]
 fn a_product_that_leaves_through_shared_memory_assembles() {
     let (code, _) = assembled(BF16, Target::Sm90a);
@@ -76,4 +127,8 @@ fn a_target_without_the_instruction_is_refused() {
         let refused = compile(&sealed(WGMMA), target).unwrap_err();
         assert_eq!(refused.code, "E1205", "{refused}");
     }
+    let text = "kernel k() { out C: f32[2] for r in 0..2 cluster { block {
+      role all warps 1 { do sync() } } } }";
+    let refused = compile(&sealed(text), Target::Sm80).unwrap_err();
+    assert!(refused.code == "E1205" && refused.message.contains("cluster"), "{refused}");
 }

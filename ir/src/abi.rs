@@ -50,6 +50,9 @@ pub struct GpuLaunch {
     /// Blocks along x, y and z, over the parameters and the loops around it. Where one is not
     /// positive there is nothing to launch.
     pub grid: [Index; 3],
+    /// Neighbouring blocks along x that run together; 1 where each is alone. The function states
+    /// it, and the grid is a multiple of it.
+    pub cluster: u32,
     /// Threads of a block along x, y and z.
     pub block: [u32; 3],
     /// Bytes of dynamic shared memory.

@@ -17,6 +17,7 @@ use warploom_tests::instructions as one;
 
 const MMA: &str = include_str!("../../examples/kernels/gemm_mma.kernel");
 const BF16: &str = include_str!("../../examples/kernels/gemm_wgmma_bf16.kernel");
+const MULTICAST: &str = include_str!("../../examples/kernels/gemm_wgmma_multicast.kernel");
 const WGMMA: &str = include_str!("../../examples/kernels/gemm_wgmma.kernel");
 
 /// The first GPU for this test alone, as some take its time; or a line that says why the test is
@@ -143,6 +144,11 @@ fn products_by_warps() {
 #[test]
 fn products_by_warpgroups() {
     product("gemm_wgmma", WGMMA, |target| target == Target::Sm90a);
+}
+
+#[test]
+fn products_in_clusters() {
+    product("gemm_wgmma_multicast", MULTICAST, |target| target == Target::Sm90a);
 }
 
 #[test]

@@ -96,9 +96,14 @@ impl Host {
         let launch = function(e, nodes, &self.loops, entry, group);
         self.shared |= launch.shared_bytes > 0;
         let [x, y, z] = launch.block;
+        let cluster = match launch.cluster {
+            1 => String::new(),
+            n => format!(" \"nvvm.cluster_dim\"=\"{n},1,1\""),
+        };
         let _ = writeln!(
             self.attributes,
-            "attributes #{group} = {{ convergent nounwind \"nvvm.reqntid\"=\"{x},{y},{z}\" }}",
+            "attributes #{group} = {{ convergent nounwind \"nvvm.reqntid\"=\"{x},{y},{z}\"\
+             {cluster} }}",
         );
         launch
     }
@@ -146,6 +151,7 @@ fn function(
     let mut launch = GpuLaunch {
         entry,
         grid: [const { Index::Const(1) }; 3],
+        cluster: 1,
         block: [1; 3],
         shared_bytes: u32::try_from(plan.bytes).expect("checked: it fits the target"),
         maps: maps.clone(),
@@ -155,15 +161,7 @@ fn function(
     if let Some(program) = program {
         block::launch(kernel, program, &mut launch);
     }
-    for (l, axis) in &loops {
-        launch.grid[*axis] = extent(l);
-        let number = hardware(e, "ctaid", *axis);
-        let lower = Lin::of(&l.lower, &e.env);
-        let lower = e.lin(&lower);
-        let scaled = e.f.bin_int("mul nsw", &number, l.step.into());
-        let value = e.f.bin("add nsw", &lower, &scaled);
-        e.vars.insert(l.var.clone(), value);
-    }
+    enter_blocks(e, &loops, &mut launch);
     if has_phase(body) {
         let numbers = [0, 1, 2].map(|axis| hardware(e, "tid", axis));
         e.team = Some(Team { block: launch.block, numbers, plan });
@@ -179,6 +177,28 @@ fn function(
     e.buffers.clear();
     e.env = Env::new();
     launch
+}
+
+/// Gives the block loops their values, and the launch its grid.
+fn enter_blocks(e: &mut Emitter<'_>, loops: &[(&KernelLoop, usize)], launch: &mut GpuLaunch) {
+    for (l, axis) in loops {
+        launch.grid[*axis] = extent(l);
+        // blocks of a cluster are neighbours along x
+        let number = if launch.cluster > 1 && *axis == 0 { "clusterid" } else { "ctaid" };
+        let number = hardware(e, number, *axis);
+        let lower = Lin::of(&l.lower, &e.env);
+        let lower = e.lin(&lower);
+        let scaled = e.f.bin_int("mul nsw", &number, l.step.into());
+        let value = e.f.bin("add nsw", &lower, &scaled);
+        e.vars.insert(l.var.clone(), value);
+    }
+    if launch.cluster > 1 {
+        let clusters = std::mem::replace(&mut launch.grid[0], Index::Const(1));
+        launch.grid[0] = match clusters {
+            Index::Const(n) => Index::Const(n.saturating_mul(launch.cluster.into())),
+            other => Index::Mul(launch.cluster.into(), Box::new(other)),
+        };
+    }
 }
 
 /// The block loops at the top of a launch with their directions, and what a block runs.

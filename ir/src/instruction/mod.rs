@@ -161,6 +161,9 @@ pub enum Action {
     /// `(shared, global, barrier)`: a box by the copy engine; zero outside. The barrier counts
     /// its bytes.
     BoxLoad,
+    /// `(shared, global, barrier, blocks)`: as a box load, to the same place in the shared memory
+    /// of each of these blocks of the cluster; the same barrier of each counts its bytes.
+    BoxMulticast,
     /// `(global, shared)`: a box by the copy engine; nothing outside.
     BoxStore,
     /// `()`: closes this thread's group of box stores.
@@ -169,6 +172,9 @@ pub enum Action {
     BoxWaitRead,
     /// `(barrier)`: one arrival for each thread.
     Arrive,
+    /// `(barrier, blocks)`: one arrival for each thread at this barrier of each of these blocks of
+    /// the cluster.
+    ArriveCluster,
     /// `(barrier, bytes)`: one arrival, and so many bytes are awaited in this phase.
     Expect,
     /// `(barrier, parity)`: blocks while the phase of this parity is not complete.
@@ -198,6 +204,8 @@ pub enum Want {
     Global,
     /// One slot of a barrier.
     Barrier,
+    /// Blocks of the cluster: a tile of [`crate::kernel::device::CLUSTER`].
+    Blocks,
     /// An integer known when the code is made.
     Constant,
     /// An integer.
@@ -208,7 +216,7 @@ impl Action {
     /// The operands of a call, in order; `None` where no call is possible.
     #[must_use]
     pub const fn wants(&self) -> Option<&'static [Want]> {
-        use Want::{Barrier, Constant, Fragment, Global, Shared, Value};
+        use Want::{Barrier, Blocks, Constant, Fragment, Global, Shared, Value};
         Some(match self {
             Self::Matrix(Matrix { shared: true, .. }) => {
                 &[Fragment(Some(Part::D)), Shared, Shared, Value]
@@ -220,9 +228,11 @@ impl Action {
             Self::StoreMatrix => &[Shared, Fragment(None)],
             Self::CopyAsync => &[Shared, Global],
             Self::BoxLoad => &[Shared, Global, Barrier],
+            Self::BoxMulticast => &[Shared, Global, Barrier, Blocks],
             Self::BoxStore => &[Global, Shared],
             Self::CopyWait | Self::BoxWaitRead | Self::MatrixWait => &[Constant],
             Self::Arrive => &[Barrier],
+            Self::ArriveCluster => &[Barrier, Blocks],
             Self::Expect => &[Barrier, Constant],
             Self::Wait => &[Barrier, Value],
             Self::CopyCommit

@@ -38,6 +38,13 @@ const ROWS: &[Row] = &[
     ),
     ("tma.load", COPY_ENGINE, Issue::Thread, Action::BoxLoad, "cp.async.bulk.tensor.g2s.tile.{n}d"),
     (
+        "tma.load.multicast",
+        COPY_ENGINE,
+        Issue::Thread,
+        Action::BoxMulticast,
+        "cp.async.bulk.tensor.g2s.tile.{n}d",
+    ),
+    (
         "tma.store",
         COPY_ENGINE,
         Issue::Thread,
@@ -58,6 +65,14 @@ const ROWS: &[Row] = &[
         Issue::Any,
         Action::Arrive,
         "mbarrier.arrive.scope.cta.space.cta",
+    ),
+    (
+        "mbarrier.arrive.cluster",
+        COPY_ENGINE,
+        Issue::Any,
+        Action::ArriveCluster,
+        // of scope cta: as one of scope cluster it would wait for all stores of the thread
+        "mbarrier.arrive.scope.cta.space.cluster",
     ),
     (
         "mbarrier.expect",
@@ -112,6 +127,19 @@ const ROWS: &[Row] = &[
     ),
     ("tma.prefetch", COPY_ENGINE, Issue::Thread, Action::Implied, "prefetch.tensormap.p0"),
     ("thread", ALL, Issue::Any, Action::Implied, "read.ptx.sreg.tid.x"),
+    ("cluster", COPY_ENGINE, Issue::Any, Action::Implied, "read.ptx.sreg.clusterid.x"),
+    ("cluster.block", COPY_ENGINE, Issue::Any, Action::Implied, "read.ptx.sreg.cluster.ctarank"),
+    ("cluster.address", COPY_ENGINE, Issue::Any, Action::Implied, "mapa.shared.cluster"),
+    // what the barriers' start needs is ordered by its own fence
+    (
+        "cluster.start",
+        COPY_ENGINE,
+        Issue::Any,
+        Action::Implied,
+        "barrier.cluster.arrive.relaxed.aligned",
+    ),
+    ("cluster.end", COPY_ENGINE, Issue::Any, Action::Implied, "barrier.cluster.arrive.aligned"),
+    ("cluster.wait", COPY_ENGINE, Issue::Any, Action::Implied, "barrier.cluster.wait.aligned"),
 ];
 
 /// Bits below the largest exponent that the adders keep (arXiv 2511.10909): what Ampere keeps is

@@ -211,6 +211,9 @@ impl Parser {
         if self.0.eat_word("warps") {
             return self.teams(var, &lower, &upper);
         }
+        if self.0.eat_word("cluster") {
+            return self.cluster(var, &lower, &upper);
+        }
         let step = if self.0.eat_word("step") { self.0.integer("a step")? } else { 1 };
         let modes = [LoopMode::Parallel, LoopMode::Vector, LoopMode::Unroll].into_iter();
         let mut modes = modes.chain(Place::ALL.map(LoopMode::Mapped));

@@ -260,6 +260,7 @@ mod tests {
         GpuLaunch {
             entry: "k".into(),
             grid,
+            cluster: 1,
             block: [32, 4, 1],
             shared_bytes: 0,
             maps: Vec::new(),

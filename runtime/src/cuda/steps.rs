@@ -177,6 +177,7 @@ mod tests {
         let launch = GpuLaunch {
             entry: entry.into(),
             grid,
+            cluster: 1,
             block: [32, 1, 1],
             shared_bytes: 0,
             maps: Vec::new(),

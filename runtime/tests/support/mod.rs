@@ -49,6 +49,7 @@ pub(crate) fn code(body: &str) -> GpuCode {
     let launch = GpuLaunch {
         entry: "k".into(),
         grid,
+        cluster: 1,
         block: [128, 1, 1],
         shared_bytes: 0,
         maps: Vec::new(),

@@ -6,7 +6,7 @@
 
 use warploom_ir::instruction::{Action, Instruction, Issue, Matrix, Part, Want, find};
 use warploom_ir::kernel::Index;
-use warploom_ir::kernel::device::{Call, Operand, Shared, Tile, WARPGROUP};
+use warploom_ir::kernel::device::{CLUSTER, Call, Operand, Shared, Tile, WARPGROUP};
 
 use super::Checker;
 use super::mapped::over;
@@ -107,7 +107,7 @@ impl Checker {
             Action::LoadMatrix => self.matrices(tile(0)?, tile(1)?),
             Action::StoreMatrix => self.matrices(tile(1)?, tile(0)?),
             Action::CopyAsync => self.chunks(tile(0)?, tile(1)?),
-            Action::BoxLoad => self.boxes(tile(0)?, tile(1)?),
+            Action::BoxLoad | Action::BoxMulticast => self.boxes(tile(0)?, tile(1)?),
             Action::BoxStore => self.boxes(tile(1)?, tile(0)?),
             Action::Wait => match &call.operands[1] {
                 Operand::Value(Index::Const(0 | 1) | Index::Mod(_, 2)) => Ok(()),
@@ -126,6 +126,7 @@ impl Checker {
             Action::CopyCommit
             | Action::BoxCommit
             | Action::Arrive
+            | Action::ArriveCluster
             | Action::MatrixFence
             | Action::MatrixCommit
             | Action::ProxyFence
@@ -157,6 +158,14 @@ impl Checker {
                 return match context.barriers.contains_key(name) && slot {
                     true => Ok(()),
                     false => Err(format!("`{tile}` is no slot of a barrier")),
+                };
+            }
+            Want::Blocks => {
+                let whole = tile.at.len() == context.cluster && !tile.transposed;
+                let some = tile.at.iter().filter_map(|s| s.extent).all(|e| e > 0);
+                return match &**name == CLUSTER && context.cluster > 0 && whole && some {
+                    true => Ok(()),
+                    false => Err(format!("`{tile}` is no part of a cluster around it")),
                 };
             }
             Want::Global => {

@@ -11,7 +11,8 @@ use warploom_ir::affine::Name;
 use warploom_ir::instruction::fragment::FragmentLayout;
 use warploom_ir::instruction::{descriptor, layout};
 use warploom_ir::kernel::device::{
-    Across, Barrier, Block, Device, Fragment, Role, Shared, Teams, WARP, WARPGROUP,
+    Across, Barrier, Block, CLUSTER, Device, Fragment, MAX_CLUSTER, Role, Shared, Teams, WARP,
+    WARPGROUP,
 };
 use warploom_ir::kernel::{Buffer, Index, KernelLoop, KernelNode, LoopMode, TypedKind};
 
@@ -42,6 +43,8 @@ pub(super) struct Held {
 #[derive(Default)]
 pub(super) struct Context {
     block: bool,
+    /// Loops over the blocks of a cluster.
+    pub(super) cluster: usize,
     /// The warps that run a body together, inside a role.
     pub(super) team: Option<i64>,
     pub(super) one: bool,
@@ -111,6 +114,21 @@ impl Checker {
         }
     }
 
+    /// The loops over the blocks of a cluster.
+    fn cluster(&mut self, b: &Block) {
+        let size = b.cluster_size().filter(|n| (1..=MAX_CLUSTER).contains(n));
+        if size.is_none() || b.cluster.iter().any(|l| l.count < 1) {
+            let text = format!("a cluster has 1 to {MAX_CLUSTER} blocks, one along each loop");
+            self.fault("E1012", text);
+        }
+        let barrier = b.barriers.iter().any(|b| &*b.name == CLUSTER);
+        if !b.cluster.is_empty() && (barrier || self.arrays.contains_key(CLUSTER)) {
+            self.fault("E1001", format!("`{CLUSTER}` is the name of the cluster's blocks"));
+        }
+        b.cluster.iter().for_each(|l| self.enter(&l.var));
+        self.context.cluster = b.cluster.len();
+    }
+
     fn block(&mut self, b: &Block, around: super::Around) {
         self.context.block = true;
         if !(1..=MAX_WARPS).contains(&b.warps()) || b.roles.iter().any(|r| r.warps < 1) {
@@ -133,6 +151,7 @@ impl Checker {
                 self.fault("E1001", format!("the name `{}` is used twice", barrier.name));
             }
         }
+        self.cluster(b);
         let bytes = b.bytes().unwrap_or(i64::MAX);
         if bytes > MAX_SHARED {
             let text =
@@ -146,6 +165,9 @@ impl Checker {
         }
         for shared in &b.shared {
             self.arrays.remove(&shared.name);
+        }
+        for l in &b.cluster {
+            self.scope.remove(&l.var);
         }
         self.context = Context::default();
     }

@@ -4,6 +4,7 @@ use warploom_ir::kernel::Kernel;
 
 const MMA: &str = include_str!("../../../examples/kernels/gemm_mma.kernel");
 const BF16: &str = include_str!("../../../examples/kernels/gemm_wgmma_bf16.kernel");
+const MULTICAST: &str = include_str!("../../../examples/kernels/gemm_wgmma_multicast.kernel");
 const WGMMA: &str = include_str!("../../../examples/kernels/gemm_wgmma.kernel");
 
 fn codes(text: &str) -> Vec<&'static str> {
@@ -16,7 +17,7 @@ fn codes(text: &str) -> Vec<&'static str> {
 
 #[test]
 fn the_examples_are_sealed() {
-    for text in [MMA, WGMMA, BF16] {
+    for text in [MMA, WGMMA, BF16, MULTICAST] {
         let kernel: Kernel = text.parse().unwrap();
         let found = crate::kernel(kernel).err().unwrap_or_default();
         assert!(found.is_empty(), "{}", found[0]);
@@ -54,6 +55,19 @@ fn one_broken_program_per_rule() {
         (MMA, "for w in 0..4 warps 1", "for w in 0..4 warps 2", "E1012"),
         (BF16, "S: Cs[g, i, j]", "S: Cs[g, i, j + 1]", "E0811"),
         (BF16, "C[128 * bm + 64 * g : 64", "C[128 * bm : 64", "E0812"),
+        (MULTICAST, "r in 0..2 cluster", "r in 0..9 cluster", "E1012"),
+        (MULTICAST, "r in 0..2 cluster", "r in 0..0 cluster", "E1012"),
+        (MULTICAST, "r in 0..2 cluster", "bm in 0..2 cluster", "E1001"),
+        (MULTICAST, "r in 0..2 cluster", "r in 0..4 cluster", "E0811"),
+        (MULTICAST, "full[mod(k, 4)], cluster[0 : 2]", "full[mod(k, 4)], cluster[0 : 3]", "E0811"),
+        (MULTICAST, "full[mod(k, 4)], cluster[0 : 2]", "full[mod(k, 4)], cluster[0, 0]", "E1015"),
+        (MULTICAST, "full[mod(k, 4)], cluster[0 : 2]", "full[mod(k, 4)], As[0 : 2]", "E1015"),
+        (MULTICAST, "full[mod(k, 4)], cluster[0 : 2]", "full[mod(k, 4)]", "E1015"),
+        (MULTICAST, "empty[mod(q + 3, 4)], cluster[0 : 2]", "empty[0], cluster[q]", "E0811"),
+        (MULTICAST, "for r in 0..2 cluster", "if 1 >= 0", "E1001"),
+        (MULTICAST, "barrier full", "barrier cluster", "E1001"),
+        (MULTICAST, "shared As", "shared cluster", "E1001"),
+        (MULTICAST, "S: C[256 * bm + 128 * r", "S: C[256 * bm", "E0812"),
         (MMA, "for i in 0..4 unroll", "for i in 0..4", "E1015"),
         (MMA, "for kk in 0..2 unroll", "for kk in 0..2000 unroll", "E1016"),
         (MMA, "do sync()", "do sync(0)", "E1015"),

@@ -1,8 +1,8 @@
 //! A kernel without block programs that makes the same accesses, for the proofs.
 //!
-//! In: a kernel with block programs. Out: one in which teams and the elements of fragments are
-//! parallel loops, every tile of a call is read at its corners, and what the copy engine writes is
-//! written element by element.
+//! In: a kernel with block programs. Out: one in which blocks of a cluster, teams and the elements
+//! of fragments are parallel loops, every tile of a call is read at its corners, and what the copy
+//! engine writes is written element by element.
 //! Keeps: an access out of bounds, and a race for an element of one of the kernel's buffers, is one
 //! in the shadow too. Fragments, shared buffers and barriers become local to each access: where
 //! they race is found by `interp`, as barriers order them.
@@ -11,7 +11,9 @@ use warploom_ir::affine::Name;
 use warploom_ir::dtype::DType;
 use warploom_ir::expr::Literal;
 use warploom_ir::instruction::{Action, find, layout};
-use warploom_ir::kernel::device::{Across, Block, Call, Device, Operand, Teams, Tile, WARP};
+use warploom_ir::kernel::device::{
+    Across, Block, CLUSTER, Call, Device, Operand, Teams, Tile, WARP,
+};
 use warploom_ir::kernel::{
     Buffer, Condition, Index, Kernel, KernelLoop, KernelNode, Local, LoopMode, Store, Typed,
     TypedKind,
@@ -101,7 +103,10 @@ impl Shadow<'_> {
     fn block(&mut self, b: &Block) -> Vec<KernelNode> {
         let shared = b.shared.iter().map(|s| (&s.name, s.dtype, s.shape.clone()));
         let barriers = b.barriers.iter().map(|b| (&b.name, DType::I64, vec![b.slots]));
-        self.private = (shared.chain(barriers))
+        let name = Name::from(CLUSTER);
+        let blocks = b.cluster.iter().map(|l| l.count).collect::<Vec<_>>();
+        let blocks = (!blocks.is_empty()).then_some((&name, DType::I64, blocks));
+        self.private = (shared.chain(barriers).chain(blocks))
             .map(|(name, dtype, shape)| Private {
                 name: name.clone(),
                 dtype,
@@ -115,6 +120,9 @@ impl Shadow<'_> {
             out.extend(self.nodes(&role.body));
         }
         self.private.clear();
+        for l in b.cluster.iter().rev() {
+            out = vec![parallel(l.var.clone(), l.count, LoopMode::Parallel, out)];
+        }
         out
     }
 

@@ -9,6 +9,7 @@ use warploom_ir::kernel::device::{Block, Call, Shared, Tile};
 
 use super::calls::tile;
 use super::{SHARED_POINTER, calls, intrinsic};
+use crate::llvm::build::Value;
 use crate::llvm::emit::Emitter;
 use crate::llvm::lin::Lin;
 
@@ -26,7 +27,9 @@ fn map_of(kernel: &Kernel, shared: &Shared, global: &Tile) -> TensorMap {
 /// The shared and the global tile of a copy of the copy engine.
 fn operands(call: &Call) -> Option<(&Tile, &Tile)> {
     match find(&call.instruction)?.action {
-        Action::BoxLoad => Some((tile(&call.operands[0]), tile(&call.operands[1]))),
+        Action::BoxLoad | Action::BoxMulticast => {
+            Some((tile(&call.operands[0]), tile(&call.operands[1])))
+        }
         Action::BoxStore => Some((tile(&call.operands[1]), tile(&call.operands[0]))),
         _ => None,
     }
@@ -48,8 +51,17 @@ pub(in crate::ptx) fn tensor_maps(kernel: &Kernel, block: &Block) -> Vec<TensorM
 }
 
 impl Emitter<'_> {
-    pub(super) fn box_load(&mut self, code: &Code, to: &Tile, from: &Tile, barrier: &Tile) {
+    /// A box to the block's own shared memory, or to that of some blocks of its cluster.
+    pub(super) fn box_load(
+        &mut self,
+        code: &Code,
+        [to, from, barrier]: [&Tile; 3],
+        blocks: Option<&Tile>,
+    ) {
         let barrier = self.slot(barrier);
+        let mask = blocks.map(|blocks| self.blocks_mask(blocks));
+        let multicast = mask.is_some();
+        let mask = mask.unwrap_or_else(|| Value::int("i16", 0)).arg();
         for (address, map, at) in self.panels(to, from) {
             let whole =
                 self.f.def("i64", 1, &format!("ptrtoint {SHARED_POINTER} {address} to i64"));
@@ -59,7 +71,7 @@ impl Emitter<'_> {
             let name = intrinsic(code).replace("{n}", &at.1.to_string());
             self.f.line(&format!(
                 "call void {name}({}, {SHARED_POINTER} {barrier}, ptr %map{map}, {}, \
-                 i16 0, i64 0, i1 false, i1 false, i32 0)",
+                 {mask}, i64 0, i1 {multicast}, i1 false, i32 0)",
                 target.arg(),
                 at.0
             ));

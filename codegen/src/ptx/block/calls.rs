@@ -51,7 +51,10 @@ impl Emitter<'_> {
             Action::LoadMatrix => self.matrices(code, tile(&o[0]), tile(&o[1]), true),
             Action::StoreMatrix => self.matrices(code, tile(&o[1]), tile(&o[0]), false),
             Action::CopyAsync => self.chunks(code, tile(&o[0]), tile(&o[1])),
-            Action::BoxLoad => self.box_load(code, tile(&o[0]), tile(&o[1]), tile(&o[2])),
+            Action::BoxLoad | Action::BoxMulticast => {
+                let tiles = [tile(&o[0]), tile(&o[1]), tile(&o[2])];
+                self.box_load(code, tiles, o.get(3).map(tile));
+            }
             Action::BoxStore => self.box_store(code, tile(&o[0]), tile(&o[1])),
             Action::MatrixWait => self.wait_matrix(code, constant(&o[0])),
             Action::CopyWait | Action::BoxWaitRead => {
@@ -63,6 +66,7 @@ impl Emitter<'_> {
                 let text = format!("call i64 {}({SHARED_POINTER} {p}, i32 1)", intrinsic(code));
                 self.f.def("i64", 1, &text);
             }
+            Action::ArriveCluster => self.arrive_cluster(code, tile(&o[0]), tile(&o[1])),
             Action::Expect => {
                 let (p, bytes) = (self.slot(tile(&o[0])), constant(&o[1]));
                 let text =

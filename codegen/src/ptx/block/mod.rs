@@ -9,6 +9,7 @@ mod across;
 mod boxes;
 mod calls;
 mod chunks;
+mod cluster;
 mod matrix;
 
 use std::collections::BTreeMap;
@@ -156,7 +157,8 @@ pub(super) fn missing(kernel: &Kernel, target: warploom_ir::target::Target) -> O
     calls(&kernel.body, &mut all);
     let lacks =
         |call: &&&Call| find(&call.instruction).is_none_or(|i| !i.targets.contains(&target));
-    all.iter().find(lacks).map(|call| format!("`{}` on {target}", call.instruction))
+    let call = all.iter().find(lacks).map(|call| format!("`{}` on {target}", call.instruction));
+    call.or_else(|| cluster::missing(&kernel.body, target))
 }
 
 /// Threads, shared memory and rows of 16 bytes of a launch.
@@ -164,6 +166,7 @@ pub(super) fn launch(kernel: &Kernel, block: &Block, launch: &mut GpuLaunch) {
     let small = "verified: within the limits of every GPU";
     launch.block = [u32::try_from(block.warps() * WARP).expect(small), 1, 1];
     launch.shared_bytes = u32::try_from(block.bytes().expect(small)).expect(small);
+    launch.cluster = u32::try_from(block.cluster_size().expect(small)).expect(small);
     let mut all = Vec::new();
     block.roles.iter().for_each(|r| calls(&r.body, &mut all));
     for call in all {
@@ -201,6 +204,7 @@ impl Emitter<'_> {
             let regs = BufferRegs { class, pointer, strides, dtype, stack: false };
             self.buffers.insert(s.name.clone(), regs);
         }
+        self.enter_cluster(block);
         self.start_barriers(block);
         let end = self.f.label("end");
         let mut first = 0;
@@ -210,6 +214,7 @@ impl Emitter<'_> {
         }
         self.f.br(&end);
         self.f.start(&end);
+        self.leave_cluster(block);
         self.program = None;
     }
 
@@ -238,7 +243,11 @@ impl Emitter<'_> {
             }
             e.f.line(&format!("call void {}()", implied("fence.init")));
         });
-        self.f.line(&format!("call void {}(i32 0)", implied("sync.block")));
+        if block.cluster.is_empty() {
+            self.f.line(&format!("call void {}(i32 0)", implied("sync.block")));
+        } else {
+            self.meet_cluster("cluster.start");
+        }
     }
 
     /// A pointer to an offset in shared memory.

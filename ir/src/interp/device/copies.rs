@@ -8,7 +8,7 @@ use super::stores::{flat, set_global};
 use super::{Machine, Team, Warp, fault};
 use crate::affine::Name;
 use crate::diag::Result;
-use crate::kernel::device::{Tile, WARP};
+use crate::kernel::device::{CLUSTER, Tile, WARP};
 use crate::value::Scalar;
 
 /// Most elements of a tile: all of shared memory.
@@ -58,6 +58,7 @@ pub(super) struct ChunkCopy {
     from: Place,
     /// Positions in the tile.
     elements: Vec<i64>,
+    rank: usize,
     clock: Clock,
     stamp: Stamp,
 }
@@ -66,6 +67,8 @@ pub(super) struct ChunkCopy {
 pub(super) struct BoxCopy {
     shared: Place,
     global: Place,
+    /// The number of the block in the cluster whose shared memory it is.
+    rank: usize,
     /// The slot that counts the bytes, of a load.
     barrier: Option<(Name, i64)>,
     clock: Clock,
@@ -90,19 +93,38 @@ impl<'k> Machine<'k, '_> {
         Err(fault("E0521", &text))
     }
 
-    /// Issues a box load.
+    /// Issues a box load to the shared memory of some blocks; it lands in each by itself.
     pub(super) fn box_load(
         &mut self,
-        to: &Tile,
-        from: &Tile,
-        barrier: (Name, i64),
+        tiles: [&Tile; 2],
+        barrier: &(Name, i64),
+        blocks: &[usize],
         w: &mut Warp<'k>,
     ) -> Result<()> {
-        let (shared, global) = (Place::new(to, w)?, Place::new(from, w)?);
-        self.same_shape(&shared, &global)?;
-        let (clock, stamp) = self.fork(w);
-        self.loads.push(BoxCopy { shared, global, barrier: Some(barrier), clock, stamp });
+        for &rank in blocks {
+            let [shared, global] = [Place::new(tiles[0], w)?, Place::new(tiles[1], w)?];
+            self.same_shape(&shared, &global)?;
+            let (clock, stamp) = self.fork(w);
+            let barrier = Some(barrier.clone());
+            self.loads.push(BoxCopy { shared, global, rank, barrier, clock, stamp });
+        }
         Ok(())
+    }
+
+    /// The numbers of the blocks of the cluster that a tile names.
+    pub(super) fn blocks(&self, tile: &Tile, w: &Warp<'k>) -> Result<Vec<usize>> {
+        let cluster = &self.block.cluster;
+        if &*tile.array != CLUSTER || tile.at.len() != cluster.len() || cluster.is_empty() {
+            return Err(fault("E0521", &format!("`{tile}` is no part of a cluster")));
+        }
+        let place = Place::new(tile, w)?;
+        let shape: Vec<usize> =
+            cluster.iter().map(|l| usize::try_from(l.count).unwrap_or(0)).collect();
+        let number = |i: i64| {
+            let text = format!("`{tile}` names a block that the cluster has not");
+            flat(&shape, &place.element(i)).ok_or_else(|| fault("E0515", &text))
+        };
+        (0..place.shape().iter().product()).map(number).collect()
     }
 
     /// A box load lands, and its barrier counts its bytes.
@@ -110,25 +132,19 @@ impl<'k> Machine<'k, '_> {
         let size = self.same_shape(&copy.shared, &copy.global)?;
         let n = bytes(&copy.shared.shape(), size);
         for i in 0..n / size as i64 {
-            self.fill(&copy.shared, &copy.global, i, &copy.clock, copy.stamp, Proxy::Async)?;
+            let (clock, stamp) = (&copy.clock, copy.stamp);
+            let access = Access { clock, stamp, proxy: Proxy::Async, rank: copy.rank };
+            self.fill(&copy.shared, &copy.global, i, access)?;
         }
         let (name, slot) = copy.barrier.as_ref().expect("a load has a barrier");
-        let phase = self.phase(name, *slot)?;
+        let phase = self.phase(copy.rank, name, *slot)?;
         phase.bytes -= n;
         phase.clock.merge(&copy.clock);
-        self.advance(name, *slot)
+        self.advance(copy.rank, name, *slot)
     }
 
     /// One element from an array to shared memory; zero where it is outside the array.
-    fn fill(
-        &mut self,
-        to: &Place,
-        from: &Place,
-        i: i64,
-        clock: &Clock,
-        stamp: Stamp,
-        proxy: Proxy,
-    ) -> Result<()> {
+    fn fill(&mut self, to: &Place, from: &Place, i: i64, access: Access<'_>) -> Result<()> {
         let buffer = &self.globals.buffers[self.globals.find(&from.array)?];
         let dtype = buffer.dtype;
         let value = match flat(&buffer.shape, &from.element(i)) {
@@ -138,7 +154,7 @@ impl<'k> Machine<'k, '_> {
         };
         let address = self.shared_address(&to.array, &to.element(i))?;
         let address = address.expect("compared with a shared buffer");
-        self.shared.store(address, dtype, value, Access { clock, stamp, proxy })
+        self.shared.store(address, dtype, value, access)
     }
 
     /// Issues a box store.
@@ -146,7 +162,8 @@ impl<'k> Machine<'k, '_> {
         let (global, shared) = (Place::new(to, w)?, Place::new(from, w)?);
         self.same_shape(&shared, &global)?;
         let (clock, stamp) = self.fork(w);
-        w.open_stores.push(BoxCopy { shared, global, barrier: None, clock, stamp });
+        let (rank, barrier) = (w.rank, None);
+        w.open_stores.push(BoxCopy { shared, global, rank, barrier, clock, stamp });
         Ok(())
     }
 
@@ -161,7 +178,7 @@ impl<'k> Machine<'k, '_> {
                 let address = address.expect("compared with a shared buffer");
                 let number = self.globals.find(&copy.global.array)?;
                 let dtype = self.globals.buffers[number].dtype;
-                let access = Access { clock, stamp, proxy: Proxy::Async };
+                let access = Access { clock, stamp, proxy: Proxy::Async, rank: copy.rank };
                 let value = self.shared.load(address, dtype, access)?;
                 let buffer = &mut self.globals.buffers[number];
                 if let Some(at) = flat(&buffer.shape, &copy.global.element(i)) {
@@ -190,7 +207,7 @@ impl<'k> Machine<'k, '_> {
         let chunks = (0..n / wide).filter(|c| c / WARP % warps as i64 == own);
         let elements: Vec<i64> = chunks.flat_map(|c| c * wide..(c + 1) * wide).collect();
         let (clock, stamp) = self.fork(w);
-        w.open_copies.push(ChunkCopy { to, from, elements, clock, stamp });
+        w.open_copies.push(ChunkCopy { to, from, elements, rank: w.rank, clock, stamp });
         Ok(())
     }
 
@@ -199,7 +216,9 @@ impl<'k> Machine<'k, '_> {
         let done = w.copies.len().saturating_sub(left);
         for copy in w.copies.drain(..done).flatten() {
             for &i in &copy.elements {
-                self.fill(&copy.to, &copy.from, i, &copy.clock, copy.stamp, Proxy::Ordinary)?;
+                let (clock, stamp) = (&copy.clock, copy.stamp);
+                let access = Access { clock, stamp, proxy: Proxy::Ordinary, rank: copy.rank };
+                self.fill(&copy.to, &copy.from, i, access)?;
             }
             w.clock.merge(&copy.clock);
         }

@@ -16,7 +16,7 @@ fn tile(operand: &Operand) -> Result<&Tile> {
 
 fn fits(operand: &Operand, want: Want) -> bool {
     match want {
-        Want::Fragment(_) | Want::Shared | Want::Global | Want::Barrier => {
+        Want::Fragment(_) | Want::Shared | Want::Global | Want::Barrier | Want::Blocks => {
             matches!(operand, Operand::Tile(_))
         }
         Want::Constant | Want::Value => matches!(operand, Operand::Value(_)),
@@ -67,11 +67,16 @@ impl<'k> Machine<'k, '_> {
                 w.copies.push(open);
             }
             Action::CopyWait => self.finish_copies(self.count(&o[0], w)?, w)?,
-            Action::BoxLoad => {
+            Action::BoxLoad | Action::BoxMulticast => {
                 let barrier = tile(&o[2])?;
                 let slot = self.slot(barrier, w)?;
-                self.phase(&barrier.array, slot)?;
-                self.box_load(tile(&o[0])?, tile(&o[1])?, (barrier.array.clone(), slot), w)?;
+                self.phase(w.rank, &barrier.array, slot)?;
+                let blocks = match o.get(3) {
+                    Some(blocks) => self.blocks(tile(blocks)?, w)?,
+                    None => vec![w.rank],
+                };
+                let slot = (barrier.array.clone(), slot);
+                self.box_load([tile(&o[0])?, tile(&o[1])?], &slot, &blocks, w)?;
             }
             Action::BoxStore => self.box_store(tile(&o[0])?, tile(&o[1])?, w)?,
             Action::BoxCommit => {
@@ -79,10 +84,14 @@ impl<'k> Machine<'k, '_> {
                 w.stores.push(open);
             }
             Action::BoxWaitRead => self.finish_stores(self.count(&o[0], w)?, w)?,
-            Action::Arrive => self.arrive(tile(&o[0])?, w.threads(), 0, w)?,
+            Action::Arrive => self.arrive(tile(&o[0])?, &[w.rank], w.threads(), 0, w)?,
+            Action::ArriveCluster => {
+                let blocks = self.blocks(tile(&o[1])?, w)?;
+                self.arrive(tile(&o[0])?, &blocks, w.threads(), 0, w)?;
+            }
             Action::Expect => {
                 let bytes = self.number(&o[1], w)?;
-                self.arrive(tile(&o[0])?, 1, bytes, w)?;
+                self.arrive(tile(&o[0])?, &[w.rank], 1, bytes, w)?;
             }
             Action::Wait => return self.wait(tile(&o[0])?, &o[1], w),
             Action::MatrixFence => w.fenced = true,
@@ -115,36 +124,48 @@ impl<'k> Machine<'k, '_> {
         }
     }
 
-    /// A barrier's state.
-    pub(super) fn phase(&mut self, name: &str, slot: i64) -> Result<&mut Phase> {
+    /// The state of a barrier of a block.
+    pub(super) fn phase(&mut self, rank: usize, name: &str, slot: i64) -> Result<&mut Phase> {
         let declared = self.block.barriers.iter().find(|b| &*b.name == name);
         let found = declared.filter(|b| (0..b.slots).contains(&slot));
         let Some(barrier) = found else {
             return Err(fault("E0515", &format!("there is no barrier `{name}[{slot}]`")));
         };
-        Ok(self.barriers.entry((&*barrier.name, slot)).or_default())
+        Ok(self.barriers.entry((rank, &*barrier.name, slot)).or_default())
     }
 
-    fn arrive(&mut self, to: &Tile, times: i64, bytes: i64, w: &mut Warp<'k>) -> Result<()> {
+    /// Arrivals at the same barrier of some blocks.
+    fn arrive(
+        &mut self,
+        to: &Tile,
+        blocks: &[usize],
+        times: i64,
+        bytes: i64,
+        w: &mut Warp<'k>,
+    ) -> Result<()> {
         let slot = self.slot(to, w)?;
         let count = self.block.barriers.iter().find(|b| b.name == to.array).map_or(0, |b| b.count);
-        let phase = self.phase(&to.array, slot)?;
-        phase.arrived += times;
-        let all = phase.bytes.checked_add(bytes).filter(|_| bytes >= 0);
-        phase.bytes = all.ok_or_else(|| fault("E0521", "an impossible number of bytes"))?;
-        phase.clock.merge(&w.clock);
-        if phase.arrived > count {
-            let text = format!("`{}[{slot}]` gets more than {count} arrivals in a phase", to.array);
-            return Err(fault("E0521", &text));
+        for &rank in blocks {
+            let phase = self.phase(rank, &to.array, slot)?;
+            phase.arrived += times;
+            let all = phase.bytes.checked_add(bytes).filter(|_| bytes >= 0);
+            phase.bytes = all.ok_or_else(|| fault("E0521", "an impossible number of bytes"))?;
+            phase.clock.merge(&w.clock);
+            if phase.arrived > count {
+                let text =
+                    format!("`{}[{slot}]` gets more than {count} arrivals in a phase", to.array);
+                return Err(fault("E0521", &text));
+            }
+            w.clock.tick(w.number);
+            self.advance(rank, &to.array, slot)?;
         }
-        w.clock.tick(w.number);
-        self.advance(&to.array, slot)
+        Ok(())
     }
 
     /// Completes a phase where everything has come.
-    pub(super) fn advance(&mut self, name: &str, slot: i64) -> Result<()> {
+    pub(super) fn advance(&mut self, rank: usize, name: &str, slot: i64) -> Result<()> {
         let count = self.block.barriers.iter().find(|b| &*b.name == name).map_or(0, |b| b.count);
-        let phase = self.phase(name, slot)?;
+        let phase = self.phase(rank, name, slot)?;
         if phase.arrived == count && phase.bytes == 0 {
             phase.number += 1;
             phase.arrived = 0;
@@ -158,7 +179,7 @@ impl<'k> Machine<'k, '_> {
         if !(0..=1).contains(&parity) {
             return Err(fault("E0521", &format!("the parity {parity} is not 0 or 1")));
         }
-        let phase = self.phase(&at.array, slot)?;
+        let phase = self.phase(w.rank, &at.array, slot)?;
         if phase.number % 2 == parity as u64 {
             return Ok(Outcome::Blocked);
         }
@@ -238,7 +259,8 @@ impl<'k> Machine<'k, '_> {
                 let stamp = w.clock.now(w.number);
                 let registers = w.fragments.get_mut(&*fragment.array).expect("found above");
                 let slot = registers.slot(lane, tile, value);
-                let access = Access { clock: &w.clock, stamp, proxy: Proxy::Ordinary };
+                let access =
+                    Access { clock: &w.clock, stamp, proxy: Proxy::Ordinary, rank: w.rank };
                 if load {
                     registers.idle()?;
                     let found = self.shared.load(address, dtype, access)?;

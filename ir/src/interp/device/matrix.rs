@@ -29,6 +29,8 @@ struct Source {
 /// One warp's share of an instruction that was issued.
 pub(super) struct Pending<'k> {
     warp: usize,
+    /// The number of the warp's block in the cluster.
+    rank: usize,
     matrix: Matrix,
     fragment: &'k str,
     tile: i64,
@@ -174,6 +176,7 @@ impl<'k> Machine<'k, '_> {
         w.fragments.get_mut(fragment).expect("checked above").busy += 1;
         let pending = Pending {
             warp: w.number,
+            rank: w.rank,
             matrix: *matrix,
             fragment,
             tile,
@@ -251,7 +254,7 @@ impl<'k> Machine<'k, '_> {
         dtype: DType,
     ) -> Result<Rows> {
         let Source { descriptor, transposed } = p.sources[operand];
-        let access = Access { clock: &p.clock, stamp: p.stamp, proxy: Proxy::Async };
+        let access = Access { clock: &p.clock, stamp: p.stamp, proxy: Proxy::Async, rank: p.rank };
         let bytes = dtype.size_bytes() as i64;
         let mut element = |mn: i64, k: i64| {
             let at = address(descriptor, mn, k, bytes, transposed);

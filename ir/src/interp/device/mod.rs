@@ -1,7 +1,8 @@
 //! The oracle for block programs: warps as state machines over the bytes of shared memory.
 //!
 //! In: a block program, the values of the variables around it, the arrays. Out: the arrays
-//! changed. Errors: `E0521` to `E0525`, and those of the other interpreters.
+//! changed. All blocks of a cluster run together. Errors: `E0521` to `E0525`, and those of the
+//! other interpreters.
 //! Each warp runs until it has to wait; copies of the copy engine land when no warp can go on, in
 //! an order of their own, and tensor cores read their operands when their group is waited for:
 //! both at the latest moment that is legal. Whatever the order of this run, accesses that nothing
@@ -22,7 +23,7 @@ use std::collections::BTreeMap;
 use crate::affine::Name;
 use crate::diag::{Diagnostic, Result};
 use crate::interp::code::Memory;
-use crate::kernel::device::{Block, Call, WARP};
+use crate::kernel::device::{Block, Call, MAX_CLUSTER, WARP};
 use crate::kernel::{Condition, Index};
 use crate::value::Scalar;
 
@@ -50,7 +51,10 @@ struct Team {
 
 /// A warp between two steps.
 struct Warp<'k> {
+    /// Among all warps of the cluster, block after block.
     number: usize,
+    /// The number of its block in the cluster.
+    rank: usize,
     program: usize,
     at: usize,
     env: BTreeMap<Name, i64>,
@@ -111,13 +115,14 @@ struct Meeting {
     complete: Clock,
 }
 
-/// A block while it runs.
+/// A cluster of blocks while it runs.
 struct Machine<'k, 'm> {
     block: &'k Block,
     programs: Vec<Vec<Step<'k>>>,
     shared: SharedMemory<'k>,
     globals: &'m mut Memory<Scalar>,
-    barriers: BTreeMap<(&'k str, i64), Phase>,
+    /// By block of the cluster, name and slot.
+    barriers: BTreeMap<(usize, &'k str, i64), Phase>,
     meetings: BTreeMap<Team, Meeting>,
     groups: BTreeMap<Team, Vec<Group<'k>>>,
     /// Box loads on their way.
@@ -132,7 +137,7 @@ enum Outcome {
     Blocked,
 }
 
-/// Runs the program of one block.
+/// Runs the program of the blocks of one cluster, or of one block without any.
 ///
 /// # Errors
 /// `E0521` a precondition of an instruction, `E0522` a race, `E0523` a deadlock, `E0516` a value
@@ -142,24 +147,39 @@ pub(super) fn run(
     env: &BTreeMap<Name, i64>,
     globals: &mut Memory<Scalar>,
 ) -> Result<()> {
+    let size = block.cluster_size().filter(|n| (1..=MAX_CLUSTER).contains(n));
+    let Some(size) = size.and_then(|n| usize::try_from(n).ok()) else {
+        return Err(fault("E0521", &format!("a cluster has 1 to {MAX_CLUSTER} blocks")));
+    };
+    if !(1..=32).contains(&block.warps()) || block.roles.iter().any(|r| r.warps < 1) {
+        return Err(fault("E0521", "a block has 1 to 32 warps, and each role at least one"));
+    }
     let mut programs = Vec::new();
-    let mut warps = Vec::new();
-    for (program, role) in block.roles.iter().enumerate() {
+    for role in &block.roles {
         let mut list = Vec::new();
         steps(&role.body, &mut list)?;
         programs.push(list);
-        let team = Team { first: warps.len(), warps: usize::try_from(role.warps).unwrap_or(0) };
-        if team.warps == 0 || team.first + team.warps > 32 {
-            return Err(fault("E0521", "a block has 1 to 32 warps, and each role at least one"));
+    }
+    let mut warps = Vec::new();
+    for rank in 0..size {
+        let mut env = env.clone();
+        let mut rest = rank as i64;
+        for l in block.cluster.iter().rev() {
+            env.insert(l.var.clone(), rest % l.count);
+            rest /= l.count;
         }
-        for _ in 0..team.warps {
-            warps.push(start(warps.len(), program, env.clone(), team));
+        for (program, role) in block.roles.iter().enumerate() {
+            let count = usize::try_from(role.warps).expect("1 to 32 warps");
+            let team = Team { first: warps.len(), warps: count };
+            for _ in 0..count {
+                warps.push(start((warps.len(), rank), program, env.clone(), team));
+            }
         }
     }
     let mut machine = Machine {
         block,
         programs,
-        shared: SharedMemory::new(block)?,
+        shared: SharedMemory::new(block, size)?,
         globals,
         barriers: BTreeMap::new(),
         meetings: BTreeMap::new(),
@@ -170,11 +190,17 @@ pub(super) fn run(
     machine.run(&mut warps)
 }
 
-fn start<'k>(number: usize, program: usize, env: BTreeMap<Name, i64>, team: Team) -> Warp<'k> {
+fn start<'k>(
+    (number, rank): (usize, usize),
+    program: usize,
+    env: BTreeMap<Name, i64>,
+    team: Team,
+) -> Warp<'k> {
     let mut clock = Clock::default();
     clock.tick(number);
     Warp {
         number,
+        rank,
         program,
         at: 0,
         env,

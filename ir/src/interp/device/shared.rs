@@ -1,4 +1,4 @@
-//! A block's shared memory: bytes, who touched each last, and whether it holds a value.
+//! The shared memory of a cluster's blocks: bytes, who touched each last, whether it holds a value.
 //!
 //! Keeps: an access that is not ordered after a conflicting one is an error, whatever the bytes.
 
@@ -37,15 +37,18 @@ pub(super) struct Access<'a> {
     pub(super) clock: &'a Clock,
     pub(super) stamp: Stamp,
     pub(super) proxy: Proxy,
+    /// The number of the block in the cluster whose memory it is.
+    pub(super) rank: usize,
 }
 
 pub(super) struct SharedMemory<'k> {
     pub(super) block: &'k Block,
-    bytes: Vec<Byte>,
+    /// Of each block of the cluster.
+    bytes: Vec<Vec<Byte>>,
 }
 
 impl<'k> SharedMemory<'k> {
-    pub(super) fn new(block: &'k Block) -> Result<Self> {
+    pub(super) fn new(block: &'k Block, blocks: usize) -> Result<Self> {
         let bytes = block.bytes().and_then(|b| usize::try_from(b).ok()).filter(|b| *b <= 1 << 20);
         let Some(bytes) = bytes else {
             return Err(fault("E0521", "a block has more than 1 MiB of shared memory"));
@@ -59,7 +62,7 @@ impl<'k> SharedMemory<'k> {
                 return Err(fault("E0521", &format!("`{}` has no whole panels", s.name)));
             }
         }
-        Ok(Self { block, bytes: vec![Byte::default(); bytes] })
+        Ok(Self { block, bytes: vec![vec![Byte::default(); bytes]; blocks] })
     }
 
     pub(super) fn find(&self, name: &str) -> Option<&'k Shared> {
@@ -76,7 +79,7 @@ impl<'k> SharedMemory<'k> {
     }
 
     fn check(&self, at: usize, a: Access<'_>) -> Result<()> {
-        let byte = &self.bytes[at];
+        let byte = &self.bytes[a.rank][at];
         let Some(written) = byte.written else { return Ok(()) };
         if !a.clock.has(written) {
             return Err(race(&self.owner(at), "it was written and nothing orders the two"));
@@ -89,7 +92,7 @@ impl<'k> SharedMemory<'k> {
     }
 
     fn place(&self, address: i64) -> Result<usize> {
-        let at = usize::try_from(address).ok().filter(|at| *at < self.bytes.len());
+        let at = usize::try_from(address).ok().filter(|at| *at < self.bytes[0].len());
         at.ok_or_else(|| fault("E0515", &format!("the address {address} is outside shared memory")))
     }
 
@@ -97,7 +100,7 @@ impl<'k> SharedMemory<'k> {
     fn read_byte(&mut self, address: i64, a: Access<'_>) -> Result<Option<u8>> {
         let at = self.place(address)?;
         self.check(at, a)?;
-        let byte = &mut self.bytes[at];
+        let byte = &mut self.bytes[a.rank][at];
         byte.read.retain(|r| r.agent != a.stamp.agent && !a.clock.has(*r));
         byte.read.push(a.stamp);
         Ok(byte.defined.then_some(byte.value))
@@ -106,11 +109,11 @@ impl<'k> SharedMemory<'k> {
     fn write_byte(&mut self, address: i64, value: Option<u8>, a: Access<'_>) -> Result<()> {
         let at = self.place(address)?;
         self.check(at, a)?;
-        if self.bytes[at].read.iter().any(|r| !a.clock.has(*r)) {
+        if self.bytes[a.rank][at].read.iter().any(|r| !a.clock.has(*r)) {
             let text = "it is written while another reads it and nothing orders the two";
             return Err(race(&self.owner(at), text));
         }
-        self.bytes[at] = Byte {
+        self.bytes[a.rank][at] = Byte {
             value: value.unwrap_or(0),
             defined: value.is_some(),
             written: Some(a.stamp),

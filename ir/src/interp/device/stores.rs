@@ -124,7 +124,7 @@ impl<'k> Machine<'k, '_> {
         if let Some(address) = self.shared_address(array, &at)? {
             let dtype = self.shared.find(array).expect("it has an address").dtype;
             let stamp = w.clock.now(w.number);
-            let access = Access { clock: &w.clock, stamp, proxy: Proxy::Ordinary };
+            let access = Access { clock: &w.clock, stamp, proxy: Proxy::Ordinary, rank: w.rank };
             let loaded = self.shared.load(address, dtype, access)?;
             return loaded.ok_or_else(|| undefined(array));
         }
@@ -152,7 +152,7 @@ impl<'k> Machine<'k, '_> {
         let at = Self::at(&s.indices, w)?;
         if let Some(address) = self.shared_address(array, &at)? {
             let stamp = w.clock.now(w.number);
-            let access = Access { clock: &w.clock, stamp, proxy: Proxy::Ordinary };
+            let access = Access { clock: &w.clock, stamp, proxy: Proxy::Ordinary, rank: w.rank };
             return self.shared.store(address, s.dtype, Some(value), access);
         }
         let number = self.globals.find(&s.array)?;

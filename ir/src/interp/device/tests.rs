@@ -12,6 +12,7 @@ use crate::tensor::Tensor;
 
 const MMA: &str = include_str!("../../../../examples/kernels/gemm_mma.kernel");
 const BF16: &str = include_str!("../../../../examples/kernels/gemm_wgmma_bf16.kernel");
+const MULTICAST: &str = include_str!("../../../../examples/kernels/gemm_wgmma_multicast.kernel");
 const WGMMA: &str = include_str!("../../../../examples/kernels/gemm_wgmma.kernel");
 
 /// Smaller tiles of the same program, so that many runs take little time.
@@ -24,6 +25,20 @@ fn small(text: &str) -> String {
         .replace("256 * bn", "8 * bn")
         .replace("[64, 256]", "[64, 8]")
         .replace("49152", "17408")
+}
+
+/// Tiles of 16 columns, of which each block of a pair loads 8.
+fn small_pairs() -> String {
+    MULTICAST
+        .replace("wgmma.m64n256k16", "wgmma.m64n16k16")
+        .replace("Bs[mod(k, 4), 128 * r : 128", "Bs[mod(k, 4), 8 * r : 8")
+        .replace("B[256 * bn + 128 * r : 128", "B[16 * bn + 8 * r : 8")
+        .replace("0 : 256", "0 : 16")
+        .replace("[4, 256, 64]", "[4, 16, 64]")
+        .replace("N + 255, 256", "N + 15, 16")
+        .replace("256 * bn", "16 * bn")
+        .replace("[64, 256]", "[64, 16]")
+        .replace("49152", "18432")
 }
 
 fn inputs(m: usize, n: usize, k: usize) -> BTreeMap<Name, Tensor> {
@@ -66,6 +81,8 @@ fn products_by_warpgroups_are_right() {
     check(WGMMA, 130, 24, 136);
     check(&small(WGMMA), 70, 20, 520);
     check(BF16, 130, 24, 72);
+    check(MULTICAST, 140, 24, 72);
+    check(&small_pairs(), 270, 20, 520);
 }
 
 /// Operands that lie transposed, and every panel.
@@ -168,6 +185,35 @@ fn warpgroup_programs_that_are_wrong_are_noticed() {
     all_noticed(&text, &cases);
 }
 
+/// What goes wrong between the blocks of a cluster.
+#[test]
+fn clusters_that_are_wrong_are_noticed() {
+    let wait = "do mbarrier.wait(empty[mod(k, 4)], mod(floordiv(k, 4) + 1, 2))";
+    let release = "empty[mod(q + 3, 4)], cluster[0 : 2]";
+    let cases = [
+        (wait, "", "E0521 E0522"),
+        ("full[mod(k, 4)], cluster[0 : 2]", "full[mod(k, 4)], cluster[r]", "E0523"),
+        ("full[mod(k, 4)], cluster[0 : 2]", "full[mod(k, 4)], cluster[1 : 2]", "E0515"),
+        ("full[mod(k, 4)], cluster[0 : 2]", "full[mod(k, 4)], cluster[1 - r]", "E0523"),
+        (release, "empty[mod(q + 3, 4)], cluster[r]", "E0523"),
+        (release, "empty[mod(q + 3, 4)], cluster[0]", "E0521 E0523"),
+        ("empty[4] count 4", "empty[4] count 2", "E0521 E0522 E0523"),
+        ("empty[4] count 4", "empty[4] count 3", "E0521 E0522 E0523"),
+        ("18432", "17408", "E0516 E0522 E0523"),
+        ("Bs[mod(k, 4), 8 * r : 8", "Bs[mod(k, 4), 0 : 8", UNORDERED),
+        ("if q >= 1", "if q >= 2", "E0523"),
+        ("r in 0..2 cluster", "r in 0..1 cluster", "E0515"),
+        ("r in 0..2 cluster", "r in 0..9 cluster", "E0521"),
+    ];
+    all_noticed(&small_pairs(), &cases);
+    // a slot is free for this block's own consumers only
+    let own = small_pairs()
+        .replace("count 4", "count 2")
+        .replace(release, "empty[mod(q + 3, 4)], cluster[r]");
+    let found = broken(&own, "kernel", "kernel");
+    assert!("E0522".contains(&*found), "{found}");
+}
+
 #[test]
 fn warp_programs_that_are_wrong_are_noticed() {
     let cases = [
@@ -197,7 +243,7 @@ fn products_through_shared_memory_that_are_wrong_are_noticed() {
 /// Without any one of its calls a program is refused, or computes something else.
 #[test]
 fn every_call_is_needed() {
-    for text in [small(WGMMA), MMA.to_owned()] {
+    for text in [small(WGMMA), small_pairs(), MMA.to_owned()] {
         let right = product(&text, 70, 12, 520).unwrap_or_else(|e| panic!("{e}"));
         let lines: Vec<&str> = text.lines().collect();
         let calls = (0..lines.len()).filter(|i| lines[*i].trim_start().starts_with("do "));

@@ -23,6 +23,10 @@ pub const WARP: i64 = 32;
 pub const WARPGROUP: i64 = 4;
 /// Bytes whose multiples are the addresses of shared buffers: what the widest panel needs.
 pub const SHARED_ALIGN: i64 = 1024;
+/// What calls name the blocks of a cluster by, as if it were an array with an element for each.
+pub const CLUSTER: &str = "cluster";
+/// Most blocks of a cluster on every GPU that has clusters.
+pub const MAX_CLUSTER: i64 = 8;
 
 /// A node of a block program.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,10 +45,13 @@ pub enum Device {
     Call(Call),
 }
 
-/// The program of a block. Before any role starts, the barriers are ready; the block ends when
-/// every role has ended.
+/// The program of a block. Before any role starts, the barriers of all blocks of the cluster are
+/// ready; no block of a cluster ends before every role of all of them has ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Block {
+    /// The loops over the blocks of a cluster around it, the outermost first; none means that each
+    /// block is alone.
+    pub cluster: Vec<ClusterLoop>,
     /// Buffers in shared memory, each at a multiple of [`SHARED_ALIGN`] in this order.
     pub shared: Vec<Shared>,
     /// Barriers with transaction counts, after the buffers.
@@ -58,6 +65,12 @@ impl Block {
     #[must_use]
     pub fn warps(&self) -> i64 {
         self.roles.iter().fold(0, |sum, r| r.warps.saturating_add(sum))
+    }
+
+    /// How many blocks a cluster has; `None` where they exceed 64 bits.
+    #[must_use]
+    pub fn cluster_size(&self) -> Option<i64> {
+        self.cluster.iter().try_fold(1_i64, |n, l| n.checked_mul(l.count))
     }
 
     /// The address of a shared buffer or barrier in the block's shared memory.
@@ -85,6 +98,16 @@ impl Block {
     pub fn bytes(&self) -> Option<i64> {
         self.address("")
     }
+}
+
+/// A loop `for VAR in 0..COUNT cluster` over neighbouring blocks that run at the same time and
+/// reach each other's shared memory. A block's number in its cluster is row-major over the loops.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterLoop {
+    /// The position of the block along this loop.
+    pub var: Name,
+    /// How many positions there are.
+    pub count: i64,
 }
 
 /// A buffer in shared memory, row-major, or its last two dimensions in panels.
@@ -198,7 +221,8 @@ pub struct Call {
 /// An operand of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Operand {
-    /// A part of a buffer, a shared buffer, a fragment, or a slot of a barrier.
+    /// A part of a buffer, a shared buffer, a fragment, a slot of a barrier, or some blocks of the
+    /// [`CLUSTER`].
     Tile(Tile),
     /// An integer.
     Value(Index),

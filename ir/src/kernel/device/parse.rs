@@ -3,7 +3,8 @@
 //! Keeps: syntax only, as the rest of the kernel's parser.
 
 use super::{
-    Across, Barrier, Block, Call, Device, Fragment, Operand, Role, Shared, Slice, Teams, Tile,
+    Across, Barrier, Block, Call, ClusterLoop, Device, Fragment, Operand, Role, Shared, Slice,
+    Teams, Tile,
 };
 use crate::affine::Name;
 use crate::diag::Result;
@@ -59,7 +60,7 @@ impl Parser {
             roles.push(Role { name, warps, registers, body: self.nodes()? });
         }
         self.expect("}")?;
-        Ok(Block { shared, barriers, roles })
+        Ok(Block { cluster: Vec::new(), shared, barriers, roles })
     }
 
     fn fragment(&mut self) -> Result<Fragment> {
@@ -99,6 +100,41 @@ impl Parser {
         let warps = self.integer("how many warps")?;
         self.expect("{")?;
         Ok(Device::Teams(Teams { var, count: *count, warps, body: self.nodes()? }).into())
+    }
+
+    /// The rest of `for VAR in 0..COUNT cluster { block { … } }`, after `cluster`.
+    pub(in crate::kernel) fn cluster(
+        &mut self,
+        var: Name,
+        lower: &Index,
+        upper: &Index,
+    ) -> Result<KernelNode> {
+        let mut cluster = vec![self.cluster_loop(var, lower, upper)?];
+        while self.eat_word("for") {
+            let var = self.name()?;
+            self.expect_word("in")?;
+            let lower = self.index()?;
+            self.expect("..")?;
+            let upper = self.index()?;
+            self.expect_word("cluster")?;
+            cluster.push(self.cluster_loop(var, &lower, &upper)?);
+        }
+        if !self.eat_word("block") {
+            return Err(self.unexpected("`block`, or another loop over blocks of the cluster"));
+        }
+        let block = self.block()?;
+        for _ in &cluster {
+            self.expect("}")?;
+        }
+        Ok(Device::Block(Block { cluster, ..block }).into())
+    }
+
+    fn cluster_loop(&mut self, var: Name, lower: &Index, upper: &Index) -> Result<ClusterLoop> {
+        let (Index::Const(0), Index::Const(count)) = (lower, upper) else {
+            return Err(self.unexpected("a loop from 0 to a number before `cluster`"));
+        };
+        self.expect("{")?;
+        Ok(ClusterLoop { var, count: *count })
     }
 
     fn device_call(&mut self) -> Result<Call> {

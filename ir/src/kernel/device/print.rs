@@ -40,6 +40,17 @@ impl Display for Call {
 }
 
 fn block(f: &mut Formatter<'_>, b: &Block, indent: usize) -> fmt::Result {
+    for (l, depth) in b.cluster.iter().zip(indent..) {
+        writeln!(f, "{}for {} in 0..{} cluster {{", "  ".repeat(depth), l.var, l.count)?;
+    }
+    program(f, b, indent + b.cluster.len())?;
+    for depth in (indent..indent + b.cluster.len()).rev() {
+        writeln!(f, "{}}}", "  ".repeat(depth))?;
+    }
+    Ok(())
+}
+
+fn program(f: &mut Formatter<'_>, b: &Block, indent: usize) -> fmt::Result {
     let pad = "  ".repeat(indent);
     writeln!(f, "{pad}block {{")?;
     for shared in &b.shared {

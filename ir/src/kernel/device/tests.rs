@@ -48,6 +48,41 @@ fn the_text_round_trips() {
     assert!(bound.to_string().contains("for b in 0..floordiv(256, 128) block.x"));
 }
 
+/// Loops over the blocks of a cluster belong to the block program.
+#[test]
+fn clusters_round_trip() {
+    let text = "kernel k() {
+  out C: f32[64]
+  for a in 0..2 cluster {
+    for b in 0..4 cluster {
+      block {
+        shared S: f32[8, 64] panel 128
+        barrier full[1] count 1
+        role all warps 1 {
+          do tma.load.multicast(S[0 : 8, 0 : 32], C[0 : 32], full[0], cluster[a, 0 : 4])
+          do mbarrier.arrive.cluster(full[0], cluster[mod(a + 1, 2), b])
+        }
+      }
+    }
+  }
+}
+";
+    let kernel: Kernel = text.parse().unwrap();
+    assert_eq!(kernel.to_string(), text);
+    let [KernelNode::Device(d)] = kernel.body.as_slice() else { panic!("the block") };
+    let Device::Block(b) = &**d else { panic!("the block") };
+    assert_eq!(b.cluster_size(), Some(8));
+    let wrong = [
+        ("0..4 cluster", "1..4 cluster", "a loop from 0 to a number"),
+        ("0..4 cluster", "0..4", "`cluster`"),
+        ("block {", "role {", "`block`"),
+    ];
+    for (from, to, what) in wrong {
+        let error = text.replace(from, to).parse::<Kernel>().unwrap_err();
+        assert!(error.message.contains(what), "{}", error.message);
+    }
+}
+
 #[test]
 fn broken_texts_say_what_was_wanted() {
     let wrong = [
