@@ -204,3 +204,54 @@ for p in 0..P, q in 0..Q, t in 0..T, r in 0..R, s in 0..S {
     assert!(same(several, &[]).contains("across"));
     assembled(several);
 }
+
+/// A product with a symmetric matrix of which one triangle is stored, with a scalar for a sum.
+const SYMMETRIC: &str = "param M = 37, N = 41\nin A: i32[M, M]\nin B: i32[M, N]
+inout C: i32[M, N]\ntemp w: i32
+for i in 0..M, j in 0..N {
+  S0: w = 0
+  for k in 0..i {
+    S1: C[k, j] += B[i, j] * A[i, k]
+    S2: w += B[k, j] * A[i, k]
+  }
+  S3: C[i, j] = 3 * C[i, j] + B[i, j] * A[i, i] + w
+}\n";
+
+#[test]
+fn statements_move_apart_and_sums_over_triangles_run_in_tiles() {
+    let kernel = same(SYMMETRIC, &[]);
+    // both products, and no loop outside the blocks
+    assert_eq!(kernel.matches("i32[16, 16] across thread.y, thread.x").count(), 2, "{kernel}");
+    assert_eq!(kernel.matches("\n  for ").count(), kernel.matches(" block.y").count(), "{kernel}");
+    assembled(SYMMETRIC);
+}
+
+#[test]
+fn rows_of_a_temporary_get_a_copy_each() {
+    let text = "param R = 5, Q = 6, P = 23\ninout A: i32[R, Q, P]\nin C: i32[P, P]\ntemp w: i32[P]
+for r in 0..R, q in 0..Q {
+  for p in 0..P {
+    S0: w[p] = 0
+    for s in 0..P { S1: w[p] += A[r, q, s] * C[s, p] }
+  }
+  for p in 0..P { S2: A[r, q, p] = w[p] }
+}\n";
+    let kernel = same(text, &[]);
+    assert!(kernel.contains("temp w_q: i32[5, 6, 23]"), "{kernel}");
+    let outermost = kernel.lines().filter(|l| l.starts_with("  for ")).collect::<Vec<_>>();
+    assert!(outermost.iter().all(|l| l.contains(" block.")), "{kernel}");
+    assembled(text);
+}
+
+#[test]
+fn products_of_an_array_with_itself_over_a_triangle() {
+    let text = "param M = 35, N = 21\nin A: i32[N, M]\nout C: i32[M, M]
+for i in 0..M, j in i..M {
+  S0: C[i, j] = 0
+  for k in 0..N { S1: C[i, j] += A[k, i] * A[k, j] }
+  S2: C[j, i] = C[i, j]
+}\n";
+    let kernel = same(text, &[]);
+    assert_eq!(kernel.matches(": i32[16, 20] {").count(), 2, "both accesses are staged\n{kernel}");
+    assembled(text);
+}

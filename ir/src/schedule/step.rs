@@ -190,7 +190,8 @@ pub enum StepKind {
     Stage {
         /// The array.
         array: Ref,
-        /// The statements whose reads are redirected; all below the loop if there are none.
+        /// The statements whose accesses are redirected, or single accesses (`S1.0` is a
+        /// statement's first); all below the loop if there are none.
         readers: Vec<Ref>,
         /// The loop, each iteration of which has its own buffer.
         at: Ref,

@@ -61,14 +61,17 @@ pub fn auto_gpu(schedule: &Schedule, options: &GpuOptions) -> Result<Schedule> {
         extents: BTreeMap::new(),
         textual: Vec::new(),
     };
+    auto.privatise();
     auto.rows_on_blocks()?;
     auto.distribute(false);
+    if !auto.mapped() {
+        auto.components()?;
+    }
     auto.parts_on_blocks()?;
     auto.rows_on_blocks()?;
     let text = auto.at.clone();
     // an order of all statements would undo what is mapped
-    let rows = auto.at.tree().loops().iter().any(|l| l.marks.map.is_some());
-    let changed = !rows && auto.order_for_host(options)?;
+    let changed = !auto.mapped() && auto.order_for_host(options)?;
     auto.map_tree(&auto.at.tree().clone(), options)?;
     if changed && !auto.launchable() {
         auto.at = text;
@@ -113,6 +116,11 @@ impl Auto {
             }
         }
         Ok(())
+    }
+
+    /// Whether some loop runs on blocks or threads.
+    fn mapped(&self) -> bool {
+        self.at.tree().loops().iter().any(|l| l.marks.map.is_some())
     }
 
     /// Whether loops can be generated in time, and each launch's threads have constant bounds.

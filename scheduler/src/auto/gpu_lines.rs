@@ -18,6 +18,7 @@ use warploom_ir::target::Place;
 use super::Auto;
 use super::gpu::fitting;
 use super::tiles::{Role, Stride, stride};
+use crate::steps::stage::accesses;
 
 /// Threads of a block.
 pub(super) const THREADS: i64 = 256;
@@ -156,18 +157,30 @@ impl Auto {
         self.step(StepKind::Skew { target, factor: -size, by })
     }
 
-    /// Stages an array at a loop; the statements that copy it in and back.
+    /// Stages a statement's access at a loop, with all others to its array where it is the only one
+    /// there; the statements that copy it in and back.
     pub(super) fn stage_new(
         &mut self,
-        array: &Name,
+        (statement, access): (&Name, &Access),
         at: &Name,
         layout: Vec<LayoutTerm>,
         pad: i64,
         across: Vec<Place>,
     ) -> Option<Vec<Name>> {
         let before = self.at.tree().statements();
-        let (array, at) = (Ref::from(array.clone()), Ref::from(at.clone()));
-        let readers = Vec::new();
+        let poly = self.at.poly();
+        let all = |name: &Name| {
+            let s = poly.statement(name).map(|s| accesses(&s.statement, &access.array));
+            s.unwrap_or_default()
+        };
+        let below = self.at.tree().find(at)?.body.statements();
+        let readers = if below.iter().map(|s| all(s).len()).sum::<usize>() == 1 {
+            Vec::new()
+        } else {
+            let number = all(statement).iter().position(|a| a == access)?;
+            vec![Ref::from(Name::from(format!("{statement}.{number}")))]
+        };
+        let (array, at) = (Ref::from(access.array.clone()), Ref::from(at.clone()));
         let step = StepKind::Stage { array, readers, at, name: None, layout, pad, across };
         self.step(step).then_some(())?;
         let new = self.at.tree().statements().into_iter();

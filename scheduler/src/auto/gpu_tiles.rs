@@ -99,13 +99,18 @@ impl Auto {
     /// Maps a contraction in tiles; says whether the statement is one.
     pub(super) fn in_tiles(&mut self, name: &Name) -> Result<bool> {
         let poly = self.at.poly().clone();
-        let (Some(s), Some(roles)) = (poly.statement(name), self.roles(name)?) else {
+        let (Some(s), Some(mut roles)) = (poly.statement(name), self.roles(name)?) else {
             return Ok(false);
         };
+        // rows of a triangle count with the longest
+        let chain = own_chain(self.at.tree(), name);
+        for (role, l) in roles.iter_mut().zip(&chain).filter(|(r, _)| r.extent.is_none()) {
+            role.extent = self.length(l)?;
+        }
         let Some(c) = Contraction::of(s, &roles) else { return Ok(false) };
         let Some((rows, lanes)) = sizes(&c) else { return Ok(false) };
         let before = self.at.clone();
-        if self.product(&s.statement.target, &c, (rows, lanes)).is_some() {
+        if self.product((name, &s.statement.target), &c, (rows, lanes)).is_some() {
             return Ok(true);
         }
         self.at = before;
@@ -115,7 +120,7 @@ impl Auto {
     /// Carries it out; `None` where a step is refused.
     fn product(
         &mut self,
-        target: &Access,
+        (name, target): (&Name, &Access),
         c: &Contraction,
         (rows, lanes): (Tile, Tile),
     ) -> Option<()> {
@@ -141,13 +146,13 @@ impl Auto {
         let mine: Vec<Name> = [unrolled].into_iter().chain(y.mine).chain(x.mine).collect();
         order.extend(mine.iter().cloned());
         self.ordered(&order).then_some(())?;
-        self.keep_sums(target, c, &x.block, (rows, lanes))?;
+        self.keep_sums((name, target), c, &x.block, (rows, lanes))?;
         let mut staged = 0;
         for (reads, role, tile) in [(&c.fixed, &c.row, rows), (&c.moving, &c.lane, lanes)] {
             for read in reads {
                 if let Some(k) = dimension(read, &sum.iter) {
                     let m = dimension(read, &role.iter)?;
-                    self.stage_slice(read, (k, m), tile, &slice)?;
+                    self.stage_slice((name, read), (k, m), tile, &slice)?;
                     staged += 1;
                 }
             }
@@ -186,7 +191,7 @@ impl Auto {
     /// Keeps the target's tile in registers.
     fn keep_sums(
         &mut self,
-        target: &Access,
+        (name, target): (&Name, &Access),
         c: &Contraction,
         at: &Name,
         (rows, lanes): (Tile, Tile),
@@ -204,7 +209,7 @@ impl Auto {
             layout.extend((tile.piece > 1).then_some(inner));
         }
         let across = vec![Place::Thread(Axis::Y), Place::Thread(Axis::X)];
-        for copy in self.stage_new(&target.array, at, layout, 0, across)? {
+        for copy in self.stage_new((name, target), at, layout, 0, across)? {
             let loops: Vec<Name> =
                 own_chain(self.at.tree(), &copy).into_iter().map(|l| l.name).collect();
             let (threads, mine) = loops.split_at(2.min(loops.len()));
@@ -218,7 +223,7 @@ impl Auto {
     /// the dimension along which the array is contiguous.
     fn stage_slice(
         &mut self,
-        read: &Access,
+        (name, read): (&Name, &Access),
         (k, m): (usize, usize),
         tile: Tile,
         at: &Name,
@@ -229,7 +234,7 @@ impl Auto {
             (0..read.indices.len()).filter(|d| *d != k && *d != m).map(plain).collect();
         layout.extend([plain(k), plain(m)]);
         let [copy] =
-            <[Name; 1]>::try_from(self.stage_new(&read.array, at, layout, PAD, Vec::new())?)
+            <[Name; 1]>::try_from(self.stage_new((name, read), at, layout, PAD, Vec::new())?)
                 .ok()?;
         let loops: Vec<Name> =
             own_chain(self.at.tree(), &copy).into_iter().map(|l| l.name).collect();

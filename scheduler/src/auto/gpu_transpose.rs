@@ -32,8 +32,8 @@ struct Crossed {
     /// Along which the reads are.
     column: Role,
     batch: Vec<Role>,
-    /// The arrays to stage, with the dimension that moves with `line`.
-    arrays: Vec<(Name, usize)>,
+    /// The reads to stage, with the dimension that moves with `line`.
+    reads: Vec<(Access, usize)>,
 }
 
 /// The parts of a transposition.
@@ -43,17 +43,14 @@ fn crossed(e: &Elementwise) -> Option<Crossed> {
     let mut columns = e.rest.iter();
     let column = columns
         .find(|r| !far.is_empty() && far.iter().all(|a| stride(a, &r.iter) == Stride::One))?;
-    let mut arrays: Vec<(Name, usize)> = Vec::new();
+    let mut reads: Vec<(Access, usize)> = Vec::new();
     for access in far {
         let moves = |k: &usize| access.indices[*k].vars().contains(&e.line.iter);
         let dimension = (0..access.indices.len()).find(moves)?;
-        if arrays.iter().any(|(a, _)| *a == access.array) {
-            return None;
-        }
-        arrays.push((access.array.clone(), dimension));
+        reads.push((access.clone(), dimension));
     }
     let batch = e.rest.iter().filter(|r| r.name != column.name).cloned().collect();
-    Some(Crossed { line: e.line.clone(), column: column.clone(), batch, arrays })
+    Some(Crossed { line: e.line.clone(), column: column.clone(), batch, reads })
 }
 
 impl Auto {
@@ -67,7 +64,7 @@ impl Auto {
             return Ok(false);
         };
         let before = self.at.clone();
-        if self.tile_and_stage(&crossed).is_some() {
+        if self.tile_and_stage(name, &crossed).is_some() {
             return Ok(true);
         }
         self.at = before;
@@ -75,8 +72,8 @@ impl Auto {
     }
 
     /// Carries it out; `None` where a step is refused.
-    fn tile_and_stage(&mut self, c: &Crossed) -> Option<()> {
-        let widest = c.arrays.iter().map(|(a, _)| bytes(self.at.poly(), a)).max()?;
+    fn tile_and_stage(&mut self, name: &Name, c: &Crossed) -> Option<()> {
+        let widest = c.reads.iter().map(|(a, _)| bytes(self.at.poly(), &a.array)).max()?;
         let most = if widest > BANK { TILE / 2 } else { TILE };
         let size = |r: &Role| r.extent.map_or(most, |n| fitting(most, n));
         let (lines, columns) = (size(&c.line), size(&c.column));
@@ -94,10 +91,10 @@ impl Auto {
         ];
         self.ordered(&[half(&c.line, 0), half(&c.column, 0)]).then_some(())?;
         let at = half(&c.column, 0);
-        for (array, dimension) in &c.arrays {
+        for (read, dimension) in &c.reads {
             // rows of an odd number of banks
-            let pad = (BANK / bytes(self.at.poly(), array)).max(1);
-            let copies = self.stage_new(array, &at, Vec::new(), pad, Vec::new())?;
+            let pad = (BANK / bytes(self.at.poly(), &read.array)).max(1);
+            let copies = self.stage_new((name, read), &at, Vec::new(), pad, Vec::new())?;
             let [copy] = <[Name; 1]>::try_from(copies).ok()?;
             let mut own = own_chain(self.at.tree(), &copy).into_iter().map(|l| l.name);
             let all: Vec<Name> = own.by_ref().collect();

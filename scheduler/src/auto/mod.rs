@@ -17,6 +17,7 @@
 //! chooses.
 
 mod bands;
+mod components;
 mod contraction;
 mod costs;
 mod estimate;

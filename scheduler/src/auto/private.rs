@@ -2,7 +2,7 @@
 //!
 //! In: a schedule, before its order is chosen. Out: the same schedule after `privatise` steps: each
 //! iteration of the innermost loop inside which all values of a temporary are written and read has
-//! its own copy.
+//! its own copy, where that loop carries a dependence.
 //! Keeps: copies take no more room than the largest array that there was, so sizes must be fixed.
 
 use warploom_ir::affine::Name;
@@ -43,6 +43,11 @@ impl Auto {
         let below = l.body.statements();
         let inside = poly.statements.iter().filter(|s| below.contains(&s.statement.name));
         if !inside.map(|s| &s.statement).any(|s| s.target.array == *array) {
+            return;
+        }
+        let tree = self.at.tree().clone();
+        let free = self.session.deps(&self.at).and_then(|deps| deps.independent(&tree, &l.name));
+        if free.unwrap_or(true) {
             return;
         }
         let before = self.at.clone();

@@ -25,7 +25,7 @@ mod shift;
 mod skew;
 mod split;
 mod split_reduction;
-mod stage;
+pub(crate) mod stage;
 #[cfg(test)]
 pub(crate) mod testing;
 mod tile;

@@ -7,8 +7,11 @@
 //! and every element is defined.
 //! Where X writes the array too, X' does so in the buffer: copied in first is what X reads before
 //! it writes it (often nothing), copied back last, by `Ap_back`, is what X writes.
-//! Legal: if all that touches the array below the loop uses the buffer, since no access then comes
-//! between a copy and its uses.
+//! `for S1` stages all accesses of a statement, `for S1.2` one of them: 0 is the target if that is
+//! the array's, then come reads as in the text, each once.
+//! Legal: if all that touches the array below the loop uses the buffer, or touches in the same
+//! iteration nothing that the buffer's users write and writes nothing that they touch: then no
+//! access comes between a copy and its uses.
 //! Errors: `E0721` for names, `E0722` for an array that cannot be staged, `E0723` for a box without
 //! constant size, `E0724` for a layout.
 
@@ -37,7 +40,7 @@ mod written;
 pub(crate) struct Stage<'a> {
     /// The array.
     pub(crate) array: &'a Ref,
-    /// The statements whose reads are redirected, or none for all.
+    /// The statements, or single accesses of them, that are redirected, or none for all.
     pub(crate) readers: &'a [Ref],
     /// The loop.
     pub(crate) at: &'a Ref,
@@ -54,7 +57,8 @@ pub(crate) struct Stage<'a> {
 /// An access that is redirected: its statement's place in the poly.
 type Use = (usize, Access);
 
-/// What becomes of the accesses to the array below the loop.
+/// Accesses to the array below the loop.
+#[derive(Default)]
 struct Uses {
     reads: Vec<Use>,
     /// Targets of statements, where the array is written.
@@ -72,10 +76,14 @@ pub(crate) fn stage(deps: &DepContext, tree: &Tree, step: &Stage<'_>) -> Result<
     let poly = deps.poly();
     let at = resolve(tree, step.at)?;
     let array = known_array(poly, step.array)?;
-    let uses = uses(poly, tree, step, &at)?;
+    let (uses, others) = uses(poly, tree, step, &at)?;
     let iterations = Iterations::of(poly, tree, &at);
-    let own = own_coordinates(poly, tree, step, &iterations, &uses.all())?;
+    let all = [uses.all(), others.all()].concat();
+    let own = own_coordinates(poly, tree, step, &iterations, &all)?;
     let below = Below { deps, tree, iterations: &iterations, own };
+    if !deps.ask("comparing accesses", || below.apart(&uses, &others))? {
+        return Err(seen_by_others(poly, step, &at, (&uses, &others)));
+    }
     let (moved, box_) = deps.ask("finding what a loop touches", || {
         let box_ = iterations.bounding_box(&below.touched(&uses.all())?)?;
         Ok((below.moved(&uses)?, box_))
@@ -130,6 +138,21 @@ struct Below<'a> {
 }
 
 impl Below<'_> {
+    /// Whether in each iteration what the staged accesses write is not touched by others, and what
+    /// others write not by the staged ones.
+    fn apart(&self, staged: &Uses, others: &Uses) -> Answer<bool> {
+        let pairs = [(&staged.writes, others.all()), (&others.writes, staged.all())];
+        for (writes, all) in pairs {
+            if !writes.is_empty() && !all.is_empty() {
+                let writes = self.touched(&writes.iter().collect::<Vec<_>>())?;
+                if !writes.intersect(&self.touched(&all)?)?.is_empty()? {
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
+    }
+
     /// The elements that accesses touch in each iteration; there is at least one access.
     fn touched(&self, uses: &[&Use]) -> Answer<Map> {
         let mut touched: Option<Map> = None;
@@ -229,60 +252,95 @@ fn unknown(message: String, span: Span, what: &str, names: &[String]) -> Box<Dia
     )
 }
 
-/// The place of a statement that must stand below a loop.
-fn below_loop(poly: &Poly, below: &[Name], r: &Ref, at: &str) -> Result<usize> {
-    let found = poly.statements.iter().position(|s| s.statement.name == r.name);
-    found.filter(|_| below.contains(&r.name)).ok_or_else(|| {
-        let names: Vec<String> = below.iter().map(|n| format!("`{n}`")).collect();
-        let message = format!("there is no statement `{r}` in loop `{at}`");
-        unknown(message, r.span, "statements there", &names)
-    })
-}
-
-/// The accesses to redirect.
-fn uses(poly: &Poly, tree: &Tree, step: &Stage<'_>, at: &str) -> Result<Uses> {
+/// The accesses to the array below the loop: those to redirect, and the others.
+fn uses(poly: &Poly, tree: &Tree, step: &Stage<'_>, at: &str) -> Result<(Uses, Uses)> {
     let below = tree.find(at).map(|l| l.body.statements()).unwrap_or_default();
-    let array = &*step.array.name;
-    let refuse = |message: String| {
-        Box::new(Diagnostic::new("E0722", Blame::Schedule, message).label(step.array.span, ""))
-    };
-    let inside: Vec<usize> = (0..poly.statements.len())
-        .filter(|k| below.contains(&poly.statements[*k].statement.name))
-        .collect();
-    let written = |k: &&usize| &*poly.statements[**k].statement.target.array == array;
-    let writes: Vec<Use> = (inside.iter().filter(written))
-        .map(|k| (*k, poly.statements[*k].statement.target.clone()))
-        .collect();
-    if let (Some((k, _)), [_, ..]) = (writes.first(), step.readers) {
-        let writer = &poly.statements[*k].statement;
-        let message = format!(
-            "the reads of some statements of `{array}` cannot be staged at loop `{at}`: `{}` \
-             writes it there, and the copy would not see the new value",
-            writer.name
-        );
-        return Err(Box::new(
-            refuse(message).help("stage all accesses to it there, without `for`"),
-        ));
-    }
-    let chosen: Vec<usize> = match step.readers {
-        [] => inside,
-        named => named.iter().map(|r| below_loop(poly, &below, r, at)).collect::<Result<_>>()?,
-    };
-    let mut reads: Vec<Use> = Vec::new();
-    for k in chosen {
+    let array = &step.array.name;
+    let chosen: Vec<(usize, Option<usize>)> =
+        step.readers.iter().map(|r| chosen(poly, &below, array, r, at)).collect::<Result<_>>()?;
+    let (mut staged, mut others) = (Uses::default(), Uses::default());
+    let inside = |k: &usize| below.contains(&poly.statements[*k].statement.name);
+    for k in (0..poly.statements.len()).filter(inside) {
         let s = &poly.statements[k].statement;
-        let guard = s.guard.iter().flat_map(|g| g.reads());
-        for access in s.value.reads().into_iter().chain(guard) {
-            let mine = (k, access.clone());
-            if &*access.array == array && !reads.contains(&mine) {
-                reads.push(mine);
+        for (n, access) in accesses(s, array).into_iter().enumerate() {
+            let named = chosen.iter().any(|c| c.0 == k && c.1.is_none_or(|c| c == n));
+            let into = if chosen.is_empty() || named { &mut staged } else { &mut others };
+            if s.reads().contains(&&access) {
+                into.reads.push((k, access.clone()));
+            }
+            if s.target == access {
+                into.writes.push((k, access));
             }
         }
     }
-    if reads.is_empty() && writes.is_empty() {
-        return Err(refuse(format!("nothing touches `{array}` in loop `{at}`")));
+    if staged.reads.is_empty() && staged.writes.is_empty() {
+        return Err(refused(step, format!("nothing touches `{array}` in loop `{at}`")));
     }
-    Ok(Uses { reads, writes })
+    Ok((staged, others))
+}
+
+/// A statement's accesses to an array, each once: the target, then reads as in the text.
+pub(crate) fn accesses(s: &Statement, array: &Name) -> Vec<Access> {
+    let mut out: Vec<Access> = Vec::new();
+    for access in std::iter::once(&s.target).chain(s.reads()) {
+        if access.array == *array && !out.contains(access) {
+            out.push(access.clone());
+        }
+    }
+    out
+}
+
+/// What `S1` or `S1.2` stands for: a statement below a loop and, where there is a number, which of
+/// its accesses to the array.
+fn chosen(
+    poly: &Poly,
+    below: &[Name],
+    array: &Name,
+    r: &Ref,
+    at: &str,
+) -> Result<(usize, Option<usize>)> {
+    let (name, number) = match r.name.rsplit_once('.') {
+        Some((name, number)) => (name, Some(number)),
+        None => (&*r.name, None),
+    };
+    let found = poly.statements.iter().position(|s| &*s.statement.name == name);
+    let Some(k) = found.filter(|_| below.iter().any(|b| &**b == name)) else {
+        let names: Vec<String> = below.iter().map(|n| format!("`{n}`")).collect();
+        let message = format!("there is no statement `{name}` in loop `{at}`");
+        return Err(unknown(message, r.span, "statements there", &names));
+    };
+    let Some(number) = number else { return Ok((k, None)) };
+    let all = accesses(&poly.statements[k].statement, array);
+    match number.parse::<usize>().ok().filter(|n| *n < all.len()) {
+        Some(n) => Ok((k, Some(n))),
+        None => {
+            let names: Vec<String> = (0..all.len()).map(|n| format!("`{name}.{n}`")).collect();
+            let message = format!("`{name}` has no access number {number} to `{array}`");
+            Err(unknown(message, r.span, "accesses there", &names))
+        }
+    }
+}
+
+fn refused(step: &Stage<'_>, message: String) -> Box<Diagnostic> {
+    Box::new(Diagnostic::new("E0722", Blame::Schedule, message).label(step.array.span, ""))
+}
+
+/// The refusal of a copy some of whose elements other accesses write or see.
+fn seen_by_others(
+    poly: &Poly,
+    step: &Stage<'_>,
+    at: &str,
+    (staged, others): (&Uses, &Uses),
+) -> Box<Diagnostic> {
+    let writer = others.writes.first().or(staged.writes.first());
+    let writer = writer.map_or("", |(k, _)| &*poly.statements[*k].statement.name);
+    let message = format!(
+        "some accesses to `{}` cannot be staged at loop `{at}`: `{writer}` writes it there, and \
+         either the copy or the array would not have the new value",
+        step.array
+    );
+    let help = "stage all accesses to it there, without `for`";
+    Box::new(refused(step, message).help(help))
 }
 
 /// How many of the loop's coordinates are those of the array itself, where it is a buffer.
@@ -331,7 +389,19 @@ fn partly_defined(array: &str, span: Span) -> Box<Diagnostic> {
 fn buffer_name(poly: &Poly, tree: &Tree, step: &Stage<'_>, at: &str) -> Result<Name> {
     let (name, span) = match step.name {
         Some(r) => (r.name.clone(), r.span),
-        None => (local_name(&step.array.name, at), step.array.span),
+        None => {
+            // buffers of several accesses to one array have different names
+            let what = match step.readers {
+                [one] if one.name.contains('.') => format!("{}_{}", step.array.name, one.name),
+                _ => step.array.name.to_string(),
+            };
+            let first = local_name(&what, at);
+            let more = (2..).map(|k| Name::from(format!("{first}_{k}")));
+            let numbered = step.readers.iter().any(|r| r.name.contains('.'));
+            let free = |n: &Name| !numbered || !is_taken(poly, tree, n);
+            let name = std::iter::once(first.clone()).chain(more).find(free);
+            (name.expect("only finitely many names are taken"), step.array.span)
+        }
     };
     if name.contains('.') {
         return Err(name_refused(&name, "has a dot in it", span));
@@ -344,8 +414,7 @@ fn buffer_name(poly: &Poly, tree: &Tree, step: &Stage<'_>, at: &str) -> Result<N
 
 /// `B_k_0` for `B` at `k.0`.
 pub(crate) fn local_name(what: &str, at: &str) -> Name {
-    let at: String = at.chars().map(|c| if c == '.' { '_' } else { c }).collect();
-    format!("{what}_{at}").into()
+    format!("{what}_{at}").replace('.', "_").into()
 }
 
 /// Whether an array, statement, parameter or loop has the name.

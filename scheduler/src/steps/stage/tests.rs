@@ -106,6 +106,27 @@ for i in 0..N { S: B[i] = A[i]; T: C[i] = A[N - 1 - i] }\n";
 }
 
 #[test]
+fn single_accesses() {
+    // the last of the table's diagonals, where the target is not among what is read
+    let text = "param N\ninout T: i32[N, N]
+for d in 1..N, i in 0..N - d, k in i + 1..i + d {
+  S: T[i, i + d] max= T[i, k] + T[k, i + d] }\n";
+    let (nest, kernel) = lowered(text, "stage T for S.0 at i as best");
+    let stores = kernel.to_string();
+    assert!(stores.contains("best[0, 0]:i32 max= add.i32(T[i, k]"), "{stores}");
+    agree(&nest, &kernel, &[("N", 9)]);
+    let (nest, kernel) = lowered(text, "split k by 4; stage T for S.1 at k.0 as left");
+    agree(&nest, &kernel, &[("N", 9)]);
+    let e = refused(text, "stage T for S.0 at d", "E0723", "");
+    assert!(e.diagnostic.to_string().contains("box"), "{e}");
+    let prefix = "param N\ninout T: i32[N]\nfor i in 1..N { S: T[i] += T[i - 1] }\n";
+    refused(prefix, "split i by 4; stage T for S.0 at i.0", "E0722", "`S` writes it there");
+    refused(prefix, "split i by 4; stage T for S.1 at i.0", "E0722", "`S` writes it there");
+    let (nest, kernel) = lowered(prefix, "split i by 4; stage T for S at i.0");
+    agree(&nest, &kernel, &[("N", 11)]);
+}
+
+#[test]
 fn a_buffer_follows_its_loop() {
     let after = "split k.0 by 2 as ko, ki\nsplit S1.n.0 by 3";
     let (nest, kernel) = lowered(MATMUL, &format!("{TILED}{PACKED}{after}"));
@@ -126,7 +147,7 @@ fn what_cannot_be_staged_is_refused() {
     refused(STENCIL, "stage A at i.7", "E0705", "no loop `i.7`");
     refused(STENCIL, "stage Q at i", "E0721", "no array `Q`");
     refused(STENCIL, "stage A for T at i", "E0721", "no statement `T`");
-    refused(STENCIL, "stage B for S at i", "E0722", "`S` writes it there");
+    refused(STENCIL, "stage A for S.3 at i", "E0721", "no access number 3");
     refused(MATMUL, "stage A at S0.m", "E0722", "nothing touches `A`");
     refused(MATMUL, "stage B at S1.n", "E0723", "not inside a box of constant size");
     refused(STENCIL, "split i by 4; stage A at i.0 layout 0%2", "E0724", "misses `0/2`");
