@@ -2,8 +2,8 @@
 //!
 //! On the processor: `contractions [CASE…]` against NumPy; `polybench [medium|large] [KERNEL…]`
 //! against gcc; `compile`, the time from text to callable code. On a GPU: `gpu-bandwidth` against
-//! PyTorch and the bandwidth of a copy; `gpu-polybench` against plain CUDA from nvcc; and, without
-//! one, `gpu-compile`, the time from text to PTX.
+//! PyTorch and the bandwidth of a copy; `gpu-polybench` against plain CUDA from nvcc; `gpu-gemm`
+//! against cublasLt; and, without one, `gpu-compile`, the time from text to PTX.
 //!
 //! Out: CSV on standard output; what counts is committed under bench/record/.
 #![forbid(unsafe_code)]
@@ -34,6 +34,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
         Some((command, words)) if command == "gpu-bandwidth" => gpu::bandwidth::run(words),
         Some((command, words)) if command == "gpu-polybench" => gpu::polybench::run(words),
+        Some((command, words)) if command == "gpu-gemm" => gpu::gemm::run(words),
+        Some((command, [])) if command == gpu::gemm::CONTESTANTS => gpu::gemm::serve(),
         Some((command, [])) if command == gpu::CONTESTANT => gpu::serve(),
         Some(_) | None => Err(USAGE.into()),
     }
@@ -41,4 +43,5 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 const USAGE: &str = "usage: warploom-bench contractions [CASE…] | polybench [medium|large] \
     [KERNEL…] | compile | gpu-bandwidth [compiled] [f32|bf16] [100|400] [CASE…] | \
-    gpu-polybench [limit=SECONDS] [medium|large] [KERNEL…] | gpu-compile";
+    gpu-polybench [limit=SECONDS] [medium|large] [KERNEL…] | \
+    gpu-gemm [seconds=N] [quick] [bf16|f16] [nn|nt|tn|tt] [SHAPE…] | gpu-compile";

@@ -15,7 +15,7 @@ use warploom_ir::affine::Name;
 use warploom_ir::dtype::DType;
 use warploom_ir::target::Target;
 use warploom_ir::tensor::Tensor;
-use warploom_runtime::cuda::{Device, DeviceBuffer, Devices, time_launches};
+use warploom_runtime::cuda::{BoundProgram, Device, DeviceBuffer, Devices, time_launches};
 
 /// Spins for 30 ms, then adds.
 fn slow() -> String {
@@ -217,5 +217,5 @@ fn times_are_those_of_the_device() {
     let times = time_launches(&bound, 1, 5).unwrap();
     assert_eq!(times.runs, 5);
     assert!(times.p10 >= Duration::from_millis(29) && times.p90 < Duration::from_millis(60));
-    assert_eq!(time_launches(&[], 1, 5).unwrap_err().code, "E1101");
+    assert_eq!(time_launches::<BoundProgram>(&[], 1, 5).unwrap_err().code, "E1101");
 }

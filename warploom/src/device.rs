@@ -9,8 +9,8 @@ use warploom_ir::affine::Name;
 use warploom_ir::diag::{Diagnostic, Result};
 use warploom_ir::tensor::Tensor;
 pub use warploom_runtime::cuda::{
-    BoundProgram, Device, DeviceBuffer, DeviceInfo, Devices, LaunchHandle, LoadedProgram,
-    time_launches,
+    BoundProgram, Device, DeviceBuffer, DeviceInfo, Devices, ForeignLaunch, LaunchHandle,
+    LoadedProgram, Timed, time_launches,
 };
 use warploom_scheduler::Schedule;
 

@@ -9,10 +9,12 @@
 #   bandwidth  nests bound by memory traffic, against PyTorch and a copy       bandwidth.csv
 #   polybench  stencils and O(n^3) kernels, against CUDA from nvcc             polybench.csv
 #   compile    time from text to PTX                                           compile.csv
+#   gemm       products of matrices, against cublasLt (not run unless named)   gemm.csv
 #   memcheck, racecheck  compute-sanitizer on some nests                       table
 #   random     1,000 random nests with random schedules, each checked          table, random.csv
-# BANDWIDTH and POLYBENCH in the environment are arguments of `warploom-bench gpu-bandwidth` and
-# `gpu-polybench`. Each section has a time limit, all together have LIMIT seconds (540).
+# BANDWIDTH, POLYBENCH and GEMM in the environment are arguments of `warploom-bench gpu-bandwidth`,
+# `gpu-polybench` and `gpu-gemm` (GEMM=quick: a few cases in half a minute). Each section has a time
+# limit, all together have LIMIT seconds (540).
 # Exit code: 0 when all that must hold did: tests, nests, sanitizer.
 set -u
 started=$(date +%s)
@@ -136,7 +138,7 @@ bench() {
         words="$words, $(grep -c ',ok,' "$record") of them ok"
     fi
     note "bench $name" "$code" "$words"
-    grep 'geometric mean' "$output" >>"$table"
+    grep -e 'geometric mean' -e '^gemm' "$output" >>"$table"
 }
 
 section_random() {
@@ -160,6 +162,28 @@ section_bandwidth() {
 section_polybench() {
     # shellcheck disable=SC2086 # several words on purpose
     bench polybench 220 gpu-polybench ${POLYBENCH:-limit=8}
+}
+
+# cudarc knows no name of cublasLt with a version beyond 12: a link has the plain name
+find_cublaslt() {
+    ldconfig -p | grep -q 'libcublasLt\.so ' && return
+    for folder in /usr/local/cuda*/lib64 /usr/local/cuda*/targets/*/lib \
+        "$(python3 -c 'import nvidia; print(list(nvidia.__path__)[0])' 2>/dev/null)"/*/lib; do
+        for file in "$folder"/libcublasLt.so "$folder"/libcublasLt.so.*; do
+            if [ -e "$file" ]; then
+                mkdir -p lt && ln -sf "$file" lt/libcublasLt.so
+                LD_LIBRARY_PATH=$PWD/lt:$folder${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+                export LD_LIBRARY_PATH
+                return
+            fi
+        done
+    done
+}
+
+section_gemm() {
+    find_cublaslt
+    # shellcheck disable=SC2086 # several words on purpose
+    bench gemm 280 gpu-gemm ${GEMM:-seconds=240}
 }
 
 section_compile() {
@@ -196,7 +220,7 @@ section_racecheck() {
 ./warploom doctor
 for section in "$@"; do
     case $section in
-    tests | nests | bandwidth | polybench | compile | memcheck | racecheck | random)
+    tests | nests | bandwidth | polybench | compile | gemm | memcheck | racecheck | random)
         before=$(date +%s)
         section_$section
         note "== $section" "" "$(($(date +%s) - before)) s"

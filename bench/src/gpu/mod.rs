@@ -8,6 +8,7 @@
 pub(crate) mod bandwidth;
 mod cases;
 mod cuda_peer;
+pub(crate) mod gemm;
 mod ours;
 pub(crate) mod polybench;
 mod problem;

@@ -100,7 +100,10 @@ impl DeviceBuffer {
         &self.0.device
     }
 
-    pub(super) fn address(&self) -> u64 {
+    /// Where it begins in the device's memory, for other libraries' code: their launches name it
+    /// ([`super::ForeignLaunch`]), or nothing keeps it alive or in order.
+    #[must_use]
+    pub fn address(&self) -> u64 {
         self.0.memory.address()
     }
 

@@ -210,6 +210,14 @@ impl Device {
         self.0.context.memory()
     }
 
+    /// Makes this thread's calls of the driver go to this device, for libraries that go by that.
+    ///
+    /// # Errors
+    /// `E1114`, `E1115` where the driver fails.
+    pub fn make_current(&self) -> Result<()> {
+        self.0.context.bind()
+    }
+
     /// The most bytes that buffers of this device take together, from now on.
     pub fn set_memory_limit(&self, bytes: u64) {
         self.0.limit.store(bytes, Ordering::SeqCst);
@@ -222,7 +230,8 @@ impl Device {
     }
 
     /// Whether both are the same open device.
-    pub(super) fn is(&self, other: &Self) -> bool {
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
 

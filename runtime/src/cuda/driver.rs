@@ -229,6 +229,12 @@ impl Stream {
         Ok(Self { raw, context: Arc::clone(context) })
     }
 
+    /// The driver's stream, for a library that this thread calls now.
+    pub(super) fn current(&self) -> Result<*mut c_void> {
+        self.context.bind()?;
+        Ok(self.raw.cast())
+    }
+
     /// Blocks until the work so far has ended.
     pub(super) fn synchronize(&self) -> Result<()> {
         self.context.bind()?;

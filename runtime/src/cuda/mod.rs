@@ -11,6 +11,7 @@ mod arguments;
 mod buffer;
 mod device;
 mod driver;
+mod foreign;
 mod handle;
 mod order;
 mod program;
@@ -19,6 +20,7 @@ mod time;
 
 pub use buffer::DeviceBuffer;
 pub use device::{Device, DeviceInfo, Devices};
+pub use foreign::ForeignLaunch;
 pub use handle::LaunchHandle;
 pub use program::{BoundProgram, LoadedProgram};
-pub use time::time_launches;
+pub use time::{Timed, time_launches};
