@@ -6,7 +6,8 @@ use std::error::Error;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use warploom::{DType, Spec, SpecTypes, Target, compile};
+use warploom::compile::GpuCode;
+use warploom::{DType, Nest, Schedule, Spec, SpecTypes, Target, compile};
 
 use crate::record::{HOST, host};
 use crate::statistics::Percentiles;
@@ -22,39 +23,66 @@ const CASES: &[&str] =
     &["ij->ij", "ij->ji", "ij->i", "mk,kn->mn", "bmk,bkn->bmn", "dabfe,fc->edcba"];
 const SIZE: usize = 256;
 
-/// Compiles once and prints the milliseconds of each stage as JSON.
-pub(crate) fn once(target: Target, spec: &str) -> Result<(), Box<dyn Error>> {
-    let rank = |term: &str| vec![SIZE; term.len()];
+/// Stages with their milliseconds.
+pub(crate) type Stages<T> = Vec<(T, f64)>;
+
+pub(crate) fn milliseconds<T: Clone>((name, time): &(T, Duration)) -> (T, f64) {
+    (name.clone(), time.as_secs_f64() * 1e3)
+}
+
+/// The nest and the automatic schedule of an einsum.
+fn scheduled(
+    target: Target,
+    spec: &str,
+    dtype: DType,
+    size: usize,
+) -> Result<(Nest, Schedule, Stages<&'static str>), Box<dyn Error>> {
+    let rank = |term: &str| vec![size; term.len()];
     let inputs = spec.split("->").next().unwrap_or(spec);
-    let operands = inputs.split(',').map(|t| (DType::F32, Some(rank(t)))).collect();
+    let operands = inputs.split(',').map(|t| (dtype, Some(rank(t)))).collect();
     let types = SpecTypes { operands, ..SpecTypes::default() };
-    let mut stages: Vec<(&str, f64)> = Vec::new();
+    let mut stages = Vec::new();
     let mut last = Instant::now();
-    let mut lap = |name: &'static str, stages: &mut Vec<(&str, f64)>| {
-        stages.push((name, last.elapsed().as_secs_f64() * 1e3));
+    let mut lap = |name: &'static str| {
+        stages.push(milliseconds(&(name, last.elapsed())));
         last = Instant::now();
     };
     let nest =
         warploom::bind(&Spec::read(spec)?.nest(&types)?, &BTreeMap::new(), &BTreeMap::new())?;
-    lap("read", &mut stages);
+    lap("read");
     compile::check_nest(&nest)?;
-    lap("check", &mut stages);
+    lap("check");
     let schedule = compile::auto_for(&nest, target)?;
-    lap("schedule", &mut stages);
-    let milliseconds = |(name, time): &(&'static str, Duration)| (*name, time.as_secs_f64() * 1e3);
-    match target {
+    lap("schedule");
+    Ok((nest, schedule, stages))
+}
+
+/// The nest and the PTX of an einsum, with what each stage took.
+pub(crate) fn to_code(
+    target: Target,
+    spec: &str,
+    dtype: DType,
+    size: usize,
+) -> Result<(Nest, GpuCode, Stages<&'static str>), Box<dyn Error>> {
+    let (nest, schedule, mut stages) = scheduled(target, spec, dtype, size)?;
+    let lowered = compile::lower(&schedule)?;
+    stages.extend(lowered.stages().iter().map(milliseconds));
+    let started = Instant::now();
+    let code = lowered.gpu(target)?;
+    stages.push(milliseconds(&("code", started.elapsed())));
+    Ok((nest, code, stages))
+}
+
+/// Compiles once and prints the milliseconds of each stage as JSON.
+pub(crate) fn once(target: Target, spec: &str) -> Result<(), Box<dyn Error>> {
+    let stages = match target {
         Target::Cpu => {
-            let program = compile::compile(&schedule)?;
-            stages.extend(program.stages().iter().map(milliseconds));
+            let (_, schedule, mut stages) = scheduled(target, spec, DType::F32, SIZE)?;
+            stages.extend(compile::compile(&schedule)?.stages().iter().map(milliseconds));
+            stages
         }
-        Target::Sm80 | Target::Sm90a | Target::Sm100a => {
-            let lowered = compile::lower(&schedule)?;
-            stages.extend(lowered.stages().iter().map(milliseconds));
-            let started = Instant::now();
-            lowered.gpu(target)?;
-            stages.push(milliseconds(&("code", started.elapsed())));
-        }
-    }
+        Target::Sm80 | Target::Sm90a | Target::Sm100a => to_code(target, spec, DType::F32, SIZE)?.2,
+    };
     println!("{}", serde_json::to_string(&stages)?);
     Ok(())
 }
@@ -70,7 +98,7 @@ pub(crate) fn run(target: Target) -> Result<(), Box<dyn Error>> {
         let mut totals = Vec::new();
         for _ in 0..RUNS {
             let output = Command::new(&program).args([ONCE, &target, spec]).output()?;
-            let stages: Vec<(String, f64)> = serde_json::from_slice(&output.stdout)?;
+            let stages: Stages<String> = serde_json::from_slice(&output.stdout)?;
             totals.push(stages.iter().map(|(_, t)| t).sum());
             for (k, (name, ms)) in stages.into_iter().enumerate() {
                 times.entry(k).or_insert_with(|| (name, Vec::new())).1.push(ms);

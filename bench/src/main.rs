@@ -3,7 +3,8 @@
 //! On the processor: `contractions [CASE…]` against NumPy; `polybench [medium|large] [KERNEL…]`
 //! against gcc; `compile`, the time from text to callable code. On a GPU: `gpu-bandwidth` against
 //! PyTorch and the bandwidth of a copy; `gpu-polybench` against plain CUDA from nvcc; `gpu-gemm`
-//! against cublasLt; and, without one, `gpu-compile`, the time from text to PTX.
+//! against cublasLt; `gpu-launch`, the time from text to a launched kernel; and, without one,
+//! `gpu-compile`, the time from text to PTX.
 //!
 //! Out: CSV on standard output; what counts is committed under bench/record/.
 #![forbid(unsafe_code)]
@@ -34,6 +35,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
         Some((command, words)) if command == "gpu-bandwidth" => gpu::bandwidth::run(words),
         Some((command, words)) if command == "gpu-polybench" => gpu::polybench::run(words),
+        Some((command, [])) if command == "gpu-launch" => gpu::launch::run(),
+        Some((command, [spec, dtype, size])) if command == gpu::launch::ONCE => {
+            gpu::launch::once(spec, dtype, size)
+        }
         Some((command, words)) if command == "gpu-gemm" => gpu::gemm::run(words),
         Some((command, [])) if command == gpu::gemm::CONTESTANTS => gpu::gemm::serve(),
         Some((command, [])) if command == gpu::CONTESTANT => gpu::serve(),
@@ -44,4 +49,4 @@ fn main() -> Result<(), Box<dyn Error>> {
 const USAGE: &str = "usage: warploom-bench contractions [CASE…] | polybench [medium|large] \
     [KERNEL…] | compile | gpu-bandwidth [compiled] [f32|bf16] [100|400] [CASE…] | \
     gpu-polybench [limit=SECONDS] [medium|large] [KERNEL…] | \
-    gpu-gemm [seconds=N] [quick] [bf16|f16] [nn|nt|tn|tt] [SHAPE…] | gpu-compile";
+    gpu-gemm [seconds=N] [quick] [bf16|f16] [nn|nt|tn|tt] [SHAPE…] | gpu-launch | gpu-compile";

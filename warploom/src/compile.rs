@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use warploom_codegen::{c, host, ptx};
-use warploom_ir::abi::{GpuCode, HostCode as _};
+pub use warploom_ir::abi::GpuCode;
+use warploom_ir::abi::HostCode as _;
 use warploom_ir::affine::Name;
 use warploom_ir::diag::{Blame, Diagnostic, Result};
 use warploom_ir::kernel::{Kernel, KernelNode};

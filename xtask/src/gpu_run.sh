@@ -9,6 +9,7 @@
 #   bandwidth  nests bound by memory traffic, against PyTorch and a copy       bandwidth.csv
 #   polybench  stencils and O(n^3) kernels, against CUDA from nvcc             polybench.csv
 #   compile    time from text to PTX                                           compile.csv
+#   launch     time from text to a launched kernel, cold and hot (if named)     launch.csv
 #   gemm       products of matrices, against cublasLt (not run unless named)   gemm.csv
 #   memcheck, racecheck  compute-sanitizer on some nests                       table
 #   random     1,000 random nests with random schedules, each checked          table, random.csv
@@ -138,7 +139,7 @@ bench() {
         words="$words, $(grep -c ',ok,' "$record") of them ok"
     fi
     note "bench $name" "$code" "$words"
-    grep -e 'geometric mean' -e '^gemm' "$output" >>"$table"
+    grep -e 'geometric mean' -e '^gemm' -e '^launch' "$output" >>"$table"
 }
 
 section_random() {
@@ -186,6 +187,10 @@ section_gemm() {
     bench gemm 280 gpu-gemm ${GEMM:-seconds=240}
 }
 
+section_launch() {
+    bench launch 90 gpu-launch
+}
+
 section_compile() {
     bench compile 40 gpu-compile
 }
@@ -220,7 +225,7 @@ section_racecheck() {
 ./warploom doctor
 for section in "$@"; do
     case $section in
-    tests | nests | bandwidth | polybench | compile | gemm | memcheck | racecheck | random)
+    tests | nests | bandwidth | polybench | compile | gemm | launch | memcheck | racecheck | random)
         before=$(date +%s)
         section_$section
         note "== $section" "" "$(($(date +%s) - before)) s"

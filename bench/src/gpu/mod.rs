@@ -9,6 +9,7 @@ pub(crate) mod bandwidth;
 mod cases;
 mod cuda_peer;
 pub(crate) mod gemm;
+pub(crate) mod launch;
 mod ours;
 pub(crate) mod polybench;
 mod problem;
