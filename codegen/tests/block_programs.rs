@@ -9,6 +9,7 @@ use warploom_verify::Verified;
 
 const MMA: &str = include_str!("../../examples/kernels/gemm_mma.kernel");
 const BF16: &str = include_str!("../../examples/kernels/gemm_wgmma_bf16.kernel");
+const CLUSTER: &str = include_str!("../../examples/kernels/gemm_wgmma_cluster.kernel");
 const MULTICAST: &str = include_str!("../../examples/kernels/gemm_wgmma_multicast.kernel");
 const WGMMA: &str = include_str!("../../examples/kernels/gemm_wgmma.kernel");
 
@@ -73,6 +74,25 @@ fn a_product_in_clusters_assembles() {
     assert_eq!(grid, [Some(4), Some(2), Some(1)]);
     let boxes: Vec<_> = launch.maps.iter().map(|m| (m.buffer, m.extents.clone())).collect();
     assert_eq!(boxes, [(0, vec![128, 64]), (1, vec![128, 64])]);
+    assert!(said.contains("Used 168 registers"), "{said}");
+}
+
+/// Blocks that stay, whose results leave by `stmatrix` and boxes: conversions are instructions.
+#[test]
+fn a_persistent_product_assembles() {
+    let (code, said) = assembled(CLUSTER, Target::Sm90a);
+    for (text, times) in [
+        ("stmatrix.sync.aligned.m8n8.x4.shared.b16", 16),
+        ("cvt.rn.bf16x2.f32", 64),
+        ("cp.async.bulk.tensor.2d.global.shared::cta", 4),
+        ("cp.async.bulk.wait_group.read", 5),
+        ("wgmma.mma_async", 4),
+        ("st.shared", 0),
+    ] {
+        assert_eq!(code.ptx.matches(text).count(), times, "{text}:\n{}", code.ptx);
+    }
+    let launch = code.launches()[0];
+    assert_eq!((launch.cluster, launch.shared_bytes), (2, 4 * 49152 + 4 * 8192 + 64));
     assert!(said.contains("Used 168 registers"), "{said}");
 }
 

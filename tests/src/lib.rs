@@ -8,6 +8,7 @@ pub mod inputs;
 pub mod instructions;
 pub mod mutate;
 pub mod polybench;
+pub mod programs;
 pub mod random;
 
 pub use corpus::{Example, examples};

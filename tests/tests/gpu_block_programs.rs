@@ -14,6 +14,7 @@ use warploom_ir::kernel::Kernel;
 use warploom_ir::target::Target;
 use warploom_ir::tensor::{Tensor, random_word};
 use warploom_tests::instructions as one;
+use warploom_tests::programs::PersistentProduct;
 
 const MMA: &str = include_str!("../../examples/kernels/gemm_mma.kernel");
 const BF16: &str = include_str!("../../examples/kernels/gemm_wgmma_bf16.kernel");
@@ -111,23 +112,26 @@ fn product(name: &str, text: &str, fits: fn(Target) -> bool) {
         program.run(&inputs([64, 64, 77], 1), &sizes([64, 64, 77])).expect_err("rows of 154 bytes");
     assert_eq!(wrong.code, "E1102", "{wrong}");
     for n in [1024, 2048, 4096] {
-        speed(name, &program, n);
+        speed(name, &program, [n; 3], &sizes([n; 3]));
     }
 }
 
-fn speed(name: &str, program: &LoadedProgram, n: usize) {
-    let shape = [n, n, n];
-    let bound: Vec<_> = (0..3)
+fn speed(name: &str, program: &LoadedProgram, shape: [usize; 3], sizes: &BTreeMap<Name, i64>) {
+    // more than the cache holds
+    let sets = if shape.iter().all(|n| *n >= 8192) { 1 } else { 3 };
+    let bound: Vec<_> = (0..sets)
         .map(|set| {
-            let arrays = program.arrays(&inputs(shape, 10 + 2 * set), &sizes(shape));
-            program.bind(&arrays.unwrap_or_else(|e| panic!("{e}")), &sizes(shape))
+            let arrays = program.arrays(&inputs(shape, 10 + 2 * set), sizes);
+            program.bind(&arrays.unwrap_or_else(|e| panic!("{e}")), sizes)
         })
         .collect::<Result<_, _>>()
         .unwrap_or_else(|e| panic!("{e}"));
     let times = time_launches(&bound, 10, 40).unwrap_or_else(|e| panic!("{e}"));
-    let rate = |t: Duration| 2.0 * (n as f64).powi(3) / t.as_secs_f64() / 1e12;
+    let work: f64 = shape.iter().map(|n| *n as f64).product();
+    let rate = |t: Duration| 2.0 * work / t.as_secs_f64() / 1e12;
     println!(
-        "{name} {n}: median {:?}, {:.0} TFLOP/s (p10 {:.0}, p90 {:.0}), n = {}",
+        "{name} {}: median {:?}, {:.0} TFLOP/s (p10 {:.0}, p90 {:.0}), n = {}",
+        shape[0],
         times.median,
         rate(times.median),
         rate(times.p90),
@@ -154,6 +158,34 @@ fn products_in_clusters() {
 #[test]
 fn products_by_warpgroups_through_shared_memory() {
     product("gemm_wgmma_bf16", BF16, |target| target == Target::Sm90a);
+}
+
+/// The persistent product in clusters: a kernel for each size, as tiles are grouped by divisions.
+#[test]
+fn persistent_products() {
+    let name = "gemm_wgmma_cluster";
+    let Some((device, target, _alone)) = gpu(name) else { return };
+    if target != Target::Sm90a {
+        return println!("skipped {name}: it is not for {target}");
+    }
+    let of = |[m, n, k]: [usize; 3]| {
+        let size = |v: usize| i64::try_from(v).expect("a small size");
+        load(&device, target, &PersistentProduct::large(size(m), size(n), size(k)).text())
+    };
+    for shape in [[128, 256, 64], [300, 504, 776], [64, 8, 8192], [2048, 4096, 4096]] {
+        let (program, inputs) = (of(shape), inputs(shape, 1));
+        let first = program.run(&inputs, &BTreeMap::new()).unwrap_or_else(|e| panic!("{e}"));
+        let error = worst(&inputs, &first["C"], 4_000);
+        println!("{name} {shape:?}: largest error {error:.2e} of the sum of absolute products");
+        assert!(error < 1e-5, "{name} {shape:?}: {error}");
+        for _ in 0..10 {
+            let again = program.run(&inputs, &BTreeMap::new()).unwrap_or_else(|e| panic!("{e}"));
+            assert!(again["C"] == first["C"], "{name} {shape:?}: other bits on another run");
+        }
+    }
+    for n in [1024, 2048, 4096, 8192] {
+        speed(name, &of([n; 3]), [n; 3], &BTreeMap::new());
+    }
 }
 
 /// Each instruction is executed; its result is within its adder's bound of the declaration, and the

@@ -2,14 +2,16 @@
 //!
 //! Why not LLVM's own types: conversions to bf16 and fp8 (and f16 on some machines) become
 //! library calls that do not exist. This form has no calls, no branches, and vectorises.
-//! Keeps: bit-equal with `ir::value::Scalar::convert`, NaNs become the positive quiet NaN.
+//! Keeps: bit-equal with `ir::value::Scalar::convert`, NaNs become the positive quiet NaN. GPUs
+//! convert between f32 and 16-bit floats by instructions of their own, whose NaN has all its bits
+//! set.
 
 use warploom_ir::dtype::DType;
 use warploom_ir::expr::Rounding;
 use warploom_ir::value::float::Format;
 
 use super::build::{Value, bits, int_elem};
-use super::emit::Emitter;
+use super::emit::{Emitter, Machine};
 use super::expr::reg_elem;
 
 /// A binary floating-point layout.
@@ -67,6 +69,28 @@ impl Layout {
     }
 }
 
+/// LLVM's type of a 16-bit float.
+pub(crate) const fn half_elem(dtype: DType) -> Option<&'static str> {
+    match dtype {
+        DType::F16 => Some("half"),
+        DType::Bf16 => Some("bfloat"),
+        DType::F64
+        | DType::F32
+        | DType::Tf32
+        | DType::E4m3
+        | DType::E5m2
+        | DType::I64
+        | DType::U64
+        | DType::I32
+        | DType::U32
+        | DType::I16
+        | DType::U16
+        | DType::I8
+        | DType::U8
+        | DType::Bool => None,
+    }
+}
+
 impl Emitter<'_> {
     /// A value of type `from` as type `to`.
     pub(crate) fn convert(
@@ -117,6 +141,10 @@ impl Emitter<'_> {
 
     fn decode(&mut self, v: &Value, dtype: DType) -> Value {
         let raw = self.f.resize(v, "i32", false);
+        if dtype == DType::F16 && self.machine == Machine::Gpu {
+            let half = self.f.cast("bitcast", v, "half");
+            return self.f.cast("fpext", &half, "float");
+        }
         if dtype == DType::Bf16 {
             let high = self.f.bin_int("shl", &raw, 16);
             return self.f.cast("bitcast", &high, "float");
@@ -165,6 +193,13 @@ impl Emitter<'_> {
                 }
                 _ => {}
             }
+        }
+        let plain = rounding == Rounding::Nearest && !saturate;
+        if let (Machine::Gpu, "float", Some(elem), true) =
+            (self.machine, wide.elem, half_elem(to), plain)
+        {
+            let narrow = self.f.cast("fptrunc", &wide, elem);
+            return self.f.cast("bitcast", &narrow, "i16");
         }
         let wide = if to == DType::F64 { self.f.cast("fpext", &wide, "double") } else { wide };
         self.encode(&wide, to, rounding, saturate)

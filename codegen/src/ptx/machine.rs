@@ -42,8 +42,9 @@ fn machine(target: Target, limits: GpuLimits) -> Result<TargetMachine> {
 
 /// What is done to code with asynchronous instructions: registers and simpler expressions, but no
 /// pass that moves, repeats or splits loops around them.
-const CAREFUL: &str = "function(sroa<modify-cfg>,early-cse<memssa>,instcombine,simplifycfg,gvn,\
-    instcombine,simplifycfg,dce)";
+const CAREFUL: &str = "function(sroa<modify-cfg>,early-cse<memssa>,\
+    instcombine<no-verify-fixpoint>,simplifycfg,gvn,\
+    instcombine<no-verify-fixpoint>,simplifycfg,dce)";
 
 fn optimized<'c>(
     context: &'c Context,

@@ -77,12 +77,21 @@ impl FragmentLayout {
         position(&self.values, value)
     }
 
-    /// Whether it is made of 8x8 matrices as `ldmatrix` loads them: each thread holds two
-    /// neighbours, four threads a row, eight rows a matrix; one register each.
+    /// Whether each warp's part is made of 8x8 matrices as `ldmatrix` loads them: each thread
+    /// holds two neighbours, four threads a row, eight rows a matrix; one register each.
     #[must_use]
     pub fn is_matrices(&self) -> bool {
         let pair = self.values.first() == Some(&Digit::cols(2, 1));
-        let rest = self.values.iter().skip(1).all(|d| d.stride % 8 == 0);
-        pair && rest && self.threads == [Digit::cols(4, 2), Digit::rows(8, 1)]
+        let eights = |d: &Digit| d.stride % 8 == 0;
+        let rest = self.values.iter().skip(1).all(eights);
+        let warp = self.threads.get(..2) == Some(&[Digit::cols(4, 2), Digit::rows(8, 1)]);
+        pair && rest && warp && self.threads[2..].iter().all(|d| eights(d) && !d.along_cols)
+    }
+
+    /// In what a part of a fragment made of matrices has to start and end, for each warp to hold
+    /// as much of it: rows and columns.
+    #[must_use]
+    pub fn matrix_steps(&self) -> [i64; 2] {
+        if self.threads.len() > 2 { [self.rows, 8] } else { [8, 8] }
     }
 }

@@ -209,7 +209,11 @@ impl Checker {
     fn fragment_tile(&self, tile: &Tile) -> Result<(), String> {
         let held = self.context.fragments.get(&tile.array);
         let held = held.ok_or_else(|| format!("`{tile}` is no fragment"))?;
-        let sizes = [held.layout.rows, held.layout.cols];
+        self.part(tile, [held.layout.rows, held.layout.cols])
+    }
+
+    /// A part of a fragment in these steps, which is known when the code is made.
+    fn part(&self, tile: &Tile, sizes: [i64; 2]) -> Result<(), String> {
         let whole =
             tile.at.iter().zip(sizes).all(|(s, size)| {
                 aligned(&s.start, size) && s.extent.is_some_and(|e| e % size == 0)
@@ -251,8 +255,9 @@ impl Checker {
         if self.arrays[&fragment.array].dtype != buffer.dtype {
             return Err("the types differ".to_owned());
         }
-        self.fragment_tile(fragment)?;
-        let n = product(&fragment.extents()) / 64;
+        self.part(fragment, held.layout.matrix_steps())?;
+        // of each warp that holds a part
+        let n = product(&fragment.extents()) / (2 * held.layout.n_threads());
         if fragment.matrix() != shared.matrix() || fragment.transposed || ![1, 2, 4].contains(&n) {
             return Err(format!("the tiles differ, or are {n} matrices and not 1, 2 or 4"));
         }

@@ -257,7 +257,7 @@ impl Checker {
     }
 
     fn fragment(&mut self, f: &Fragment, around: super::Around) {
-        let Some((layout, dtype)) = layout(&f.layout) else {
+        let Some((layout, _)) = layout(&f.layout) else {
             let text = format!("`{}` is no operand in registers of any instruction", f.layout);
             return self.fault("E1014", text);
         };
@@ -265,9 +265,11 @@ impl Checker {
         let whole = rows > 0 && cols > 0 && rows % layout.rows == 0 && cols % layout.cols == 0;
         let held = rows.checked_mul(cols).map(|n| n / layout.n_threads());
         let threads = self.context.team.unwrap_or(0) * WARP;
-        if !whole || dtype != f.dtype || held.is_none_or(|n| n > MAX_HELD) {
+        // narrow elements fill registers of 32 bits
+        let bytes = layout.n_values() * f.dtype.size_bytes() as i64;
+        if !whole || bytes % 4 != 0 || held.is_none_or(|n| n > MAX_HELD) {
             let text = format!(
-                "fragment `{}` is no whole number of {dtype} tiles of {}x{}, or too large",
+                "fragment `{}` is no whole number of tiles of {}x{}, or too large",
                 f.name, layout.rows, layout.cols
             );
             self.fault("E1014", text);

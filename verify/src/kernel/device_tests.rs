@@ -4,6 +4,7 @@ use warploom_ir::kernel::Kernel;
 
 const MMA: &str = include_str!("../../../examples/kernels/gemm_mma.kernel");
 const BF16: &str = include_str!("../../../examples/kernels/gemm_wgmma_bf16.kernel");
+const CLUSTER: &str = include_str!("../../../examples/kernels/gemm_wgmma_cluster.kernel");
 const MULTICAST: &str = include_str!("../../../examples/kernels/gemm_wgmma_multicast.kernel");
 const WGMMA: &str = include_str!("../../../examples/kernels/gemm_wgmma.kernel");
 
@@ -17,7 +18,7 @@ fn codes(text: &str) -> Vec<&'static str> {
 
 #[test]
 fn the_examples_are_sealed() {
-    for text in [MMA, WGMMA, BF16, MULTICAST] {
+    for text in [MMA, WGMMA, BF16, MULTICAST, CLUSTER] {
         let kernel: Kernel = text.parse().unwrap();
         let found = crate::kernel(kernel).err().unwrap_or_default();
         assert!(found.is_empty(), "{}", found[0]);
@@ -67,6 +68,14 @@ fn one_broken_program_per_rule() {
         (MULTICAST, "for r in 0..2 cluster", "if 1 >= 0", "E1001"),
         (MULTICAST, "barrier full", "barrier cluster", "E1001"),
         (MULTICAST, "shared As", "shared cluster", "E1001"),
+        (CLUSTER, "E[0 : 64, 64 * s", "E[0 : 32, 64 * s", "E1015"),
+        (CLUSTER, "64 * s + 16 * x : 16])", "64 * s + 4 * x : 16])", "E1015"),
+        (CLUSTER, "64 * s + 16 * x : 16])", "256 * s + 16 * x : 16])", "E0811"),
+        (CLUSTER, "Cs[g, mod(s, 2), 0 : 64, 16 * x : 16]", "Cs[g, 0, 0 : 64, 0 : 32]", "E1015"),
+        (CLUSTER, "fragment E: bf16[64, 256]", "fragment E: f16[64, 256]", "E1015"),
+        (CLUSTER, "fragment D: f32[64, 256]", "fragment D: i32[64, 256]", "E1015"),
+        (CLUSTER, "for t in c..256 step 66", "for t in c..256 step 0", "E1003"),
+        (CLUSTER, "128 * r + 64 * g : 64", "64 * g : 64", "E0812"),
         (MULTICAST, "S: C[256 * bm + 128 * r", "S: C[256 * bm", "E0812"),
         (MMA, "for i in 0..4 unroll", "for i in 0..4", "E1015"),
         (MMA, "for kk in 0..2 unroll", "for kk in 0..2000 unroll", "E1016"),

@@ -3,15 +3,27 @@
 //! Keeps: rows and columns are a value of the thread plus a constant for each of its registers, so
 //! that LLVM shares address computations.
 
+use std::collections::BTreeMap;
+
+use warploom_ir::affine::Name;
 use warploom_ir::instruction::fragment::Digit;
 use warploom_ir::kernel::device::Across;
 
 use super::Registers;
 use crate::llvm::build::Value;
+use crate::llvm::convert::half_elem;
 use crate::llvm::emit::{BufferRegs, Emitter};
 use crate::llvm::lin::Lin;
 use crate::llvm::memory::mem_elem;
 use crate::llvm::tile::{Tile, TileKey};
+
+/// Slots of the elements of the register that is gone through, for each fragment.
+type Parts = BTreeMap<Name, Vec<String>>;
+
+/// The element of a fragment at this place.
+fn key(array: &Name, dims: &[Lin]) -> TileKey {
+    TileKey { array: array.clone(), dims: dims.to_vec(), width: 1, partial: None }
+}
 
 impl Emitter<'_> {
     /// Row and column of this thread's first element, as i64.
@@ -39,6 +51,7 @@ impl Emitter<'_> {
         // fragments of this layout hold the same element in the same place
         let mut same: Vec<_> = self.state().fragments.clone().into_iter().collect();
         same.retain(|(_, other)| other.layout == r.layout && other.tiles == r.tiles);
+        let mut parts = Parts::new();
         for tile in 0..r.tiles[0] * r.tiles[1] {
             for value in 0..r.layout.n_values() {
                 let [row, col] = r.layout.origin(value);
@@ -52,13 +65,12 @@ impl Emitter<'_> {
                     self.env.insert(var.clone(), lin.clone());
                 }
                 let number = tile * r.layout.n_values() + value;
-                let keys: Vec<TileKey> = same
-                    .iter()
-                    .map(|(name, other)| self.open(name, other, number, &dims))
-                    .collect();
+                for (name, other) in &same {
+                    self.open(name, other, number, &dims, &mut parts);
+                }
                 self.nodes(&a.body);
-                for ((_, other), key) in same.iter().zip(keys) {
-                    self.close(other, number, &key);
+                for (name, other) in &same {
+                    self.close(name, other, number, &dims, &mut parts);
                 }
             }
         }
@@ -71,53 +83,56 @@ impl Emitter<'_> {
     }
 
     /// Makes one element of a fragment an array element whose place is known.
-    fn open(
-        &mut self,
-        name: &std::sync::Arc<str>,
-        r: &Registers,
-        number: i64,
-        dims: &[Lin],
-    ) -> TileKey {
-        let register = &r.slots[usize::try_from(number / r.packed()).expect("verified")];
-        let slot = if r.packed() == 1 {
-            register.clone()
-        } else {
-            let elem = mem_elem(r.dtype);
+    fn open(&mut self, name: &Name, r: &Registers, number: i64, dims: &[Lin], parts: &mut Parts) {
+        let packed = usize::try_from(r.packed()).expect("1, 2 or 4");
+        let number = usize::try_from(number).expect("not negative");
+        let register = r.slots[number / packed].clone();
+        if packed > 1 && number % packed == 0 {
+            parts.insert(name.clone(), self.unpacked(r, &register));
+        }
+        let slot = if packed > 1 { parts[name][number % packed].clone() } else { register.clone() };
+        let pointer = Value::register(register, "ptr", 1);
+        let strides = vec![Value::int("i64", 1); 2];
+        let regs = BufferRegs { class: None, pointer, strides, dtype: r.dtype, stack: true };
+        self.buffers.insert(name.clone(), regs);
+        self.tiles.insert(key(name, dims), Tile { slot });
+    }
+
+    /// Ends what `open` began; after the last element of a register all go back into it.
+    fn close(&mut self, name: &Name, r: &Registers, number: i64, dims: &[Lin], parts: &mut Parts) {
+        self.tiles.remove(&key(name, dims));
+        self.buffers.remove(name);
+        let packed = r.packed();
+        if packed == 1 || (number + 1) % packed != 0 {
+            return;
+        }
+        let register = &r.slots[usize::try_from(number / packed).expect("not negative")];
+        // pairs of floats are a vector, so that two conversions become one instruction
+        let (memory, lanes) = (mem_elem(r.dtype), packed as u32);
+        let elem = half_elem(r.dtype).unwrap_or(memory);
+        let mut whole = Value::register("poison", elem, lanes);
+        for (lane, slot) in parts.remove(name).unwrap_or_default().iter().enumerate() {
+            let one = self.f.def(memory, 1, &format!("load {memory}, ptr {slot}, align 64"));
+            let one = self.f.cast("bitcast", &one, elem);
+            let text = format!("insertelement {}, {}, i32 {lane}", whole.arg(), one.arg());
+            whole = self.f.def(elem, lanes, &text);
+        }
+        let bits = self.f.def("i32", 1, &format!("bitcast {} to i32", whole.arg()));
+        self.f.line(&format!("store {}, ptr {register}, align 64", bits.arg()));
+    }
+
+    /// The elements of a register, each in a slot of its own.
+    fn unpacked(&mut self, r: &Registers, register: &str) -> Vec<String> {
+        let elem = mem_elem(r.dtype);
+        let all = self.f.def("i32", 1, &format!("load i32, ptr {register}, align 64"));
+        let bits = 8 * r.dtype.size_bytes() as i64;
+        let one = |part: i64| {
             let slot = self.f.alloca(elem, 1, 1, 64);
-            let all = self.f.def("i32", 1, &format!("load i32, ptr {register}, align 64"));
-            let bits = 8 * r.dtype.size_bytes() as i64 * (number % r.packed());
-            let low = self.f.bin_int("lshr", &all, bits.into());
+            let low = self.f.bin_int("lshr", &all, (bits * part).into());
             let one = self.f.cast("trunc", &low, elem);
             self.f.line(&format!("store {}, ptr {slot}, align 64", one.arg()));
             slot
         };
-        let pointer = Value::register(register.clone(), "ptr", 1);
-        let strides = vec![Value::int("i64", 1); 2];
-        let regs = BufferRegs { class: None, pointer, strides, dtype: r.dtype, stack: true };
-        self.buffers.insert(name.clone(), regs);
-        let key = TileKey { array: name.clone(), dims: dims.to_vec(), width: 1, partial: None };
-        self.tiles.insert(key.clone(), Tile { slot });
-        key
-    }
-
-    /// Puts an element back into its register.
-    fn close(&mut self, r: &Registers, number: i64, key: &TileKey) {
-        let tile = self.tiles.remove(key).expect("opened before");
-        self.buffers.remove(&key.array);
-        if r.packed() == 1 {
-            return;
-        }
-        let register = &r.slots[usize::try_from(number / r.packed()).expect("verified")];
-        let elem = mem_elem(r.dtype);
-        let one = self.f.def(elem, 1, &format!("load {elem}, ptr {}, align 64", tile.slot));
-        let wide = self.f.cast("zext", &one, "i32");
-        let size = 8 * r.dtype.size_bytes() as i64;
-        let bits = size * (number % r.packed());
-        let moved = self.f.bin_int("shl", &wide, bits.into());
-        let all = self.f.def("i32", 1, &format!("load i32, ptr {register}, align 64"));
-        let mask = !(((1_i128 << size) - 1) << bits) & 0xffff_ffff;
-        let kept = self.f.bin_int("and", &all, mask);
-        let new = self.f.bin("or", &kept, &moved);
-        self.f.line(&format!("store {}, ptr {register}, align 64", new.arg()));
+        (0..r.packed()).map(one).collect()
     }
 }

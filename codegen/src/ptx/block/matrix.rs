@@ -3,9 +3,9 @@
 use warploom_ir::dtype::DType;
 use warploom_ir::instruction::descriptor::Fields;
 use warploom_ir::instruction::{Code, Matrix, Part};
-use warploom_ir::kernel::device::Tile;
+use warploom_ir::kernel::device::{Tile, WARP};
 
-use super::{SHARED_POINTER, intrinsic};
+use super::{Registers, SHARED_POINTER, intrinsic};
 use crate::llvm::build::Value;
 use crate::llvm::emit::Emitter;
 use crate::llvm::lin::Lin;
@@ -190,24 +190,36 @@ impl Emitter<'_> {
         }
     }
 
-    /// `ldmatrix` or `stmatrix`: thread l gives the address of row l mod 8 of matrix l / 8.
-    pub(super) fn matrices(&mut self, code: &Code, fragment: &Tile, shared: &Tile, load: bool) {
-        let tiles = self.tiles_of(fragment);
-        let r = self.state().fragments[&fragment.array].clone();
-        let (lane, across) = (self.state().lane.clone(), r.tiles[1]);
-        let mut corners = Vec::new();
-        for tile in &tiles {
-            let row = (tile / across - tiles[0] / across) * r.layout.rows;
-            let col = (tile % across - tiles[0] % across) * r.layout.cols;
-            for register in 0..r.per_tile() as i64 {
-                let [dr, dc] = r.layout.origin(2 * register);
-                corners.push(if shared.transposed {
-                    [col + dc, row + dr]
-                } else {
-                    [row + dr, col + dc]
-                });
+    /// The registers of the 8x8 matrices in a part of a fragment, and where in the part each is,
+    /// for the first warp.
+    fn matrices_of(&self, tile: &Tile, r: &Registers) -> Vec<(usize, [i64; 2])> {
+        let starts = self.starts(tile);
+        let start = [0, 1].map(|side: usize| {
+            starts[side].as_constant().expect("checked: constant after unrolling")
+        });
+        let extents = tile.matrix().expect("verified: rows and columns");
+        let per_tile = r.per_tile() as i64;
+        let mut out = Vec::new();
+        for register in 0..r.slots.len() {
+            let (tile, own) = (register as i64 / per_tile, register as i64 % per_tile);
+            let [row, col] = r.layout.origin(2 * own);
+            let row = tile / r.tiles[1] * r.layout.rows + row - start[0];
+            let col = tile % r.tiles[1] * r.layout.cols + col - start[1];
+            if (0..extents[0]).contains(&row) && (0..extents[1]).contains(&col) {
+                out.push((register, [row, col]));
             }
         }
+        out
+    }
+
+    /// `ldmatrix` or `stmatrix`: thread l gives the address of row l mod 8 of matrix l / 8.
+    pub(super) fn matrices(&mut self, code: &Code, fragment: &Tile, shared: &Tile, load: bool) {
+        let r = self.state().fragments[&fragment.array].clone();
+        let lane = self.state().lane.clone();
+        let parts = self.matrices_of(fragment, &r);
+        let corners: Vec<[i64; 2]> = (parts.iter())
+            .map(|(_, [row, col])| if shared.transposed { [*col, *row] } else { [*row, *col] })
+            .collect();
         let matrix = self.f.bin_int("lshr", &lane, 3);
         let mut at = [0, 1].map(|side| Value::int("i32", corners[0][side].into()));
         for (i, corner) in corners.iter().enumerate().skip(1) {
@@ -219,25 +231,34 @@ impl Emitter<'_> {
         }
         let low = self.f.bin_int("and", &lane, 7);
         at[0] = self.f.bin("add", &at[0], &low);
+        if r.layout.n_threads() > WARP {
+            // each warp has its own rows
+            let [rows, _] = r.layout.element(WARP, 0);
+            let warp = self.state().team.warp.clone();
+            let down = self.f.bin_int("mul nuw nsw", &warp, rows.into());
+            let side = usize::from(shared.transposed);
+            at[side] = self.f.bin("add", &at[side], &down);
+        }
         let address = self.row_address(shared, at);
         let n = corners.len();
         let side = if shared.transposed { ".trans" } else { "" };
         let name = intrinsic(code).replace("{n}", &n.to_string()).replace("{ta}", side);
-        let per_tile = r.per_tile();
         if load {
             let elems = vec!["i32"; n];
             let ty = if n == 1 { "i32".to_owned() } else { structure(&elems) };
             let text = format!("call {ty} {name}({SHARED_POINTER} {address})");
             let out = self.f.def("i32", 1, &text);
             let values = if n == 1 { vec![out] } else { self.unpack(&out.text, &ty, "i32", n) };
-            for (tile, values) in tiles.iter().zip(values.chunks(per_tile)) {
-                self.store_registers(&fragment.array, *tile, values);
+            for ((register, _), value) in parts.iter().zip(&values) {
+                let slot = &r.slots[*register];
+                self.f.line(&format!("store {}, ptr {slot}, align 64", value.arg()));
             }
         } else {
-            let mut values = Vec::new();
-            for tile in &tiles {
-                values.extend(self.load_registers(&fragment.array, *tile));
-            }
+            let load = |(register, _): &(usize, [i64; 2])| {
+                let slot = &r.slots[*register];
+                self.f.def(r.elem, 1, &format!("load {}, ptr {slot}, align 64", r.elem))
+            };
+            let values: Vec<Value> = parts.iter().map(load).collect();
             let list: Vec<String> = values.iter().map(Value::arg).collect();
             self.f.line(&format!(
                 "call void {name}({SHARED_POINTER} {address}, {})",

@@ -358,7 +358,8 @@ impl Emitter<'_> {
     }
 
     fn fragment(&mut self, f: &Fragment) {
-        let (layout, dtype) = layout(&f.layout).expect("verified: a known layout");
+        let (layout, _) = layout(&f.layout).expect("verified: a known layout");
+        let dtype = f.dtype;
         let tiles = [f.shape[0] / layout.rows, f.shape[1] / layout.cols];
         let elem = match dtype.size_bytes() {
             8 => "double",

@@ -213,6 +213,15 @@ impl<'k> Machine<'k, '_> {
         Ok(Outcome::Done)
     }
 
+    /// Where a part of a fragment starts, and its extents.
+    fn part(tile: &Tile, w: &Warp<'k>) -> Result<[[i64; 2]; 2]> {
+        let wrong = || fault("E0521", &format!("`{tile}` is no part of a fragment"));
+        let ([row, col], Some(extents)) = (tile.at.as_slice(), tile.matrix()) else {
+            return Err(wrong());
+        };
+        Ok([[w.index(&row.start)?, w.index(&col.start)?], extents])
+    }
+
     /// `ldmatrix` and `stmatrix`: 8x8 matrices of 16-bit elements between shared memory and
     /// fragments, by the threads of this warp.
     fn move_matrix(
@@ -227,9 +236,7 @@ impl<'k> Machine<'k, '_> {
             return Err(wrong("an operand is no fragment"));
         };
         let first = f.first_thread(w.number - w.team().first);
-        let (tiles, layout, dtype) =
-            (f.tiles_of(fragment, &|i| w.index(i))?, f.layout.clone(), f.dtype);
-        let across = f.tiles[1];
+        let (tiles, layout, dtype) = (f.tiles, f.layout.clone(), f.dtype);
         let matrix = fragment.matrix();
         let shared_type = self.shared.find(&shared.array).map(|s| s.dtype);
         if matrix != shared.matrix() || fragment.transposed || shared_type != Some(dtype) {
@@ -239,13 +246,24 @@ impl<'k> Machine<'k, '_> {
             return Err(wrong("the fragment is not made of 8x8 matrices of 16-bit elements"));
         }
         let base: Vec<i64> = shared.at.iter().map(|s| w.index(&s.start)).collect::<Result<_>>()?;
-        let origin = *tiles.first().ok_or_else(|| wrong("an empty tile"))?;
-        for tile in tiles {
+        let [start, extents] = Self::part(fragment, w)?;
+        let all = [tiles[0] * layout.rows, tiles[1] * layout.cols];
+        let steps = layout.matrix_steps();
+        for side in 0..2 {
+            let whole = start[side] % steps[side] == 0 && extents[side] % steps[side] == 0;
+            if !whole || start[side] < 0 || start[side].saturating_add(extents[side]) > all[side] {
+                return Err(wrong("a part of a fragment that is no whole matrices of each warp"));
+            }
+        }
+        for tile in 0..tiles[0] * tiles[1] {
             for (lane, value) in (0..WARP).flat_map(|l| (0..layout.n_values()).map(move |v| (l, v)))
             {
                 let [r, c] = layout.element(first + lane, value);
-                let rows = (tile / across - origin / across) * layout.rows + r;
-                let cols = (tile % across - origin % across) * layout.cols + c;
+                let rows = tile / tiles[1] * layout.rows + r - start[0];
+                let cols = tile % tiles[1] * layout.cols + c - start[1];
+                if !(0..extents[0]).contains(&rows) || !(0..extents[1]).contains(&cols) {
+                    continue;
+                }
                 let mut step =
                     if shared.transposed { [cols, rows] } else { [rows, cols] }.into_iter();
                 let at: Vec<i64> = (base.iter().zip(&shared.at))

@@ -23,12 +23,12 @@ pub(super) struct Registers {
 
 impl Registers {
     pub(super) fn new(f: &Fragment, warps: usize) -> Result<Self> {
-        let Some((layout, dtype)) = layout(&f.layout) else {
+        let Some((layout, _)) = layout(&f.layout) else {
             return Err(fault("E0521", &format!("`{}` is no operand in registers", f.layout)));
         };
         let [rows, cols] = f.shape;
         let whole = rows > 0 && cols > 0 && rows % layout.rows == 0 && cols % layout.cols == 0;
-        if !whole || dtype != f.dtype || rows.saturating_mul(cols) > 1 << 20 {
+        if !whole || rows.saturating_mul(cols) > 1 << 20 {
             let text = format!("`{}` is no whole number of tiles of `{}`", f.name, f.layout);
             return Err(fault("E0521", &text));
         }
@@ -40,6 +40,7 @@ impl Registers {
         let tiles = [rows / layout.rows, cols / layout.cols];
         let n = tiles[0] * tiles[1] * layout.n_values() * WARP;
         let values = vec![None; usize::try_from(n).expect("below 2^20 elements a thread")];
+        let dtype = f.dtype;
         Ok(Self { name: f.name.to_string(), layout, dtype, tiles, values, busy: 0 })
     }
 
