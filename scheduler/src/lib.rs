@@ -17,6 +17,7 @@
 #![forbid(unsafe_code)]
 
 mod auto;
+mod block;
 mod deps;
 pub mod explain;
 mod flow;

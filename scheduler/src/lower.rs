@@ -25,6 +25,7 @@ use warploom_isl::{
     ScheduleNode, UnionMap, UnionSet,
 };
 
+use crate::block;
 use crate::deps::{LIMIT, with_source};
 use crate::index::{simplify, simplify_condition, substitute};
 use crate::locals::add_locals;
@@ -52,6 +53,9 @@ pub(crate) fn lower_within(
     source: &Source,
     limit: u32,
 ) -> Result<Kernel> {
+    if block::wanted(tree) {
+        return block::lower(poly, tree, source, limit);
+    }
     let kernel = generated(poly, tree, source, limit)?;
     match lanes::apart(poly, tree) {
         Some(apart) if lanes::guarded(&kernel.body) => generated(poly, &apart, source, limit),
@@ -60,7 +64,7 @@ pub(crate) fn lower_within(
 }
 
 /// isl's loops as a kernel.
-fn generated(poly: &Poly, tree: &Tree, source: &Source, limit: u32) -> Result<Kernel> {
+pub(crate) fn generated(poly: &Poly, tree: &Tree, source: &Source, limit: u32) -> Result<Kernel> {
     times(poly, tree).map_err(|d| with_source(d, source))?;
     let stores =
         poly.statements.iter().map(|s| typed(poly, source, s)).collect::<Result<Vec<_>>>()?;

@@ -112,11 +112,53 @@ impl Model {
         self.tuple_map(k, &name, &access.indices)
     }
 
+    /// [`Self::rows`] for all values of the iterators, also outside the domain.
+    pub(crate) fn everywhere(&self, k: usize, rows: &[Affine]) -> Result<Map, Trouble> {
+        self.function(k, "", rows)
+    }
+
+    /// The pairs of two unnamed tuples for which facts over their names and the parameters hold.
+    pub(crate) fn relation(
+        &self,
+        from: &[Name],
+        to: &[Name],
+        facts: &[Constraint],
+    ) -> Result<Map, Trouble> {
+        let rename = |v: &str| {
+            let at = from.iter().chain(to).position(|n| &**n == v);
+            at.map_or_else(|| self.rename(None, v), |at| format!("x{at}"))
+        };
+        let tuple = |names: std::ops::Range<usize>| {
+            names.map(|at| format!("x{at}")).collect::<Vec<_>>().join(", ")
+        };
+        let facts: Vec<String> = facts.iter().map(|c| c.to_isl(&rename)).collect();
+        let text = format!(
+            "{}{{ [{}] -> [{}] : {} }}",
+            self.prefix(),
+            tuple(0..from.len()),
+            tuple(from.len()..from.len() + to.len()),
+            facts.join(" and ")
+        );
+        Ok(Map::parse(&self.ctx, &text)?.intersect_params(&self.context)?)
+    }
+
+    /// The value of an expression over the parameters, where these are fixed.
+    pub(crate) fn fixed(&self, e: &Affine) -> Option<i64> {
+        let value = |name: &str| self.poly.params.iter().find(|p| &*p.name == name)?.value;
+        e.eval(&value)
+    }
+
     fn tuple_map(&self, k: usize, name: &str, values: &[Affine]) -> Result<Map, Trouble> {
         let key = (k, name.to_string(), values.to_vec());
         if let Some(known) = self.maps.borrow().get(&key) {
             return Ok(known.clone());
         }
+        let map = self.function(k, name, values)?.intersect_domain(&self.domains[k])?;
+        self.maps.borrow_mut().insert(key, map.clone());
+        Ok(map)
+    }
+
+    fn function(&self, k: usize, name: &str, values: &[Affine]) -> Result<Map, Trouble> {
         let domain = self.domains[k].space()?;
         let local = LocalSpace::from_space(&domain)?;
         let affs =
@@ -125,10 +167,7 @@ impl Model {
         let range =
             if name.is_empty() { range } else { range.set_tuple_name(DimType::Set, name)? };
         let space = domain.map_from_domain_and_range(&range)?;
-        let map = Map::from_multi_aff(&MultiAff::from_aff_list(&space, &affs)?)?
-            .intersect_domain(&self.domains[k])?;
-        self.maps.borrow_mut().insert(key, map.clone());
-        Ok(map)
+        Ok(Map::from_multi_aff(&MultiAff::from_aff_list(&space, &affs)?)?)
     }
 
     /// An expression over a statement's iterators and the parameters.

@@ -185,10 +185,12 @@ impl Schedule {
         let deps = session.deps_after(self, &next)?;
         match affected(&step.kind) {
             Affected::Nothing => {}
-            Affected::Mark(target) => {
-                let name = steps::resolve(&next.tree, target)?;
-                let marked = next.tree.find(&name).expect("`resolve` gives names of loops");
-                check_marks(deps, &next.tree, marked)?;
+            Affected::Marks(targets) => {
+                for target in targets {
+                    let name = steps::resolve(&next.tree, target)?;
+                    let marked = next.tree.find(&name).expect("`resolve` gives names of loops");
+                    check_marks(deps, &next.tree, marked)?;
+                }
             }
             // Right after a step that changes the nest, its tree gives the nest its meaning.
             Affected::Order => check(deps, &next.tree, next.tree != next.reference)?,
@@ -260,10 +262,20 @@ impl Schedule {
                 let bounds = |s: &Name, row: &Affine| deps.row_bounds(s, row);
                 steps::coalesce(tree, outer, inner, name.as_ref(), &bounds)?
             }
+            StepKind::Raster { loops, name } => {
+                let deps = session.deps(self)?;
+                let bounds = |s: &Name, row: &Affine| deps.row_bounds(s, row);
+                steps::raster(tree, loops, name, &bounds)?
+            }
             StepKind::Unroll(l) => steps::mark(tree, l, Mark::Unroll)?,
             StepKind::Vectorize(l) => steps::mark(tree, l, Mark::Vectorize)?,
             StepKind::Parallel(l) => steps::mark(tree, l, Mark::Parallel)?,
             StepKind::Map(l, place) => steps::mark(tree, l, Mark::Map(*place))?,
+            StepKind::Unit(l, unit) => steps::mark(tree, l, Mark::Unit(*unit))?,
+            StepKind::Ring { target, stages } => steps::mark(tree, target, Mark::Ring(*stages))?,
+            StepKind::Tensorize { loops, instruction } => {
+                steps::tensorize(tree, loops, instruction)?
+            }
             StepKind::Reverse(l) => steps::reverse(tree, l)?,
             StepKind::Order(new) => steps::order(&self.poly, new, step.span)?,
             StepKind::OrderBy(times) => {
@@ -312,16 +324,23 @@ impl Schedule {
 enum Affected<'a> {
     /// Nothing: a split keeps the order, and the other loops stay as they are.
     Nothing,
-    /// The mark of one loop.
-    Mark(&'a Ref),
+    /// The marks of some loops.
+    Marks(&'a [Ref]),
     /// The order and the marks of all loops.
     Order,
 }
 
 const fn affected(kind: &StepKind) -> Affected<'_> {
     match kind {
-        StepKind::Split { .. } | StepKind::Unroll(_) | StepKind::Require(..) => Affected::Nothing,
-        StepKind::Vectorize(l) | StepKind::Parallel(l) | StepKind::Map(l, _) => Affected::Mark(l),
+        StepKind::Split { .. }
+        | StepKind::Unroll(_)
+        | StepKind::Ring { .. }
+        | StepKind::Require(..) => Affected::Nothing,
+        StepKind::Vectorize(l)
+        | StepKind::Parallel(l)
+        | StepKind::Map(l, _)
+        | StepKind::Unit(l, _) => Affected::Marks(std::slice::from_ref(l)),
+        StepKind::Tensorize { loops, .. } => Affected::Marks(loops),
         StepKind::Tile { .. }
         | StepKind::Reorder { .. }
         | StepKind::Fuse { .. }
@@ -329,6 +348,7 @@ const fn affected(kind: &StepKind) -> Affected<'_> {
         | StepKind::Skew { .. }
         | StepKind::Shift { .. }
         | StepKind::Coalesce { .. }
+        | StepKind::Raster { .. }
         | StepKind::Reverse(_)
         | StepKind::Order(_)
         | StepKind::OrderBy(_)
@@ -349,10 +369,10 @@ fn check(deps: &DepContext, tree: &Tree, order: bool) -> Applied<()> {
 }
 
 fn check_marks(deps: &DepContext, tree: &Tree, l: &TreeLoop) -> Applied<()> {
-    if l.marks.parallel || l.marks.map.is_some() {
+    if l.marks.parallel || l.marks.map.is_some() || l.marks.unit.is_some() {
         deps.check_parallel(tree, &l.name)?;
     }
-    if l.marks.vectorize {
+    if l.marks.vectorize || l.marks.tensor.is_some() {
         deps.check_vector(tree, &l.name)?;
     }
     Ok(())

@@ -60,11 +60,15 @@ pub(crate) fn nearest(
             first_legal(schedule, session, placed.collect())
         }
         StepKind::Split { .. }
+        | StepKind::Unit(..)
+        | StepKind::Tensorize { .. }
+        | StepKind::Ring { .. }
         | StepKind::Privatise { .. }
         | StepKind::Distribute { .. }
         | StepKind::Skew { .. }
         | StepKind::Shift { .. }
         | StepKind::Coalesce { .. }
+        | StepKind::Raster { .. }
         | StepKind::Unroll(_)
         | StepKind::Reverse(_)
         | StepKind::Order(_)

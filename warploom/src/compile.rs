@@ -127,7 +127,7 @@ pub fn auto_for(nest: &Nest, target: Target) -> Result<Schedule> {
     let start = Schedule::new(nest)?;
     match target {
         Target::Cpu => auto_cpu(&start, &CpuOptions::default()),
-        Target::Sm80 | Target::Sm90a | Target::Sm100a => auto_gpu(&start, &GpuOptions::default()),
+        Target::Sm80 | Target::Sm90a | Target::Sm100a => auto_gpu(&start, &GpuOptions::of(target)),
     }
 }
 

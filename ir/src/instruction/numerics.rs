@@ -25,6 +25,21 @@ pub enum Adder {
     },
 }
 
+impl Adder {
+    /// Whether a sum loses no more than one in the accumulator's type would for each addition.
+    #[must_use]
+    pub const fn keeps(self, acc: DType) -> bool {
+        match self {
+            Self::Wrapping | Self::Sequential => true,
+            Self::Aligned { fraction } => match acc {
+                DType::F16 => fraction >= 11,
+                DType::F32 => fraction >= 24,
+                _wider => false,
+            },
+        }
+    }
+}
+
 /// The exponent of a finite number that is not zero, as the adder sees it.
 fn exponent(value: f64) -> i32 {
     i32::try_from((value.to_bits() >> 52) & 0x7ff).expect("11 bits") - 1023

@@ -74,6 +74,44 @@ impl Poly {
     }
 }
 
+/// A part of a GPU's multiprocessor that runs the iterations of a loop in a block program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Unit {
+    /// Each iteration on four neighbouring warps of its own.
+    Warpgroup,
+    /// All iterations, of this loop and those inside, are one box of the copy engine.
+    CopyEngine,
+}
+
+impl Unit {
+    /// Every unit.
+    pub const ALL: [Self; 2] = [Self::Warpgroup, Self::CopyEngine];
+
+    /// Its text.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Warpgroup => "warpgroup",
+            Self::CopyEngine => "tma",
+        }
+    }
+
+    /// The unit of this text.
+    #[must_use]
+    pub fn named(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|u| u.name() == text)
+    }
+}
+
+/// A loop whose iterations are an index of a matrix instruction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tensor {
+    /// The instruction's name in the table.
+    pub instruction: Name,
+    /// Which index: 0 is its `m`, 1 its `n`, 2 its `k`.
+    pub index: usize,
+}
+
 /// What a loop is annotated with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Marks {
@@ -85,6 +123,12 @@ pub struct Marks {
     pub unroll: bool,
     /// Iterations run on blocks or threads of a GPU.
     pub map: Option<Place>,
+    /// A unit of the multiprocessor runs the iterations.
+    pub unit: Option<Unit>,
+    /// The iterations are an index of a matrix instruction.
+    pub tensor: Option<Tensor>,
+    /// How many iterations' buffers there are at once, filled ahead.
+    pub ring: Option<i64>,
 }
 
 impl Marks {
@@ -94,7 +138,10 @@ impl Marks {
         let all =
             [(self.parallel, "parallel"), (self.vectorize, "vectorize"), (self.unroll, "unroll")];
         let set = all.into_iter().filter_map(|(on, word)| on.then_some(word));
-        set.chain(self.map.map(Place::name)).collect()
+        let tensor = self.tensor.as_ref().map(|_| "tensorize");
+        let ring = self.ring.map(|_| "ring");
+        let place = self.map.map(Place::name).into_iter().chain(self.unit.map(Unit::name));
+        set.chain(place).chain(tensor).chain(ring).collect()
     }
 }
 

@@ -105,10 +105,16 @@ fn write_step(f: &mut fmt::Formatter<'_>, kind: &StepKind, depth: usize) -> fmt:
         StepKind::Coalesce { outer, inner, name } => {
             write!(f, "coalesce {outer}, {inner}{}", named(name.as_slice()))
         }
+        StepKind::Raster { loops, name } => write!(f, "raster {} as {name}", list(loops)),
         StepKind::Unroll(l) => write!(f, "unroll {l}"),
         StepKind::Vectorize(l) => write!(f, "vectorize {l}"),
         StepKind::Parallel(l) => write!(f, "parallel {l}"),
         StepKind::Map(l, place) => write!(f, "map {l} to {}", place.name()),
+        StepKind::Unit(l, unit) => write!(f, "map {l} to {}", unit.name()),
+        StepKind::Tensorize { loops, instruction } => {
+            write!(f, "tensorize {} with {instruction}", list(loops))
+        }
+        StepKind::Ring { target, stages } => write!(f, "ring {target} by {stages}"),
         StepKind::Reverse(l) => write!(f, "reverse {l}"),
         StepKind::Order(tree) => {
             writeln!(f, "order {{")?;

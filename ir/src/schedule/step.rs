@@ -9,7 +9,7 @@ use crate::affine::{Affine, Name};
 use crate::diag::{Source, Span};
 use crate::target::Place;
 
-use super::Tree;
+use super::{Tree, Unit};
 
 /// The name of a loop, statement or array as a step wrote it.
 ///
@@ -171,6 +171,13 @@ pub enum StepKind {
         /// The result's name; the outer loop's by default.
         name: Option<Ref>,
     },
+    /// `raster a, b as t`: a loop over the tuples of iterations of nested loops.
+    Raster {
+        /// At least two loops, each right inside the one before.
+        loops: Vec<Ref>,
+        /// The new loop's name.
+        name: Ref,
+    },
     /// `unroll l`.
     Unroll(Ref),
     /// `vectorize l`.
@@ -179,6 +186,23 @@ pub enum StepKind {
     Parallel(Ref),
     /// `map l to block.x`: on blocks or threads of a GPU.
     Map(Ref, Place),
+    /// `map l to warpgroup`: by a unit of the multiprocessor.
+    Unit(Ref, Unit),
+    /// `tensorize m, n, k with wgmma.m64n256k16.f32.bf16.bf16`: three loops of a statement become
+    /// one matrix instruction.
+    Tensorize {
+        /// The loops that become its `m`, `n` and `k`.
+        loops: [Ref; 3],
+        /// Its name in the instruction table.
+        instruction: Ref,
+    },
+    /// `ring l by 4`: the buffers of so many iterations exist at once and are filled ahead.
+    Ring {
+        /// The loop, each iteration of which has buffers.
+        target: Ref,
+        /// How many, positive.
+        stages: i64,
+    },
     /// `reverse l`: from last to first.
     Reverse(Ref),
     /// `order { tree }`: the whole order given outright.
@@ -254,6 +278,10 @@ impl StepKind {
             | Self::Skew { .. }
             | Self::Shift { .. }
             | Self::Coalesce { .. }
+            | Self::Raster { .. }
+            | Self::Unit(..)
+            | Self::Tensorize { .. }
+            | Self::Ring { .. }
             | Self::Unroll(_)
             | Self::Vectorize(_)
             | Self::Parallel(_)

@@ -16,7 +16,7 @@ use warploom_ir::diag::Result;
 use warploom_ir::kernel::{Index, KernelNode, LoopMode};
 use warploom_ir::schedule::step::{Ref, StepKind};
 use warploom_ir::schedule::{Poly, Tree, TreeLoop};
-use warploom_ir::target::{Axis, Place};
+use warploom_ir::target::{Axis, Place, Target};
 
 use super::tiles::{Stride, extent, stride};
 use super::{Auto, CpuOptions, children};
@@ -35,11 +35,29 @@ pub struct GpuOptions {
     pub rows: i64,
     /// Iterations of each of the two loops that one thread runs where that saves loads.
     pub tile: i64,
+    /// The GPU, whose matrix instructions may be used.
+    pub target: Target,
+    /// Its multiprocessors.
+    pub multiprocessors: i64,
+}
+
+impl GpuOptions {
+    /// For a GPU that is known by its target alone: the largest of its kind.
+    #[must_use]
+    pub fn of(target: Target) -> Self {
+        let multiprocessors = match target {
+            Target::Cpu | Target::Sm80 => 108,
+            Target::Sm90a => 132,
+            Target::Sm100a => 148,
+        };
+        Self { target, multiprocessors, ..Self::default() }
+    }
 }
 
 impl Default for GpuOptions {
     fn default() -> Self {
-        Self { line: 128, columns: 32, rows: 8, tile: 4 }
+        let (target, multiprocessors) = (Target::Sm80, 108);
+        Self { line: 128, columns: 32, rows: 8, tile: 4, target, multiprocessors }
     }
 }
 
@@ -61,6 +79,10 @@ pub fn auto_gpu(schedule: &Schedule, options: &GpuOptions) -> Result<Schedule> {
         extents: BTreeMap::new(),
         textual: Vec::new(),
     };
+    auto.on_tensor_cores(options);
+    if auto.at.tree().statements().iter().all(|s| tensorized(auto.at.tree(), s)) {
+        return Ok(auto.at);
+    }
     auto.privatise();
     auto.rows_on_blocks()?;
     auto.distribute(false);
@@ -78,6 +100,12 @@ pub fn auto_gpu(schedule: &Schedule, options: &GpuOptions) -> Result<Schedule> {
         auto.map_tree(&auto.at.tree().clone(), options)?;
     }
     Ok(auto.at)
+}
+
+/// Whether a statement is in a nest that runs on tensor cores.
+pub(super) fn tensorized(tree: &Tree, statement: &Name) -> bool {
+    let inside = |l: &TreeLoop| l.body.loops().iter().any(|inner| inner.marks.tensor.is_some());
+    ancestors(tree, statement).first().is_some_and(|top| inside(top))
 }
 
 /// A loop of a nest's chain.

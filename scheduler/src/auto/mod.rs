@@ -24,6 +24,7 @@ mod estimate;
 mod gpu;
 mod gpu_lines;
 mod gpu_reduce;
+mod gpu_tensor;
 mod gpu_tiles;
 mod gpu_transpose;
 mod host;

@@ -13,6 +13,7 @@ use warploom_ir::schedule::step::{Ref, StatementTimes, Step, StepKind};
 use warploom_ir::schedule::{Poly, Tree, TreeLoop};
 
 use super::Auto;
+use super::gpu::tensorized;
 use super::solver::{Solved, solve};
 use crate::Schedule;
 use crate::deps::{DepContext, DepKind};
@@ -253,7 +254,8 @@ impl Auto {
             let shared = |l: &&TreeLoop| matches!(&*l.body, Tree::Sequence(_));
             let tree = self.at.tree().clone();
             let loops = tree.loops();
-            let todo = |l: &&TreeLoop| !refused.contains(&l.name);
+            let done = |l: &TreeLoop| l.body.statements().iter().any(|s| tensorized(&tree, s));
+            let todo = |l: &&TreeLoop| !refused.contains(&l.name) && !done(l);
             let outer = loops.iter().rev().copied().find(|l| holds(l) && todo(l));
             let more = || loops.iter().rev().copied().find(|l| for_lanes && shared(l) && todo(l));
             let next = outer.or_else(more);

@@ -69,7 +69,7 @@ pub(crate) fn coalesce(
 }
 
 /// The row counted from the start of its tile, if a loop around it is the tile loop.
-fn local(tree: &Tree, statement: &Name, name: &Name, row: &Affine) -> Affine {
+pub(super) fn local(tree: &Tree, statement: &Name, name: &Name, row: &Affine) -> Affine {
     let tile = ancestors(tree, statement).into_iter().take_while(|l| l.name != *name).find_map(
         |l| match l.rows.get(statement)?.terms().collect::<Vec<_>>().as_slice() {
             [(Atom::FloorDiv(e, size), 1)] if **e == *row => Some(*size),
@@ -79,7 +79,7 @@ fn local(tree: &Tree, statement: &Name, name: &Name, row: &Affine) -> Affine {
     tile.and_then(|size| row.modulo(size).ok()).unwrap_or_else(|| row.clone())
 }
 
-fn unbounded(inner: &Ref, name: &Name) -> Box<Diagnostic> {
+pub(super) fn unbounded(inner: &Ref, name: &Name) -> Box<Diagnostic> {
     Box::new(
         Diagnostic::new(
             "E0715",

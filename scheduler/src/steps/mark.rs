@@ -1,15 +1,19 @@
-//! `parallel l`, `vectorize l`, `unroll l`, `map l to block.x`: annotations.
+//! `parallel l`, `vectorize l`, `unroll l`, `map l to block.x`, `map l to warpgroup`, `ring l by 4`,
+//! `tensorize m, n, k with …`: annotations.
 //!
-//! Rows stay; the loop's marks change.
-//! Legal: `unroll` always; `parallel` and `map` if no dependence is carried by the loop;
-//! `vectorize` if none is but those of a reduction that may be reordered.
+//! Rows stay; the loops' marks change.
+//! Legal: `unroll` and `ring` always; `parallel` and `map` if no dependence is carried by the loop;
+//! `vectorize` and `tensorize` if none is but those of a reduction that may be reordered. Whether
+//! the statement is what the instruction computes is asked when the schedule is lowered.
 //! Errors: `E0712` for a loop that would be both vectors and threads, or vectors and copies, or
-//! mapped and anything else, and for a place that a loop around it or inside has.
+//! mapped and anything else, and for a place that a loop around it or inside has; `E0730` for an
+//! unknown instruction.
 
 use warploom_ir::affine::Name;
-use warploom_ir::diag::Result;
-use warploom_ir::schedule::Tree;
+use warploom_ir::diag::{Blame, Diagnostic, Result};
+use warploom_ir::instruction::{Action, find, matrix_instructions};
 use warploom_ir::schedule::step::Ref;
+use warploom_ir::schedule::{Marks, Tensor, Tree, Unit};
 use warploom_ir::target::Place;
 
 use super::{ancestors, edit, refuse, resolve};
@@ -25,6 +29,10 @@ pub(crate) enum Mark {
     Unroll,
     /// Iterations run on blocks or threads of a GPU.
     Map(Place),
+    /// A unit of the multiprocessor runs the iterations.
+    Unit(Unit),
+    /// So many iterations' buffers exist at once.
+    Ring(i64),
 }
 
 /// Marks the loop.
@@ -40,11 +48,10 @@ pub(crate) fn mark(tree: &Tree, target: &Ref, mark: Mark) -> Result<Tree> {
             Mark::Vectorize => marks.vectorize = true,
             Mark::Unroll => marks.unroll = true,
             Mark::Map(place) => marks.map = Some(place),
+            Mark::Unit(unit) => marks.unit = Some(unit),
+            Mark::Ring(stages) => marks.ring = Some(stages),
         }
-        if let ([first, second, ..], true) = (marks.words().as_slice(), marks.map.is_some()) {
-            let message = format!("loop `{name}` cannot be both `{first}` and `{second}`");
-            return Err(refuse(target.span, message));
-        }
+        alone(marks, &name, target)?;
         if marks.vectorize && (marks.parallel || marks.unroll) {
             let other = if marks.parallel { "parallel" } else { "unroll" };
             let message = format!("loop `{name}` cannot be both `vectorize` and `{other}`");
@@ -53,6 +60,53 @@ pub(crate) fn mark(tree: &Tree, target: &Ref, mark: Mark) -> Result<Tree> {
         }
         Ok(Tree::Loop(l))
     })
+}
+
+/// Refuses a mark that excludes others beside another.
+fn alone(marks: &Marks, name: &Name, target: &Ref) -> Result<()> {
+    let excludes = marks.map.is_some()
+        || marks.unit.is_some()
+        || marks.tensor.is_some()
+        || marks.ring.is_some();
+    match marks.words().as_slice() {
+        [first, second, ..] if excludes => {
+            let message = format!("loop `{name}` cannot be both `{first}` and `{second}`");
+            Err(refuse(target.span, message))
+        }
+        _few => Ok(()),
+    }
+}
+
+/// Marks three loops as the indices of a matrix instruction.
+pub(crate) fn tensorize(tree: &Tree, loops: &[Ref; 3], instruction: &Ref) -> Result<Tree> {
+    let known = find(&instruction.name).map(|i| i.action);
+    if !matches!(known, Some(Action::Matrix(_))) {
+        let names: Vec<String> = matrix_instructions().into_iter().map(|i| i.name).collect();
+        let message = format!("there is no matrix instruction `{instruction}`");
+        let help = format!(
+            "there are {}, …",
+            names.iter().take(6).cloned().collect::<Vec<_>>().join(", ")
+        );
+        return Err(Box::new(
+            Diagnostic::new("E0730", Blame::Schedule, message)
+                .label(instruction.span, "")
+                .help(help),
+        ));
+    }
+    let mut tree = tree.clone();
+    for (index, target) in loops.iter().enumerate() {
+        let name = resolve(&tree, target)?;
+        let tensor = Tensor { instruction: instruction.name.clone(), index };
+        tree = edit(tree, &name, &mut |mut l| {
+            if l.marks.tensor.replace(tensor.clone()).is_some() {
+                let message = format!("loop `{name}` is an index of an instruction already");
+                return Err(refuse(target.span, message));
+            }
+            alone(&l.marks, &name, target)?;
+            Ok(Tree::Loop(l))
+        })?;
+    }
+    Ok(tree)
 }
 
 /// Refuses a place that another loop around the same statements has.

@@ -6,7 +6,8 @@
 //! that X reads are copied; all of the box that is in bounds where the exact set is no conjunction
 //! and every element is defined.
 //! Where X writes the array too, X' does so in the buffer: copied in first is what X reads before
-//! it writes it (often nothing), copied back last, by `Ap_back`, is what X writes.
+//! it writes it (often nothing), copied back last, by `Ap_back`, is what X writes. A temporary that
+//! nothing outside an iteration touches is not copied back: the buffer takes its place.
 //! `for S1` stages all accesses of a statement, `for S1.2` one of them: 0 is the target if that is
 //! the array's, then come reads as in the text, each once.
 //! Legal: if all that touches the array below the loop uses the buffer, or touches in the same
@@ -112,7 +113,7 @@ pub(crate) fn stage(deps: &DepContext, tree: &Tree, step: &Stage<'_>) -> Result<
         *last = last.saturating_add(step.pad);
     }
     let shape = shape.into_iter().map(Affine::constant).collect();
-    let (dtype, span) = (array.dtype, Span::NONE);
+    let (dtype, span, staged) = (array.dtype, Span::NONE, array.name.clone());
     poly.arrays.push(Array { name: name.clone(), role: Role::Temp, dtype, shape, span });
     let (coordinates, across) = (iterations.names.len(), step.across.to_vec());
     poly.scopes.insert(name, Scope { at, coordinates, across });
@@ -125,6 +126,11 @@ pub(crate) fn stage(deps: &DepContext, tree: &Tree, step: &Stage<'_>) -> Result<
         Some(loops)
     });
     let tree = place(tree, &iterations.loops, first, last, &rows)?;
+    let used = |s: &PolyStatement| all_accesses(&s.statement).any(|a| a.array == staged);
+    if !poly.statements.iter().any(used) {
+        poly.arrays.retain(|a| a.name != staged);
+        poly.scopes.remove(&staged);
+    }
     Ok((poly, tree))
 }
 
@@ -219,6 +225,12 @@ pub(crate) fn place(
         })?;
     }
     Ok(tree)
+}
+
+/// Every access of a statement, its target first.
+pub(crate) fn all_accesses(statement: &Statement) -> impl Iterator<Item = &Access> {
+    let guard = statement.guard.iter().flat_map(|g| g.reads());
+    std::iter::once(&statement.target).chain(statement.value.reads()).chain(guard)
 }
 
 /// Replaces an access, the target's included.

@@ -169,6 +169,10 @@ fn tree_after(tree: &Tree, step: &StepKind) -> Option<Tree> {
             at
         }
         StepKind::Coalesce { .. }
+        | StepKind::Raster { .. }
+        | StepKind::Unit(..)
+        | StepKind::Tensorize { .. }
+        | StepKind::Ring { .. }
         | StepKind::Unroll(_)
         | StepKind::Vectorize(_)
         | StepKind::Parallel(_)

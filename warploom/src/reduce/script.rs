@@ -118,12 +118,16 @@ fn simpler(kind: &StepKind) -> Vec<StepKind> {
         | StepKind::Reorder { .. }
         | StepKind::Distribute { .. }
         | StepKind::Coalesce { .. }
+        | StepKind::Raster { .. }
         | StepKind::SplitReduction { .. }
         | StepKind::Privatise { .. }
         | StepKind::Unroll(_)
         | StepKind::Vectorize(_)
         | StepKind::Parallel(_)
         | StepKind::Map(..)
+        | StepKind::Unit(..)
+        | StepKind::Tensorize { .. }
+        | StepKind::Ring { .. }
         | StepKind::Reverse(_)
         | StepKind::Order(_)
         | StepKind::OrderBy(_)

@@ -13,19 +13,20 @@ mod tree;
 use crate::affine::{Affine, Overflow};
 use crate::diag::{Result, Source, Span};
 
-use super::Tree;
 use super::step::{LayoutTerm, Property, Ref, Script, Step, StepKind};
+use super::{Tree, Unit};
 use crate::target::Place;
 use lex::{Reader, Token};
 
 /// How deep braces and parentheses may nest.
 pub const MAX_DEPTH: usize = 64;
 
-const STEPS: &str = "a step (tile, split, reorder, fuse, distribute, skew, shift, coalesce, \
-                     unroll, vectorize, parallel, map, reverse, order, stage, fuse-at, \
-                     split-reduction, privatise, atomically, require)";
+const STEPS: &str = "a step (tile, split, reorder, fuse, distribute, skew, shift, coalesce, raster, \
+                     unroll, vectorize, parallel, map, tensorize, ring, reverse, order, stage, \
+                     fuse-at, split-reduction, privatise, atomically, require)";
 
 const PLACES: &str = "a place (block.x, block.y, block.z, thread.x, thread.y, thread.z)";
+const UNITS: &str = "a place (block.x, …, thread.z, warpgroup or tma)";
 
 impl Script {
     /// Reads a script.
@@ -126,13 +127,27 @@ fn step(r: &mut Reader, depth: usize) -> Result<StepKind> {
             let [outer, inner] = pair(r, "coalesce")?;
             Ok(StepKind::Coalesce { outer, inner, name: one_name(r)? })
         }
+        "raster" => {
+            let loops = loop_list(r)?;
+            if loops.len() < 2 {
+                return Err(r.error(at.to(r.last_span()), "`raster` needs two loops or more"));
+            }
+            r.expect_word("as")?;
+            Ok(StepKind::Raster { loops, name: name(r)? })
+        }
         "unroll" => Ok(StepKind::Unroll(name(r)?)),
         "vectorize" => Ok(StepKind::Vectorize(name(r)?)),
         "parallel" => Ok(StepKind::Parallel(name(r)?)),
         "map" => {
             let target = name(r)?;
             r.expect_word("to")?;
-            Ok(StepKind::Map(target, place(r)?))
+            unit(r, target)
+        }
+        "tensorize" => tensorize(r, at),
+        "ring" => {
+            let target = name(r)?;
+            r.expect_word("by")?;
+            Ok(StepKind::Ring { target, stages: size(r)? })
         }
         "reverse" => Ok(StepKind::Reverse(name(r)?)),
         "order" => {
@@ -230,6 +245,27 @@ fn place(r: &mut Reader) -> Result<Place> {
     let place = Place::named(&word).ok_or_else(|| r.expected(PLACES))?;
     r.next();
     Ok(place)
+}
+
+/// `map target to` what follows: a place, `warpgroup` or `tma`.
+fn unit(r: &mut Reader, target: Ref) -> Result<StepKind> {
+    let Token::Word(word) = r.peek().clone() else { return Err(r.expected(UNITS)) };
+    let step = match (Place::named(&word), Unit::named(&word)) {
+        (Some(place), _) => StepKind::Map(target, place),
+        (None, Some(unit)) => StepKind::Unit(target, unit),
+        (None, None) => return Err(r.expected(UNITS)),
+    };
+    r.next();
+    Ok(step)
+}
+
+fn tensorize(r: &mut Reader, at: Span) -> Result<StepKind> {
+    let loops = <[Ref; 3]>::try_from(loop_list(r)?).map_err(|found| {
+        let message = format!("`tensorize` takes three loops, found {}", found.len());
+        r.error(at.to(r.last_span()), message)
+    })?;
+    r.expect_word("with")?;
+    Ok(StepKind::Tensorize { loops, instruction: name(r)? })
 }
 
 fn comma(r: &mut Reader) -> bool {

@@ -1,14 +1,15 @@
 //! Staging an array that the loop writes: what is copied in, and what is copied back.
 //!
 //! In: the accesses below the loop. Out: elements for each iteration: those whose value from before
-//! the iteration is read in it, and those that it writes.
+//! the iteration is read in it, and those that it writes (none where nothing else sees them).
 //! Keeps: the flow (isl's dataflow analysis, last writers) of each read says whether its value
 //! comes from the same iteration. A store that may not happen (under a data-dependent guard) leaves
 //! the old value, which then is copied in with everything that the iteration touches.
 
+use warploom_ir::nest::Role;
 use warploom_isl::{Map, Set};
 
-use super::{Answer, Below, Moved, Use, Uses};
+use super::{Answer, Below, Moved, Use, Uses, all_accesses};
 use crate::flow::{flow, runs};
 
 impl Below<'_> {
@@ -17,7 +18,10 @@ impl Below<'_> {
         if uses.writes.is_empty() {
             return Ok(Moved { before: Some(self.touched(&uses.all())?), after: None });
         }
-        let after = Some(self.touched(&uses.writes.iter().collect::<Vec<_>>())?);
+        let after = match self.dead(uses)? {
+            true => None,
+            false => Some(self.touched(&uses.writes.iter().collect::<Vec<_>>())?),
+        };
         let statements = &self.deps.poly().statements;
         let guarded = |(k, _): &Use| statements[*k].statement.guard.is_some();
         if uses.writes.iter().any(guarded) {
@@ -38,6 +42,20 @@ impl Below<'_> {
             Some(_) | None => None,
         };
         Ok(Moved { before, after })
+    }
+
+    /// Whether nothing outside an iteration sees what it writes: the array is a temporary that
+    /// only statements below the loop touch, and no element belongs to two iterations.
+    fn dead(&self, uses: &Uses) -> Answer<bool> {
+        let poly = self.deps.poly();
+        let [(_, first), ..] = uses.writes.as_slice() else { return Ok(false) };
+        let temporary = poly.array(&first.array).is_some_and(|a| matches!(a.role, Role::Temp));
+        let all = uses.all();
+        let outside = poly.statements.iter().enumerate().any(|(k, s)| {
+            all_accesses(&s.statement)
+                .any(|a| a.array == first.array && !all.iter().any(|u| u.0 == k && u.1 == *a))
+        });
+        Ok(temporary && !outside && self.touched(&all)?.is_injective()?)
     }
 
     /// The instances that read what no write of the same iteration has made.

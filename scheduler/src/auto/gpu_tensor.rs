@@ -1,0 +1,487 @@
+//! Products on tensor cores: tiles, rings and rasters from a closed-form estimate of the time.
+//!
+//! In: a nest with one statement that adds products of two elements, and others over the elements
+//! of its result. Out: tiles that a block's warpgroups multiply, operands that the copy engine
+//! fills ahead, and blocks that take tile after tile.
+//! Keeps: which loop is the instruction's `m`, `n` or `k` follows from the accesses, as for every
+//! contraction; further loops are batches. Where the copy engine cannot read an operand, or a step
+//! or the lowering refuses, the nest is left to the other schedules.
+//! Sources: the estimate counts, as that of DeepGEMM does, bytes from the second-level cache and
+//! clocks of the tensor cores in each multiprocessor, in whole waves of blocks; the rates are those
+//! measured on H200 (4096 operations of 16 bits a clock; 46 bytes a clock from the cache).
+
+use warploom_ir::affine::{Affine, Name};
+use warploom_ir::dtype::DType;
+use warploom_ir::expr::Access;
+use warploom_ir::instruction::{Action, Matrix, matrix_instructions};
+use warploom_ir::nest::{AssignOp, Order};
+use warploom_ir::schedule::step::{Ref, StepKind};
+use warploom_ir::schedule::{PolyStatement, Tree, TreeLoop, Unit};
+use warploom_ir::target::{Axis, Place, Target};
+
+use super::gpu::GpuOptions;
+use super::tiles::extent;
+use super::{Auto, children};
+use crate::block;
+use crate::steps::ancestors;
+use crate::steps::stage::local_name;
+
+/// Rows of a warpgroup's instruction.
+const ROWS: i64 = 64;
+/// Bytes of a row of an operand's tile along the sum.
+const SLICE_BYTES: i64 = 128;
+/// Most columns of an instruction.
+const COLUMNS: i64 = 256;
+/// Bytes a clock that one multiprocessor gets from the second-level cache where all ask.
+const CACHE: i64 = 46;
+/// Bytes a clock that one can get where others are idle.
+const PORT: i64 = 64;
+/// Bytes a clock of shared memory.
+const SHARED: i64 = 128;
+/// Clocks until the first slices have come, and from the last product to the next tile.
+const LATENCY: i64 = 1500;
+/// Most slices that are worth being in flight.
+const STAGES: i64 = 8;
+/// Most rows of tiles that neighbouring blocks share.
+const GROUP: i64 = 16;
+
+/// What is known of a product.
+struct Product {
+    statement: Name,
+    /// Loops and iterators of rows, columns and the sum, with their extents.
+    row: Line,
+    column: Line,
+    sum: Line,
+    /// Loops around the rows and columns, outermost first.
+    batch: Vec<Line>,
+    factors: [Access; 2],
+    target: Access,
+    /// An instruction of the right types, of any number of columns.
+    matrix: Matrix,
+    /// An array that gets the results, and may leave through the copy engine.
+    out: Option<Name>,
+}
+
+#[derive(Clone)]
+struct Line {
+    name: Name,
+    iter: Name,
+    extent: i64,
+}
+
+/// Sizes of the tiles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Tiles {
+    /// Rows and columns of a block's tile of the result, as the instruction has them.
+    pub(super) rows: i64,
+    pub(super) columns: i64,
+    /// Iterations of the sum in a slice.
+    pub(super) slice: i64,
+    /// Warpgroups, one below the other.
+    pub(super) teams: i64,
+    /// The instruction's rows are the result's columns.
+    pub(super) swapped: bool,
+    /// Slices in flight.
+    pub(super) stages: i64,
+    /// The results are written to shared memory first.
+    pub(super) staged: bool,
+}
+
+impl Auto {
+    /// Maps products to tensor cores, where the target has instructions that lowering can use.
+    pub(super) fn on_tensor_cores(&mut self, options: &GpuOptions) {
+        for nest in children(&self.at.tree().clone()) {
+            let Tree::Loop(top) = nest else { continue };
+            let before = self.at.clone();
+            let done = self.product_of(&top, options).and_then(|p| self.tensorized(&p, options));
+            let (poly, source) = (self.at.poly(), &self.at.nest().source);
+            if done.is_none() || !block::fits(poly, self.at.tree(), source) {
+                self.at = before;
+            }
+        }
+    }
+
+    /// What a nest's one product is.
+    fn product_of(&mut self, top: &TreeLoop, options: &GpuOptions) -> Option<Product> {
+        let poly = self.at.poly().clone();
+        let names = top.body.statements();
+        let mut updates = names
+            .iter()
+            .filter_map(|n| poly.statement(n))
+            .filter(|s| s.statement.op == AssignOp::Add && s.statement.order != Order::Serial);
+        let (s, None) = (updates.next()?, updates.next()) else { return None };
+        let target = s.statement.target.clone();
+        let factors: [Access; 2] =
+            <[&Access; 2]>::try_from(s.statement.value.reads()).ok()?.map(Access::clone);
+        let matrix = instruction(&poly, s, &factors, options.target)?;
+        let tree = self.at.tree().clone();
+        let mut lines = [Vec::new(), Vec::new(), Vec::new(), Vec::new()];
+        for l in ancestors(&tree, &s.statement.name) {
+            let iter = l.rows.get(&s.statement.name)?.as_var()?.clone();
+            let uses = |a: &Access| a.indices.iter().any(|e| e.vars().contains(&iter));
+            let part = match (uses(&target), uses(&factors[0]), uses(&factors[1])) {
+                (true, true, false) => 0,
+                (true, false, true) => 1,
+                (false, true, true) => 2,
+                (true, true, true) => 3,
+                _other => return None,
+            };
+            let extent = extent(&poly, s, &iter)?;
+            lines[part].push(Line { name: l.name.clone(), iter, extent });
+        }
+        let [row, column, sum, batch] = lines;
+        let ([row], [column], [sum]) = (row.as_slice(), column.as_slice(), sum.as_slice()) else {
+            return None;
+        };
+        let engine = |a: &Access| self.by_engine(a);
+        if !factors.iter().all(engine) {
+            return None;
+        }
+        let results = names.iter().filter_map(|n| poly.statement(n)).filter(|o| {
+            o.statement.name != s.statement.name
+                && o.statement.target.array != target.array
+                && o.statement.value.reads().iter().any(|a| a.array == target.array)
+        });
+        let mut outs = results.filter(|o| self.by_engine(&o.statement.target));
+        let out = outs.next().map(|o| o.statement.target.array.clone());
+        Some(Product {
+            statement: s.statement.name.clone(),
+            row: row.clone(),
+            column: column.clone(),
+            sum: sum.clone(),
+            batch,
+            factors,
+            target,
+            matrix,
+            out,
+        })
+    }
+
+    /// Whether the copy engine can move boxes of an array: rows of whole 16 bytes.
+    fn by_engine(&self, access: &Access) -> bool {
+        let poly = self.at.poly();
+        let fixed = |name: &str| poly.params.iter().find(|p| &*p.name == name)?.value;
+        poly.array(&access.array).is_some_and(|a| {
+            let row = a.shape.last().and_then(|e| e.eval(&fixed));
+            row.is_some_and(|n| n * (a.dtype.size_bytes() as i64) % 16 == 0)
+        })
+    }
+
+    fn bytes_of(&self, array: &str) -> i64 {
+        self.at.poly().array(array).map_or(8, |a| a.dtype.size_bytes() as i64)
+    }
+
+    /// Carries it out; `None` where a step is refused.
+    fn tensorized(&mut self, p: &Product, options: &GpuOptions) -> Option<()> {
+        let tiles = self.best(p, options)?;
+        let Tiles { rows, columns, slice, swapped, .. } = tiles;
+        let (along, across) = if swapped { (columns, rows) } else { (rows, columns) };
+        let (m, n) = (p.row.name.clone(), p.column.name.clone());
+        let order: Vec<Name> =
+            p.batch.iter().map(|l| l.name.clone()).chain([m.clone(), n.clone()]).collect();
+        self.ordered(&order).then_some(())?;
+        let (loops, sizes) =
+            (vec![Ref::from(m.clone()), Ref::from(n.clone())], vec![along, across]);
+        self.must_do(StepKind::Tile { loops, sizes, names: Vec::new() })?;
+        let tile = |l: &Name| Name::from(format!("{l}.0"));
+        let point = |l: &Name| Name::from(format!("{l}.1"));
+        let at = self.blocks(p, [tile(&m), tile(&n)], [along, across], options)?;
+        for l in [&n, &m] {
+            let parted =
+                StepKind::Distribute { target: Ref::from(point(l)), at: None, names: Vec::new() };
+            // a statement alone in its loops needs no other loop
+            let _alone = self.step(parted);
+        }
+        let s = &p.statement;
+        let own = |auto: &Self, iter: &Name| auto.point_of(s, iter);
+        let (ring, k) = self.halves(&p.sum.name, slice)?;
+        let (m, n) = (own(self, &p.row.iter)?, own(self, &p.column.iter)?);
+        self.ordered(&[ring.clone(), m.clone(), n.clone(), k.clone()]).then_some(())?;
+        let (deep, wide) = if swapped { (n, m) } else { (m, n) };
+        let (team, deep) = self.halves(&deep, ROWS)?;
+        let (inner, k) = self.halves(&k, p.matrix.k)?;
+        let mut order = vec![ring.clone(), team.clone()];
+        // a warpgroup may have several instructions' rows
+        let team = if rows / ROWS > tiles.teams {
+            let (team, below) = self.halves(&team, rows / ROWS / tiles.teams)?;
+            order = vec![ring.clone(), team.clone(), below];
+            team
+        } else {
+            team
+        };
+        order.extend([inner, deep.clone(), wide.clone(), k.clone()]);
+        self.ordered(&order).then_some(())?;
+        self.staged(p, &at, &ring, tiles)?;
+        if tiles.teams > 1 {
+            self.must_do(StepKind::Unit(Ref::from(team), Unit::Warpgroup))?;
+        }
+        let width = columns.min(COLUMNS);
+        let instruction = self.named(&p.matrix, width)?;
+        let loops = [deep, wide, k].map(Ref::from);
+        self.must_do(StepKind::Tensorize { loops, instruction: Ref::from(instruction) })?;
+        let stages = tiles.stages;
+        self.must_do(StepKind::Ring { target: Ref::from(ring), stages })
+    }
+
+    fn must_do(&mut self, step: StepKind) -> Option<()> {
+        self.step(step).then_some(())
+    }
+
+    /// The innermost loop of a statement whose row is this iterator.
+    fn point_of(&self, statement: &Name, iter: &Name) -> Option<Name> {
+        let tree = self.at.tree();
+        let loops = ancestors(tree, statement);
+        let own = |l: &&&TreeLoop| l.rows.get(statement) == Some(&Affine::var(iter.clone()));
+        loops.iter().rev().find(own).map(|l| l.name.clone())
+    }
+
+    /// Puts tiles on blocks: each on one where all fit at once, else in groups of rows that
+    /// neighbouring blocks share. The innermost loop that a block's tile belongs to.
+    fn blocks(
+        &mut self,
+        p: &Product,
+        [m, n]: [Name; 2],
+        [along, across]: [i64; 2],
+        options: &GpuOptions,
+    ) -> Option<Name> {
+        let count = |l: &Line, size: i64| (l.extent + size - 1) / size;
+        let (rows, columns) = (count(&p.row, along), count(&p.column, across));
+        let places = [Axis::Z, Axis::Y, Axis::X];
+        let map = |l: &Name, axis| StepKind::Map(Ref::from(l.clone()), Place::Block(axis));
+        let batches: i64 = p.batch.iter().map(|l| l.extent).product();
+        if rows * columns * batches <= options.multiprocessors || !p.batch.is_empty() {
+            let batch = p.batch.iter().map(|l| l.name.clone());
+            let all: Vec<Name> = batch.chain([m, n.clone()]).collect();
+            let outer = all.len().saturating_sub(3);
+            for (l, axis) in all[outer..].iter().zip(&places[3 - (all.len() - outer)..]) {
+                self.must_do(map(l, *axis))?;
+            }
+            return Some(n);
+        }
+        let group = group(rows, columns, [along, across], options.multiprocessors);
+        let (mut tiles, mut last) = (vec![m.clone(), n.clone()], n.clone());
+        if group > 1 {
+            let (outer, inner) = self.halves(&m, group)?;
+            tiles = vec![outer, n, inner.clone()];
+            last = inner;
+            self.ordered(&tiles).then_some(())?;
+        }
+        let name = Name::from(format!("{}_tile", p.statement));
+        let loops = tiles.into_iter().map(Ref::from).collect();
+        self.must_do(StepKind::Raster { loops, name: Ref::from(name.clone()) })?;
+        let (turn, block) = self.halves(&name, options.multiprocessors)?;
+        let factor = options.multiprocessors.checked_neg()?;
+        let (target, by) = (Ref::from(block.clone()), Ref::from(turn.clone()));
+        self.must_do(StepKind::Skew { target, factor, by })?;
+        self.ordered(&[block.clone(), turn]).then_some(())?;
+        self.must_do(map(&block, Axis::X))?;
+        Some(last)
+    }
+
+    /// Stages accumulator, operands and results, and gives copies to the copy engine.
+    fn staged(&mut self, p: &Product, at: &Name, ring: &Name, tiles: Tiles) -> Option<()> {
+        let stage = |array: &Name, at: &Name| StepKind::Stage {
+            array: Ref::from(array.clone()),
+            readers: Vec::new(),
+            at: Ref::from(at.clone()),
+            name: None,
+            layout: Vec::new(),
+            pad: 0,
+            across: Vec::new(),
+        };
+        self.must_do(stage(&p.target.array, at))?;
+        let engine = |l: String| StepKind::Unit(Ref::from(Name::from(l)), Unit::CopyEngine);
+        for factor in &p.factors {
+            self.must_do(stage(&factor.array, ring))?;
+            self.must_do(engine(format!("{}.0", local_name(&factor.array, ring))))?;
+        }
+        if let (Some(out), true) = (&p.out, tiles.staged) {
+            self.must_do(stage(out, at))?;
+            self.must_do(engine(format!("{}_back.0", local_name(out, at))))?;
+        }
+        Some(())
+    }
+
+    /// The instruction's name with so many columns.
+    fn named(&self, matrix: &Matrix, columns: i64) -> Option<Name> {
+        matrix_instructions().into_iter().find_map(|i| match i.action {
+            Action::Matrix(m) if m == Matrix { n: columns, ..*matrix } => Some(i.name.into()),
+            _other => None,
+        })
+    }
+
+    /// The tiles with the least estimated time.
+    fn best(&self, p: &Product, options: &GpuOptions) -> Option<Tiles> {
+        let factor = self.bytes_of(&p.factors[0].array);
+        let out = p.out.as_ref().map(|o| self.bytes_of(o));
+        let held = self.bytes_of(&p.target.array);
+        let shared = i64::from(options.target.gpu()?.shared_bytes);
+        let size = Size {
+            rows: p.row.extent,
+            columns: p.column.extent,
+            sum: p.sum.extent,
+            batch: p.batch.iter().map(|l| l.extent).product(),
+            factor,
+            out: out.unwrap_or(held),
+            staged: out.is_some_and(|o| o < held),
+            shared,
+            multiprocessors: options.multiprocessors,
+        };
+        size.best()
+    }
+}
+
+/// What the estimate depends on.
+pub(super) struct Size {
+    pub(super) rows: i64,
+    pub(super) columns: i64,
+    pub(super) sum: i64,
+    pub(super) batch: i64,
+    /// Bytes of an element of the factors and of the result.
+    pub(super) factor: i64,
+    pub(super) out: i64,
+    /// The results go through shared memory.
+    pub(super) staged: bool,
+    /// Bytes of shared memory of a multiprocessor.
+    pub(super) shared: i64,
+    pub(super) multiprocessors: i64,
+}
+
+impl Size {
+    /// The tiles with the least estimated time; the first of equals.
+    pub(super) fn best(&self) -> Option<Tiles> {
+        let mut best: Option<(i64, Tiles)> = None;
+        for swapped in [false, true] {
+            for rows in [128, 64, 256] {
+                for columns in [256, 192, 128, 96, 64, 32, 16, 8] {
+                    let Some(tiles) = self.tiles(rows, columns, swapped) else { continue };
+                    let time = self.clocks(&tiles);
+                    if best.as_ref().is_none_or(|b| time < b.0) {
+                        best = Some((time, tiles));
+                    }
+                }
+            }
+        }
+        best.map(|b| b.1)
+    }
+
+    fn tiles(&self, rows: i64, columns: i64, swapped: bool) -> Option<Tiles> {
+        let (deep, wide) =
+            if swapped { (self.columns, self.rows) } else { (self.rows, self.columns) };
+        // no tile is much larger than what it covers
+        if columns >= wide + 8.max(wide / 4)
+            || rows >= 2 * deep.max(ROWS)
+            || columns * 2 < wide.min(64)
+        {
+            return None;
+        }
+        let (slice, teams) = (SLICE_BYTES / self.factor, (rows / ROWS).min(2));
+        // both operands' panels are whole rows of 16 bytes in either direction
+        let held = rows / teams * columns / 128;
+        let results = if self.staged { rows * columns * self.out } else { 0 };
+        let each = (rows + columns) * slice * self.factor;
+        let stages = ((self.shared - results - 2048) / each).min(STAGES);
+        (held <= 128 && stages >= 2).then_some(Tiles {
+            rows,
+            columns,
+            slice,
+            teams,
+            swapped,
+            stages,
+            staged: self.staged,
+        })
+    }
+
+    /// Clocks of the busiest multiprocessor.
+    fn clocks(&self, t: &Tiles) -> i64 {
+        let (deep, wide) =
+            if t.swapped { (self.columns, self.rows) } else { (self.rows, self.columns) };
+        let up = |n: i64, d: i64| (n + d - 1) / d;
+        let blocks = up(deep, t.rows) * up(wide, t.columns) * self.batch;
+        let waves = up(blocks, self.multiprocessors);
+        let slices = up(self.sum, t.slice);
+        // a row of 64 takes as long as its operands' bytes take to be read, at least
+        let operands = (ROWS + t.columns) * SLICE_BYTES / SHARED;
+        let products = (t.rows / ROWS) * operands.max(t.columns * SLICE_BYTES / 64);
+        let busy = blocks.min(self.multiprocessors);
+        let cache = (CACHE * self.multiprocessors / busy).min(PORT);
+        let bytes = (t.rows + t.columns) * SLICE_BYTES / cache;
+        let results = t.rows * t.columns * self.out / 32;
+        waves * (slices * products.max(bytes) + results + LATENCY)
+    }
+}
+
+/// The instruction for a statement's types, with the fewest columns.
+fn instruction(
+    poly: &warploom_ir::schedule::Poly,
+    s: &PolyStatement,
+    factors: &[Access; 2],
+    target: Target,
+) -> Option<Matrix> {
+    let dtype = |name: &Name| poly.array(name).map(|a| a.dtype);
+    let (a, b) = (dtype(&factors[0].array)?, dtype(&factors[1].array)?);
+    let acc: DType = dtype(&s.statement.target.array)?;
+    matrix_instructions().into_iter().find_map(|i| match i.action {
+        Action::Matrix(m) => {
+            let fits = m.shared && m.a == a && m.b == b && m.acc == acc && m.adder.keeps(acc);
+            (fits && m.transposable && i.targets.contains(&target)).then_some(m)
+        }
+        _other => None,
+    })
+}
+
+/// Rows of tiles in a group: as few rows and columns as possible for all tiles that run at once.
+fn group(rows: i64, columns: i64, [along, across]: [i64; 2], blocks: i64) -> i64 {
+    let touched = |g: i64| {
+        let width = ((blocks + g - 1) / g).min(columns);
+        let deep = (blocks + g * width - 1) / (g * width) * g;
+        deep.min(rows) * along + width * across
+    };
+    let divisors = (1..=GROUP.min(rows)).filter(|g| rows % g == 0);
+    divisors.min_by_key(|g| touched(*g)).unwrap_or(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size(rows: i64, columns: i64, sum: i64) -> Size {
+        Size {
+            rows,
+            columns,
+            sum,
+            batch: 1,
+            factor: 2,
+            out: 2,
+            staged: true,
+            shared: 227 << 10,
+            multiprocessors: 132,
+        }
+    }
+
+    #[test]
+    fn large_products_take_large_tiles() {
+        let t = size(8192, 8192, 8192).best().unwrap();
+        assert_eq!((t.rows, t.columns, t.teams, t.swapped), (128, 256, 2, false));
+        assert!(t.stages >= 3, "{t:?}");
+    }
+
+    #[test]
+    fn few_rows_become_columns() {
+        let t = size(16, 8192, 8192).best().unwrap();
+        assert!(t.swapped && t.columns == 16 && t.rows == 64, "{t:?}");
+    }
+
+    #[test]
+    fn small_products_keep_many_multiprocessors_busy() {
+        let t = size(1024, 1024, 1024).best().unwrap();
+        assert!(t.rows * t.columns <= 128 * 128, "{t:?}");
+    }
+
+    #[test]
+    fn groups_share_rows() {
+        assert_eq!(group(64, 32, [128, 256], 132) % 8, 0);
+        assert_eq!(group(7, 32, [128, 256], 132), 7);
+        assert_eq!(group(1, 32, [128, 256], 132), 1);
+    }
+}

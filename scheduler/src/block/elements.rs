@@ -1,0 +1,262 @@
+//! Statements that run for each element of the accumulator, on the thread that holds it.
+//!
+//! In: a chain of loops over the elements, with one or several statements inside. Out: each
+//! statement's iterators over the coordinates and the element's place, and the guard that its domain
+//! leaves. Keeps: an element belongs to one instance of each statement; whether instances for
+//! different elements depend on each other is asked by the kernel's verifier, for which they run at
+//! the same time.
+
+use warploom_ir::affine::{Affine, Name};
+use warploom_ir::diag::Blame;
+use warploom_ir::dtype::DType;
+use warploom_ir::expr::{Access, Literal};
+use warploom_ir::kernel::{Store, TypedKind};
+use warploom_ir::nest::{AssignOp, Constraint};
+use warploom_ir::schedule::Tree;
+use warploom_isl::Map;
+
+use super::product::{Product, elements};
+use super::{Answer, Site, misplaced, unfit};
+use crate::footprint::{Iterations, fresh};
+use crate::isl_affine::Names;
+use crate::poly_isl::Model;
+use crate::steps::stage::all_accesses;
+
+/// Statements that run together for each element.
+pub(super) struct Elements {
+    /// In order.
+    pub(super) statements: Vec<Instance>,
+    /// Names of the coordinates of the accumulator's loop, then of the element's indices in the
+    /// buffer, then of its row and column in the fragment.
+    pub(super) names: Vec<Name>,
+}
+
+/// The instance of a statement that belongs to an element.
+pub(super) struct Instance {
+    /// Its place in the poly.
+    pub(super) statement: usize,
+    /// Its store, over its iterators and [`Elements::names`].
+    pub(super) store: Store<Affine>,
+    /// What the iterators are called.
+    pub(super) names: Vec<Name>,
+    /// Its iterators over [`Elements::names`].
+    pub(super) iterators: Vec<Affine>,
+    /// When there is one, over the same names.
+    pub(super) guard: Vec<Constraint>,
+}
+
+impl Elements {
+    pub(super) fn of(
+        site: &Site<'_>,
+        model: &Model,
+        tree: &Tree,
+        product: &Product,
+    ) -> Answer<Self> {
+        let iterations = Iterations::of(site.poly, site.tree, &site.path[product.scope].name);
+        let places = fresh(&iterations.names, "e", product.rank);
+        let held = held();
+        let names = iterations.names.iter().chain(&places).chain(&held).cloned().collect();
+        let mut statements = Vec::new();
+        for name in chain(tree)? {
+            let at = site.poly.statements.iter().position(|s| s.statement.name == name);
+            let at = at.expect("a tree's statements are the poly's");
+            statements.push(instance(site, model, at, product, &iterations, &places)?);
+        }
+        Ok(Self { statements, names })
+    }
+
+    /// The buffers that the statements write beside the accumulator.
+    pub(super) fn staged(
+        &self,
+        site: &Site<'_>,
+        product: &Product,
+    ) -> Answer<Vec<(Name, DType, Vec<i64>)>> {
+        let mut out = Vec::new();
+        for instance in &self.statements {
+            let s = &site.poly.statements[instance.statement].statement;
+            let held = (all_accesses(s).find(|a| a.array == product.accumulator))
+                .map(|a| a.indices[site.poly.scopes[&a.array].coordinates..].to_vec());
+            for access in all_accesses(s).filter(|a| a.array != product.accumulator) {
+                let Some(scope) = site.poly.scopes.get(&access.array) else { continue };
+                let same = held.as_deref() == Some(&access.indices[scope.coordinates..]);
+                if !same || scope.at != site.path[product.scope].name {
+                    return Err(misplaced(format!(
+                        "`{}` uses `{}` at another place than the accumulator's element",
+                        s.name, access.array
+                    ))
+                    .into());
+                }
+                if s.target == *access {
+                    let array = site.poly.array(&access.array);
+                    let array = array.expect("accesses are of known arrays");
+                    out.push((access.array.clone(), array.dtype, product.whole()));
+                }
+            }
+        }
+        Ok(out)
+    }
+}
+
+/// The statements inside a chain of loops.
+fn chain(tree: &Tree) -> Answer<Vec<Name>> {
+    match tree {
+        Tree::Loop(l) if l.marks.words().is_empty() => chain(&l.body),
+        Tree::Loop(l) => {
+            let text = format!("loop `{}` over elements of the accumulator is marked", l.name);
+            Err(misplaced(text).into())
+        }
+        Tree::Statement(name) => Ok(vec![name.clone()]),
+        Tree::Sequence(children) => children
+            .iter()
+            .map(|child| match child {
+                Tree::Statement(name) => Ok(name.clone()),
+                Tree::Loop(_) | Tree::Sequence(_) => Err(misplaced(
+                    "loops over elements of the accumulator hold others: `distribute` them",
+                )
+                .into()),
+            })
+            .collect(),
+    }
+}
+
+/// The indices that a statement accesses the accumulator at.
+fn place<'a>(site: &'a Site<'_>, at: usize, product: &Product) -> Answer<&'a [Affine]> {
+    let s = &site.poly.statements[at].statement;
+    let mut found: Option<&Access> = None;
+    for access in all_accesses(s).filter(|a| a.array == product.accumulator) {
+        if found.is_some_and(|f| f.indices != access.indices) {
+            let text = format!("`{}` uses several elements of the accumulator", s.name);
+            return Err(unfit(text).into());
+        }
+        found = Some(access);
+    }
+    let Some(access) = found else {
+        return Err(misplaced(format!(
+            "`{}` stands in a block program and does not touch the accumulator `{}`",
+            s.name, product.accumulator
+        ))
+        .into());
+    };
+    Ok(&access.indices[site.poly.scopes[&access.array].coordinates..])
+}
+
+fn instance(
+    site: &Site<'_>,
+    model: &Model,
+    at: usize,
+    product: &Product,
+    iterations: &Iterations,
+    places: &[Name],
+) -> Answer<Instance> {
+    let name = &site.poly.statements[at].statement.name;
+    let element = place(site, at, product)?;
+    let rows = iterations.rows(site.tree, name);
+    let known = model.rows(at, &[rows.as_slice(), element].concat())?.reverse()?;
+    let several =
+        || unfit(format!("`{name}` runs several times for an element of the accumulator"));
+    let hull = known.range_simple_fixed_box_hull()?;
+    if !hull.is_valid()? || hull.size()?.to_i64s()?.iter().any(|n| *n != 1) {
+        return Err(several().into());
+    }
+    let names: Vec<Name> = iterations.names.iter().chain(places).cloned().collect();
+    let iterators = Names { params: &iterations.params, dims: &names }.affines(&hull.offset()?)?;
+    let touched = elements(site, model, at, iterations, element)?;
+    let whole = whole(model, iterations, places, product, &touched)?;
+    let guard = iterations.constraints(&touched.gist(&whole)?, places)?;
+    let Some(guard) = guard else {
+        return Err(Box::new(warploom_ir::diag::Diagnostic::new(
+            "E0732",
+            Blame::Unsupported,
+            format!("the elements for which `{name}` runs are no convex set"),
+        ))
+        .into());
+    };
+    let store = redirected(site, at, product, places)?;
+    let names = site.poly.statements[at].iters.clone();
+    Ok(Instance { statement: at, store, names, iterators, guard })
+}
+
+/// The store whose accesses to the accumulator are to the fragment, and to staging buffers at the
+/// element's place.
+fn redirected(
+    site: &Site<'_>,
+    at: usize,
+    product: &Product,
+    places: &[Name],
+) -> Answer<Store<Affine>> {
+    let mut s = site.poly.statements[at].clone();
+    let held = held();
+    let mut change = |access: &mut Access| {
+        let Some(scope) = site.poly.scopes.get(&access.array) else { return };
+        let own = access.array == product.accumulator;
+        let names = if own { held.as_slice() } else { places };
+        access.indices.truncate(scope.coordinates);
+        access.indices.extend(names.iter().cloned().map(Affine::var));
+    };
+    change(&mut s.statement.target);
+    s.statement.value.visit_reads_mut(&mut change);
+    if let Some(guard) = &mut s.statement.guard {
+        guard.visit_reads_mut(&mut change);
+    }
+    // the fragment has two dimensions, whatever the buffer has
+    let mut poly = site.poly.clone();
+    for array in poly.arrays.iter_mut().filter(|a| a.name == product.accumulator) {
+        array.shape = vec![Affine::constant(1); held.len()];
+    }
+    Ok(crate::lower::typed(&poly, site.source, &s)?)
+}
+
+/// Names for the row and column of an element in a fragment; no user's name has an `@`.
+fn held() -> [Name; 2] {
+    ["@row".into(), "@column".into()]
+}
+
+/// All elements of the accumulator in the iterations of a relation.
+fn whole(
+    model: &Model,
+    iterations: &Iterations,
+    places: &[Name],
+    product: &Product,
+    touched: &Map,
+) -> Answer<Map> {
+    let mut facts = Vec::new();
+    for (place, extent) in places.iter().zip(product.whole()) {
+        let e = Affine::var(place.clone());
+        facts.push(Constraint::non_negative(e.clone()));
+        facts.push(Constraint::non_negative(Affine::constant(extent - 1).sub(&e)?));
+    }
+    let all = model.relation(&iterations.names, places, &facts)?;
+    Ok(all.intersect_domain(&touched.domain()?)?)
+}
+
+/// Whether a piece sets every element that the products add to, to zero, and products follow in
+/// each iteration of the accumulator's loop.
+pub(super) fn zeros(
+    site: &Site<'_>,
+    model: &Model,
+    tree: &Tree,
+    product: &Product,
+) -> Answer<bool> {
+    let names = chain(tree)?;
+    let [name] = names.as_slice() else { return Ok(false) };
+    let at = site.poly.statements.iter().position(|s| s.statement.name == *name);
+    let at = at.expect("a tree's statements are the poly's");
+    let s = &site.poly.statements[at];
+    let store = crate::lower::typed(site.poly, site.source, s)?;
+    let zero = match &store.value.kind {
+        TypedKind::Literal(Literal::Int(n)) => *n == 0,
+        TypedKind::Literal(Literal::Float(x)) => x.to_bits() == 0,
+        _other => false,
+    };
+    if !zero || store.guard.is_some() || store.op != AssignOp::Set {
+        return Ok(false);
+    }
+    if s.statement.target.array != product.accumulator {
+        return Ok(false);
+    }
+    let iterations = Iterations::of(site.poly, site.tree, &site.path[product.scope].name);
+    let set = elements(site, model, at, &iterations, place(site, at, product)?)?;
+    let added =
+        elements(site, model, site.statement, &iterations, place(site, site.statement, product)?)?;
+    Ok(set.is_subset(&added)?)
+}

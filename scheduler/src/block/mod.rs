@@ -1,0 +1,322 @@
+//! Schedule -> block program: a statement on tensor cores, with copies by the copy engine.
+//!
+//! In: a poly and a legal tree in which three loops of a statement are `tensorize`d. Out: a kernel
+//! whose launch for that nest is a block program; other nests are lowered as always.
+//! Requires: the operands are staged at one loop, the accumulator at a loop around it, all inside
+//! loops mapped to blocks.
+//! Keeps: nothing here knows what is computed. Tiles are the boxes that accesses touch, an index is
+//! an instruction's `m`, `n` or `k` by the accesses it appears in, and what runs where follows from
+//! which buffers a statement touches. What a box holds beyond what the statement touches is shown to
+//! be outside the arrays, where the copy engine gives zero, or never used.
+//! Why here: isl has the footprints; the loops around the program are isl's as well ([`skeleton`]).
+//!
+//! Who runs what: copies into operands are the producer's, everything else the consumers'. Each
+//! iteration of the loop where the operands are staged has a slot of a ring; a barrier pair per slot
+//! says when it is full and when it is empty.
+
+mod elements;
+mod moves;
+mod product;
+mod roles;
+mod skeleton;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use warploom_ir::affine::{Affine, Name};
+use warploom_ir::diag::{Blame, Diagnostic, Result, Source};
+use warploom_ir::dtype::DType;
+use warploom_ir::kernel::Kernel;
+use warploom_ir::schedule::{Poly, Tree, TreeLoop};
+use warploom_ir::target::Place;
+
+use crate::deps::{LIMIT, with_source};
+use crate::poly_isl::Model;
+use crate::steps::ancestors;
+use crate::trouble::Trouble;
+
+use elements::Elements;
+use moves::Move;
+use product::Product;
+
+type Answer<T> = std::result::Result<T, Trouble>;
+
+/// Whether some statement of the tree is to run on tensor cores.
+pub(crate) fn wanted(tree: &Tree) -> bool {
+    tree.loops().iter().any(|l| l.marks.tensor.is_some())
+}
+
+/// The kernel of a tree with a tensorized statement.
+///
+/// # Errors
+/// `E0731` where the statement is not what its instruction computes, `E0732` where a statement has
+/// no place in a block program, `E0601` when isl takes too long.
+pub(crate) fn lower(poly: &Poly, tree: &Tree, source: &Source, limit: u32) -> Result<Kernel> {
+    let plan = Plan::of(poly, tree, source, limit)?;
+    let (reduced, order) = skeleton::reduced(poly, tree, &plan)?;
+    let kernel = crate::lower::generated(&reduced, &order, source, limit)?;
+    skeleton::completed(kernel, poly, &plan).map_err(|d| with_source(d, source))
+}
+
+/// Whether a tree's tensorized statement can be a block program.
+pub(crate) fn fits(poly: &Poly, tree: &Tree, source: &Source) -> bool {
+    wanted(tree) && Plan::of(poly, tree, source, u32::MAX).is_ok()
+}
+
+/// Where the statement stands.
+struct Site<'a> {
+    poly: &'a Poly,
+    tree: &'a Tree,
+    source: &'a Source,
+    /// The tensorized statement's place in the poly.
+    statement: usize,
+    /// The loops around it, outermost first.
+    path: Vec<&'a TreeLoop>,
+    /// How many of them stand outside the block program.
+    outside: usize,
+}
+
+/// A piece of work of the program, which runs once in each iteration of its loop.
+enum Work {
+    /// The tensorized statement.
+    Product,
+    /// A copy into an operand's buffer: its place in [`Plan::fills`].
+    Fill(usize),
+    /// Statements over elements of the accumulator.
+    Elements(Elements),
+    /// A copy of the copy engine out of a buffer.
+    Drain(Move),
+    /// The accumulator's initial zeros, which the first product gives.
+    Nothing,
+}
+
+/// All that is known before code is made.
+struct Plan {
+    product: Product,
+    fills: Vec<Move>,
+    works: Vec<Work>,
+    /// The statements of each piece of work.
+    members: Vec<Vec<Name>>,
+    /// The loops outside the program, those up to the accumulator's, and those up to the ring.
+    outside: BTreeSet<Name>,
+    scope: BTreeSet<Name>,
+    /// The loop of the ring with those around it, outermost first, and their coordinates' names.
+    ring: Vec<Name>,
+    coordinates: Vec<Name>,
+    /// The coordinates of all iterations of the ring, as constraints.
+    iterations: Vec<warploom_ir::nest::Constraint>,
+    stages: i64,
+    /// Buffers that elements are written to before they are drained, with type and shape.
+    staging: BTreeMap<Name, (DType, Vec<i64>)>,
+}
+
+/// A refusal because of what a statement is.
+fn unfit(message: impl Into<String>) -> Box<Diagnostic> {
+    Box::new(Diagnostic::new("E0731", Blame::Schedule, message))
+}
+
+/// A refusal because of where a statement stands.
+fn misplaced(message: impl Into<String>) -> Box<Diagnostic> {
+    Box::new(Diagnostic::new("E0732", Blame::Schedule, message))
+}
+
+impl<'a> Site<'a> {
+    fn of(poly: &'a Poly, tree: &'a Tree, source: &'a Source) -> Result<Self> {
+        let marked = |s: &Name| ancestors(tree, s).iter().any(|l| l.marks.tensor.is_some());
+        let all: Vec<Name> = tree.statements().into_iter().filter(marked).collect();
+        let [name] = all.as_slice() else {
+            return Err(misplaced(format!(
+                "{} statements are tensorized, and a schedule can have one",
+                all.len()
+            )));
+        };
+        let path = ancestors(tree, name);
+        let block = |l: &&TreeLoop| matches!(l.marks.map, Some(Place::Block(_)));
+        let Some(last) = path.iter().rposition(block) else {
+            return Err(misplaced(format!("`{name}` is tensorized outside blocks"))
+                .help_with("map loops around it to blocks: `map m.0 to block.y`"));
+        };
+        let statement = poly.statements.iter().position(|s| s.statement.name == *name);
+        let statement = statement.expect("a tree's statements are the poly's");
+        Ok(Self { poly, tree, source, statement, path, outside: last + 1 })
+    }
+
+    /// The place in the path of the loop that holds a buffer.
+    fn depth_of(&self, array: &str, what: &str) -> Result<usize> {
+        let scope = self.poly.scopes.get(array).ok_or_else(|| {
+            unfit(format!("`{array}` is {what} of the instruction and is not staged"))
+                .help_with("stage it at a loop around the tensorized ones")
+        })?;
+        let at = self.path.iter().position(|l| l.name == scope.at);
+        at.ok_or_else(|| misplaced(format!("`{array}` is not staged around the statement")))
+    }
+}
+
+/// Adds help to a refusal.
+trait WithHelp {
+    fn help_with(self, text: &str) -> Self;
+}
+
+impl WithHelp for Box<Diagnostic> {
+    fn help_with(self, text: &str) -> Self {
+        Box::new(self.help(text))
+    }
+}
+
+impl Plan {
+    fn of(poly: &Poly, tree: &Tree, source: &Source, limit: u32) -> Result<Self> {
+        let make = || -> Answer<Self> {
+            let site = Site::of(poly, tree, source)?;
+            let model = Model::new(poly)?;
+            let ctx = model.ctx.clone();
+            ctx.with_deadline(LIMIT, || ctx.with_quota(limit, || Self::make(&site, &model)))
+        };
+        let explained = make().map_err(|t: Trouble| t.explain("planning the block program"));
+        explained.map_err(|d| with_source(d, source))
+    }
+
+    fn make(site: &Site<'_>, model: &Model) -> Answer<Self> {
+        let product = Product::of(site, model)?;
+        let names = |upto: usize| site.path[..upto].iter().map(|l| l.name.clone());
+        let mut plan = Self {
+            fills: Vec::new(),
+            works: Vec::new(),
+            members: Vec::new(),
+            outside: names(site.outside).collect(),
+            scope: names(product.scope + 1).collect(),
+            ring: names(product.ring + 1).collect(),
+            coordinates: product.coordinates.clone(),
+            iterations: product.iterations(site, model)?,
+            stages: site.path[product.ring].marks.ring.unwrap_or(1),
+            staging: BTreeMap::new(),
+            product,
+        };
+        let block = &site.path[site.outside - 1].body;
+        plan.collect(site, model, block, site.outside)?;
+        plan.check_fills(site)?;
+        Ok(plan)
+    }
+
+    /// The pieces of work of a subtree inside `depth` loops of the path.
+    fn collect(&mut self, site: &Site<'_>, model: &Model, tree: &Tree, depth: usize) -> Answer<()> {
+        match tree {
+            Tree::Sequence(children) => {
+                children.iter().try_for_each(|child| self.collect(site, model, child, depth))
+            }
+            Tree::Loop(l) if depth <= self.product.ring && l.name == site.path[depth].name => {
+                if l.marks.map.is_some() || l.marks.vectorize || l.marks.parallel {
+                    let text = format!("loop `{}` of a block program is marked", l.name);
+                    return Err(misplaced(text).into());
+                }
+                self.collect(site, model, &l.body, depth + 1)
+            }
+            piece @ (Tree::Loop(_) | Tree::Statement(_)) => self.piece(site, model, piece, depth),
+        }
+    }
+
+    /// One piece of work.
+    fn piece(&mut self, site: &Site<'_>, model: &Model, tree: &Tree, depth: usize) -> Answer<()> {
+        let members = tree.statements();
+        let own = &site.poly.statements[site.statement].statement.name;
+        let work = if members.contains(own) {
+            if depth != self.product.ring + 1 || members.len() != 1 {
+                let text = format!("`{own}` shares loops with others below the ring's loop");
+                return Err(misplaced(text).into());
+            }
+            Work::Product
+        } else {
+            self.other(site, model, tree, depth)?
+        };
+        self.works.push(work);
+        self.members.push(members);
+        Ok(())
+    }
+
+    fn other(&mut self, site: &Site<'_>, model: &Model, tree: &Tree, depth: usize) -> Answer<Work> {
+        let copied = matches!(tree, Tree::Loop(l) if l.marks.unit.is_some());
+        let (ring, scope) = (self.product.ring + 1, self.product.scope + 1);
+        if copied {
+            let moved = Move::of(site, model, tree, depth)?;
+            if self.product.operand(&moved.buffer).is_some() && depth == ring {
+                let moved = moved.filling(site, model, &self.product)?;
+                self.fills.push(moved);
+                return Ok(Work::Fill(self.fills.len() - 1));
+            }
+            let staged = self.staging.contains_key(&moved.buffer);
+            if staged && depth == scope {
+                return Ok(Work::Drain(moved.draining(site, model, &self.product)?));
+            }
+            let text = format!("`{}` is no copy of a block program there", moved.statement);
+            return Err(misplaced(text).into());
+        }
+        if depth != scope {
+            let names = tree.statements().join_names();
+            let text = format!("{names}: a block program has no place for it at this loop");
+            return Err(misplaced(text).into());
+        }
+        if self.zeros(site, model, tree)? {
+            return Ok(Work::Nothing);
+        }
+        let elements = Elements::of(site, model, tree, &self.product)?;
+        for (name, dtype, shape) in elements.staged(site, &self.product)? {
+            self.staging.insert(name, (dtype, shape));
+        }
+        Ok(Work::Elements(elements))
+    }
+
+    /// Whether a piece sets the accumulator to zero before the products, which do so themselves.
+    fn zeros(&mut self, site: &Site<'_>, model: &Model, tree: &Tree) -> Answer<bool> {
+        let first = self.works.is_empty();
+        if first && elements::zeros(site, model, tree, &self.product)? {
+            self.product.starts_at_zero = true;
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
+    /// Both operands are filled, from arrays that the program does not write.
+    fn check_fills(&self, site: &Site<'_>) -> Answer<()> {
+        for operand in &self.product.operands {
+            if self.fills.iter().filter(|f| f.buffer == operand.buffer).count() != 1 {
+                let text = format!(
+                    "`{}` is not filled by one copy of the copy engine at the ring's loop",
+                    operand.buffer
+                );
+                let help = format!("write `map {}.0 to tma`", operand.buffer);
+                return Err(Box::new(misplaced(text).help(help)).into());
+            }
+        }
+        let inside: Vec<&Name> = self.members.iter().flatten().collect();
+        let written = |array: &Name| {
+            site.poly
+                .statements
+                .iter()
+                .any(|s| s.statement.target.array == *array && inside.contains(&&s.statement.name))
+        };
+        match self.fills.iter().find(|f| written(&f.array)) {
+            Some(fill) => Err(misplaced(format!(
+                "`{}` is read ahead by the copy engine and written in the same program",
+                fill.array
+            ))
+            .into()),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Names in a sentence.
+trait JoinNames {
+    fn join_names(&self) -> String;
+}
+
+impl JoinNames for Vec<Name> {
+    fn join_names(&self) -> String {
+        self.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// `e` where each name stands for an expression; other names stay.
+fn put(e: &Affine, names: &[Name], values: &[Affine]) -> Answer<Affine> {
+    let lookup =
+        |v: &str| names.iter().position(|n| &**n == v).and_then(|at| values.get(at).cloned());
+    Ok(e.substitute(&lookup)?)
+}

@@ -1,0 +1,184 @@
+//! Copies of whole boxes between an array and a buffer of shared memory.
+//!
+//! In: a copying statement that `stage` made. Out: where the box lies in the array, over the
+//! coordinates of the loop that holds the buffer.
+//! Keeps: a box reaches beyond what the statement copies only outside the array, where the copy
+//! engine gives zeros and stores nothing.
+
+use warploom_ir::affine::{Affine, Name};
+use warploom_ir::expr::{Access, Expr};
+use warploom_ir::instruction::descriptor::PANELS;
+use warploom_ir::nest::Constraint;
+use warploom_ir::schedule::{Tree, Unit};
+use warploom_isl::Map;
+
+use super::product::{Product, elements};
+use super::{Answer, Site, misplaced, unfit};
+use crate::footprint::{Iterations, fresh};
+use crate::poly_isl::Model;
+
+/// A copy between an array and a buffer.
+pub(super) struct Move {
+    /// The copying statement.
+    pub(super) statement: Name,
+    pub(super) buffer: Name,
+    pub(super) array: Name,
+    /// The first element of the box, per dimension of the array, over [`Self::coordinates`].
+    pub(super) start: Vec<Affine>,
+    /// Names of the coordinates of the loop that holds the buffer.
+    pub(super) coordinates: Vec<Name>,
+    /// The array's dimension that each dimension of the buffer runs along.
+    pub(super) along: Vec<usize>,
+    /// Elements in each dimension of the buffer.
+    pub(super) extents: Vec<i64>,
+    /// The elements that the statement copies.
+    touched: Map,
+}
+
+impl Move {
+    /// The copy that a subtree is; `depth` loops of the path stand around it.
+    pub(super) fn of(site: &Site<'_>, model: &Model, tree: &Tree, depth: usize) -> Answer<Self> {
+        let names = tree.statements();
+        let engine = matches!(tree, Tree::Loop(l) if l.marks.unit == Some(Unit::CopyEngine));
+        let [name] = names.as_slice() else {
+            return Err(misplaced("the copy engine runs one copy at a time").into());
+        };
+        let at = site.poly.statements.iter().position(|s| s.statement.name == *name);
+        let at = at.expect("a tree's statements are the poly's");
+        let s = &site.poly.statements[at];
+        let (Expr::Read(read), None, None, true) =
+            (&s.statement.value, &s.origin, &s.statement.guard, engine)
+        else {
+            return Err(misplaced(format!(
+                "`{name}` is no copy that `stage` made, so the copy engine cannot run it"
+            ))
+            .into());
+        };
+        let scoped = |a: &Access| site.poly.scopes.contains_key(&a.array);
+        let target = &s.statement.target;
+        let (ours, theirs) = match (scoped(target), scoped(read)) {
+            (true, false) => (target, read),
+            (false, true) => (read, target),
+            _both => {
+                let text = format!("`{name}` copies between two buffers or two arrays");
+                return Err(misplaced(text).into());
+            }
+        };
+        let iterations = Iterations::of(site.poly, site.tree, &site.path[depth - 1].name);
+        let touched = elements(site, model, at, &iterations, &theirs.indices)?;
+        let Some(box_) = iterations.bounding_box(&touched)? else {
+            return Err(unfit(format!("what `{name}` copies is no box")).into());
+        };
+        let own = site.poly.scopes[&ours.array].coordinates;
+        let rows = iterations.rows(site.tree, name);
+        let mut along = Vec::new();
+        for index in &ours.indices[own..] {
+            let mut found = None;
+            for (d, (theirs, start)) in theirs.indices.iter().zip(&box_.offset).enumerate() {
+                if theirs.sub(&iterations.at_rows(start, &rows)?)? == *index {
+                    found = Some(d);
+                }
+            }
+            along.push(found.ok_or_else(|| {
+                unfit(format!("`{name}` changes the layout, which the copy engine cannot"))
+            })?);
+        }
+        let extents = along.iter().map(|d| box_.extent[*d]).collect();
+        Ok(Self {
+            statement: name.clone(),
+            buffer: ours.array.clone(),
+            array: theirs.array.clone(),
+            start: box_.offset,
+            coordinates: iterations.names,
+            along,
+            extents,
+            touched,
+        })
+    }
+
+    /// The copy as one into an operand's buffer.
+    pub(super) fn filling(
+        mut self,
+        site: &Site<'_>,
+        model: &Model,
+        product: &Product,
+    ) -> Answer<Self> {
+        let operand = product.operand(&self.buffer).expect("the caller found the operand");
+        self.extents.clone_from(&operand.extents);
+        self.checked(site, model)
+    }
+
+    /// The copy as one out of a buffer of elements of the accumulator.
+    pub(super) fn draining(
+        mut self,
+        site: &Site<'_>,
+        model: &Model,
+        product: &Product,
+    ) -> Answer<Self> {
+        self.extents = product.whole();
+        self.checked(site, model)
+    }
+
+    /// Whether the box holds nothing of the array but what the statement copies, and is one that
+    /// the copy engine can copy.
+    fn checked(self, site: &Site<'_>, model: &Model) -> Answer<Self> {
+        let array = site.poly.array(&self.array).expect("accesses are of known arrays");
+        let fixed: Vec<i64> = array.shape.iter().filter_map(Affine::as_constant).collect();
+        let bytes = array.dtype.size_bytes() as i64;
+        let last = array.shape.len().checked_sub(1);
+        if last.is_none() || self.along.last() != last.as_ref() {
+            return Err(unfit(format!(
+                "the last dimension of `{}` is not that of `{}`, so its rows are no rows of a box",
+                self.array, self.buffer
+            ))
+            .into());
+        }
+        let row = fixed.last().copied().or_else(|| {
+            let shape = model.fixed(array.shape.last()?)?;
+            Some(shape)
+        });
+        if row.is_none_or(|n| n * bytes % 16 != 0) {
+            return Err(unfit(format!(
+                "the rows of `{}` are no known multiple of 16 bytes, which the copy engine needs",
+                self.array
+            ))
+            .into());
+        }
+        let extra = self.boxed(site, model)?;
+        if extra.is_subset(&self.touched)? {
+            return Ok(self);
+        }
+        Err(unfit(format!(
+            "the box that `{}` would copy holds elements of `{}` that it does not touch",
+            self.statement, self.array
+        ))
+        .into())
+    }
+
+    /// The elements of the array in the box of each iteration.
+    fn boxed(&self, site: &Site<'_>, model: &Model) -> Answer<Map> {
+        let array = site.poly.array(&self.array).expect("accesses are of known arrays");
+        let places = fresh(&self.coordinates, "e", array.shape.len());
+        let mut facts: Vec<Constraint> = Vec::new();
+        for (d, place) in places.iter().enumerate() {
+            let e = Affine::var(place.clone());
+            let size = self.along.iter().position(|a| *a == d).map_or(1, |at| self.extents[at]);
+            let from = e.sub(&self.start[d])?;
+            let bounds = [
+                from.clone(),
+                Affine::constant(size - 1).sub(&from)?,
+                e.clone(),
+                array.shape[d].add_const(-1)?.sub(&e)?,
+            ];
+            facts.extend(bounds.map(Constraint::non_negative));
+        }
+        let all = model.relation(&self.coordinates, &places, &facts)?;
+        Ok(all.intersect_domain(&self.touched.domain()?)?)
+    }
+
+    /// Bytes of a panel of the buffer: the widest that divides its rows.
+    pub(super) fn panel(extents: &[i64], bytes: i64) -> Option<i64> {
+        let row = extents.last()? * bytes;
+        PANELS.iter().copied().filter(|p| row % p == 0).max()
+    }
+}

@@ -1,0 +1,480 @@
+//! The tensorized statement: which boxes of its buffers an instruction takes.
+//!
+//! In: the statement's accesses and the loops around it. Out: instruction, teams, the accumulator's
+//! fragment, and for each operand its tile inside the staged buffer.
+//! Keeps: a dimension of a buffer belongs to the instruction's `m`, `n` or `k` because it depends on
+//! that loop. The statement computes exactly what the tiles would, except for elements that are
+//! zero in both operands or results that no instance has ([`Product::check`]).
+
+use warploom_ir::affine::{Affine, Name};
+use warploom_ir::dtype::DType;
+use warploom_ir::expr::{Access, BinOp};
+use warploom_ir::instruction::{Action, Matrix, Part, find};
+use warploom_ir::kernel::{Store, Typed, TypedKind};
+use warploom_ir::nest::{AssignOp, Constraint, Order};
+use warploom_ir::schedule::{TreeLoop, Unit};
+use warploom_isl::Map;
+
+use super::{Answer, Site, put, unfit};
+use crate::footprint::{Box_, Iterations};
+use crate::poly_isl::Model;
+
+/// A loop between the ring and the instruction.
+pub(super) struct Counter {
+    /// Its count, from 0, as a variable.
+    pub(super) var: Name,
+    /// How often it runs.
+    pub(super) extent: i64,
+    /// Its iterations are teams.
+    pub(super) team: bool,
+    /// It adds to the same elements of the accumulator.
+    pub(super) reduction: bool,
+}
+
+/// A factor of the product.
+pub(super) struct Operand {
+    /// The staged buffer.
+    pub(super) buffer: Name,
+    /// Element type.
+    pub(super) dtype: DType,
+    /// Extents of the buffer's dimensions, enough for all instructions.
+    pub(super) extents: Vec<i64>,
+    /// Per dimension of the buffer: the first element and extent of the instruction's tile, over
+    /// the counters; an extent of `None` is one element that all instructions share.
+    pub(super) tile: Vec<(Affine, Option<i64>)>,
+    /// The contraction's dimension stands before the other.
+    pub(super) transposed: bool,
+}
+
+/// What the tensor cores do in an iteration of the ring.
+pub(super) struct Product {
+    /// The instruction's name.
+    pub(super) instruction: Name,
+    pub(super) matrix: Matrix,
+    /// Places in the path of the loops that hold the accumulator and the operands.
+    pub(super) scope: usize,
+    pub(super) ring: usize,
+    /// Names for the coordinates of the ring's iterations.
+    pub(super) coordinates: Vec<Name>,
+    pub(super) counters: Vec<Counter>,
+    pub(super) teams: i64,
+    /// The accumulator's buffer, and which of its dimensions are the instruction's `m` and `n`.
+    pub(super) accumulator: Name,
+    pub(super) dims: [usize; 2],
+    /// Rank of the accumulator's buffer.
+    pub(super) rank: usize,
+    /// Rows and columns that a team holds.
+    pub(super) fragment: [i64; 2],
+    /// Rows and columns from a team's first element to the next team's.
+    pub(super) team_step: [i64; 2],
+    /// The first row and column of an instruction's tile in the fragment, over the counters.
+    pub(super) tile: [Affine; 2],
+    /// `A`, then `B`.
+    pub(super) operands: [Operand; 2],
+    /// The first instruction sets the accumulator instead of adding to it.
+    pub(super) starts_at_zero: bool,
+}
+
+/// What is asked about the statement.
+struct Question<'a> {
+    site: &'a Site<'a>,
+    model: &'a Model,
+    matrix: Matrix,
+    /// The tensorized loops: `m`, `n`, `k`.
+    tensor: [&'a TreeLoop; 3],
+    /// The iterations of the innermost loop around them.
+    iterations: Iterations,
+    /// What the coordinates of that loop are: those of the ring, then expressions over these and
+    /// the counters.
+    values: Vec<Affine>,
+    counters: Vec<Counter>,
+}
+
+/// A buffer's access with its footprint.
+struct Footprint {
+    /// The first element, over the counters.
+    offset: Vec<Affine>,
+    /// Which of the tensorized loops each dimension depends on.
+    index: Vec<Option<usize>>,
+}
+
+impl Product {
+    pub(super) fn of(site: &Site<'_>, model: &Model) -> Answer<Self> {
+        let (instruction, matrix) = instruction(site)?;
+        let store =
+            crate::lower::typed(site.poly, site.source, &site.poly.statements[site.statement])?;
+        let factors = factors(site, &store, &matrix)?;
+        let target = &site.poly.statements[site.statement].statement.target;
+        let scope = site.depth_of(&target.array, "the accumulator")?;
+        let depths = factors.iter().map(|a| site.depth_of(&a.array, "an operand"));
+        let depths = depths.collect::<warploom_ir::diag::Result<Vec<_>>>()?;
+        let ring = depths[0];
+        if depths[1] != ring || ring < scope || scope + 1 < site.outside {
+            return Err(unfit(
+                "the operands are staged at one loop, inside or at that of the accumulator",
+            )
+            .into());
+        }
+        let tensor = tensorized(site)?;
+        let mut question = Question::new(site, model, matrix, tensor, ring)?;
+        question.count(ring)?;
+        let accumulator = question.footprint(target)?;
+        let mut sides = Vec::new();
+        for access in &factors {
+            sides.push((access, question.footprint(access)?));
+        }
+        let has = |f: &Footprint, i: usize| f.index.contains(&Some(i));
+        let side = |i: usize| sides.iter().find(|(_, f)| has(f, i) && has(f, 2) && !has(f, 1 - i));
+        let (Some(a), Some(b), true, true, false) =
+            (side(0), side(1), has(&accumulator, 0), has(&accumulator, 1), has(&accumulator, 2))
+        else {
+            return Err(unfit(
+                "the loops are not the instruction's m (in the accumulator and the first factor), \
+                 n (in the accumulator and the second) and k (in both factors)",
+            )
+            .into());
+        };
+        let operands =
+            [question.operand(a.0, &a.1, Part::A)?, question.operand(b.0, &b.1, Part::B)?];
+        let mut product = question.accumulated(target, &accumulator, operands)?;
+        product.instruction = instruction;
+        (product.scope, product.ring) = (scope, ring);
+        product.check(site, model, target, &factors)?;
+        Ok(product)
+    }
+
+    /// Elements of the accumulator in each dimension of its buffer, for all teams.
+    pub(super) fn whole(&self) -> Vec<i64> {
+        let mut out = vec![1; self.rank];
+        for side in 0..2 {
+            let teams = if self.team_step[side] == 0 { 1 } else { self.teams };
+            out[self.dims[side]] = self.fragment[side] * teams;
+        }
+        out
+    }
+
+    /// The operand with this buffer.
+    pub(super) fn operand(&self, buffer: &str) -> Option<&Operand> {
+        self.operands.iter().find(|o| &*o.buffer == buffer)
+    }
+
+    /// The coordinates of the ring's iterations in which the statement runs.
+    pub(super) fn iterations(&self, site: &Site<'_>, model: &Model) -> Answer<Vec<Constraint>> {
+        let iterations = Iterations::of(site.poly, site.tree, &site.path[self.ring].name);
+        let one = model.rows(site.statement, &[Affine::constant(0)])?;
+        let touched = iterations.touched(model, site.tree, site.statement, &one)?;
+        iterations.hull_of_domain(&touched)
+    }
+
+    /// Every triple of elements that the statement touches in an iteration of the ring, and that
+    /// an instruction would combine, is an instance of the statement.
+    fn check(
+        &self,
+        site: &Site<'_>,
+        model: &Model,
+        target: &Access,
+        factors: &[Access; 2],
+    ) -> Answer<()> {
+        let iterations = Iterations::of(site.poly, site.tree, &site.path[self.ring].name);
+        let statement = &site.poly.statements[site.statement].statement.name;
+        let rows = iterations.rows(site.tree, statement);
+        let domain = &model.domains[site.statement];
+        let mut all: Option<warploom_isl::Set> = None;
+        for access in factors.iter().chain([target]) {
+            let values = [rows.as_slice(), &access.indices].concat();
+            let map = model.everywhere(site.statement, &values)?;
+            let touched = map.intersect_domain(domain)?.range()?;
+            let mine = map.intersect_range(&touched)?.domain()?;
+            all = Some(match all {
+                Some(others) => others.intersect(&mine)?,
+                None => mine,
+            });
+        }
+        let all = all.expect("there are three accesses");
+        if all.is_subset(domain)? {
+            return Ok(());
+        }
+        Err(unfit(format!(
+            "`{statement}` does not run for every combination of its tiles' rows, columns and \
+             products, as an instruction would"
+        ))
+        .into())
+    }
+}
+
+/// The instruction that the loops name.
+fn instruction(site: &Site<'_>) -> Answer<(Name, Matrix)> {
+    let names: Vec<&Name> =
+        site.path.iter().filter_map(|l| l.marks.tensor.as_ref()).map(|t| &t.instruction).collect();
+    let name = names[0].clone();
+    let Some(Action::Matrix(matrix)) = find(&name).map(|i| i.action) else {
+        return Err(unfit(format!("`{name}` is no matrix instruction")).into());
+    };
+    if !matrix.shared {
+        return Err(unfit(format!(
+            "`{name}` takes its factors from registers, which lowering does not fill yet"
+        ))
+        .into());
+    }
+    Ok((name, matrix))
+}
+
+/// The three tensorized loops, which are the innermost.
+fn tensorized<'a>(site: &Site<'a>) -> Answer<[&'a TreeLoop; 3]> {
+    let innermost = site.path.len().saturating_sub(3);
+    let mut found: Vec<&TreeLoop> =
+        site.path[innermost..].iter().copied().filter(|l| l.marks.tensor.is_some()).collect();
+    found.sort_by_key(|l| l.marks.tensor.as_ref().map(|t| t.index));
+    let found = <[&TreeLoop; 3]>::try_from(found);
+    Ok(found.map_err(|_| unfit("the tensorized loops are not the innermost ones"))?)
+}
+
+/// The two factors that the statement multiplies and adds to its target.
+fn factors(site: &Site<'_>, store: &Store<Affine>, matrix: &Matrix) -> Answer<[Access; 2]> {
+    let wrong = |why: &str| -> Answer<[Access; 2]> {
+        Err(unfit(format!("`{}` {why}", store.statement)).into())
+    };
+    let TypedKind::Binary(BinOp::Mul, a, b) = &store.value.kind else {
+        return wrong("does not add a product of two elements");
+    };
+    if store.op != AssignOp::Add || store.guard.is_some() {
+        return wrong("does not add a product to each of its elements");
+    }
+    if store.strict || store.order == Order::Serial {
+        return wrong("sums in a fixed order, which tensor cores do not keep (`order fixed`)");
+    }
+    let exact = matrix.adder.keeps(matrix.acc);
+    if !exact {
+        return wrong("would lose bits that its type promises: the adder keeps fewer");
+    }
+    if store.dtype != matrix.acc || store.value.dtype != matrix.acc {
+        return wrong(&format!("sums in {}, the instruction in {}", store.value.dtype, matrix.acc));
+    }
+    let accesses = site.poly.statements[site.statement].statement.value.reads();
+    let (Some(first), Some(second)) = (factor(a, matrix), factor(b, matrix)) else {
+        return wrong(&format!("does not multiply two elements of type {}", matrix.a));
+    };
+    let access = |array: &Name| accesses.iter().find(|a| a.array == *array).map(|a| (*a).clone());
+    match (access(first), access(second)) {
+        (Some(a), Some(b)) if a.array != b.array => Ok([a, b]),
+        _same => wrong("reads both factors from one buffer: stage them for each read"),
+    }
+}
+
+/// The array that a factor is an element of, converted without loss where the types differ.
+fn factor<'v>(value: &'v Typed<Affine>, matrix: &Matrix) -> Option<&'v Name> {
+    let inner = match &value.kind {
+        TypedKind::Convert { value, .. } => value,
+        _plain => value,
+    };
+    let TypedKind::Read { array, .. } = &inner.kind else { return None };
+    (inner.dtype == matrix.a).then_some(array)
+}
+
+impl<'a> Question<'a> {
+    fn new(
+        site: &'a Site<'a>,
+        model: &'a Model,
+        matrix: Matrix,
+        tensor: [&'a TreeLoop; 3],
+        ring: usize,
+    ) -> Answer<Self> {
+        let inner = site.path.len() - 3;
+        let at = &site.path[inner.max(ring + 1) - 1].name;
+        let iterations = Iterations::of(site.poly, site.tree, at);
+        let values = iterations.names[..=ring].iter().cloned().map(Affine::var).collect();
+        Ok(Self { site, model, matrix, tensor, iterations, values, counters: Vec::new() })
+    }
+
+    /// Counts the loops between the ring and the instruction from 0.
+    fn count(&mut self, ring: usize) -> Answer<()> {
+        let statement = &self.site.poly.statements[self.site.statement].statement.name;
+        for depth in ring + 1..self.site.path.len() - 3 {
+            let l = self.site.path[depth];
+            let around =
+                Iterations::of(self.site.poly, self.site.tree, &self.site.path[depth - 1].name);
+            let row =
+                self.model.rows(self.site.statement, std::slice::from_ref(&l.rows[statement]))?;
+            let touched = around.touched(self.model, self.site.tree, self.site.statement, &row)?;
+            let Some(Box_ { offset, extent }) = around.bounding_box(&touched)? else {
+                let text = format!("loop `{}` has no constant length", l.name);
+                return Err(unfit(text).into());
+            };
+            let team = l.marks.unit == Some(Unit::Warpgroup);
+            if l.marks.unit.is_some() != team || (team && self.counters.iter().any(|c| c.team)) {
+                let text = format!("loop `{}` is no loop of a matrix product", l.name);
+                return Err(unfit(text).into());
+            }
+            let var: Name = l.name.replace('.', "_").into();
+            let first = put(&offset[0], &around.names, &self.values)?;
+            self.values.push(first.add(&Affine::var(var.clone()))?);
+            self.counters.push(Counter { var, extent: extent[0], team, reduction: true });
+        }
+        Ok(())
+    }
+
+    fn footprint(&self, access: &Access) -> Answer<Footprint> {
+        let own = self.site.poly.scopes[&access.array].coordinates;
+        let indices = &access.indices[own..];
+        let element = self.model.rows(self.site.statement, indices)?;
+        let touched =
+            self.iterations.touched(self.model, self.site.tree, self.site.statement, &element)?;
+        let Some(box_) = self.iterations.bounding_box(&touched)? else {
+            let text = format!("what an instruction takes of `{}` is no box", access.array);
+            return Err(unfit(text).into());
+        };
+        let statement = &self.site.poly.statements[self.site.statement].statement.name;
+        let mut index = Vec::new();
+        let mut offset = Vec::new();
+        for (d, e) in indices.iter().enumerate() {
+            let moves: Vec<usize> = (0..3)
+                .filter(|i| {
+                    let row = &self.tensor[*i].rows[statement];
+                    row.vars().iter().any(|v| e.vars().contains(v))
+                })
+                .collect();
+            let (moving, extent) = (moves.first().copied(), box_.extent[d]);
+            let limit = moving.map_or(1, |i| [self.matrix.m, self.matrix.n, self.matrix.k][i]);
+            if moves.len() > 1 || extent > limit {
+                return Err(unfit(format!(
+                    "an instruction takes {extent} elements along dimension {d} of `{}`, more \
+                     than its {limit}",
+                    access.array
+                ))
+                .into());
+            }
+            index.push(moving);
+            offset.push(put(&box_.offset[d], &self.iterations.names, &self.values)?);
+        }
+        for e in &offset {
+            if e.terms().any(|(atom, _)| self.weight_of(atom).is_none()) {
+                let text = format!("the tile of `{}` moves by no multiple of a loop", access.array);
+                return Err(unfit(text).into());
+            }
+        }
+        Ok(Footprint { offset, index })
+    }
+
+    fn weight_of(&self, atom: &warploom_ir::affine::Atom) -> Option<usize> {
+        match atom {
+            warploom_ir::affine::Atom::Var(name) => {
+                self.counters.iter().position(|c| c.var == *name)
+            }
+            warploom_ir::affine::Atom::FloorDiv(..) | warploom_ir::affine::Atom::Mod(..) => None,
+        }
+    }
+
+    /// How far an offset goes while counters run, without the team's if that is asked.
+    fn reach(&self, offset: &Affine, teams: bool) -> i64 {
+        offset.terms().fold(offset.constant_part(), |sum, (atom, c)| {
+            let counter = self.weight_of(atom).map(|at| &self.counters[at]);
+            match counter {
+                Some(counter) if teams || !counter.team => sum + c * (counter.extent - 1),
+                Some(_) | None => sum,
+            }
+        })
+    }
+
+    fn operand(&self, access: &Access, found: &Footprint, part: Part) -> Answer<Operand> {
+        let own = match part {
+            Part::A => 0,
+            Part::B | Part::D => 1,
+        };
+        let sizes = [self.matrix.m, self.matrix.n, self.matrix.k];
+        let mut extents = Vec::new();
+        let mut tile = Vec::new();
+        for (offset, index) in found.offset.iter().zip(&found.index) {
+            let size = index.map(|i| sizes[i]);
+            extents.push(self.reach(offset, true) + size.unwrap_or(1));
+            tile.push((offset.clone(), size));
+        }
+        let place = |i: usize| found.index.iter().position(|d| *d == Some(i));
+        let array = self.site.poly.array(&access.array).expect("accesses are of known arrays");
+        let once = |i: usize| found.index.iter().filter(|d| **d == Some(i)).count() == 1;
+        if !once(own) || !once(2) {
+            let text = format!("an index of the instruction is two dimensions of `{}`", array.name);
+            return Err(unfit(text).into());
+        }
+        Ok(Operand {
+            buffer: access.array.clone(),
+            dtype: array.dtype,
+            extents,
+            tile,
+            transposed: place(2) < place(own),
+        })
+    }
+
+    /// The product with its accumulator; scope and ring are still to be set.
+    fn accumulated(
+        mut self,
+        target: &Access,
+        found: &Footprint,
+        operands: [Operand; 2],
+    ) -> Answer<Product> {
+        let place = |i: usize| found.index.iter().position(|d| *d == Some(i)).unwrap_or(0);
+        let dims = [place(0), place(1)];
+        let sizes = [self.matrix.m, self.matrix.n];
+        let once = |i: usize| found.index.iter().filter(|d| **d == Some(i)).count() == 1;
+        let zero = |d: usize| found.offset[d].as_constant() == Some(0);
+        let rest = (0..found.index.len()).filter(|d| !dims.contains(d));
+        if !once(0) || !once(1) || !rest.into_iter().all(zero) {
+            return Err(unfit("the accumulator is no matrix of the instruction's m and n").into());
+        }
+        let mut fragment = [0; 2];
+        let mut team_step = [0; 2];
+        let mut tile = [Affine::constant(0), Affine::constant(0)];
+        let teams = self.counters.iter().find(|c| c.team).map_or(1, |c| c.extent);
+        for side in 0..2 {
+            let offset = &found.offset[dims[side]];
+            fragment[side] = self.reach(offset, false) + sizes[side];
+            for (atom, c) in offset.terms() {
+                let at = self.weight_of(atom).expect("offsets are over the counters");
+                if self.counters[at].team {
+                    team_step[side] = c;
+                } else {
+                    let term = Affine::var(self.counters[at].var.clone()).scale(c)?;
+                    tile[side] = tile[side].add(&term)?;
+                }
+                self.counters[at].reduction = false;
+            }
+            tile[side] = tile[side].add_const(offset.constant_part())?;
+        }
+        let apart = team_step[0] == fragment[0] && team_step[1] == 0
+            || team_step[1] == fragment[1] && team_step[0] == 0;
+        if teams > 1 && !apart {
+            return Err(unfit("each warpgroup needs rows or columns of its own").into());
+        }
+        if teams == 1 {
+            team_step = [0; 2];
+        }
+        Ok(Product {
+            instruction: Name::from(""),
+            matrix: self.matrix,
+            scope: 0,
+            ring: 0,
+            coordinates: self.iterations.names[..self.values.len() - self.counters.len()].to_vec(),
+            teams,
+            counters: self.counters,
+            accumulator: target.array.clone(),
+            dims,
+            rank: found.index.len(),
+            fragment,
+            team_step,
+            tile,
+            operands,
+            starts_at_zero: false,
+        })
+    }
+}
+
+/// Pairs of coordinates and elements of an access to a buffer.
+pub(super) fn elements(
+    site: &Site<'_>,
+    model: &Model,
+    statement: usize,
+    at: &Iterations,
+    indices: &[Affine],
+) -> Answer<Map> {
+    let element = model.rows(statement, indices)?;
+    at.touched(model, site.tree, statement, &element)
+}

@@ -1,0 +1,627 @@
+//! The nodes of a block program: a role that fills buffers ahead, and one that multiplies.
+//!
+//! In: the loops that isl made, with pieces of work as leaves. Out: the program.
+//! Keeps: iteration `q` of the ring, counted over all loops of the program, has slot `q mod stages`.
+//! The producer fills it after the consumers have released what was in it: the wait for phase
+//! `q / stages - 1` of `empty`, which is complete from the start for the first round. A consumer
+//! releases a slot when the instructions that read it are done: those of the iteration before are,
+//! once at most one group is left.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use warploom_ir::affine::Name;
+use warploom_ir::diag::{Diagnostic, Result};
+use warploom_ir::dtype::DType;
+use warploom_ir::instruction::Part;
+use warploom_ir::kernel::device::{
+    Across, Barrier, Block, Call, Device, Fragment, Operand, Role, Shared, Slice, Teams, Tile,
+    WARP, WARPGROUP,
+};
+use warploom_ir::kernel::{Condition, Index, KernelLoop, KernelNode, LoopMode, Store};
+use warploom_ir::nest::Constraint;
+
+use super::elements::Elements;
+use super::moves::Move;
+use super::product::Operand as Factor;
+use super::skeleton::{holds, work_of};
+use super::{Plan, Work, misplaced};
+use crate::index::{difference, replace, simplify, simplify_condition, substitute};
+
+/// Registers of a thread that only starts copies, and the most that others can have.
+const FEW: i64 = 24;
+const MANY: i64 = 240;
+/// Registers that a thread needs beside its part of the accumulator.
+const OTHERS: i64 = 64;
+/// Registers of a multiprocessor.
+const REGISTERS: i64 = 64 << 10;
+
+/// Makes one block program.
+pub(super) struct Program<'a> {
+    plan: &'a Plan,
+    taken: &'a mut BTreeSet<Name>,
+    full: Name,
+    empty: Name,
+    team: Name,
+    fragment: Name,
+}
+
+/// A loop of the program around a place.
+#[derive(Clone)]
+struct Around {
+    label: Name,
+    /// The iteration.
+    at: Index,
+    lower: Index,
+    upper: Index,
+}
+
+/// What loop variables of isl's loops are called in a role, and the loops around.
+#[derive(Clone, Default)]
+struct Scope {
+    renamed: BTreeMap<Name, Index>,
+    around: Vec<Around>,
+}
+
+/// A name that nothing has yet.
+pub(super) fn unused(base: &str, taken: &mut BTreeSet<Name>) -> Name {
+    let mut name: Name = base.into();
+    let mut count = 1;
+    while !taken.insert(name.clone()) {
+        count += 1;
+        name = format!("{base}_{count}").into();
+    }
+    name
+}
+
+fn var(name: &Name) -> Index {
+    Index::Var(name.clone())
+}
+
+fn add(a: Index, b: Index) -> Index {
+    simplify(&Index::Add(Box::new(a), Box::new(b)))
+}
+
+fn call(instruction: &str, operands: Vec<Operand>) -> KernelNode {
+    Device::Call(Call { instruction: instruction.into(), operands }).into()
+}
+
+fn number(n: i64) -> Operand {
+    Operand::Value(Index::Const(n))
+}
+
+fn slot(barrier: &Name, at: Index) -> Operand {
+    let at = vec![Slice { start: at, extent: None }];
+    Operand::Tile(Tile { array: barrier.clone(), at, transposed: false })
+}
+
+fn one(body: Vec<KernelNode>) -> KernelNode {
+    Device::One(body).into()
+}
+
+impl<'a> Program<'a> {
+    pub(super) fn new(plan: &'a Plan, taken: &'a mut BTreeSet<Name>) -> Self {
+        let full = unused("full", taken);
+        let empty = unused("empty", taken);
+        let team = unused("team", taken);
+        let fragment = plan.product.accumulator.clone();
+        Self { plan, taken, full, empty, team, fragment }
+    }
+
+    /// The program that runs these nodes.
+    pub(super) fn block(mut self, nodes: Vec<KernelNode>) -> Result<Device> {
+        let (plan, product) = (self.plan, &self.plan.product);
+        let loads = vec![one(self.producer(&nodes, &Scope::default())?)];
+        let works = self.consumer(&nodes, &Scope::default())?;
+        let warps = WARPGROUP * product.teams;
+        let body = match product.teams {
+            1 => works,
+            count => {
+                let var = self.team.clone();
+                vec![Device::Teams(Teams { var, count, warps: WARPGROUP, body: works }).into()]
+            }
+        };
+        let [few, many] = self.registers(warps);
+        let roles = vec![
+            Role { name: "load".into(), warps: WARPGROUP, registers: few, body: loads },
+            Role { name: "multiply".into(), warps, registers: many, body },
+        ];
+        let (slots, teams) = (plan.stages, product.teams);
+        let barriers = vec![
+            Barrier { name: self.full.clone(), slots, count: 1 },
+            Barrier { name: self.empty.clone(), slots, count: teams },
+        ];
+        Ok(Device::Block(Block { cluster: Vec::new(), shared: self.shared()?, barriers, roles }))
+    }
+
+    /// Registers of each thread of the two roles; none where a thread's share of all is enough.
+    fn registers(&self, warps: i64) -> [Option<i64>; 2] {
+        let [rows, cols] = self.plan.product.fragment;
+        let held = rows * cols / (WARPGROUP * WARP);
+        let share = REGISTERS / (WARP * (warps + WARPGROUP));
+        if held + OTHERS <= share {
+            return [None, None];
+        }
+        let left = (REGISTERS - FEW * WARP * WARPGROUP) / (WARP * warps);
+        [Some(FEW), Some(MANY.min(left / 8 * 8))]
+    }
+
+    fn shared(&self) -> Result<Vec<Shared>> {
+        let mut out = Vec::new();
+        for factor in &self.plan.product.operands {
+            let matrix: Vec<i64> = matrix_extents(factor);
+            let shape = [&[self.plan.stages], matrix.as_slice()].concat();
+            out.push(panelled(&factor.buffer, factor.dtype, shape)?);
+        }
+        for (name, (dtype, shape)) in &self.plan.staging {
+            out.push(panelled(name, *dtype, shape.clone())?);
+        }
+        Ok(out)
+    }
+
+    /// How often the ring ran before this place, all loops of the program counted.
+    fn count(&self, scope: &Scope, from: usize) -> Result<Index> {
+        let mut out = Index::Const(0);
+        for (position, l) in scope.around.iter().enumerate().skip(from) {
+            let mut each = 1_i64;
+            for inner in &scope.around[position + 1..] {
+                let length = difference(&inner.upper, &inner.lower).ok_or_else(|| {
+                    let text = format!("how often loop `{}` runs is not known", inner.label);
+                    Box::new(misplaced(text).help("fix the sizes: `--size` or `param K = 512`"))
+                })?;
+                each = each.saturating_mul(length);
+            }
+            let at = Index::Sub(Box::new(l.at.clone()), Box::new(l.lower.clone()));
+            out = add(out, Index::Mul(each, Box::new(at)));
+        }
+        Ok(out)
+    }
+
+    fn slot_of(&self, q: &Index) -> Index {
+        match self.plan.stages {
+            1 => Index::Const(0),
+            stages => simplify(&Index::Mod(Box::new(q.clone()), stages)),
+        }
+    }
+
+    /// The parity of a slot's phase in iteration `q`, `later` rounds on.
+    fn parity(&self, q: &Index, later: i64) -> Operand {
+        let round = Index::FloorDiv(Box::new(q.clone()), self.plan.stages);
+        let round = add(round, Index::Const(later));
+        let parity = Index::Mod(Box::new(round), 2);
+        Operand::Value(match simplify(&parity) {
+            Index::Const(c) => Index::Const(c),
+            // the verifier knows a parity by its form
+            _moving => parity,
+        })
+    }
+
+    /// A loop of isl's with a new variable, and what is known inside.
+    fn enter(&mut self, l: &KernelLoop, scope: &Scope) -> Result<(KernelLoop, Scope)> {
+        if l.step != 1 {
+            let text = format!("loop `{}` of a block program has a step", l.label);
+            return Err(misplaced(text));
+        }
+        let lookup = |n: &str| scope.renamed.get(n).cloned();
+        let (lower, upper) = (replace(&l.lower, &lookup), replace(&l.upper, &lookup));
+        let name = unused(&l.var, self.taken);
+        let mut inner = scope.clone();
+        inner.renamed.insert(l.var.clone(), var(&name));
+        inner.around.push(Around {
+            label: l.label.clone(),
+            at: var(&name),
+            lower: lower.clone(),
+            upper: upper.clone(),
+        });
+        let made = KernelLoop {
+            var: name,
+            label: l.label.clone(),
+            lower,
+            upper,
+            step: l.step,
+            mode: LoopMode::Serial,
+            body: Vec::new(),
+        };
+        Ok((made, inner))
+    }
+
+    /// The producer: loops that lead to copies into operands.
+    fn producer(&mut self, nodes: &[KernelNode], scope: &Scope) -> Result<Vec<KernelNode>> {
+        let plan = self.plan;
+        let fill = |w: usize| matches!(plan.works[w], Work::Fill(_));
+        let mut out = Vec::new();
+        let mut copies: Vec<(&Move, &Store<Index>)> = Vec::new();
+        for node in nodes.iter().filter(|n| holds(n, &fill)) {
+            match node {
+                KernelNode::Loop(l) => {
+                    let (mut made, inner) = self.enter(l, scope)?;
+                    made.body = self.producer(&l.body, &inner)?;
+                    out.push(KernelNode::Loop(made));
+                }
+                KernelNode::Store(store) => {
+                    if let Some(Work::Fill(f)) = work_of(store).map(|w| &plan.works[w]) {
+                        copies.push((&plan.fills[*f], store));
+                    }
+                }
+                KernelNode::If(..) | KernelNode::Local(_) | KernelNode::Device(_) => {
+                    return Err(conditional());
+                }
+            }
+        }
+        if !copies.is_empty() {
+            out.extend(self.loads(&copies, scope)?);
+        }
+        Ok(out)
+    }
+
+    /// One iteration of the ring, for the producer.
+    fn loads(&self, copies: &[(&Move, &Store<Index>)], scope: &Scope) -> Result<Vec<KernelNode>> {
+        let q = self.count(scope, 0)?;
+        let at = self.slot_of(&q);
+        let mut bytes = 0;
+        let mut loads = Vec::new();
+        for (copy, store) in copies {
+            let factor = self.plan.product.operand(&copy.buffer);
+            let factor = factor.expect("fills are of operands");
+            let extents = matrix_extents(factor);
+            bytes += extents.iter().product::<i64>() * factor.dtype.size_bytes() as i64;
+            let coordinates = scope.values(store);
+            let inside = std::iter::once(Slice { start: at.clone(), extent: None })
+                .chain(extents.iter().map(|e| Slice { start: Index::Const(0), extent: Some(*e) }));
+            let shared = tile(&copy.buffer, inside.collect(), false);
+            let lookup = by_name(&copy.coordinates, &coordinates);
+            let outside = copy.start.iter().enumerate().map(|(d, start)| {
+                let b = copy.along.iter().position(|a| *a == d);
+                let extent = b.and_then(|b| factor.tile[b].1.map(|_| copy.extents[b]));
+                Slice { start: substitute(start, &lookup), extent }
+            });
+            let global = tile(&copy.array, outside.collect(), false);
+            loads.push(call("tma.load", vec![shared, global, slot(&self.full, at.clone())]));
+        }
+        let wait = vec![slot(&self.empty, at.clone()), self.parity(&q, 1)];
+        let mut out = vec![call("mbarrier.wait", wait)];
+        out.push(call("mbarrier.expect", vec![slot(&self.full, at), number(bytes)]));
+        out.extend(loads);
+        Ok(out)
+    }
+
+    /// The consumers: loops around the accumulator, then what is inside one of its iterations.
+    fn consumer(&mut self, nodes: &[KernelNode], scope: &Scope) -> Result<Vec<KernelNode>> {
+        let plan = self.plan;
+        let product = |w: usize| matches!(plan.works[w], Work::Product);
+        let outer = nodes.iter().find_map(|node| match node {
+            KernelNode::Loop(l) if plan.scope.contains(&l.label) && holds(node, &product) => {
+                Some(l)
+            }
+            KernelNode::Loop(_)
+            | KernelNode::If(..)
+            | KernelNode::Local(_)
+            | KernelNode::Store(_)
+            | KernelNode::Device(_) => None,
+        });
+        let Some(l) = outer else { return self.tile(nodes, scope) };
+        if nodes.len() != 1 {
+            return Err(misplaced("loops around the accumulator's hold other work"));
+        }
+        let (mut made, inner) = self.enter(l, scope)?;
+        made.body = self.consumer(&l.body, &inner)?;
+        let mut out = vec![KernelNode::Loop(made)];
+        if scope.around.is_empty() && self.drains() {
+            out.push(one(vec![call("tma.wait.read", vec![number(0)])]));
+        }
+        Ok(out)
+    }
+
+    fn drains(&self) -> bool {
+        self.plan.works.iter().any(|w| matches!(w, Work::Drain(_)))
+    }
+
+    /// One iteration of the accumulator's loop.
+    fn tile(&mut self, nodes: &[KernelNode], scope: &Scope) -> Result<Vec<KernelNode>> {
+        let plan = self.plan;
+        let product = |w: usize| matches!(plan.works[w], Work::Product);
+        let again = !scope.around.is_empty();
+        let mut body = Vec::new();
+        let mut drained = false;
+        for node in nodes {
+            if holds(node, &product) {
+                body.extend(self.products(
+                    std::slice::from_ref(node),
+                    scope,
+                    scope.around.len(),
+                )?);
+                body.push(call("wgmma.wait", vec![number(0)]));
+                body.extend(self.release_last(node, scope)?);
+                if again && self.drains() {
+                    body.push(one(vec![call("tma.wait.read", vec![number(0)])]));
+                    body.push(call("sync", Vec::new()));
+                }
+                continue;
+            }
+            let KernelNode::Store(store) = node else { continue };
+            match work_of(store).map(|w| &plan.works[w]) {
+                Some(Work::Elements(elements)) => {
+                    body.push(self.elements(elements, &scope.values(store)));
+                }
+                Some(Work::Drain(copy)) => {
+                    body.extend(self.drain(copy, &scope.values(store), drained, again));
+                    drained = true;
+                }
+                Some(Work::Product | Work::Fill(_) | Work::Nothing) | None => {}
+            }
+        }
+        let product = &plan.product;
+        Ok(vec![
+            Device::Fragment(Fragment {
+                name: self.fragment.clone(),
+                dtype: product.matrix.dtype(Part::D),
+                shape: product.fragment,
+                layout: format!("{}.d", product.instruction).into(),
+                body,
+            })
+            .into(),
+        ])
+    }
+
+    /// The loops inside the accumulator's, down to the instructions. `from` loops of the program
+    /// are around the accumulator.
+    fn products(
+        &mut self,
+        nodes: &[KernelNode],
+        scope: &Scope,
+        from: usize,
+    ) -> Result<Vec<KernelNode>> {
+        let plan = self.plan;
+        let product = |w: usize| matches!(plan.works[w], Work::Product);
+        let mut out = Vec::new();
+        for node in nodes.iter().filter(|n| holds(n, &product)) {
+            match node {
+                KernelNode::Loop(l) => {
+                    let (mut made, inner) = self.enter(l, scope)?;
+                    made.body = self.products(&l.body, &inner, from)?;
+                    out.push(KernelNode::Loop(made));
+                }
+                KernelNode::Store(_) => out.extend(self.instructions(scope, from)?),
+                KernelNode::If(..) | KernelNode::Local(_) | KernelNode::Device(_) => {
+                    return Err(conditional());
+                }
+            }
+        }
+        Ok(out)
+    }
+
+    /// One iteration of the ring, for a consumer.
+    fn instructions(&mut self, scope: &Scope, from: usize) -> Result<Vec<KernelNode>> {
+        let q = self.count(scope, 0)?;
+        let at = self.slot_of(&q);
+        let mut first = Index::Const(0);
+        for l in &scope.around[from..] {
+            first = add(first, Index::Sub(Box::new(l.at.clone()), Box::new(l.lower.clone())));
+        }
+        let wait = vec![slot(&self.full, at.clone()), self.parity(&q, 0)];
+        let mut out = vec![call("mbarrier.wait", wait), call("wgmma.fence", Vec::new())];
+        out.extend(self.unrolled(&at, &first));
+        out.push(call("wgmma.commit", Vec::new()));
+        let stages = self.plan.stages;
+        if stages == 1 {
+            out.push(call("wgmma.wait", vec![number(0)]));
+            out.push(self.release(Index::Const(0)));
+            return Ok(out);
+        }
+        if scope.around.len() > from {
+            out.push(call("wgmma.wait", vec![number(1)]));
+            let before = self.slot_of(&add(q, Index::Const(stages - 1)));
+            let later = Condition::Ge(first, Index::Const(1));
+            out.push(KernelNode::If(later, vec![self.release(before)], Vec::new()));
+        }
+        Ok(out)
+    }
+
+    fn release(&self, at: Index) -> KernelNode {
+        one(vec![call("mbarrier.arrive", vec![slot(&self.empty, at)])])
+    }
+
+    /// The release of the last slot of a tile, where another tile follows.
+    fn release_last(&self, node: &KernelNode, scope: &Scope) -> Result<Option<KernelNode>> {
+        if scope.around.is_empty() || self.plan.stages == 1 {
+            return Ok(None);
+        }
+        let plan = self.plan;
+        let mut inner = scope.clone();
+        let mut nodes = std::slice::from_ref(node);
+        let product = |w: usize| matches!(plan.works[w], Work::Product);
+        while let Some(KernelNode::Loop(l)) = nodes.iter().find(|n| holds(n, &product)) {
+            let lookup = |n: &str| inner.renamed.get(n).cloned();
+            let (lower, upper) = (replace(&l.lower, &lookup), replace(&l.upper, &lookup));
+            let last = simplify(&Index::Sub(Box::new(upper.clone()), Box::new(Index::Const(1))));
+            inner.renamed.insert(l.var.clone(), last.clone());
+            let label = l.label.clone();
+            inner.around.push(Around { label, at: last, lower, upper });
+            nodes = &l.body;
+        }
+        let q = self.count(&inner, 0)?;
+        Ok(Some(self.release(self.slot_of(&q))))
+    }
+
+    /// The instructions of an iteration of the ring, all loops unrolled.
+    fn unrolled(&mut self, at: &Index, first: &Index) -> Vec<KernelNode> {
+        let product = &self.plan.product;
+        let mut values: BTreeMap<Name, Index> = BTreeMap::new();
+        let mut loops = Vec::new();
+        let mut later = first.clone();
+        for counter in &product.counters {
+            if counter.team {
+                values.insert(counter.var.clone(), self.team_index());
+            } else if counter.extent == 1 {
+                values.insert(counter.var.clone(), Index::Const(0));
+            } else {
+                let name = unused(&counter.var, self.taken);
+                values.insert(counter.var.clone(), var(&name));
+                loops.push((name, counter.extent));
+            }
+            if counter.reduction && !counter.team {
+                later = add(later, values[&counter.var].clone());
+            }
+        }
+        let lookup = |n: &str| values.get(n).cloned();
+        let keep = match (product.starts_at_zero, later) {
+            (false, _) => Index::Const(1),
+            (true, Index::Const(c)) => Index::Const(c.min(1)),
+            (true, later) => Index::Min(Box::new(later), Box::new(Index::Const(1))),
+        };
+        let [rows, cols] = product.matrix.extents(Part::D);
+        let d = (product.tile.iter().zip([rows, cols]))
+            .map(|(start, e)| Slice { start: substitute(start, &lookup), extent: Some(e) });
+        let mut operands = vec![tile(&self.fragment, d.collect(), false)];
+        for factor in &product.operands {
+            let slot = Slice { start: at.clone(), extent: None };
+            let dims = factor.tile.iter().filter(|(_, extent)| extent.is_some());
+            let dims = dims.map(|(start, extent)| Slice {
+                start: substitute(start, &lookup),
+                extent: *extent,
+            });
+            let all = std::iter::once(slot).chain(dims).collect();
+            operands.push(tile(&factor.buffer, all, factor.transposed));
+        }
+        operands.push(Operand::Value(keep));
+        let body = vec![call(&product.instruction, operands)];
+        loops.into_iter().rev().fold(body, |body, (name, extent)| {
+            vec![KernelNode::Loop(KernelLoop {
+                label: name.clone(),
+                var: name,
+                lower: Index::Const(0),
+                upper: Index::Const(extent),
+                step: 1,
+                mode: LoopMode::Unroll,
+                body,
+            })]
+        })
+    }
+
+    fn team_index(&self) -> Index {
+        if self.plan.product.teams == 1 { Index::Const(0) } else { var(&self.team) }
+    }
+
+    /// The first row or column of a team in the accumulator's buffer.
+    fn team_start(&self, side: usize) -> Index {
+        let step = self.plan.product.team_step[side];
+        simplify(&Index::Mul(step, Box::new(self.team_index())))
+    }
+
+    /// Statements for each element that a thread holds.
+    fn elements(&mut self, elements: &Elements, coordinates: &[Index]) -> KernelNode {
+        let product = &self.plan.product;
+        let vars = [unused("i", self.taken), unused("j", self.taken)];
+        let mut values = coordinates.to_vec();
+        let mut places = vec![Index::Const(0); product.rank];
+        for (side, v) in vars.iter().enumerate() {
+            places[product.dims[side]] = add(self.team_start(side), var(v));
+        }
+        values.extend(places);
+        values.extend(vars.iter().map(var));
+        let lookup = by_name(&elements.names, &values);
+        let mut body = Vec::new();
+        for instance in &elements.statements {
+            let iterators: Vec<Index> =
+                instance.iterators.iter().map(|e| substitute(e, &lookup)).collect();
+            let inner = |n: &str| {
+                let at = instance.names.iter().position(|i| &**i == n);
+                at.map_or_else(|| lookup(n), |at| iterators.get(at).cloned())
+            };
+            let store = instance.store.map_index(&mut |e| substitute(e, &inner));
+            let conditions = instance.guard.iter().map(|c| condition(c, &lookup)).collect();
+            let guard = simplify_condition(&Condition::All(conditions));
+            let store = KernelNode::Store(store);
+            body.push(match guard {
+                Condition::All(parts) if parts.is_empty() => store,
+                guard => KernelNode::If(guard, vec![store], Vec::new()),
+            });
+        }
+        Device::Across(Across { vars, fragment: self.fragment.clone(), body }).into()
+    }
+
+    /// A team's part of a box that leaves the block.
+    fn drain(
+        &self,
+        copy: &Move,
+        coordinates: &[Index],
+        drained: bool,
+        again: bool,
+    ) -> Vec<KernelNode> {
+        let product = &self.plan.product;
+        let lookup = by_name(&copy.coordinates, coordinates);
+        let side_of = |b: usize| product.dims.iter().position(|d| *d == b);
+        let part = |b: usize| {
+            let side = side_of(b)?;
+            Some((self.team_start(side), product.fragment[side]))
+        };
+        let outside = copy.start.iter().enumerate().map(|(d, start)| {
+            let start = substitute(start, &lookup);
+            match copy.along.iter().position(|a| *a == d).and_then(part) {
+                Some((first, extent)) => Slice { start: add(start, first), extent: Some(extent) },
+                None => Slice { start, extent: None },
+            }
+        });
+        let inside = (0..copy.along.len()).map(|b| match part(b) {
+            Some((start, extent)) => Slice { start, extent: Some(extent) },
+            None => Slice { start: Index::Const(0), extent: None },
+        });
+        let global = tile(&copy.array, outside.collect(), false);
+        let shared = tile(&copy.buffer, inside.collect(), false);
+        let mut stores =
+            vec![call("tma.store", vec![global, shared]), call("tma.commit", Vec::new())];
+        if !again {
+            stores.push(call("tma.wait.read", vec![number(0)]));
+        }
+        let mut out = Vec::new();
+        if !drained {
+            out.push(call("fence.async", Vec::new()));
+            out.push(call("sync", Vec::new()));
+        }
+        out.push(one(stores));
+        out
+    }
+}
+
+impl Scope {
+    /// The coordinates that a piece of work runs at.
+    fn values(&self, store: &Store<Index>) -> Vec<Index> {
+        let lookup = |n: &str| self.renamed.get(n).cloned();
+        store.indices.iter().map(|i| simplify(&replace(i, &lookup))).collect()
+    }
+}
+
+fn conditional() -> Box<Diagnostic> {
+    Box::new(
+        misplaced("work of a block program depends on a condition")
+            .help("tile so that every block has the same iterations, or leave `tensorize` out"),
+    )
+}
+
+fn tile(array: &Name, at: Vec<Slice>, transposed: bool) -> Operand {
+    Operand::Tile(Tile { array: array.clone(), at, transposed })
+}
+
+fn by_name<'n>(names: &'n [Name], values: &'n [Index]) -> impl Fn(&str) -> Option<Index> + 'n {
+    move |v| names.iter().position(|n| &**n == v).and_then(|at| values.get(at).cloned())
+}
+
+fn condition(c: &Constraint, lookup: &dyn Fn(&str) -> Option<Index>) -> Condition {
+    let value = substitute(&c.expr, lookup);
+    let compare = if c.equality { Condition::Eq } else { Condition::Ge };
+    compare(value, Index::Const(0))
+}
+
+/// Extents of the dimensions along which an operand's tiles lie.
+fn matrix_extents(factor: &Factor) -> Vec<i64> {
+    let dims = factor.extents.iter().zip(&factor.tile);
+    dims.filter(|(_, (_, extent))| extent.is_some()).map(|(e, _)| *e).collect()
+}
+
+fn panelled(name: &Name, dtype: DType, shape: Vec<i64>) -> Result<Shared> {
+    let bytes = dtype.size_bytes() as i64;
+    let Some(panel) = Move::panel(&shape, bytes) else {
+        let text = format!("rows of `{name}` are no multiple of 16 bytes: take a larger tile");
+        return Err(misplaced(text));
+    };
+    Ok(Shared { name: name.clone(), dtype, shape, panel: Some(panel) })
+}

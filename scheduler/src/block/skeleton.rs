@@ -1,0 +1,225 @@
+//! The loops around the pieces of work, by isl, and the program in their place.
+//!
+//! In: the plan. Out: first a poly and a tree in which each piece of work is one statement at the
+//! loop that it belongs to; then, of the kernel that isl's loops give, one in which the nodes inside
+//! the block loops are a block program.
+//! Keeps: all pieces have the same iterations of the loops that they share, so that what one role
+//! waits for another one does.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use warploom_ir::affine::{Affine, Name};
+use warploom_ir::diag::{Result, Span};
+use warploom_ir::dtype::DType;
+use warploom_ir::expr::{Access, Expr, Literal};
+use warploom_ir::kernel::{Index, Kernel, KernelLoop, KernelNode, LoopMode, Store};
+use warploom_ir::nest::{Array, AssignOp, Order, Role, Statement};
+use warploom_ir::schedule::{Poly, PolyStatement, Tree, TreeLoop};
+use warploom_ir::target::{Axis, Place};
+
+use super::roles::Program;
+use super::{Plan, Work};
+
+/// What a piece of work is called while isl makes the loops; no user's name has an `@`.
+fn placeholder(number: usize) -> Name {
+    format!("@work{number}").into()
+}
+
+/// The piece of work that a store stands for.
+pub(super) fn work_of(store: &Store<Index>) -> Option<usize> {
+    store.statement.strip_prefix("@work")?.parse().ok()
+}
+
+/// The poly and tree with pieces of work in the place of their statements.
+pub(super) fn reduced(poly: &Poly, tree: &Tree, plan: &Plan) -> Result<(Poly, Tree)> {
+    let gone: BTreeSet<&Name> = plan.members.iter().flatten().collect();
+    let mut out = poly.clone();
+    out.statements.retain(|s| !gone.contains(&s.statement.name));
+    let left: BTreeSet<Name> = out
+        .statements
+        .iter()
+        .flat_map(|s| crate::steps::stage::all_accesses(&s.statement))
+        .map(|a| a.array.clone())
+        .collect();
+    let dropped = |name: &Name| poly.scopes.contains_key(name) && !left.contains(name);
+    out.arrays.retain(|a| !dropped(&a.name));
+    out.scopes.retain(|name, _| left.contains(name));
+    for (number, work) in plan.works.iter().enumerate() {
+        let depth = match work {
+            Work::Product | Work::Fill(_) => plan.ring.len(),
+            Work::Elements(_) | Work::Drain(_) | Work::Nothing => plan.scope.len(),
+        };
+        out.statements.push(statement(plan, number, depth)?);
+        out.arrays.push(Array {
+            name: placeholder(number),
+            role: Role::Temp,
+            dtype: DType::I32,
+            shape: vec![Affine::constant(1); depth],
+            span: Span::NONE,
+        });
+    }
+    Ok((out, shortened(tree, plan)))
+}
+
+/// A piece of work as a statement over the coordinates of `depth` loops.
+fn statement(plan: &Plan, number: usize, depth: usize) -> Result<PolyStatement> {
+    let name = placeholder(number);
+    let iters = plan.coordinates[..depth].to_vec();
+    // loops inside do not matter to work outside them
+    let mut domain = plan.iterations.clone();
+    let inner: BTreeSet<&Name> = plan.coordinates[depth..].iter().collect();
+    domain.retain(|c| c.expr.vars().iter().all(|v| !inner.contains(v)));
+    let target = Access {
+        array: name.clone(),
+        indices: iters.iter().cloned().map(Affine::var).collect(),
+        span: Span::NONE,
+    };
+    let statement = Statement {
+        name,
+        target,
+        op: AssignOp::Set,
+        value: Expr::Literal(Literal::Int(0)),
+        guard: None,
+        acc: None,
+        order: Order::Serial,
+        strict: false,
+        span: Span::NONE,
+    };
+    Ok(PolyStatement { statement, iters, domain, origin: None })
+}
+
+/// The tree whose loops inside the ring's are pieces of work.
+fn shortened(tree: &Tree, plan: &Plan) -> Tree {
+    match tree {
+        Tree::Loop(l) if plan.ring.contains(&l.name) => {
+            let body = shortened(&l.body, plan);
+            let depth = plan.ring.iter().position(|n| *n == l.name).unwrap_or(0);
+            let mut rows: BTreeMap<Name, Affine> = l.rows.clone();
+            let below = body.statements();
+            rows.retain(|name, _| below.contains(name));
+            let row = Affine::var(plan.coordinates[depth].clone());
+            for name in below.into_iter().filter(|n| n.starts_with('@')) {
+                rows.insert(name, row.clone());
+            }
+            let (name, mut marks) = (l.name.clone(), l.marks.clone());
+            marks.ring = None;
+            Tree::Loop(TreeLoop { name, rows, marks, body: Box::new(body) })
+        }
+        Tree::Sequence(children) => {
+            crate::steps::sequence(children.iter().map(|c| shortened(c, plan)).collect())
+        }
+        piece @ (Tree::Loop(_) | Tree::Statement(_)) => {
+            let names = piece.statements();
+            match plan.members.iter().position(|m| *m == names) {
+                Some(number) => Tree::Statement(placeholder(number)),
+                None => piece.clone(),
+            }
+        }
+    }
+}
+
+/// The kernel with the program in place of the pieces of work.
+pub(super) fn completed(mut kernel: Kernel, poly: &Poly, plan: &Plan) -> Result<Kernel> {
+    kernel.buffers.retain(|b| !b.name.starts_with('@'));
+    let mut taken: BTreeSet<Name> = kernel.params.iter().cloned().collect();
+    taken.extend(poly.arrays.iter().map(|a| a.name.clone()));
+    variables(&kernel.body, &mut taken);
+    let body = replaced(kernel.body, plan, &mut taken)?;
+    kernel.body = in_blocks(body, false, &mut taken);
+    Ok(kernel)
+}
+
+fn variables(nodes: &[KernelNode], out: &mut BTreeSet<Name>) {
+    for node in nodes {
+        match node {
+            KernelNode::Loop(l) => {
+                out.insert(l.var.clone());
+                variables(&l.body, out);
+            }
+            KernelNode::If(_, a, b) => {
+                variables(a, out);
+                variables(b, out);
+            }
+            KernelNode::Local(l) => {
+                out.insert(l.name.clone());
+                variables(&l.body, out);
+            }
+            KernelNode::Store(_) | KernelNode::Device(_) => {}
+        }
+    }
+}
+
+/// Whether a piece of work is in a node.
+pub(super) fn holds(node: &KernelNode, such: &dyn Fn(usize) -> bool) -> bool {
+    let any = |nodes: &[KernelNode]| nodes.iter().any(|n| holds(n, such));
+    match node {
+        KernelNode::Loop(l) => any(&l.body),
+        KernelNode::If(_, a, b) => any(a) || any(b),
+        KernelNode::Local(l) => any(&l.body),
+        KernelNode::Store(s) => work_of(s).is_some_and(such),
+        KernelNode::Device(_) => false,
+    }
+}
+
+/// Replaces the nodes inside the innermost block loop, or those that stand where it would.
+fn replaced(
+    nodes: Vec<KernelNode>,
+    plan: &Plan,
+    taken: &mut BTreeSet<Name>,
+) -> Result<Vec<KernelNode>> {
+    let any = |_: usize| true;
+    let mut out = Vec::new();
+    let mut inside = Vec::new();
+    for node in nodes {
+        match node {
+            KernelNode::Loop(l) if plan.outside.contains(&l.label) => {
+                let body = replaced(l.body, plan, taken)?;
+                out.push(KernelNode::Loop(KernelLoop { body, ..l }));
+            }
+            KernelNode::If(c, a, b)
+                if !holds(&KernelNode::If(c.clone(), a.clone(), b.clone()), &any) =>
+            {
+                out.push(KernelNode::If(c, a, b));
+            }
+            node if holds(&node, &any) => inside.push(node),
+            node => out.push(node),
+        }
+    }
+    if inside.is_empty() {
+        return Ok(out);
+    }
+    out.push(Program::new(plan, taken).block(inside)?.into());
+    Ok(out)
+}
+
+/// The kernel's body in which every block program stands in a block loop: isl leaves out loops that
+/// run once.
+fn in_blocks(nodes: Vec<KernelNode>, inside: bool, taken: &mut BTreeSet<Name>) -> Vec<KernelNode> {
+    let mut out = Vec::new();
+    for node in nodes {
+        out.push(match node {
+            KernelNode::Loop(l) => {
+                let block = matches!(l.mode, LoopMode::Mapped(Place::Block(_)));
+                let body = in_blocks(l.body, inside || block, taken);
+                KernelNode::Loop(KernelLoop { body, ..l })
+            }
+            KernelNode::If(c, a, b) => {
+                KernelNode::If(c, in_blocks(a, inside, taken), in_blocks(b, inside, taken))
+            }
+            node @ KernelNode::Device(_) if !inside => {
+                let var = super::roles::unused("block", taken);
+                KernelNode::Loop(KernelLoop {
+                    label: var.clone(),
+                    var,
+                    lower: Index::Const(0),
+                    upper: Index::Const(1),
+                    step: 1,
+                    mode: LoopMode::Mapped(Place::Block(Axis::X)),
+                    body: vec![node],
+                })
+            }
+            node @ (KernelNode::Local(_) | KernelNode::Store(_) | KernelNode::Device(_)) => node,
+        });
+    }
+    out
+}

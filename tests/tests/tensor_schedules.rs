@@ -1,0 +1,191 @@
+//! Schedules with tensorized statements: the block programs they become are sealed by the verifier,
+//! run in the interpreter against the nest, and are assembled without spills.
+//!
+//! Data are small integers, so that every sum is exact in f32 and results must agree bit for bit.
+
+use std::collections::BTreeMap;
+
+use warploom::Schedule;
+use warploom::compile;
+use warploom_ir::affine::Name;
+use warploom_ir::dtype::DType;
+use warploom_ir::interp;
+use warploom_ir::nest::{Nest, Role};
+use warploom_ir::schedule::step::Script;
+use warploom_ir::target::Target;
+use warploom_ir::tensor::{Tensor, random_word};
+
+/// A product of bf16 with f32 sums, as an einsum becomes it.
+fn product(a: &str, b: &str, out: &str, [m, n, k]: [i64; 3]) -> String {
+    let shape = |labels: &str| -> String {
+        let size = |l: char| match l {
+            'm' => m,
+            'n' => n,
+            'k' => k,
+            _batch => 2,
+        };
+        labels.chars().map(|l| size(l).to_string()).collect::<Vec<_>>().join(", ")
+    };
+    let at = |labels: &str| labels.chars().map(String::from).collect::<Vec<_>>().join(", ");
+    let batch = if a.contains('b') { "for b in 0..2 {\n" } else { "" };
+    let end = if batch.is_empty() { "" } else { "}\n" };
+    let (c, i) = (if batch.is_empty() { "m, n" } else { "b, m, n" }, at);
+    let acc = if batch.is_empty() { format!("{m}, {n}") } else { format!("2, {m}, {n}") };
+    format!(
+        "in A: bf16[{}]\nin B: bf16[{}]\nout Out: {out}[{acc}]\ntemp Acc: f32[{acc}]\n\
+         {batch}for m in 0..{m} {{\nfor n in 0..{n} {{\nS0: Acc[{c}] = 0.0\n\
+         for k in 0..{k} {{ S1: Acc[{c}] += A[{}] * B[{}] order fixed }}\n\
+         S2: Out[{c}] = Acc[{c}]\n}}\n}}\n{end}",
+        shape(a),
+        shape(b),
+        i(a),
+        i(b),
+    )
+}
+
+/// Integers from -4 to 4.
+fn integers(dtype: DType, shape: &[usize], seed: u64) -> Tensor {
+    let count = shape.iter().product::<usize>();
+    let value = |i: usize| (random_word(seed, i as u64) % 9) as f64 - 4.0;
+    let values: Vec<f64> = (0..count).map(value).collect();
+    Tensor::from_f64s(dtype, shape, &values).expect("small integers fit every type")
+}
+
+/// The kernel of a script for a nest, run by the interpreter and compared, and its PTX.
+fn check(text: &str, script: &str) -> String {
+    let nest: Nest = text.parse().unwrap_or_else(|e| panic!("{e}\n{text}"));
+    let script: Script = script.parse().unwrap_or_else(|e| panic!("{e}\n{script}"));
+    let start = Schedule::new(&nest).unwrap_or_else(|e| panic!("{e}"));
+    let schedule = start.replay(&script).unwrap_or_else(|e| panic!("{}", e.diagnostic));
+    agrees(&nest, &schedule)
+}
+
+fn agrees(nest: &Nest, schedule: &Schedule) -> String {
+    let lowered = compile::lower(schedule).unwrap_or_else(|e| panic!("{e}"));
+    let kernel = lowered.kernel();
+    let text = kernel.to_string();
+    assert!(kernel.has_block_program(), "{text}");
+    let sizes: BTreeMap<Name, i64> =
+        nest.params.iter().filter_map(|p| Some((p.name.clone(), p.value?))).collect();
+    let mut inputs = BTreeMap::new();
+    for (seed, a) in (1..).zip(&nest.arrays) {
+        let lookup = |name: &str| sizes.get(name).copied();
+        let shape = a.shape.iter().map(|e| e.eval(&lookup).expect("sizes are fixed"));
+        let shape: Vec<usize> = shape.map(|e| usize::try_from(e).expect("positive")).collect();
+        if matches!(a.role, Role::In | Role::InOut) {
+            inputs.insert(a.name.clone(), integers(a.dtype, &shape, seed));
+        }
+    }
+    let want = interp::nest::run(nest, &sizes, &inputs).unwrap_or_else(|e| panic!("{e}"));
+    let have = interp::kernel::run(kernel, &sizes, &inputs);
+    let have = have.unwrap_or_else(|e| panic!("{e}\n{text}"));
+    for (name, tensor) in &want {
+        assert_eq!(tensor.bytes(), have[name].bytes(), "{name}\n{text}");
+    }
+    let code = lowered.gpu(Target::Sm90a).unwrap_or_else(|e| panic!("{e}\n{text}"));
+    let report = compile::resources(&code).unwrap_or_else(|e| panic!("{e}"));
+    assert!(report.contains("0 bytes spill stores") && !report.contains("C75"), "{report}");
+    text
+}
+
+/// Tiles of 128 x 64, two warpgroups, a ring of `stages`.
+fn script(out: &str, stages: i64, blocks: &str, at: &str, around: &str) -> String {
+    let drain = if out == "bf16" {
+        format!("stage Out at {at} as Os\nmap Os_back.0 to tma\n")
+    } else {
+        String::new()
+    };
+    format!(
+        "tile m, n by 128, 64\n{around}distribute n.1\ndistribute m.1\nsplit k by 64\n\
+         reorder k.0, S1.m.1, S1.n.1, k.1\nsplit S1.m.1 by 64\nsplit k.1 by 16\n\
+         reorder k.0, S1.m.1.0, k.1.0, S1.m.1.1, S1.n.1, k.1.1\n\
+         stage Acc at {at} as acc\nstage A at k.0 as As\nstage B at k.0 as Bs\n{drain}\
+         map As.0 to tma\nmap Bs.0 to tma\nmap S1.m.1.0 to warpgroup\n\
+         tensorize S1.m.1.1, S1.n.1, k.1.1 with wgmma.m64n64k16.f32.bf16.bf16\n\
+         ring k.0 by {stages}\n{blocks}"
+    )
+}
+
+const GRID: &str = "map n.0 to block.x\nmap m.0 to block.y\n";
+
+#[test]
+fn every_transposition_and_output() {
+    for (a, b) in [("mk", "kn"), ("mk", "nk"), ("km", "kn"), ("km", "nk")] {
+        for out in ["bf16", "f32"] {
+            check(&product(a, b, out, [136, 72, 136]), &script(out, 3, GRID, "n.0", ""));
+        }
+    }
+}
+
+#[test]
+fn rings_of_any_length_and_tiles_that_fit_once() {
+    for stages in [1, 2, 4] {
+        check(
+            &product("mk", "nk", "bf16", [128, 64, 320]),
+            &script("bf16", stages, GRID, "n.0", ""),
+        );
+    }
+    for shape in [[8, 8, 8], [64, 64, 16], [1, 8, 72], [200, 24, 64]] {
+        check(&product("mk", "nk", "bf16", shape), &script("bf16", 2, GRID, "n.0", ""));
+    }
+}
+
+#[test]
+fn persistent_blocks_take_tiles_in_groups() {
+    let around = "split m.0 by 2\nreorder m.0.0, n.0, m.0.1\nraster m.0.0, n.0, m.0.1 as t\n\
+                  split t by 3\nskew t.1 by -3*t.0\nreorder t.1, t.0\n";
+    let blocks = "map t.1 to block.x\n";
+    for out in ["bf16", "f32"] {
+        let text = check(
+            &product("mk", "kn", out, [512, 128, 192]),
+            &script(out, 3, blocks, "m.0.1", around),
+        );
+        assert!(text.contains("in 0..3 block.x"), "{text}");
+    }
+}
+
+#[test]
+fn the_instruction_takes_either_loop_as_its_rows() {
+    let swapped = |out: &str| {
+        script(out, 2, GRID, "n.0", "")
+            .replace("tensorize S1.m.1.1, S1.n.1", "tensorize S1.n.1, S1.m.1.1")
+    };
+    for out in ["bf16", "f32"] {
+        check(&product("mk", "nk", out, [200, 72, 136]), &swapped(out));
+    }
+}
+
+#[test]
+fn batches_are_blocks() {
+    let blocks = format!("{GRID}map b to block.z\n");
+    check(&product("bmk", "bkn", "bf16", [130, 72, 80]), &script("bf16", 2, &blocks, "n.0", ""));
+}
+
+#[test]
+fn refusals_say_why() {
+    let refused = |text: &str, script: &str, code: &str, words: &str| {
+        let nest: Nest = text.parse().unwrap_or_else(|e| panic!("{e}"));
+        let script: Script = script.parse().unwrap_or_else(|e| panic!("{e}"));
+        let start = Schedule::new(&nest).unwrap_or_else(|e| panic!("{e}"));
+        let error = match start.replay(&script) {
+            Ok(schedule) => compile::lower(&schedule).expect_err(words),
+            Err(illegal) => illegal.diagnostic.clone(),
+        };
+        assert!(error.code == code && error.message.contains(words), "{error}");
+    };
+    let plain = script("bf16", 2, GRID, "n.0", "");
+    let rows = product("mk", "nk", "bf16", [64, 64, 20]);
+    refused(&rows, &plain, "E0731", "16 bytes");
+    let text = product("mk", "nk", "bf16", [64, 64, 64]);
+    refused(&text.replace("order fixed", "order serial"), &plain, "E0702", "");
+    let unknown = plain.replace("m64n64k16", "m64n65k16");
+    refused(&text, &unknown, "E0730", "no matrix instruction");
+    let other = plain.replace("f32.bf16.bf16", "f32.f16.f16");
+    refused(&text, &other, "E0731", "two elements of type f16");
+    refused(&text, &plain.replace("map As.0 to tma\n", ""), "E0732", "no place for it");
+    refused(&text, &plain.replace(GRID, ""), "E0732", "outside blocks");
+    let part = text.replace("for k in 0..64 {", "for k in 0..40 {");
+    refused(&part, &plain, "E0731", "does not touch");
+    let triangle = text.replace("for k in 0..64 {", "for k in 0..m {");
+    refused(&triangle, &plain, "E0731", "");
+}
