@@ -27,8 +27,8 @@ found=$(find "$out/found" -type f | wc -l)
 ran=$(grep -o 'in [0-9]* second' "$out/log" | grep -o '[0-9]*' || echo "less than $seconds")
 record=../bench/record/fuzz.csv
 [ -f "$record" ] ||
-    echo "target,seconds,executions,edges_covered,features,corpus_inputs,findings,date,commit" >"$record"
+    echo "target,seconds,processes,executions,edges_covered,features,corpus_inputs,findings,date,commit" >"$record"
 commit=$(git rev-parse --short HEAD)
-echo "$target,$ran,$(count number_of_executed_units),$covered,$features,$inputs,$found,$(date +%F),$commit" >>"$record"
+echo "$target,$ran,1,$(count number_of_executed_units),$covered,$features,$inputs,$found,$(date +%F),$commit" >>"$record"
 tail -1 "$record"
 exit "$code"

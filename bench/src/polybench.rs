@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use warploom::{Name, Nest, Tensor, bind, compile, fill_random, parse_sizes};
 
 use crate::c_peer::{FLAGS, Gcc};
+use crate::record::{HOST, host};
 use crate::statistics::Percentiles;
 
 /// Name, MEDIUM and LARGE sizes of the suite. `gramschmidt` has its two sizes exchanged: its
@@ -97,10 +98,11 @@ pub(crate) fn run(wanted: &[String]) -> Result<(), Box<dyn Error>> {
     let jobs = jobs(wanted, None)?;
     println!(
         "kernel,problem,sizes,pairs,ours_ms,ours_p10,ours_p90,gcc_ms,gcc_p10,gcc_p90,gcc_over_ours,\
-         difference,bound,compile_ms,threads,peer"
+         difference,bound,compile_ms,threads,peer,{HOST}"
     );
+    let place = host();
     for job in jobs {
-        println!("{}", measure(&job)?);
+        println!("{},{place}", measure(&job)?);
     }
     Ok(())
 }

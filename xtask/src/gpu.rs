@@ -1,8 +1,9 @@
 //! `cargo xtask gpu`: a folder to take to a machine that has a GPU and no Rust.
 //!
 //! In: the workspace; Debian's static libraries of LLVM. Out: `gpu-bundle/` with the packed
-//! command, tests of the device, benchmarks and examples, and a script that runs them. Requires
-//! `git`, `nice`, `ldd`, `tar` and `xz`.
+//! command, tests of the device, benchmarks, fuzz targets and examples, and a script that runs
+//! them. Requires `git`, `nice`, `ldd`, `strip`, `tar` and `xz`, and a C++ compiler for the fuzz
+//! targets.
 //! Keeps: the development build is not touched, this one has a target folder of its own. Why an
 //! `llvm-config` of its own: llvm-sys asks it how to link, and its cargo features for static and
 //! dynamic linking exclude each other, so every crate between here and there would need both.
@@ -27,6 +28,9 @@ esac
 
 /// What the benchmarks read beside the examples: the contestants.
 const CONTESTANTS: [&str; 2] = ["bench/torch_peer.py", "bench/c_peer.c"];
+
+/// What the fuzz targets begin with.
+const SEEDS: [&str; 2] = ["fuzz/dict", "fuzz/seeds"];
 
 /// Runs tests, example nests and benchmarks on the GPU, and prints a table last.
 const RUN: &str = include_str!("gpu_run.sh");
@@ -66,9 +70,38 @@ pub(crate) fn bundle(root: &Path) -> Result<bool, String> {
     for file in CONTESTANTS {
         copy(&root.join(file), &inside.join(file))?;
     }
+    fuzz_targets(root, &inside)?;
     write(&inside.join("commit"), &commit(root)?)?;
     write_script(&out.join("run.sh"), RUN)?;
     pack(&out)
+}
+
+/// Builds the fuzz targets in their own workspace, and puts them with their seeds into `inside`.
+fn fuzz_targets(root: &Path, inside: &Path) -> Result<(), String> {
+    for (name, file) in build_in(&root.join("fuzz"), &[], &["build", "--bins"])? {
+        let to = inside.join("fuzz/bin").join(name);
+        copy(&file, &to)?;
+        // the tables of lines are most of their size
+        let stripped = Command::new("strip").arg("--strip-debug").arg(&to).status();
+        if !stripped.is_ok_and(|status| status.success()) {
+            return Err(format!("cannot strip {}", to.display()));
+        }
+    }
+    for folder in SEEDS {
+        copy_all(&root.join(folder), &inside.join(folder))?;
+    }
+    Ok(())
+}
+
+/// Copies the files of a folder and of those inside it.
+fn copy_all(from: &Path, to: &Path) -> Result<(), String> {
+    let wrong = |e| format!("cannot list {}: {e}", from.display());
+    for entry in fs::read_dir(from).map_err(wrong)? {
+        let path = entry.map_err(wrong)?.path();
+        let to = to.join(path.file_name().expect("what was listed has a name"));
+        if path.is_dir() { copy_all(&path, &to)? } else { copy(&path, &to)? }
+    }
+    Ok(())
 }
 
 /// Builds and returns the programs with their files.
@@ -78,15 +111,23 @@ fn build(
     llvm: &Path,
     args: &[&str],
 ) -> Result<Vec<(String, PathBuf)>, String> {
+    build_in(root, &[("CARGO_TARGET_DIR", target), ("LLVM_SYS_221_PREFIX", llvm)], args)
+}
+
+/// Runs cargo in a folder.
+fn build_in(
+    folder: &Path,
+    environment: &[(&str, &Path)],
+    args: &[&str],
+) -> Result<Vec<(String, PathBuf)>, String> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new("nice")
         .args(["-n", "10"])
         .arg(cargo)
         .args(args)
         .args(["--release", "--locked", "--message-format", "json-render-diagnostics"])
-        .env("CARGO_TARGET_DIR", target)
-        .env("LLVM_SYS_221_PREFIX", llvm)
-        .current_dir(root)
+        .envs(environment.iter().copied())
+        .current_dir(folder)
         .stderr(Stdio::inherit())
         .output()
         .map_err(|e| format!("cannot start nice and cargo: {e}"))?;

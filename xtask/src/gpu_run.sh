@@ -13,6 +13,12 @@
 #   gemm       products of matrices, against cublasLt (not run unless named)   gemm.csv
 #   memcheck, racecheck  compute-sanitizer on some nests                       table
 #   random     1,000 random nests with random schedules, each checked          table, random.csv
+# and, if named, without a GPU, on all processors:
+#   random-cpu 10,000 random nests with random scripts, judged from two sides  random-cpu.csv
+#   fuzz       every parser, FUZZ_JOBS processes each (2), FUZZ_SECONDS (300);
+#              FUZZ names targets; what is found lies in fuzz-found            fuzz.csv
+#   cpu        PolyBench against gcc, every pair of cores takes kernels, CPU
+#              names problems (medium large), CPU_KERNELS kernels              cpu-polybench.csv
 # BANDWIDTH, POLYBENCH and GEMM in the environment are arguments of `warploom-bench gpu-bandwidth`,
 # `gpu-polybench` and `gpu-gemm` (GEMM=quick: a few cases in half a minute). Each section has a time
 # limit, all together have LIMIT seconds (540).
@@ -155,6 +161,153 @@ section_random() {
 0,1000,\"\1\",\2,$where|p" >>"$record"
 }
 
+# every processor for itself: a share of the pairs each
+section_random_cpu() {
+    record=$results/random-cpu.csv
+    parts=$(mktemp -d)
+    jobs=$(($(nproc) > 2 ? $(nproc) - 2 : 1))
+    pairs=${PAIRS:-10000}
+    share=$(((pairs + jobs - 1) / jobs))
+    job=0
+    while [ $job -lt $jobs ]; do
+        limited 500 ./random $((job * share)) $share >"$parts/$job" 2>&1 &
+        job=$((job + 1))
+    done
+    wait
+    cat "$parts"/[0-9]* >"$output"
+    keep "random pairs on the processor"
+    echo first_seed,ran,counts,wrong,date,commit,processor >"$record"
+    sed -n "s|^\([0-9]*\) pairs from \([0-9]*\): {\(.*\)}, \([0-9]*\) wrong|\
+\2,\1,\"\3\",\4,$(host)|p" "$output" >>"$record"
+    # the sums over all parts
+    words=$(sed -n 's/^\([0-9]*\) pairs from [0-9]*: {\(.*\)}, \([0-9]*\) wrong/\
+ran: \1, \2, wrong: \3/p' "$output" | tr ',' '\n' | awk -F': *' '
+        NF == 2 { gsub(/ /, "", $1); if (!($1 in sum)) order[++n] = $1; sum[$1] += $2 }
+        END { for (i = 1; i <= n; i++) printf "%s %d  ", order[i], sum[order[i]] }')
+    case $words in
+    "ran $((jobs * share)) "*"wrong 0 "*) note "random pairs, processor" ok "$words" ;;
+    *) note "random pairs, processor" failed "$words" && failed=1 ;;
+    esac
+    rm -rf "$parts"
+}
+
+host() {
+    model=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)
+    echo "$(date -u +%F),$(cat commit),$model ($(nproc) processors)"
+}
+
+# several processes for each target, which share what they find
+section_fuzz() {
+    record=$results/fuzz.csv
+    parts=$(mktemp -d)
+    [ -d /dev/shm ] && export TMPDIR=/dev/shm
+    seconds=${FUZZ_SECONDS:-300}
+    jobs=${FUZZ_JOBS:-2}
+    targets=${FUZZ:-einsum formula kernel nest npy safetensors script}
+    for target in $targets; do
+        mkdir -p "$parts/$target/corpus" "$results/fuzz-found/$target"
+        more=
+        case $target in
+        nest) more="examples/nests examples/polybench" ;;
+        script) more=examples/schedules ;;
+        esac
+        job=0
+        while [ $job -lt "$jobs" ]; do
+            # shellcheck disable=SC2086 # several folders on purpose
+            limited $((seconds + 60)) "./fuzz/bin/$target" "$parts/$target/corpus" \
+                "fuzz/seeds/$target" $more -dict="fuzz/dict/$target.dict" \
+                -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -max_len=4096 \
+                -reload=5 -artifact_prefix="$results/fuzz-found/$target/" \
+                -print_final_stats=1 >"$parts/$target/log.$job" 2>&1 &
+            job=$((job + 1))
+        done
+    done
+    wait
+    columns=target,seconds,processes,executions,edges_covered,features,corpus_inputs,findings
+    echo "$columns,date,commit" >"$record"
+    for target in $targets; do
+        cat "$parts/$target"/log.* >"$output"
+        keep "fuzz $target"
+        ran=$(sed -n 's/.*in \([0-9]*\) second.*/\1/p' "$output" |
+            awk '{ s += $1 } END { print s + 0 }')
+        executed=$(sed -n 's/^stat::number_of_executed_units: *//p' "$output" |
+            awk '{ s += $1 } END { print s + 0 }')
+        # the process that knows most has seen what the others found
+        most=$(grep -o 'cov: [0-9]* ft: [0-9]* corp: [0-9]*' "$output" | sort -k2,2n -k4,4n |
+            tail -n 1 | sed 's/[a-z]*: //g; s/ /,/g')
+        found=$(find "$results/fuzz-found/$target" -type f | wc -l)
+        echo "$target,$ran,$jobs,$executed,$most,$found,$(date -u +%F),$(cat commit)" >>"$record"
+        if [ "$found" -eq 0 ] && [ "$ran" -gt 0 ]; then
+            note "fuzz $target" ok "$ran s in $jobs processes, $executed runs, no finding"
+        else
+            note "fuzz $target" failed "$ran s in $jobs processes, $found findings"
+            failed=1
+        fi
+    done
+    rm -rf "$parts"
+}
+
+# the kernels of PolyBench, the longest first
+KERNELS="floyd-warshall nussinov seidel-2d heat-3d fdtd-2d jacobi-2d adi 3mm 2mm lu ludcmp
+cholesky correlation covariance gramschmidt symm syr2k syrk trmm gemm doitgen deriche gemver mvt
+atax bicg gesummv trisolv durbin jacobi-1d"
+
+# takes kernel after kernel: a pair of processors, the folder of what is taken
+cpu_lane() {
+    for problem in ${CPU:-medium large}; do
+        for kernel in ${CPU_KERNELS:-$KERNELS}; do
+            mkdir "$2/$problem-$kernel" 2>/dev/null || continue
+            limited 280 taskset -c "$1" ./warploom-bench polybench "$problem" "$kernel" \
+                >"$2/$problem-$kernel/csv" 2>"$2/$problem-$kernel/log"
+            echo "exit $?" >>"$2/$problem-$kernel/log"
+        done
+    done
+}
+
+section_cpu() {
+    record=$results/cpu-polybench.csv
+    if ! command -v gcc >/dev/null || ! command -v taskset >/dev/null; then
+        note "cpu polybench" skipped "there is no gcc, or no taskset"
+        return
+    fi
+    parts=$(mktemp -d)
+    # one processor of each core, in pairs
+    cores=$(lscpu -p=CPU,CORE | grep -v '^#' | sort -t, -k2,2n -u | cut -d, -f1)
+    # shellcheck disable=SC2086 # a list
+    set -- $cores
+    while [ $# -ge 2 ]; do
+        cpu_lane "$1,$2" "$parts" &
+        shift 2
+    done
+    wait
+    cat "$parts"/*/csv | awk 'NR == 1 || !/^kernel,/' >"$record"
+    for part in "$parts"/*/log; do
+        name=$(basename "$(dirname "$part")")
+        echo "== cpu $name: $(tr '\n' ' ' <"$part")" >"$part.all"
+        grep -q '^exit 0' "$part" ||
+            note "cpu $name" failed "$(tail -c 300 "$part" | tr '\n' ' ')"
+    done
+    cat "$parts"/*/log.all >"$output"
+    keep "cpu polybench"
+    for problem in ${CPU:-medium large}; do
+        awk -F, -v problem="$problem" '
+            NR == 1 { for (i = 1; i <= NF; i++) if ($i == "gcc_over_ours") at = i }
+            $2 == problem {
+                gsub(/"[^"]*"/, "")
+                sum += log($at)
+                n++
+                if (!least || $at < least) { least = $at; which = $1 }
+            }
+            END {
+                if (n) printf "cpu %s: geometric mean of gcc over warploom %.3f of %d kernels, ",
+                    problem, exp(sum / n), n
+                if (n) printf "least %.3f (%s)\n", least, which
+            }' "$record" >>"$table"
+    done
+    note "cpu polybench" "" "$(($(wc -l <"$record") - 1)) lines"
+    rm -rf "$parts"
+}
+
 section_bandwidth() {
     # shellcheck disable=SC2086 # several words on purpose
     bench bandwidth 170 gpu-bandwidth ${BANDWIDTH:-}
@@ -225,9 +378,10 @@ section_racecheck() {
 ./warploom doctor
 for section in "$@"; do
     case $section in
-    tests | nests | bandwidth | polybench | compile | gemm | launch | memcheck | racecheck | random)
+    tests | nests | bandwidth | polybench | compile | gemm | launch | memcheck | racecheck | random | \
+        random-cpu | fuzz | cpu)
         before=$(date +%s)
-        section_$section
+        "section_$(echo "$section" | tr - _)"
         note "== $section" "" "$(($(date +%s) - before)) s"
         ;;
     *)

@@ -7,13 +7,14 @@
 //! calls C.
 
 use std::ffi::{CString, c_void};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use cudarc::driver::sys::{self, CUdevice_attribute as Attribute, CUresult};
 use cudarc::driver::{DriverError, result};
 use warploom_ir::diag::{Blame, Diagnostic, Result};
 
 use super::arguments::Arguments;
+use super::handle::lock;
 
 /// The oldest driver whose functions are used, as the driver counts: 12.0.
 const OLDEST: i32 = 12_000;
@@ -133,7 +134,13 @@ pub(super) struct Context {
     raw: sys::CUcontext,
     device: sys::CUdevice,
     failed: OnceLock<Box<Diagnostic>>,
+    /// Events that nothing waits for any more, for launches to come: making one and destroying it
+    /// cost the host more than recording it.
+    idle: Mutex<Vec<sys::CUevent>>,
 }
+
+/// Most events that are kept for launches to come.
+const IDLE: usize = 256;
 
 // SAFETY: a context may be used by any thread that makes it current, which `bind` does; the driver
 // locks what its calls share.
@@ -154,7 +161,8 @@ impl Context {
             }
             d
         });
-        Ok(Arc::new(Self { raw: raw?, device, failed: OnceLock::new() }))
+        let (failed, idle) = (OnceLock::new(), Mutex::default());
+        Ok(Arc::new(Self { raw: raw?, device, failed, idle }))
     }
 
     /// Makes this thread's calls go to this context.
@@ -204,6 +212,12 @@ impl Context {
 
 impl Drop for Context {
     fn drop(&mut self) {
+        if self.set_current().is_ok() {
+            for event in lock(&self.idle).drain(..) {
+                // SAFETY: an idle event is ours and used no more.
+                let _ = unsafe { result::event::destroy(event) };
+            }
+        }
         // SAFETY: retained in `retain`, and nothing that uses the context is left: all hold an Arc.
         // A failure leaves nothing to do.
         let _ = unsafe { result::primary_ctx::release(self.device) };
@@ -333,6 +347,7 @@ impl Drop for Stream {
 /// A point in a stream's work.
 pub(super) struct Event {
     raw: sys::CUevent,
+    timed: bool,
     context: Arc<Context>,
 }
 
@@ -344,28 +359,35 @@ unsafe impl Sync for Event {}
 impl Event {
     /// Marks the end of the stream's work so far. A thread that waits for it sleeps.
     pub(super) fn record(stream: &Stream) -> Result<Self> {
-        let sleeping = sys::CUevent_flags::CU_EVENT_BLOCKING_SYNC as u32;
-        let untimed = sys::CUevent_flags::CU_EVENT_DISABLE_TIMING as u32;
-        Self::with_flags(stream, sleeping | untimed)
+        Self::made(stream, false)
     }
 
     /// As [`Event::record`], with a clock.
     pub(super) fn record_time(stream: &Stream) -> Result<Self> {
-        Self::with_flags(stream, sys::CUevent_flags::CU_EVENT_BLOCKING_SYNC as u32)
+        Self::made(stream, true)
     }
 
-    fn with_flags(stream: &Stream, flags: u32) -> Result<Self> {
+    fn made(stream: &Stream, timed: bool) -> Result<Self> {
         let context = Arc::clone(&stream.context);
         context.bind()?;
-        let mut raw = std::ptr::null_mut();
-        // SAFETY: `raw` outlives the call; the flags are a union of the driver's.
-        let made = unsafe { sys::cuEventCreate(&raw mut raw, flags) };
-        context.check("no event can be made", made.result())?;
-        let event = Self { raw, context };
+        let known = if timed { None } else { lock(&context.idle).pop() };
+        let raw = known.map_or_else(|| Self::create(&context, timed), Ok)?;
+        let event = Self { raw, timed, context };
         // SAFETY: event and stream live, and belong to one context.
         let done = unsafe { result::event::record(event.raw, stream.raw) };
         event.context.check("an event cannot be recorded", done)?;
         Ok(event)
+    }
+
+    fn create(context: &Context, timed: bool) -> Result<sys::CUevent> {
+        let sleeping = sys::CUevent_flags::CU_EVENT_BLOCKING_SYNC as u32;
+        let untimed = sys::CUevent_flags::CU_EVENT_DISABLE_TIMING as u32;
+        let flags = if timed { sleeping } else { sleeping | untimed };
+        let mut raw = std::ptr::null_mut();
+        // SAFETY: `raw` outlives the call; the flags are a union of the driver's.
+        let made = unsafe { sys::cuEventCreate(&raw mut raw, flags) };
+        context.check("no event can be made", made.result())?;
+        Ok(raw)
     }
 
     /// Blocks until the work before it has ended.
@@ -387,6 +409,12 @@ impl Event {
 
 impl Drop for Event {
     fn drop(&mut self) {
+        let mut idle = lock(&self.context.idle);
+        // streams that wait for it wait for what it marked when they were told to
+        if !self.timed && idle.len() < IDLE {
+            return idle.push(self.raw);
+        }
+        drop(idle);
         if self.context.set_current().is_ok() {
             // SAFETY: the event is ours and used no more.
             let _ = unsafe { result::event::destroy(self.raw) };

@@ -1,10 +1,10 @@
 //! Statements that run for each element of the accumulator, on the thread that holds it.
 //!
 //! In: a chain of loops over the elements, with one or several statements inside. Out: each
-//! statement's iterators over the coordinates and the element's place, and the guard that its domain
-//! leaves. Keeps: an element belongs to one instance of each statement; whether instances for
-//! different elements depend on each other is asked by the kernel's verifier, for which they run at
-//! the same time.
+//! statement's iterators over the coordinates and the element's place, and the guard that its
+//! domain leaves. Keeps: an element belongs to one instance of each statement; whether instances
+//! for different elements depend on each other is asked by the kernel's verifier, for which they
+//! run at the same time.
 
 use warploom_ir::affine::{Affine, Name};
 use warploom_ir::diag::Blame;

@@ -6,13 +6,13 @@
 //! loops mapped to blocks.
 //! Keeps: nothing here knows what is computed. Tiles are the boxes that accesses touch, an index is
 //! an instruction's `m`, `n` or `k` by the accesses it appears in, and what runs where follows from
-//! which buffers a statement touches. What a box holds beyond what the statement touches is shown to
-//! be outside the arrays, where the copy engine gives zero, or never used.
+//! which buffers a statement touches. What a box holds beyond what the statement touches is shown
+//! to be outside the arrays, where the copy engine gives zero, or never used.
 //! Why here: isl has the footprints; the loops around the program are isl's as well ([`skeleton`]).
 //!
 //! Who runs what: copies into operands are the producer's, everything else the consumers'. Each
-//! iteration of the loop where the operands are staged has a slot of a ring; a barrier pair per slot
-//! says when it is full and when it is empty.
+//! iteration of the loop where the operands are staged has a slot of a ring; a barrier pair per
+//! slot says when it is full and when it is empty.
 
 mod elements;
 mod moves;

@@ -2,8 +2,8 @@
 //!
 //! In: the statement's accesses and the loops around it. Out: instruction, teams, the accumulator's
 //! fragment, and for each operand its tile inside the staged buffer.
-//! Keeps: a dimension of a buffer belongs to the instruction's `m`, `n` or `k` because it depends on
-//! that loop. The statement computes exactly what the tiles would, except for elements that are
+//! Keeps: a dimension of a buffer belongs to the instruction's `m`, `n` or `k` because it depends
+//! on that loop. The statement computes exactly what the tiles would, except for elements that are
 //! zero in both operands or results that no instance has ([`Product::check`]).
 
 use warploom_ir::affine::{Affine, Name};

@@ -1,11 +1,11 @@
 //! The nodes of a block program: a role that fills buffers ahead, and one that multiplies.
 //!
 //! In: the loops that isl made, with pieces of work as leaves. Out: the program.
-//! Keeps: iteration `q` of the ring, counted over all loops of the program, has slot `q mod stages`.
-//! The producer fills it after the consumers have released what was in it: the wait for phase
-//! `q / stages - 1` of `empty`, which is complete from the start for the first round. A consumer
-//! releases a slot when the instructions that read it are done: those of the iteration before are,
-//! once at most one group is left.
+//! Keeps: iteration `q` of the ring, counted over all loops of the program, has slot `q mod
+//! stages`. The producer fills it after the consumers have released what was in it: the wait for
+//! phase `q / stages - 1` of `empty`, which is complete from the start for the first round. A
+//! consumer releases a slot when the instructions that read it are done: those of the iteration
+//! before are, once at most one group is left.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,8 +1,8 @@
 //! The loops around the pieces of work, by isl, and the program in their place.
 //!
 //! In: the plan. Out: first a poly and a tree in which each piece of work is one statement at the
-//! loop that it belongs to; then, of the kernel that isl's loops give, one in which the nodes inside
-//! the block loops are a block program.
+//! loop that it belongs to; then, of the kernel that isl's loops give, one in which the nodes
+//! inside the block loops are a block program.
 //! Keeps: all pieces have the same iterations of the loops that they share, so that what one role
 //! waits for another one does.
 

@@ -1,5 +1,5 @@
-//! `parallel l`, `vectorize l`, `unroll l`, `map l to block.x`, `map l to warpgroup`, `ring l by 4`,
-//! `tensorize m, n, k with …`: annotations.
+//! `parallel l`, `vectorize l`, `unroll l`, `map l to block.x`, `map l to warpgroup`, `ring l by
+//! 4`, `tensorize m, n, k with …`: annotations.
 //!
 //! Rows stay; the loops' marks change.
 //! Legal: `unroll` and `ring` always; `parallel` and `map` if no dependence is carried by the loop;

@@ -290,6 +290,29 @@ mod tests {
     }
 
     #[test]
+    fn every_nest_becomes_code_of_a_gpu() {
+        let product = |a_transposed, b_transposed| {
+            let (dtype, out) = (DType::F16, DType::F16);
+            Product { m: 1, n: 1, k: 1, a_transposed, b_transposed, dtype, out }
+        };
+        let all = [Rows::of(100, 7), Rows::of(16384, 7)];
+        let mut texts = vec![STALL.to_owned(), random(DType::Bf16, 1 << 20, 64)];
+        for rows in all {
+            texts.push(copied(DType::F32, rows));
+            texts.push(reference(&product(false, true), rows));
+            texts.push(reference(&product(true, false), rows));
+        }
+        for text in texts {
+            let nest: Nest = text.parse().unwrap_or_else(|e| panic!("{e}\n{text}"));
+            let schedule = compile::auto_for(&nest, warploom::Target::Sm90a).unwrap();
+            let lowered = compile::lower(&schedule).unwrap_or_else(|e| panic!("{e}\n{text}"));
+            let code = lowered.gpu(warploom::Target::Sm90a);
+            let code = code.unwrap_or_else(|e| panic!("{e}\n{text}"));
+            assert!(!code.launches().is_empty(), "{text}");
+        }
+    }
+
+    #[test]
     fn the_stall_runs_as_long_as_it_is_told() {
         let x = Tensor::from_f64s(DType::F32, &[1], &[0.0]).unwrap();
         let x = on_the_processor(STALL, &[("X", &x)], &[("N", 3)]).remove("X").unwrap();

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use warploom::device::{BoundProgram, Device, DeviceBuffer, ForeignLaunch, Timed, time_launches};
-use warploom::{DType, Kernel, Name, Sizes, Spec, SpecTypes, Target, bind, compile};
+use warploom::{DType, Index, Kernel, Name, Sizes, Spec, SpecTypes, Target, bind, compile};
 use warploom_contest::{CublasLt, Plan, Product};
 
 use super::cases::Case;
@@ -42,14 +42,13 @@ const ROUNDS: usize = 31;
 const FEWEST: usize = 5;
 const BUDGET: Duration = Duration::from_millis(1200);
 
-const HANDWRITTEN: [(&str, DType, &str); 3] = [
-    (
-        "gemm_wgmma_bf16",
-        DType::Bf16,
-        include_str!("../../../../examples/kernels/gemm_wgmma_bf16.kernel"),
-    ),
-    ("gemm_wgmma", DType::F32, include_str!("../../../../examples/kernels/gemm_wgmma.kernel")),
-    ("gemm_mma", DType::F32, include_str!("../../../../examples/kernels/gemm_mma.kernel")),
+/// Block programs that people wrote, all of `A B^T`.
+const HANDWRITTEN: [&str; 5] = [
+    include_str!("../../../../examples/kernels/gemm_mma.kernel"),
+    include_str!("../../../../examples/kernels/gemm_wgmma.kernel"),
+    include_str!("../../../../examples/kernels/gemm_wgmma_bf16.kernel"),
+    include_str!("../../../../examples/kernels/gemm_wgmma_cluster.kernel"),
+    include_str!("../../../../examples/kernels/gemm_wgmma_multicast.kernel"),
 ];
 
 type Answer<T> = Result<T, Box<dyn Error>>;
@@ -91,7 +90,7 @@ type Set = [DeviceBuffer; 3];
 
 /// One that multiplies.
 struct Contestant {
-    name: &'static str,
+    name: String,
     /// One for each set of arrays.
     launches: Launches,
     /// What else is to say of it.
@@ -131,11 +130,11 @@ impl Bench {
         let (lt, mut errors) = (self.lt_best(product, &sets, &reference)?, Vec::new());
         let mut racing = vec![lt];
         let mut refused = Vec::new();
-        let mut others: Vec<(&'static str, Answer<Contestant>)> =
-            vec![("warploom", self.ours(case, &sets))];
-        for (name, out, text) in HANDWRITTEN {
-            if applies(product, out, text, self.device.target()) {
-                others.push((name, self.handwritten(name, text, product, &sets)));
+        let mut others = vec![("warploom".to_owned(), self.ours(case, &sets))];
+        for text in HANDWRITTEN {
+            let kernel: Kernel = text.parse()?;
+            if let Some(sizes) = applies(&kernel, product, self.device.target()) {
+                others.push((kernel.name.to_string(), self.handwritten(kernel, &sizes, &sets)));
             }
         }
         errors.push(self.checked(&racing[0], &sets[0][2], &reference)?);
@@ -211,7 +210,7 @@ impl Bench {
             let on = |[a, b, c]: &Set| plan.on(candidate, [a, b, c]);
             let launches = Launches::Theirs(sets.iter().map(on).collect::<Result<_, _>>()?);
             let facts = json!({ "candidates": plan.candidates(), "chosen": candidate });
-            let one = Contestant { name: "cublaslt", launches, facts };
+            let one = Contestant { name: "cublaslt".to_owned(), launches, facts };
             let time = self.checked(&one, &sets[0][2], reference).and_then(|_| {
                 let turn: Vec<Timed<'_>> = (0..8).map(|set| one.launches.on(set)).collect();
                 let turn = [&[Timed::from(&self.stall)], &turn[..]].concat();
@@ -254,28 +253,18 @@ impl Bench {
             "compile_ms": compile_ms,
             "launches": bound.first().map_or(0, BoundProgram::launches),
         });
-        Ok(Contestant { name: "warploom", launches: Launches::Ours(bound), facts })
+        Ok(Contestant { name: "warploom".to_owned(), launches: Launches::Ours(bound), facts })
     }
 
     /// A block program that a person wrote.
-    fn handwritten(
-        &self,
-        name: &'static str,
-        text: &str,
-        product: &Product,
-        sets: &[Set],
-    ) -> Answer<Contestant> {
-        let kernel: Kernel = text.parse()?;
+    fn handwritten(&self, kernel: Kernel, sizes: &Sizes, sets: &[Set]) -> Answer<Contestant> {
+        let name = kernel.name.to_string();
         let program = self.device.load(&compile::kernel(kernel)?.gpu(self.device.target())?)?;
-        let Product { m, n, k, .. } = *product;
-        let sizes = [("M", m), ("N", n), ("K", k)];
-        let size = |(n, v): (&str, usize)| Ok((Name::from(n), i64::try_from(v)?));
-        let sizes: Sizes = sizes.into_iter().map(size).collect::<Answer<_>>()?;
         let bound = sets
             .iter()
             .map(|set| {
                 let names = ["A", "B", "C"].into_iter().map(Name::from);
-                program.bind(&names.zip(set.iter().cloned()).collect(), &sizes)
+                program.bind(&names.zip(set.iter().cloned()).collect(), sizes)
             })
             .collect::<Result<Vec<_>, _>>()?;
         Ok(Contestant { name, launches: Launches::Ours(bound), facts: json!({}) })
@@ -335,18 +324,23 @@ fn stall(device: &Device, programs: &mut Programs) -> Answer<BoundProgram> {
     Ok(of((2000.0 * STALL_FOR.as_secs_f64() / short) as i64)?)
 }
 
-/// Whether a handwritten program computes this product on this target: `A B^T` of bf16 with rows of
-/// whole 16 bytes.
-fn applies(product: &Product, out: DType, text: &str, target: Target) -> bool {
-    let Product { n, k, a_transposed, b_transposed, dtype, .. } = *product;
+/// The parameters with which a handwritten program computes a product on a target, if it does: `A
+/// B^T` of its types and, where they are fixed, its sizes, with rows of whole 16 bytes.
+fn applies(kernel: &Kernel, product: &Product, target: Target) -> Option<Sizes> {
+    let Product { m, n, k, a_transposed, b_transposed, dtype, out } = *product;
+    let named = [("M", m), ("N", n), ("K", k)];
+    let size = |&(name, size): &(&str, usize)| Some((Name::from(name), i64::try_from(size).ok()?));
+    let mut sizes: Sizes = named.iter().filter_map(size).collect();
+    let mut arrays = kernel.buffers.iter().zip([dtype, dtype, out]).zip(product.shapes());
+    let fits = arrays.all(|((buffer, dtype), shape)| {
+        let extent = |e: &Index| e.eval(&|name| sizes.get(name).copied());
+        let shape = shape.map(|e| i64::try_from(e).ok());
+        buffer.dtype == dtype && buffer.shape.iter().map(extent).eq(shape)
+    });
     let rows = k % 8 == 0 && (out == DType::F32 || n % 8 == 0);
-    let hopper = text.contains("wgmma");
-    dtype == DType::Bf16
-        && product.out == out
-        && !a_transposed
-        && b_transposed
-        && rows
-        && (!hopper || target == Target::Sm90a)
+    let device = !kernel.name.contains("wgmma") || target == Target::Sm90a;
+    sizes.retain(|name, _| kernel.params.contains(name));
+    (fits && !a_transposed && b_transposed && rows && device).then_some(sizes)
 }
 
 fn microseconds(times: &[f64]) -> Value {
@@ -365,13 +359,16 @@ mod tests {
     #[test]
     fn handwritten_programs_take_what_they_are_written_for() {
         let product = |line: &str| Case::read(line).unwrap().product;
+        let kernels = HANDWRITTEN.map(|text| text.parse::<Kernel>().unwrap());
         let count = |line: &str, target| {
-            let all = HANDWRITTEN.into_iter();
-            all.filter(|(_, out, text)| applies(&product(line), *out, text, target)).count()
+            let taken = |k: &&Kernel| applies(k, &product(line), target).is_some();
+            kernels.iter().filter(taken).count()
         };
-        assert_eq!(count("4096 nt bf16 f32", Target::Sm90a), 2);
+        assert_eq!(count("4096 nt bf16 f32", Target::Sm90a), 3);
         assert_eq!(count("4096 nt bf16 f32", Target::Sm80), 1);
-        assert_eq!(count("4096 nt bf16 bf16", Target::Sm90a), 1);
+        assert_eq!(count("4096 nt bf16 bf16", Target::Sm90a), 2);
+        assert_eq!(count("2048 nt bf16 bf16", Target::Sm90a), 1);
+        assert_eq!(count("4096 nn bf16 bf16", Target::Sm90a), 0);
         assert_eq!(count("4096 nt f16 f32", Target::Sm90a), 0);
         assert_eq!(count("4096 nn bf16 f32", Target::Sm90a), 0);
         assert_eq!(count("300x5000x777 nt bf16 f32", Target::Sm90a), 0);
