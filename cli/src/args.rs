@@ -19,7 +19,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Compiles a spec, runs it and prints or stores the result.
     Run(RunArgs),
-    /// Replays a schedule on a spec and says whether each step is legal.
+    /// Replays a schedule on a spec and says whether each step is legal; verifies a kernel.
     Check(CheckArgs),
     /// Prints the dependences of a spec.
     Deps(SpecArgs),
@@ -38,7 +38,8 @@ pub(crate) enum Command {
 /// A spec and how its sizes and types are chosen.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct SpecArgs {
-    /// A file ending in .nest, a formula (contains `=`), or an einsum.
+    /// A file ending in .nest, a formula (contains `=`), or an einsum. `run`, `emit` and `check`
+    /// also take a file ending in .kernel.
     pub(crate) spec: String,
     /// Sizes, as `m=512,n=384,k=640`.
     #[arg(long, value_delimiter = ',')]
@@ -70,7 +71,8 @@ pub(crate) struct RunArgs {
     /// Seed of the random inputs that no file gives.
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
-    /// Where to run: `cpu` or `cuda[:i]`; by default the GPU if there is one, else the CPU.
+    /// Where to run: `cpu` or `cuda[:i]`; by default the GPU if there is one, else the CPU. A
+    /// .kernel also runs in the `interpreter`, which finds races and deadlocks of these sizes.
     #[arg(long)]
     pub(crate) device: Option<String>,
     /// The schedule's script; by default one is made.
@@ -92,9 +94,9 @@ pub(crate) struct RunArgs {
 pub(crate) struct CheckArgs {
     #[command(flatten)]
     pub(crate) spec: SpecArgs,
-    /// The schedule's script.
+    /// The schedule's script; a .kernel has none.
     #[arg(long)]
-    pub(crate) schedule: PathBuf,
+    pub(crate) schedule: Option<PathBuf>,
 }
 
 /// What `schedule` prints.

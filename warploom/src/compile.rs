@@ -71,6 +71,18 @@ impl Lowered {
         self.kernel().body.iter().any(KernelNode::has_mapped)
     }
 
+    /// Code for this machine's processor.
+    ///
+    /// # Errors
+    /// There is no such code for a part of the kernel, or code generation fails.
+    pub fn host(self) -> Result<Program> {
+        let Self { kernel, mut stages } = self;
+        let started = Instant::now();
+        let code = host::compile(&kernel, &host::HostOptions::default())?;
+        stages.push(("code", started.elapsed()));
+        Ok(Program { code: Arc::new(code), stages })
+    }
+
     /// PTX with its launches.
     ///
     /// # Errors
@@ -199,11 +211,7 @@ pub struct Program {
 /// # Errors
 /// As [`lower`], and failures of code generation.
 pub fn compile(schedule: &Schedule) -> Result<Program> {
-    let Lowered { kernel, mut stages } = lower(schedule)?;
-    let started = Instant::now();
-    let code = host::compile(&kernel, &host::HostOptions::default())?;
-    stages.push(("code", started.elapsed()));
-    Ok(Program { code: Arc::new(code), stages })
+    lower(schedule)?.host()
 }
 
 impl Program {

@@ -7,6 +7,7 @@ mod bind;
 pub mod compile;
 pub mod device;
 pub mod doctor;
+mod handwritten;
 pub mod io;
 mod random;
 pub mod reduce;
@@ -15,6 +16,7 @@ mod spec;
 pub mod verify;
 
 pub use bind::{Sizes, bind, bind_some, parse_sizes};
+pub use handwritten::KernelFile;
 pub use random::fill_random;
 pub use spec::{Spec, SpecTypes, inputs, outputs};
 pub use warploom_ir::affine::Name;

@@ -1,15 +1,19 @@
 //! `emit`: one stage of the compilation on standard output, and nothing else there.
 
-use warploom::Target;
 use warploom::compile;
 use warploom::diag::{Blame, Diagnostic, Result};
+use warploom::{KernelFile, Target};
 
+use super::kernel;
 use crate::args::{EmitArgs, Stage};
 use crate::{load, output};
 
 pub(crate) fn emit(args: &EmitArgs) -> Result<()> {
     let target: Target = args.target.parse()?;
     possible(args.stage, target)?;
+    if KernelFile::is_named(&args.spec.spec) {
+        return kernel::emit(args, target);
+    }
     let nest = load::symbolic_nest(&args.spec)?;
     let schedule = || load::schedule(&nest, args.schedule.as_deref(), target);
     let lowered = || compile::lower(&schedule()?);

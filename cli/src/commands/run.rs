@@ -7,17 +7,21 @@ use std::time::Instant;
 
 use warploom::device::{Device, Executor};
 use warploom::diag::{Blame, Diagnostic, Result};
-use warploom::{Name, Nest, Spec, Target, Tensor, compile, io, verify};
+use warploom::{KernelFile, Name, Nest, Spec, Target, Tensor, compile, io, verify};
 
+use super::kernel;
 use crate::args::RunArgs;
 use crate::{load, output};
 
 pub(crate) fn run(args: &RunArgs) -> Result<()> {
+    if KernelFile::is_named(&args.spec.spec) {
+        return kernel::run(args);
+    }
     let named = args.device.as_deref().map(Executor::named).transpose()?;
     let problem = problem(args)?;
     let nest = &problem.nest;
     compile::check_nest(nest)?;
-    let targets = output_files(nest, &args.output)?;
+    let targets = output_files(&warploom::outputs(nest), &args.output)?;
     let done = match named {
         Some(Executor::Cpu) => on_cpu(args, &problem)?,
         Some(Executor::Cuda(device)) => on_cuda(&device, args, &problem)?,
@@ -25,20 +29,26 @@ pub(crate) fn run(args: &RunArgs) -> Result<()> {
     };
     let (inputs, outputs) = (&problem.inputs, &done.outputs);
     let verified = if args.verify { Some(verify::check(nest, inputs, outputs)?) } else { None };
-    for (name, path) in &targets {
+    store(&targets, outputs)?;
+    report(args, &done, verified.as_ref())
+}
+
+/// Writes outputs to their files.
+pub(super) fn store(targets: &[(Name, PathBuf)], outputs: &BTreeMap<Name, Tensor>) -> Result<()> {
+    for (name, path) in targets {
         if let Some(tensor) = outputs.get(name) {
             io::save(path, &[(&**name, tensor)])?;
         }
     }
-    report(args, &done, verified.as_ref())
+    Ok(())
 }
 
 /// What a run gave.
-struct Done {
-    device: String,
-    outputs: BTreeMap<Name, Tensor>,
-    compile_ms: f64,
-    run_ms: f64,
+pub(super) struct Done {
+    pub(super) device: String,
+    pub(super) outputs: BTreeMap<Name, Tensor>,
+    pub(super) compile_ms: f64,
+    pub(super) run_ms: f64,
 }
 
 /// On the GPU if there is one and it has code for all of the problem, else on the CPU. A script
@@ -72,10 +82,21 @@ fn on_cuda(device: &Device, args: &RunArgs, problem: &Problem) -> Result<Done> {
     let started = Instant::now();
     let schedule = load::schedule(&problem.code, args.schedule.as_deref(), device.target())?;
     let code = compile::lower(&schedule)?.gpu(device.target())?;
-    let program = device.load(&code)?;
+    launched(device, &code, started, &problem.inputs, &problem.sizes)
+}
+
+/// Loads code that was begun to be made at `started`, and runs it once.
+pub(super) fn launched(
+    device: &Device,
+    code: &compile::GpuCode,
+    started: Instant,
+    inputs: &BTreeMap<Name, Tensor>,
+    sizes: &BTreeMap<Name, i64>,
+) -> Result<Done> {
+    let program = device.load(code)?;
     let compile_ms = milliseconds(started);
-    let arrays = program.arrays(&problem.inputs, &problem.sizes)?;
-    let bound = program.bind(&arrays, &problem.sizes)?;
+    let arrays = program.arrays(inputs, sizes)?;
+    let bound = program.bind(&arrays, sizes)?;
     let started = Instant::now();
     bound.launch()?.wait()?;
     let run_ms = milliseconds(started);
@@ -83,7 +104,7 @@ fn on_cuda(device: &Device, args: &RunArgs, problem: &Problem) -> Result<Done> {
     Ok(Done { device: name, outputs: program.written(&arrays)?, compile_ms, run_ms })
 }
 
-fn milliseconds(started: Instant) -> f64 {
+pub(super) fn milliseconds(started: Instant) -> f64 {
     started.elapsed().as_secs_f64() * 1e3
 }
 
@@ -150,7 +171,7 @@ fn remaining(spec: &Spec, types: &warploom::SpecTypes) -> warploom::Sizes {
 }
 
 /// Positional files and `NAME=FILE` pairs.
-fn split_files(files: &[String]) -> (Vec<String>, Vec<(Name, String)>) {
+pub(super) fn split_files(files: &[String]) -> (Vec<String>, Vec<(Name, String)>) {
     let (mut positional, mut named) = (Vec::new(), Vec::new());
     for file in files {
         match file.split_once('=') {
@@ -164,8 +185,7 @@ fn split_files(files: &[String]) -> (Vec<String>, Vec<(Name, String)>) {
 }
 
 /// Which output goes to which file.
-fn output_files(nest: &Nest, files: &[String]) -> Result<Vec<(Name, PathBuf)>> {
-    let names = warploom::outputs(nest);
+pub(super) fn output_files(names: &[Name], files: &[String]) -> Result<Vec<(Name, PathBuf)>> {
     let (positional, named) = split_files(files);
     if positional.len() > names.len() {
         return Err(Box::new(
@@ -187,7 +207,11 @@ fn output_files(nest: &Nest, files: &[String]) -> Result<Vec<(Name, PathBuf)>> {
     Ok(out)
 }
 
-fn report(args: &RunArgs, done: &Done, verified: Option<&verify::Verification>) -> Result<()> {
+pub(super) fn report(
+    args: &RunArgs,
+    done: &Done,
+    verified: Option<&verify::Verification>,
+) -> Result<()> {
     let Done { device, outputs, compile_ms, run_ms } = done;
     if args.spec.json {
         let shown: Vec<serde_json::Value> = outputs

@@ -14,6 +14,7 @@ pub mod device;
 mod eval;
 mod host;
 mod parse;
+mod places;
 mod print;
 
 use crate::affine::Name;
@@ -23,6 +24,7 @@ use crate::nest::{AssignOp, Order, Role};
 use crate::target::Place;
 
 pub use host::HostNode;
+pub use places::Places;
 
 /// An integer expression over loop variables and parameters (64 bits, never overflowing in a
 /// verified kernel).

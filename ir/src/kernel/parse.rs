@@ -5,13 +5,14 @@
 
 use std::str::FromStr;
 
+use super::places::Places;
 use super::print::{mode_word, rounding_word};
 use super::{
     Buffer, Condition, Index, Kernel, KernelLoop, KernelNode, Local, LoopMode, Store, Typed,
     TypedKind,
 };
 use crate::affine::Name;
-use crate::diag::{Diagnostic, Result, Source};
+use crate::diag::{Diagnostic, Result, Source, Span};
 use crate::dtype::DType;
 use crate::expr::{BinOp, Literal, Rounding, UnOp};
 use crate::lex::{Cursor, Tok};
@@ -27,9 +28,19 @@ impl Kernel {
         Self::parse_from(Cursor::new(source, true)?)
     }
 
+    /// Reads a `.kernel` text, and where its parts stand in it.
+    ///
+    /// # Errors
+    /// As [`Kernel::parse`].
+    pub fn parse_places(source: &Source) -> Result<(Self, Places)> {
+        let mut parser = Parser(Cursor::new(source, true)?, Places::default());
+        let kernel = parser.kernel()?;
+        Ok((kernel, parser.1))
+    }
+
     /// Reads the rest of a text.
     pub(crate) fn parse_from(cursor: Cursor) -> Result<Self> {
-        Parser(cursor).kernel()
+        Parser(cursor, Places::default()).kernel()
     }
 }
 
@@ -42,7 +53,7 @@ impl FromStr for Kernel {
 }
 
 /// Reads kernels, token by token.
-pub(super) struct Parser(Cursor);
+pub(super) struct Parser(Cursor, Places);
 
 impl std::ops::Deref for Parser {
     type Target = Cursor;
@@ -117,7 +128,7 @@ impl Parser {
     }
 
     fn buffer(&mut self, mut role: Role) -> Result<Buffer> {
-        let name = self.name()?;
+        let name = self.place_name()?;
         self.0.expect(":")?;
         let dtype = self.dtype()?;
         self.0.expect("[")?;
@@ -128,6 +139,20 @@ impl Parser {
             *values = self.list("]", Self::number)?;
         }
         Ok(Buffer { name, role, dtype, shape })
+    }
+
+    /// A name that is declared here.
+    pub(super) fn place_name(&mut self) -> Result<Name> {
+        let start = self.0.span();
+        let name = self.name()?;
+        self.1.add(name.to_string(), start);
+        Ok(name)
+    }
+
+    /// What was read since `start` goes by this name.
+    pub(super) fn placed(&mut self, name: String, start: Span) {
+        let whole = start.to(self.0.last_span());
+        self.1.add(name, whole);
     }
 
     pub(super) fn dtype(&mut self) -> Result<DType> {
@@ -149,7 +174,10 @@ impl Parser {
 
     fn node(&mut self) -> Result<KernelNode> {
         if self.at_name_then(":") {
-            return Ok(KernelNode::Store(self.store()?));
+            let start = self.0.span();
+            let store = self.store()?;
+            self.placed(store.statement.to_string(), start);
+            return Ok(KernelNode::Store(store));
         }
         if self.0.eat_word("if") {
             let c = self.condition()?;
@@ -176,7 +204,7 @@ impl Parser {
     }
 
     fn local(&mut self) -> Result<Local> {
-        let name = self.name()?;
+        let name = self.place_name()?;
         self.0.expect(":")?;
         let dtype = self.dtype()?;
         self.0.expect("[")?;
@@ -199,7 +227,7 @@ impl Parser {
 
     fn run_loop(&mut self) -> Result<KernelNode> {
         let pair = self.at_pair();
-        let var = self.name()?;
+        let var = self.place_name()?;
         if pair {
             self.0.expect(",")?;
             return self.across(var);

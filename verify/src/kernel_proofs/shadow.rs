@@ -253,7 +253,7 @@ fn store(
     value: Typed<Index>,
 ) -> Store<Index> {
     Store {
-        statement: call.instruction.clone(),
+        statement: call.to_string().into(),
         array: array.clone(),
         dtype,
         indices,

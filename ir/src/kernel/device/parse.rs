@@ -23,7 +23,10 @@ impl Parser {
         } else if self.eat_word("fragment") {
             Device::Fragment(self.fragment()?)
         } else if self.eat_word("do") {
-            Device::Call(self.device_call()?)
+            let start = self.last_span();
+            let call = self.device_call()?;
+            self.placed(call.to_string(), start);
+            Device::Call(call)
         } else {
             return Ok(None);
         }))
@@ -33,7 +36,7 @@ impl Parser {
         self.expect("{")?;
         let (mut shared, mut barriers, mut roles) = (Vec::new(), Vec::new(), Vec::new());
         while self.eat_word("shared") {
-            let name = self.name()?;
+            let name = self.place_name()?;
             self.expect(":")?;
             let dtype = self.dtype()?;
             self.expect("[")?;
@@ -43,7 +46,7 @@ impl Parser {
             shared.push(Shared { name, dtype, shape, panel });
         }
         while self.eat_word("barrier") {
-            let name = self.name()?;
+            let name = self.place_name()?;
             self.expect("[")?;
             let slots = self.integer("how many barriers")?;
             self.expect("]")?;
@@ -51,7 +54,7 @@ impl Parser {
             barriers.push(Barrier { name, slots, count: self.integer("arrivals of a phase")? });
         }
         while self.eat_word("role") {
-            let name = self.name()?;
+            let name = self.place_name()?;
             self.expect_word("warps")?;
             let warps = self.integer("how many warps")?;
             let more = self.eat_word("registers");
@@ -64,7 +67,7 @@ impl Parser {
     }
 
     fn fragment(&mut self) -> Result<Fragment> {
-        let name = self.name()?;
+        let name = self.place_name()?;
         self.expect(":")?;
         let dtype = self.dtype()?;
         self.expect("[")?;
@@ -80,7 +83,7 @@ impl Parser {
 
     /// The rest of `for ROW, COL across FRAGMENT { … }`, after the row.
     pub(in crate::kernel) fn across(&mut self, row: Name) -> Result<KernelNode> {
-        let vars = [row, self.name()?];
+        let vars = [row, self.place_name()?];
         self.expect_word("across")?;
         let fragment = self.name()?;
         self.expect("{")?;
@@ -111,7 +114,7 @@ impl Parser {
     ) -> Result<KernelNode> {
         let mut cluster = vec![self.cluster_loop(var, lower, upper)?];
         while self.eat_word("for") {
-            let var = self.name()?;
+            let var = self.place_name()?;
             self.expect_word("in")?;
             let lower = self.index()?;
             self.expect("..")?;
