@@ -124,10 +124,43 @@ fn sets_of_blocks_are_masks() {
 fn a_product_that_leaves_through_shared_memory_assembles() {
     let (code, _) = assembled(BF16, Target::Sm90a);
     assert!(code.ptx.contains("cp.async.bulk.tensor.2d.global.shared::cta"), "{}", code.ptx);
-    assert!(code.ptx.contains("st.shared"), "{}", code.ptx);
+    // neighbours are converted and stored together
+    assert_eq!(code.ptx.matches("cvt.rn.bf16x2.f32").count(), 64, "{}", code.ptx);
+    assert_eq!(code.ptx.matches("st.shared.b32").count(), 64, "{}", code.ptx);
+    assert!(!code.ptx.contains("st.shared.b16"), "{}", code.ptx);
     let launch = code.launches()[0];
     let boxes: Vec<_> = launch.maps.iter().map(|m| (m.buffer, m.extents.clone())).collect();
     assert_eq!(boxes, [(0, vec![128, 64]), (1, vec![256, 64]), (2, vec![64, 64])]);
+}
+
+/// Only neighbours that lie side by side, at an even column, are stored together.
+#[test]
+fn pairs_are_stored_where_they_lie_side_by_side() {
+    let stores = |dtype: &str, columns: i64, target: &str, value: &str| {
+        let text = format!(
+            "kernel k() {{ out C: f32[1] for b in 0..1 block.x {{ block {{
+               shared T: {dtype}[16, {columns}]
+               role all warps 1 {{
+                 fragment D: f32[16, 8] as mma.m16n8k16.f32.bf16.bf16.d {{
+                   for i, j across D {{ Z: D[i, j]:f32 = 0.0:f32 order serial }}
+                   for a, c across D {{ S: T[a, {target}]:{dtype} = {value} order serial }}
+                 }}
+               }}
+             }} }} }}"
+        );
+        let code = compile(&sealed(&text), Target::Sm80).unwrap_or_else(|e| panic!("{e}"));
+        let count = |what: &str| code.ptx.matches(what).count();
+        [count("st.shared.b16"), count("st.shared.b32"), count("st.shared.v2.b32")]
+    };
+    assert_eq!(stores("bf16", 8, "c", "cast.bf16(D[a, c]:f32)"), [0, 2, 0]);
+    assert_eq!(stores("bf16", 10, "c + 2", "cast.bf16(D[a, c]:f32)"), [0, 2, 0]);
+    assert_eq!(stores("bf16", 9, "c", "cast.bf16(D[a, c]:f32)"), [4, 0, 0], "odd rows");
+    assert_eq!(stores("bf16", 10, "c + 1", "cast.bf16(D[a, c]:f32)"), [4, 0, 0], "odd columns");
+    assert_eq!(stores("bf16", 8, "7 - c", "cast.bf16(D[a, c]:f32)"), [4, 0, 0], "backwards");
+    assert_eq!(stores("bf16", 16, "2 * c", "cast.bf16(D[a, c]:f32)"), [4, 0, 0], "apart");
+    assert_eq!(stores("f32", 8, "c", "D[a, c]:f32"), [0, 0, 2]);
+    assert_eq!(stores("f32", 8, "c", "D[a, c]:f32 when true:bool"), [0, 4, 0], "guarded");
+    assert_eq!(stores("f32", 8, "c", "add.f32(D[a, c]:f32, T[a, c]:f32)"), [0, 4, 0], "read too");
 }
 
 #[test]

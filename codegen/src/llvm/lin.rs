@@ -99,6 +99,11 @@ impl Lin {
         self.plus(-1, other).as_constant()
     }
 
+    /// Whether every term is a multiple of a number.
+    pub(crate) fn is_multiple(&self, of: i64) -> bool {
+        self.constant % of == 0 && self.terms.values().all(|factor| factor % of == 0)
+    }
+
     /// `floor(self / divisor)`.
     pub(crate) fn floor_div(&self, divisor: i64) -> Self {
         if divisor == 1 {

@@ -75,6 +75,9 @@ impl Emitter<'_> {
         value: &Value,
         mask: Option<&Value>,
     ) {
+        if self.paired_store(array, dims, value) {
+            return;
+        }
         let first: Vec<Lin> = dims.iter().map(|d| d.in_lane(0)).collect();
         let p = self.address(array, &first);
         let regs = &self.buffers[array];

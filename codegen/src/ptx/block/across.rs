@@ -9,7 +9,7 @@ use warploom_ir::affine::Name;
 use warploom_ir::instruction::fragment::Digit;
 use warploom_ir::kernel::device::Across;
 
-use super::Registers;
+use super::{Pairing, Registers};
 use crate::llvm::build::Value;
 use crate::llvm::convert::half_elem;
 use crate::llvm::emit::{BufferRegs, Emitter};
@@ -51,6 +51,7 @@ impl Emitter<'_> {
         // fragments of this layout hold the same element in the same place
         let mut same: Vec<_> = self.state().fragments.clone().into_iter().collect();
         same.retain(|(_, other)| other.layout == r.layout && other.tiles == r.tiles);
+        let pairs = self.stores_pairs(a, &r.layout, &bases);
         let mut parts = Parts::new();
         for tile in 0..r.tiles[0] * r.tiles[1] {
             for value in 0..r.layout.n_values() {
@@ -67,6 +68,9 @@ impl Emitter<'_> {
                 let number = tile * r.layout.n_values() + value;
                 for (name, other) in &same {
                     self.open(name, other, number, &dims, &mut parts);
+                }
+                if pairs && value % 2 == 0 {
+                    self.state().pair = Pairing::First;
                 }
                 self.nodes(&a.body);
                 for (name, other) in &same {

@@ -11,6 +11,7 @@ mod calls;
 mod chunks;
 mod cluster;
 mod matrix;
+mod pairs;
 
 use std::collections::BTreeMap;
 
@@ -26,6 +27,8 @@ use crate::llvm::build::Value;
 use crate::llvm::emit::{BufferRegs, Emitter};
 use crate::llvm::lin::Lin;
 use crate::llvm::team::SHARED;
+
+use pairs::Pairing;
 
 pub(super) use boxes::tensor_maps;
 
@@ -82,6 +85,8 @@ pub(crate) struct Program {
     /// One thread of the team runs.
     one: bool,
     fragments: BTreeMap<Name, Registers>,
+    /// Neighbouring elements are stored together.
+    pair: Pairing,
     /// Barriers of threads that are in use.
     meetings: i64,
 }
@@ -196,6 +201,7 @@ impl Emitter<'_> {
             team,
             one: false,
             fragments: BTreeMap::new(),
+            pair: Pairing::Single,
             meetings: 1,
         });
         for s in &block.shared {
