@@ -187,8 +187,10 @@ fn library_paths(listed: &str) -> Vec<PathBuf> {
 
 /// Packs the folder `warploom` beside the script and removes it.
 fn pack(out: &Path) -> Result<bool, String> {
+    // every program has LLVM in it: with a window over several of them it is packed once
     let status = Command::new("tar")
         .args(["--owner=0", "--group=0", "-cJf", "warploom.tar.xz", "warploom"])
+        .env("XZ_OPT", "--lzma2=preset=2,dict=384MiB -T1")
         .current_dir(out)
         .status()
         .map_err(|e| format!("cannot start tar: {e}"))?;
