@@ -236,3 +236,18 @@ fn loops_of_the_host_are_arguments_of_launches() {
     assert_eq!((c.to_string(), then.len(), none.len()), ("N - 2 >= k".to_owned(), 1, 0));
     assert_eq!(code.launches()[1].grid[0].to_string(), "floordiv(N - k + 126, 128)");
 }
+
+#[test]
+fn f32_becomes_16_bits_by_one_instruction() {
+    for (dtype, instruction) in [("bf16", "cvt.rn.bf16"), ("f16", "cvt.rn.f16")] {
+        let text = format!(
+            "kernel narrow() {{\n  in A: f32[512]\n  out B: {dtype}[512]
+  for i in 0..512 thread.x {{ S: B[i]:{dtype} = cast.{dtype}(A[i]:f32) order serial }}\n}}"
+        );
+        for (ptx, _) in assembled(&text) {
+            assert!(ptx.contains(instruction), "{ptx}");
+            // NaN stays the one of the interpreter
+            assert!(ptx.contains("setp.nan.f32"), "{ptx}");
+        }
+    }
+}

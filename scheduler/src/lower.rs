@@ -21,8 +21,8 @@ use warploom_ir::planted::{Bug, planted};
 use warploom_ir::schedule::{Marks, Poly, PolyStatement, Tree, TreeLoop};
 use warploom_ir::typing::type_statement_in;
 use warploom_isl::{
-    AstBuild, AstExpr, AstExprKind, AstNode, AstNodeKind, AstOp, AstOptions, Id, MultiUnionPwAff,
-    ScheduleNode, UnionMap, UnionSet,
+    AstBuild, AstExpr, AstExprKind, AstNode, AstNodeKind, AstOp, AstOptions, Id, LoopType,
+    MultiUnionPwAff, ScheduleNode, UnionMap, UnionSet,
 };
 
 use crate::block;
@@ -207,7 +207,12 @@ fn insert(model: &Model, at: ScheduleNode, tree: &Tree, next: &mut usize) -> Ans
             let mark = Id::new(&model.ctx, &format!("l{next}"))?;
             *next += 1;
             let partial = MultiUnionPwAff::from_union_map(&rows)?;
-            let marked = at.insert_partial_schedule(&partial)?.insert_mark(&mark)?;
+            let mut band = at.insert_partial_schedule(&partial)?;
+            if l.marks.unroll && l.body.loops().iter().any(|l| l.marks.map.is_some()) {
+                // an iteration of launches: each gets the bounds of its own number
+                band = band.band_member_set_ast_loop_type(0, LoopType::Unroll)?;
+            }
+            let marked = band.insert_mark(&mark)?;
             let body = insert(model, marked.child(0)?.child(0)?, &l.body, next)?;
             Ok(body.parent()?.parent()?)
         }

@@ -221,7 +221,7 @@ impl Schedule {
             next.reference = next.tree.clone();
         } else if let StepKind::Stage { array, readers, at, name, layout, pad, across } = &step.kind
         {
-            let name = name.as_ref();
+            let (at, name) = (at.as_ref(), name.as_ref());
             let operands = Stage { array, readers, at, name, layout, pad: *pad, across };
             (next.poly, next.tree) = steps::stage(session.deps(self)?, &self.tree, &operands)?;
             next.reference = next.tree.clone();
@@ -513,7 +513,7 @@ impl Schedule {
         name: &str,
         layout: &[LayoutTerm],
     ) -> Applied<Self> {
-        let (array, at, name) = (array.into(), target.into(), Some(name.into()));
+        let (array, at, name) = (array.into(), Some(target.into()), Some(name.into()));
         let (readers, layout, across) = (Vec::new(), layout.to_vec(), Vec::new());
         self.apply(StepKind::Stage { array, readers, at, name, layout, pad: 0, across })
     }

@@ -73,6 +73,18 @@ fn mini(name: &str) {
     }
 }
 
+#[test]
+fn phases_of_shortest_paths_are_proved_for_any_size() {
+    for size in [180, 2800] {
+        let mut nest: Nest = kernel_named("floyd-warshall").text().parse().expect("it parses");
+        nest.params[0].value = Some(size);
+        let lowered = compile::lower(&scheduled(&nest)).unwrap_or_else(|d| panic!("{d}"));
+        // what the host repeats for each pivot, without quotients in what the GPU does
+        let text = lowered.kernel().to_string();
+        assert!(text.contains(" block.x") && text.lines().count() < 120, "{text}");
+    }
+}
+
 macro_rules! kernels {
     ($($test:ident $name:literal)*) => {
         /// One test for each kernel, so that they run side by side.

@@ -255,3 +255,16 @@ for i in 0..M, j in i..M {
     assert_eq!(kernel.matches(": i32[16, 20] {").count(), 2, "both accesses are staged\n{kernel}");
     assembled(text);
 }
+
+#[test]
+fn what_is_overwritten_later_is_copied_first() {
+    let text = "param M = 37, N = 41\nin A: i32[M, M]\ninout B: i32[M, N]
+for i in 0..M, j in 0..N {
+  for k in i + 1..M { S0: B[i, j] += A[k, i] * B[k, j] }
+  S1: B[i, j] = 3 * B[i, j]
+}\n";
+    let kernel = same(text, &[]);
+    assert!(kernel.contains("temp B_S0_1_copy: i32[37, 41]"), "{kernel}");
+    assert!(kernel.contains("across thread.y, thread.x"), "{kernel}");
+    assembled(text);
+}

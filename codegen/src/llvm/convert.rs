@@ -1,4 +1,5 @@
-//! Conversions between all types, by integer arithmetic on the bits where formats are narrow.
+//! Conversions between all types, by integer arithmetic on the bits where formats are narrow and
+//! the machine has no instruction.
 //!
 //! Why not LLVM's own types: conversions to bf16 and fp8 (and f16 on some machines) become
 //! library calls that do not exist. This form has no calls, no branches, and vectorises.
@@ -205,8 +206,29 @@ impl Emitter<'_> {
         self.encode(&wide, to, rounding, saturate)
     }
 
+    /// An f32 rounded to the nearest number of a format by an instruction, where GPUs from sm_80
+    /// have one; it gives every result but NaN in our bits.
+    fn encode_by_instruction(&mut self, v: &Value, to: DType) -> Option<Value> {
+        let elem = match (self.machine, v.elem, to) {
+            (Machine::Gpu, "float", DType::Bf16) => "bfloat",
+            (Machine::Gpu, "float", DType::F16) => "half",
+            _ => return None,
+        };
+        let l = Layout::of(to).expect("a float");
+        let rounded = self.f.cast("fptrunc", v, elem);
+        let raw = self.f.cast("bitcast", &rounded, reg_elem(to));
+        let is_nan = self.f.cmp("uno", v, v);
+        Some(self.f.select(&is_nan, &Value::int(reg_elem(to), l.nan()), &raw))
+    }
+
     /// An f32 or f64 rounded once to a format no wider than itself.
     fn encode(&mut self, v: &Value, to: DType, rounding: Rounding, saturate: bool) -> Value {
+        if rounding == Rounding::Nearest
+            && !saturate
+            && let Some(done) = self.encode_by_instruction(v, to)
+        {
+            return done;
+        }
         let l = Layout::of(to).expect("a float");
         let s = if v.elem == "float" { F32 } else { F64 };
         let total = bits(v.elem);

@@ -66,7 +66,10 @@ fn write_stage(f: &mut fmt::Formatter<'_>, kind: &StepKind) -> fmt::Result {
     if !readers.is_empty() {
         write!(f, " for {}", list(readers))?;
     }
-    write!(f, " at {at}{}", named(name.as_slice()))?;
+    if let Some(at) = at {
+        write!(f, " at {at}")?;
+    }
+    write!(f, "{}", named(name.as_slice()))?;
     if !layout.is_empty() {
         write!(f, " layout {}", list(layout))?;
     }

@@ -209,7 +209,7 @@ pub enum StepKind {
     Order(Tree),
     /// `order { S0[i, j] -> [i, 0, j]; S1[i] -> [i, 1] }`: the whole order as times.
     OrderBy(Vec<StatementTimes>),
-    /// `stage A [for S1] at l [as Ap] [layout 1/16, 0, 1%16] [pad 1] [across thread.y, thread.x]`:
+    /// `stage A [for S1] [at l] [as Ap] [layout 1/16, 0, 1%16] [pad 1] [across thread.y, thread.x]`:
     /// what `l` touches of `A` is in a buffer while an iteration of `l` runs.
     Stage {
         /// The array.
@@ -217,8 +217,9 @@ pub enum StepKind {
         /// The statements whose accesses are redirected, or single accesses (`S1.0` is a
         /// statement's first); all below the loop if there are none.
         readers: Vec<Ref>,
-        /// The loop, each iteration of which has its own buffer.
-        at: Ref,
+        /// The loop, each iteration of which has its own buffer; without one the copy is an array
+        /// of the nest, made before all loops around the named accesses.
+        at: Option<Ref>,
         /// The name of the buffer and of the statement that fills it.
         name: Option<Ref>,
         /// The buffer's indices, outermost first; those of the array if there are none.

@@ -384,7 +384,7 @@ impl Auto {
         let last = access.indices.len().saturating_sub(1);
         let whole = |t: &LayoutTerm| t.dimension == last && t.divisor == 1 && t.modulus.is_none();
         let near = layout.iter().position(whole);
-        let (array, at) = (Ref::from(access.array.clone()), Ref::from(at.clone()));
+        let (array, at) = (Ref::from(access.array.clone()), Some(Ref::from(at.clone())));
         let (readers, across) = (Vec::new(), Vec::new());
         if !self.step(StepKind::Stage { array, readers, at, name: None, layout, pad: 0, across }) {
             return;

@@ -11,7 +11,7 @@
 
 use std::collections::BTreeMap;
 
-use warploom_ir::affine::Name;
+use warploom_ir::affine::{Atom, Name};
 use warploom_ir::diag::Result;
 use warploom_ir::kernel::{Index, KernelNode, LoopMode};
 use warploom_ir::schedule::step::{Ref, StepKind};
@@ -64,6 +64,9 @@ impl Default for GpuOptions {
 /// Operations of isl in which loops must be generated for an order that is not the text's.
 const LOWER: u32 = 25_000_000;
 
+/// Most iterations of a loop of the host that become launches one by one.
+const REPEATED: i64 = 8;
+
 /// Most blocks along y and z.
 const MAX_BLOCKS: i64 = 65535;
 
@@ -88,6 +91,7 @@ pub fn auto_gpu(schedule: &Schedule, options: &GpuOptions) -> Result<Schedule> {
     auto.distribute(false);
     if !auto.mapped() {
         auto.components()?;
+        auto.copies()?;
     }
     auto.parts_on_blocks()?;
     auto.rows_on_blocks()?;
@@ -115,6 +119,8 @@ pub(super) struct Line {
     /// Iterations, where known.
     pub(super) extent: Option<i64>,
     pub(super) free: bool,
+    /// Its iterations are phases, each of them launches of the host.
+    pub(super) phase: bool,
     /// How many accesses are contiguous along it, less four times those that jump.
     pub(super) contiguous: i64,
 }
@@ -138,7 +144,13 @@ impl Auto {
         for nest in children(tree) {
             match nest {
                 Tree::Loop(l) if is_mapped(&l) => {}
-                Tree::Loop(l) if !self.map_nest(&l, options)? => self.map_tree(&l.body, options)?,
+                Tree::Loop(l) if !self.map_nest(&l, options)? => {
+                    if divides(&l) && self.length(&l)?.is_some_and(|n| n <= REPEATED) {
+                        // launches whose bounds are those of one iteration alone
+                        self.step(StepKind::Unroll(Ref::from(l.name.clone())));
+                    }
+                    self.map_tree(&l.body, options)?;
+                }
                 Tree::Loop(_) | Tree::Statement(_) => {}
                 Tree::Sequence(_) => self.map_tree(&nest, options)?,
             }
@@ -164,6 +176,9 @@ impl Auto {
     /// Maps the loops of one nest, as many as can be; false where none can.
     fn map_nest(&mut self, top: &TreeLoop, options: &GpuOptions) -> Result<bool> {
         let (mut chain, single) = self.chain(top)?;
+        if chain.iter().any(|l| l.phase) {
+            return Ok(false);
+        }
         if let Some(name) = &single
             && (self.transposed(name)? || self.lines(name)? || self.in_tiles(name)?)
         {
@@ -209,7 +224,10 @@ impl Auto {
             if !self.step(step) {
                 return;
             }
-            chain.splice(..2, [Line { name, extent, free: true, contiguous: i64::MIN }]);
+            chain.splice(
+                ..2,
+                [Line { name, extent, free: true, phase: false, contiguous: i64::MIN }],
+            );
         }
     }
 
@@ -220,10 +238,11 @@ impl Auto {
         let mut out = Vec::new();
         let mut at = top;
         loop {
-            let free = self.session.deps(&self.at)?.independent(&tree, &at.name)?;
+            let phase = divides(at);
+            let free = !phase && self.session.deps(&self.at)?.independent(&tree, &at.name)?;
             let (extent, contiguous) = measure(&poly, &tree, at);
             let extent = if extent.is_some() { extent } else { self.length(at)? };
-            out.push(Line { name: at.name.clone(), extent, free, contiguous });
+            out.push(Line { name: at.name.clone(), extent, free, phase, contiguous });
             match &*at.body {
                 Tree::Loop(l) => at = l,
                 Tree::Statement(name) => return Ok((out, Some(name.clone()))),
@@ -358,6 +377,12 @@ fn is_phase(node: &KernelNode) -> bool {
         KernelNode::Local(l) => all(&l.body),
         KernelNode::Store(_) | KernelNode::Device(_) => true,
     }
+}
+
+/// Whether a loop tells instances apart by a quotient: before tiles are made, phases do.
+fn divides(l: &TreeLoop) -> bool {
+    let quotient = |(a, _): (&Atom, i64)| !matches!(a, Atom::Var(_));
+    l.rows.values().any(|row| row.terms().any(quotient))
 }
 
 /// Whether a nest runs on blocks or threads already.

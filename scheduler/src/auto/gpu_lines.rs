@@ -180,7 +180,7 @@ impl Auto {
             let number = all(statement).iter().position(|a| a == access)?;
             vec![Ref::from(Name::from(format!("{statement}.{number}")))]
         };
-        let (array, at) = (Ref::from(access.array.clone()), Ref::from(at.clone()));
+        let (array, at) = (Ref::from(access.array.clone()), Some(Ref::from(at.clone())));
         let step = StepKind::Stage { array, readers, at, name: None, layout, pad, across };
         self.step(step).then_some(())?;
         let new = self.at.tree().statements().into_iter();

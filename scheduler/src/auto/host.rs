@@ -42,13 +42,13 @@ const SCATTERED: f64 = 8.0;
 /// Iterations of a loop whose length is not known.
 const UNKNOWN: i64 = 1000;
 /// How much faster another order has to be, as a part of the time of the text's.
-const GAIN: f64 = 0.9;
+pub(super) const GAIN: f64 = 0.9;
 
 /// What a piece of a schedule costs, in nanoseconds.
 #[derive(Clone, Copy, Debug)]
-struct Price {
+pub(super) struct Price {
     /// With its launches, as it is mapped.
-    time: f64,
+    pub(super) time: f64,
     /// In one thread.
     alone: f64,
     /// Some loop runs on blocks and threads.
@@ -137,32 +137,34 @@ impl Auto {
     }
 
     /// The order of the text where the iterations of inner loops before, at and after that of the
-    /// outermost one run in phases: what others read is then written between phases.
+    /// outermost one run in phases: what others read is then written between phases. A loop over
+    /// phases, then one over the side of each inner loop but the last, whose side they tell.
     fn phases(&mut self, part: &Part) -> Result<Option<Vec<Solved>>> {
         let mut out = part.solved.clone();
         for s in &mut out {
             let poly = self.at.poly().clone();
             let name = &poly.statements[s.statement].statement.name;
             let Some(pivot) = s.rows.first().cloned() else { return Ok(None) };
-            let mut phase = Affine::constant(0);
+            let (mut phase, mut apart_by) = (Affine::constant(0), Vec::new());
             for row in s.rows.iter().skip(1).filter(|r| r.as_constant().is_none()) {
                 let Ok(apart) = row.sub(&pivot) else { return Ok(None) };
                 let deps = self.session.deps(&self.at)?;
                 let Some((low, high)) = deps.row_bounds(name, &apart)? else { return Ok(None) };
                 let size = low.saturating_abs().max(high.saturating_abs()).saturating_add(2);
                 // -2 before the pivot, -1 at it, 0 after
-                let Some(next) = sides(&apart, size).and_then(|s| phase.add(&s).ok()) else {
-                    return Ok(None);
-                };
+                let Some(side) = sides(&apart, size) else { return Ok(None) };
+                let Ok(next) = phase.add(&side) else { return Ok(None) };
                 phase = next;
+                apart_by.push(side);
             }
-            s.rows.insert(1, phase);
+            apart_by.pop();
+            s.rows.splice(1..1, std::iter::once(phase).chain(apart_by));
         }
         Ok(Some(out))
     }
 
     /// What the children of a sequence cost one after another.
-    fn price(&mut self, tree: &Tree) -> Result<Price> {
+    pub(super) fn price(&mut self, tree: &Tree) -> Result<Price> {
         let mut all = Price { time: 0.0, alone: 0.0, mapped: false };
         // neighbours that one thread runs share a launch
         let mut shared = false;
@@ -183,7 +185,8 @@ impl Auto {
     /// What a nest costs.
     fn price_of(&mut self, top: &TreeLoop) -> Result<Price> {
         let (lines, _) = self.chain(top)?;
-        let length = |l: &Line| l.extent.unwrap_or(UNKNOWN).max(NOMINAL) as f64;
+        let least = |l: &Line| if l.phase { 1 } else { NOMINAL };
+        let length = |l: &Line| l.extent.unwrap_or(UNKNOWN).max(least(l)) as f64;
         let leading = lines.iter().take_while(|l| l.free).count();
         let outer = if self.all_outermost(&lines)? { lines.len() } else { leading };
         let (mapped, serial): (Vec<_>, Vec<_>) =
@@ -210,7 +213,8 @@ impl Auto {
     /// Whether the independent loops of a chain can be moved outermost and are independent there.
     fn all_outermost(&mut self, lines: &[Line]) -> Result<bool> {
         let (free, rest): (Vec<&Line>, Vec<&Line>) = lines.iter().partition(|l| l.free);
-        if free.is_empty() || rest.is_empty() {
+        let phases = rest.iter().any(|l| l.phase);
+        if free.is_empty() || rest.is_empty() || phases {
             return Ok(rest.is_empty());
         }
         let loops = free.iter().chain(&rest).map(|l| Ref::from(l.name.clone())).collect();

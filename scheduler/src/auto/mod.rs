@@ -19,6 +19,7 @@
 mod bands;
 mod components;
 mod contraction;
+mod copies;
 mod costs;
 mod estimate;
 mod gpu;

@@ -8,11 +8,14 @@
 //! Where X writes the array too, X' does so in the buffer: copied in first is what X reads before
 //! it writes it (often nothing), copied back last, by `Ap_back`, is what X writes. A temporary that
 //! nothing outside an iteration touches is not copied back: the buffer takes its place.
+//! Without `at` the copy is an array of the nest, made before the outermost loop around S1 (and, where
+//! it is written, copied back behind it), so that other iterations may overwrite what S1 still needs.
 //! `for S1` stages all accesses of a statement, `for S1.2` one of them: 0 is the target if that is
 //! the array's, then come reads as in the text, each once.
 //! Legal: if all that touches the array below the loop uses the buffer, or touches in the same
 //! iteration nothing that the buffer's users write and writes nothing that they touch: then no
-//! access comes between a copy and its uses.
+//! access comes between a copy and its uses. Reads alone may be staged too where each gets a value
+//! from before the iteration.
 //! Errors: `E0721` for names, `E0722` for an array that cannot be staged, `E0723` for a box without
 //! constant size, `E0724` for a layout.
 
@@ -27,7 +30,7 @@ use warploom_ir::schedule::{Marks, Poly, PolyStatement, Scope, Tree, TreeLoop};
 use warploom_ir::target::Place;
 use warploom_isl::Map;
 
-use super::{ancestors, edit, resolve, sequence};
+use super::{ancestors, edit, sequence};
 use crate::deps::DepContext;
 use crate::footprint::{Box_, Iterations, fresh, no_box};
 use crate::layout::Layout;
@@ -35,7 +38,11 @@ use crate::trouble::Trouble;
 
 type Answer<T> = std::result::Result<T, Trouble>;
 
+mod uses;
 mod written;
+
+pub(crate) use uses::accesses;
+use uses::{Part, Use, Uses, seen_by_others, unknown, uses};
 
 /// The operands of the step.
 pub(crate) struct Stage<'a> {
@@ -43,8 +50,8 @@ pub(crate) struct Stage<'a> {
     pub(crate) array: &'a Ref,
     /// The statements, or single accesses of them, that are redirected, or none for all.
     pub(crate) readers: &'a [Ref],
-    /// The loop.
-    pub(crate) at: &'a Ref,
+    /// The loop; without one the nest around the named accesses.
+    pub(crate) at: Option<&'a Ref>,
     /// The buffer's name.
     pub(crate) name: Option<&'a Ref>,
     /// The buffer's layout.
@@ -55,45 +62,36 @@ pub(crate) struct Stage<'a> {
     pub(crate) across: &'a [Place],
 }
 
-/// An access that is redirected: its statement's place in the poly.
-type Use = (usize, Access);
-
-/// Accesses to the array below the loop.
-#[derive(Default)]
-struct Uses {
-    reads: Vec<Use>,
-    /// Targets of statements, where the array is written.
-    writes: Vec<Use>,
-}
-
-impl Uses {
-    fn all(&self) -> Vec<&Use> {
-        self.reads.iter().chain(&self.writes).collect()
-    }
-}
-
 /// Stages the array: the new working nest and its order.
 pub(crate) fn stage(deps: &DepContext, tree: &Tree, step: &Stage<'_>) -> Result<(Poly, Tree)> {
     let poly = deps.poly();
-    let at = resolve(tree, step.at)?;
     let array = known_array(poly, step.array)?;
-    let (uses, others) = uses(poly, tree, step, &at)?;
-    let iterations = Iterations::of(poly, tree, &at);
+    let part = Part::of(poly, tree, step)?;
+    let (uses, others) = uses(poly, step, &part)?;
+    let iterations = match &part.at {
+        Some(at) => Iterations::of(poly, tree, at),
+        None => Iterations::whole(poly),
+    };
     let all = [uses.all(), others.all()].concat();
     let own = own_coordinates(poly, tree, step, &iterations, &all)?;
     let below = Below { deps, tree, iterations: &iterations, own };
     if !deps.ask("comparing accesses", || below.apart(&uses, &others))? {
-        return Err(seen_by_others(poly, step, &at, (&uses, &others)));
+        return Err(seen_by_others(poly, step, &part, (&uses, &others)));
     }
     let (moved, box_) = deps.ask("finding what a loop touches", || {
-        let box_ = iterations.bounding_box(&below.touched(&uses.all())?)?;
+        let whole = if part.at.is_none() { whole_array(poly, array) } else { None };
+        let box_ = match whole {
+            Some(all) => Some(all),
+            None => iterations.bounding_box(&below.touched(&uses.all())?)?,
+        };
         Ok((below.moved(&uses)?, box_))
     })?;
     let Some(box_) = box_ else {
-        return Err(no_box("stage", &array.name, &at, step.at.span));
+        let at = part.at.as_deref().unwrap_or("of the nest");
+        return Err(no_box("stage", &array.name, at, step.array.span));
     };
     let layout = Layout::new(step.layout, &box_.extent, step.array.span)?;
-    let name = buffer_name(poly, tree, step, &at)?;
+    let name = buffer_name(poly, tree, step, &part)?;
     let made = deps.ask("making the copies", || {
         let copy = Copy { name: &name, array, own, iterations: &iterations, layout: &layout };
         let Some(copies) = moved.copies(&copy, &box_)? else { return Ok(None) };
@@ -116,7 +114,9 @@ pub(crate) fn stage(deps: &DepContext, tree: &Tree, step: &Stage<'_>) -> Result<
     let (dtype, span, staged) = (array.dtype, Span::NONE, array.name.clone());
     poly.arrays.push(Array { name: name.clone(), role: Role::Temp, dtype, shape, span });
     let (coordinates, across) = (iterations.names.len(), step.across.to_vec());
-    poly.scopes.insert(name, Scope { at, coordinates, across });
+    if let Some(at) = part.at.clone() {
+        poly.scopes.insert(name, Scope { at, coordinates, across });
+    }
     let mut rows = BTreeMap::new();
     let [first, last] = copies.map(|copy| {
         let (statement, loops) = copy?;
@@ -125,7 +125,10 @@ pub(crate) fn stage(deps: &DepContext, tree: &Tree, step: &Stage<'_>) -> Result<
         poly.statements.push(statement);
         Some(loops)
     });
-    let tree = place(tree, &iterations.loops, first, last, &rows)?;
+    let tree = match part.at {
+        Some(_) => place(tree, &iterations.loops, first, last, &rows)?,
+        None => part.around(tree, first, last),
+    };
     let used = |s: &PolyStatement| all_accesses(&s.statement).any(|a| a.array == staged);
     if !poly.statements.iter().any(used) {
         poly.arrays.retain(|a| a.name != staged);
@@ -144,21 +147,6 @@ struct Below<'a> {
 }
 
 impl Below<'_> {
-    /// Whether in each iteration what the staged accesses write is not touched by others, and what
-    /// others write not by the staged ones.
-    fn apart(&self, staged: &Uses, others: &Uses) -> Answer<bool> {
-        let pairs = [(&staged.writes, others.all()), (&others.writes, staged.all())];
-        for (writes, all) in pairs {
-            if !writes.is_empty() && !all.is_empty() {
-                let writes = self.touched(&writes.iter().collect::<Vec<_>>())?;
-                if !writes.intersect(&self.touched(&all)?)?.is_empty()? {
-                    return Ok(false);
-                }
-            }
-        }
-        Ok(true)
-    }
-
     /// The elements that accesses touch in each iteration; there is at least one access.
     fn touched(&self, uses: &[&Use]) -> Answer<Map> {
         let mut touched: Option<Map> = None;
@@ -169,6 +157,13 @@ impl Below<'_> {
         }
         Ok(touched.expect("there is an access to redirect").coalesce()?)
     }
+}
+
+/// All elements of an array of known size: its copy has the same indices.
+fn whole_array(poly: &Poly, array: &Array) -> Option<Box_> {
+    let value = |name: &str| poly.params.iter().find(|p| &*p.name == name)?.value;
+    let extent = array.shape.iter().map(|e| e.eval(&value)).collect::<Option<Vec<i64>>>()?;
+    Some(Box_ { offset: vec![Affine::constant(0); extent.len()], extent })
 }
 
 /// What is copied before and after an iteration.
@@ -256,105 +251,6 @@ pub(crate) fn known_array<'a>(poly: &'a Poly, r: &Ref) -> Result<&'a Array> {
     })
 }
 
-fn unknown(message: String, span: Span, what: &str, names: &[String]) -> Box<Diagnostic> {
-    Box::new(
-        Diagnostic::input("E0721", message)
-            .label(span, "")
-            .help(format!("the {what} are {}", names.join(", "))),
-    )
-}
-
-/// The accesses to the array below the loop: those to redirect, and the others.
-fn uses(poly: &Poly, tree: &Tree, step: &Stage<'_>, at: &str) -> Result<(Uses, Uses)> {
-    let below = tree.find(at).map(|l| l.body.statements()).unwrap_or_default();
-    let array = &step.array.name;
-    let chosen: Vec<(usize, Option<usize>)> =
-        step.readers.iter().map(|r| chosen(poly, &below, array, r, at)).collect::<Result<_>>()?;
-    let (mut staged, mut others) = (Uses::default(), Uses::default());
-    let inside = |k: &usize| below.contains(&poly.statements[*k].statement.name);
-    for k in (0..poly.statements.len()).filter(inside) {
-        let s = &poly.statements[k].statement;
-        for (n, access) in accesses(s, array).into_iter().enumerate() {
-            let named = chosen.iter().any(|c| c.0 == k && c.1.is_none_or(|c| c == n));
-            let into = if chosen.is_empty() || named { &mut staged } else { &mut others };
-            if s.reads().contains(&&access) {
-                into.reads.push((k, access.clone()));
-            }
-            if s.target == access {
-                into.writes.push((k, access));
-            }
-        }
-    }
-    if staged.reads.is_empty() && staged.writes.is_empty() {
-        return Err(refused(step, format!("nothing touches `{array}` in loop `{at}`")));
-    }
-    Ok((staged, others))
-}
-
-/// A statement's accesses to an array, each once: the target, then reads as in the text.
-pub(crate) fn accesses(s: &Statement, array: &Name) -> Vec<Access> {
-    let mut out: Vec<Access> = Vec::new();
-    for access in std::iter::once(&s.target).chain(s.reads()) {
-        if access.array == *array && !out.contains(access) {
-            out.push(access.clone());
-        }
-    }
-    out
-}
-
-/// What `S1` or `S1.2` stands for: a statement below a loop and, where there is a number, which of
-/// its accesses to the array.
-fn chosen(
-    poly: &Poly,
-    below: &[Name],
-    array: &Name,
-    r: &Ref,
-    at: &str,
-) -> Result<(usize, Option<usize>)> {
-    let (name, number) = match r.name.rsplit_once('.') {
-        Some((name, number)) => (name, Some(number)),
-        None => (&*r.name, None),
-    };
-    let found = poly.statements.iter().position(|s| &*s.statement.name == name);
-    let Some(k) = found.filter(|_| below.iter().any(|b| &**b == name)) else {
-        let names: Vec<String> = below.iter().map(|n| format!("`{n}`")).collect();
-        let message = format!("there is no statement `{name}` in loop `{at}`");
-        return Err(unknown(message, r.span, "statements there", &names));
-    };
-    let Some(number) = number else { return Ok((k, None)) };
-    let all = accesses(&poly.statements[k].statement, array);
-    match number.parse::<usize>().ok().filter(|n| *n < all.len()) {
-        Some(n) => Ok((k, Some(n))),
-        None => {
-            let names: Vec<String> = (0..all.len()).map(|n| format!("`{name}.{n}`")).collect();
-            let message = format!("`{name}` has no access number {number} to `{array}`");
-            Err(unknown(message, r.span, "accesses there", &names))
-        }
-    }
-}
-
-fn refused(step: &Stage<'_>, message: String) -> Box<Diagnostic> {
-    Box::new(Diagnostic::new("E0722", Blame::Schedule, message).label(step.array.span, ""))
-}
-
-/// The refusal of a copy some of whose elements other accesses write or see.
-fn seen_by_others(
-    poly: &Poly,
-    step: &Stage<'_>,
-    at: &str,
-    (staged, others): (&Uses, &Uses),
-) -> Box<Diagnostic> {
-    let writer = others.writes.first().or(staged.writes.first());
-    let writer = writer.map_or("", |(k, _)| &*poly.statements[*k].statement.name);
-    let message = format!(
-        "some accesses to `{}` cannot be staged at loop `{at}`: `{writer}` writes it there, and \
-         either the copy or the array would not have the new value",
-        step.array
-    );
-    let help = "stage all accesses to it there, without `for`";
-    Box::new(refused(step, message).help(help))
-}
-
 /// How many of the loop's coordinates are those of the array itself, where it is a buffer.
 fn own_coordinates(
     poly: &Poly,
@@ -398,7 +294,7 @@ fn partly_defined(array: &str, span: Span) -> Box<Diagnostic> {
 }
 
 /// A name for the buffer that nothing has.
-fn buffer_name(poly: &Poly, tree: &Tree, step: &Stage<'_>, at: &str) -> Result<Name> {
+fn buffer_name(poly: &Poly, tree: &Tree, step: &Stage<'_>, part: &Part) -> Result<Name> {
     let (name, span) = match step.name {
         Some(r) => (r.name.clone(), r.span),
         None => {
@@ -407,9 +303,9 @@ fn buffer_name(poly: &Poly, tree: &Tree, step: &Stage<'_>, at: &str) -> Result<N
                 [one] if one.name.contains('.') => format!("{}_{}", step.array.name, one.name),
                 _ => step.array.name.to_string(),
             };
-            let first = local_name(&what, at);
+            let first = local_name(&what, part.at.as_deref().unwrap_or("copy"));
             let more = (2..).map(|k| Name::from(format!("{first}_{k}")));
-            let numbered = step.readers.iter().any(|r| r.name.contains('.'));
+            let numbered = !step.readers.is_empty();
             let free = |n: &Name| !numbered || !is_taken(poly, tree, n);
             let name = std::iter::once(first.clone()).chain(more).find(free);
             (name.expect("only finitely many names are taken"), step.array.span)

@@ -190,7 +190,7 @@ fn stage(poly: &Poly, l: &TreeLoop, bits: &mut Bits) -> Option<StepKind> {
     }
     let readers =
         if bits.below(4) == 0 { vec![bits.pick(&statements).clone().into()] } else { Vec::new() };
-    let (array, at) = (access.array.clone().into(), l.name.clone().into());
+    let (array, at) = (access.array.clone().into(), Some(l.name.clone().into()));
     let across = Vec::new();
     Some(StepKind::Stage { array, readers, at, name: None, layout, pad: 0, across })
 }

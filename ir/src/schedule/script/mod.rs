@@ -186,8 +186,12 @@ fn require(r: &mut Reader) -> Result<StepKind> {
 fn stage(r: &mut Reader) -> Result<StepKind> {
     let array = name(r)?;
     let readers = if r.eat_word("for") { plain_list(r)? } else { Vec::new() };
-    r.expect_word("at")?;
-    let (at, name) = (name(r)?, one_name(r)?);
+    if readers.is_empty() {
+        r.expect_word("at")?;
+    }
+    let there = !readers.is_empty() && !r.eat_word("at");
+    let at = if there { None } else { Some(name(r)?) };
+    let name = one_name(r)?;
     let mut layout = Vec::new();
     if r.eat_word("layout") {
         layout.push(layout_term(r)?);

@@ -30,6 +30,7 @@ const GOOD: &[&str] = &[
     "reverse k",
     "fuse-at S0, S1 at m.0",
     "stage A at k.0",
+    "stage A for S1.2 as Ap",
     "stage A for S1, S2 at k.0 as Ap layout 1/16, 0, 1%64/4, 1%4",
     "split-reduction S1.k.1",
     "split-reduction S1.k.1 at i as P",

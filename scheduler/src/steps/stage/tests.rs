@@ -127,6 +127,24 @@ for d in 1..N, i in 0..N - d, k in i + 1..i + d {
 }
 
 #[test]
+fn a_copy_of_an_array() {
+    let text = "param N = 9\ninout B: i32[N, N]\nout C: i32[N]
+for i in 0..N { Z: C[i] = 2 * B[i, i] }
+for i in 0..N - 1, j in 0..N { S: B[i, j] += B[i + 1, j] * 3 }
+for i in 0..N { T: C[i] += B[i, i] }\n";
+    let (nest, kernel) = lowered(text, "stage B for S.1 as old; parallel S.i");
+    assert!(kernel.to_string().contains("temp old: i32[9, 9]"), "{kernel}");
+    agree(&nest, &kernel, &[("N", 9)]);
+    refused(text, "parallel S.i", "E0702", "");
+    // all that S writes goes to the copy and back behind the nest
+    let (nest, kernel) = lowered(text, "stage B for S as other");
+    assert!(kernel.to_string().contains("other_back: B["), "{kernel}");
+    agree(&nest, &kernel, &[("N", 9)]);
+    let sum = "param N = 9\ninout B: i32[N]\nfor i in 1..N { S: B[i] += B[i - 1] }\n";
+    refused(sum, "stage B for S.1", "E0722", "at the nest of `S`");
+}
+
+#[test]
 fn a_buffer_follows_its_loop() {
     let after = "split k.0 by 2 as ko, ki\nsplit S1.n.0 by 3";
     let (nest, kernel) = lowered(MATMUL, &format!("{TILED}{PACKED}{after}"));

@@ -59,7 +59,7 @@ impl Below<'_> {
     }
 
     /// The instances that read what no write of the same iteration has made.
-    fn outside(&self, (k, access): &Use, writes: &[Use]) -> Answer<Set> {
+    pub(super) fn outside(&self, (k, access): &Use, writes: &[Use]) -> Answer<Set> {
         let model = &self.deps.model;
         let poly = self.deps.poly();
         let places: Vec<usize> = (0..poly.statements.len()).collect();
