@@ -211,6 +211,9 @@ fn insert(model: &Model, at: ScheduleNode, tree: &Tree, next: &mut usize) -> Ans
             if l.marks.unroll && l.body.loops().iter().any(|l| l.marks.map.is_some()) {
                 // an iteration of launches: each gets the bounds of its own number
                 band = band.band_member_set_ast_loop_type(0, LoopType::Unroll)?;
+            } else if l.marks.map.is_some() && l.body.statements().len() > 1 {
+                // one launch for all of them, whose threads have guards
+                band = band.band_member_set_ast_loop_type(0, LoopType::Atomic)?;
             }
             let marked = band.insert_mark(&mark)?;
             let body = insert(model, marked.child(0)?.child(0)?, &l.body, next)?;

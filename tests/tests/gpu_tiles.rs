@@ -268,3 +268,42 @@ for i in 0..M, j in 0..N {
     assert!(kernel.contains("across thread.y, thread.x"), "{kernel}");
     assembled(text);
 }
+
+#[test]
+fn diagonals_of_a_table_are_one_launch_each_with_sums_in_registers() {
+    let text = "param N = 23\nin W: i32[N]\ninout T: i32[N, N]
+for i in N - 1 downto 0, j in i + 1..N {
+  S0: T[i, j] max= T[i, j - 1]
+  if i + 1 < N {
+    if i < j - 1 { S1: T[i, j] max= T[i + 1, j - 1] + W[i] * W[j] }
+  }
+  for k in i + 1..j { S2: T[i, j] max= T[i, k] + T[k + 1, j] }
+}\n";
+    let kernel = same(text, &[]);
+    assert_eq!(kernel.matches(" block.x").count(), 1, "{kernel}");
+    assert!(kernel.contains(": i32[1, 1] {"), "{kernel}");
+    assembled(text);
+}
+
+#[test]
+fn a_factorisation_with_a_scalar_sum_updates_what_is_left() {
+    let text = "param N = 19\ninout A: i32[N, N]\ntemp w: i32
+for i in 0..N {
+  for j in 0..i {
+    S0: w = A[i, j]
+    for k in 0..j { S1: w += -A[i, k] * A[k, j] }
+    S2: A[i, j] = w - A[j, j]
+  }
+  for j in i..N {
+    S3: w = A[i, j]
+    for k in 0..i { S4: w += -A[i, k] * A[k, j] }
+    S5: A[i, j] = w
+  }
+}\n";
+    let kernel = same(text, &[]);
+    let steps = kernel.lines().filter(|l| l.starts_with("    for ")).collect::<Vec<_>>();
+    // two copies, then for each pivot its row, its column, and both parts of the rest in one launch
+    assert!(kernel.contains("  for k in 0..19 {"), "{kernel}");
+    assert!(steps.iter().filter(|l| l.contains(" block.")).count() <= 5, "{kernel}");
+    assembled(text);
+}

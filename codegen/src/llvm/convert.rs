@@ -4,8 +4,8 @@
 //! Why not LLVM's own types: conversions to bf16 and fp8 (and f16 on some machines) become
 //! library calls that do not exist. This form has no calls, no branches, and vectorises.
 //! Keeps: bit-equal with `ir::value::Scalar::convert`, NaNs become the positive quiet NaN. GPUs
-//! convert between f32 and 16-bit floats by instructions of their own, whose NaN has all its bits
-//! set.
+//! convert between f32 and 16-bit floats by instructions of their own; those to 16 bits make a NaN
+//! with all its bits set, which is replaced. (The fragments of block programs keep it.)
 
 use warploom_ir::dtype::DType;
 use warploom_ir::expr::Rounding;
@@ -200,35 +200,17 @@ impl Emitter<'_> {
             (self.machine, wide.elem, half_elem(to), plain)
         {
             let narrow = self.f.cast("fptrunc", &wide, elem);
-            return self.f.cast("bitcast", &narrow, "i16");
+            let raw = self.f.cast("bitcast", &narrow, "i16");
+            let is_nan = self.f.cmp("uno", &wide, &wide);
+            let nan = Layout::of(to).expect("a float").nan();
+            return self.f.select(&is_nan, &Value::int("i16", nan), &raw);
         }
         let wide = if to == DType::F64 { self.f.cast("fpext", &wide, "double") } else { wide };
         self.encode(&wide, to, rounding, saturate)
     }
 
-    /// An f32 rounded to the nearest number of a format by an instruction, where GPUs from sm_80
-    /// have one; it gives every result but NaN in our bits.
-    fn encode_by_instruction(&mut self, v: &Value, to: DType) -> Option<Value> {
-        let elem = match (self.machine, v.elem, to) {
-            (Machine::Gpu, "float", DType::Bf16) => "bfloat",
-            (Machine::Gpu, "float", DType::F16) => "half",
-            _ => return None,
-        };
-        let l = Layout::of(to).expect("a float");
-        let rounded = self.f.cast("fptrunc", v, elem);
-        let raw = self.f.cast("bitcast", &rounded, reg_elem(to));
-        let is_nan = self.f.cmp("uno", v, v);
-        Some(self.f.select(&is_nan, &Value::int(reg_elem(to), l.nan()), &raw))
-    }
-
     /// An f32 or f64 rounded once to a format no wider than itself.
     fn encode(&mut self, v: &Value, to: DType, rounding: Rounding, saturate: bool) -> Value {
-        if rounding == Rounding::Nearest
-            && !saturate
-            && let Some(done) = self.encode_by_instruction(v, to)
-        {
-            return done;
-        }
         let l = Layout::of(to).expect("a float");
         let s = if v.elem == "float" { F32 } else { F64 };
         let total = bits(v.elem);

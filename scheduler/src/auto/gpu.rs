@@ -18,10 +18,11 @@ use warploom_ir::schedule::step::{Ref, StepKind};
 use warploom_ir::schedule::{Poly, Tree, TreeLoop};
 use warploom_ir::target::{Axis, Place, Target};
 
-use super::tiles::{Stride, extent, stride};
+use super::tiles::{Stride, extent, own_chain, stride};
 use super::{Auto, CpuOptions, children};
 use crate::lower::lower_within;
 use crate::steps::ancestors;
+use crate::steps::stage::accesses;
 use crate::{Schedule, Session, launches};
 
 /// What a GPU schedule is made for.
@@ -66,6 +67,9 @@ const LOWER: u32 = 25_000_000;
 
 /// Most iterations of a loop of the host that become launches one by one.
 const REPEATED: i64 = 8;
+
+/// Most threads along one loop, and more than a loop in tiles has.
+const MAX_THREADS: i64 = 256;
 
 /// Most blocks along y and z.
 const MAX_BLOCKS: i64 = 65535;
@@ -163,7 +167,8 @@ impl Auto {
         self.at.tree().loops().iter().any(|l| l.marks.map.is_some())
     }
 
-    /// Whether loops can be generated in time, and each launch's threads have constant bounds.
+    /// Whether loops can be generated in time, and each launch's threads have constant bounds and
+    /// are as few as the tiles ask for.
     pub(super) fn launchable(&self) -> bool {
         let (tree, nest) = (self.at.tree(), self.at.nest());
         let Ok(kernel) = lower_within(self.at.poly(), tree, &nest.source, LOWER) else {
@@ -197,12 +202,63 @@ impl Auto {
                 }
                 let before = self.at.clone();
                 if self.carry_out(&plan, options) {
+                    self.sums_in_registers(&top.body.statements());
                     return Ok(true);
                 }
                 self.at = before;
             }
         }
         Ok(false)
+    }
+
+    /// Keeps what a thread sums up in a register, where a statement reads other elements of the
+    /// same array: a compiler that knows less about them would store each partial sum.
+    fn sums_in_registers(&mut self, names: &[Name]) {
+        for name in names {
+            let tree = self.at.tree().clone();
+            let around = ancestors(&tree, name);
+            let Some(s) = self.at.poly().statement(name).map(|s| s.statement.clone()) else {
+                return;
+            };
+            let Some(last) = around.iter().rposition(|l| l.marks.map.is_some()) else { return };
+            let still = |l: &&TreeLoop| {
+                let iter = l.rows.get(name).and_then(|row| row.as_var());
+                !l.marks.unroll && iter.is_some_and(|i| stride(&s.target, i) == Stride::None)
+            };
+            let alone = accesses(&s, &s.target.array).len() == 1;
+            if !alone && s.op.is_update() && around[last + 1..].iter().any(still) {
+                self.sum_in_register(&around[last].name.clone(), &s.target.array);
+            }
+        }
+    }
+
+    /// Keeps what the statements below a thread's loop write to an array in registers.
+    fn sum_in_register(&mut self, at: &Name, array: &Name) {
+        let (before, poly) = (self.at.clone(), self.at.poly().clone());
+        let old = self.at.tree().statements();
+        let below = self.at.tree().find(at).map(|l| l.body.statements()).unwrap_or_default();
+        let writes =
+            |n: &&Name| poly.statement(n).is_some_and(|s| s.statement.target.array == *array);
+        let first = |n: &Name| Ref::from(Name::from(format!("{n}.0")));
+        let readers = below.iter().filter(writes).map(first).collect();
+        let step = StepKind::Stage {
+            array: Ref::from(array.clone()),
+            readers,
+            at: Some(Ref::from(at.clone())),
+            name: None,
+            layout: Vec::new(),
+            pad: 0,
+            across: Vec::new(),
+        };
+        if !self.step(step) {
+            return;
+        }
+        let tree = self.at.tree().clone();
+        let copies = tree.statements().into_iter().filter(|s| !old.contains(s));
+        let mut loops = copies.flat_map(|c| own_chain(&tree, &c));
+        if !loops.all(|l| self.step(StepKind::Unroll(Ref::from(l.name)))) {
+            self.at = before;
+        }
     }
 
     /// Makes one of the outermost independent loops while there are more than places for them.
@@ -360,14 +416,17 @@ fn is_block(body: &[KernelNode]) -> bool {
 
 fn is_phase(node: &KernelNode) -> bool {
     let all = |nodes: &[KernelNode]| nodes.iter().all(is_phase);
-    let constant = |i: &Index| matches!(i, Index::Const(_));
+    let few = |a: &Index, b: &Index| match (a, b) {
+        (Index::Const(a), Index::Const(b)) => b.saturating_sub(*a) <= MAX_THREADS,
+        _ => false,
+    };
     match node {
         KernelNode::Loop(l) => match l.mode {
             LoopMode::Mapped(Place::Block(_)) => false,
             LoopMode::Mapped(Place::Thread(_)) => {
                 let inside = l.body.iter().filter(|n| n.has_mapped()).count();
                 let nested = inside == 0 || matches!(&*l.body, [KernelNode::Loop(_)]);
-                constant(&l.lower) && constant(&l.upper) && nested && all(&l.body)
+                few(&l.lower, &l.upper) && nested && all(&l.body)
             }
             LoopMode::Serial | LoopMode::Parallel | LoopMode::Vector | LoopMode::Unroll => {
                 all(&l.body)

@@ -5,15 +5,15 @@
 //! does one after another, of all instances.
 //! Keeps: the candidates are isl's orders ([Bondhugula08], and [Feautrier92], whose outer loops
 //! carry all dependences they can), the former's wavefronts and with another loop of a band
-//! outermost, every statement's own loops from the innermost outwards, and the order of the text
-//! with the phases before, at and after a pivot. Each is checked as any other order is.
+//! outermost, sweeps over single iterators (`sweeps`), and the order of the text with the phases
+//! before, at and after a pivot. Each is checked as any other order is.
 
 use std::time::{Duration, Instant};
 
 use warploom_ir::affine::Affine;
 use warploom_ir::diag::Result;
 use warploom_ir::schedule::step::{Ref, Step, StepKind};
-use warploom_ir::schedule::{Poly, Tree, TreeLoop};
+use warploom_ir::schedule::{Tree, TreeLoop};
 use warploom_isl::{ScheduleAlgorithm, ScheduleOptions};
 
 use super::Auto;
@@ -70,7 +70,7 @@ impl Auto {
         }
         let step = order_step(self.at.poly(), &chosen);
         let changed = self.step(step);
-        self.distribute(false);
+        self.distribute_some(false, true);
         Ok(changed)
     }
 
@@ -90,7 +90,7 @@ impl Auto {
         for candidate in self.candidates(part)? {
             if let Some(trial) = self.trial(&candidate) {
                 self.at = trial;
-                self.distribute(false);
+                self.distribute_some(false, true);
                 if let Some(nest) = own(self.at.tree(), &names) {
                     let time = self.price(&nest)?.time;
                     if time < now.time * GAIN {
@@ -126,11 +126,11 @@ impl Auto {
             let feautrier = ScheduleOptions { algorithm, ..options };
             found.extend(solve_with(deps, &chosen, &feautrier, QUOTA));
             let Some(bands) = solve_with(deps, &chosen, &options, QUOTA) else { continue };
-            found.extend(right_looking(&deps.model.poly, &bands));
             found.extend(wavefront(&bands));
             found.extend(rotations(&bands));
             found.push(bands);
         }
+        found.extend(self.sweeps(part)?);
         found.extend(self.phases(part)?);
         let parts = found.into_iter().map(|solved| Part { solved, kind: Kind::Bands });
         Ok(parts.collect())
@@ -241,25 +241,6 @@ impl Auto {
         }
         Ok(Some(longest))
     }
-}
-
-/// The same statements, each over its own loops from the innermost outwards, those with fewer loops
-/// first: what is computed from others is updated as soon as one of them is known.
-fn right_looking(poly: &Poly, solved: &[Solved]) -> Option<Vec<Solved>> {
-    let mut out = solved.to_vec();
-    // statements apart from each other stay so
-    let place = |s: &Solved| s.rows.first().and_then(Affine::as_constant);
-    for s in &mut out {
-        let iters = &poly.statements[s.statement].iters;
-        let mut rows: Vec<Affine> = place(s).map(Affine::constant).into_iter().collect();
-        let mut inner = iters.iter().rev().map(|i| Affine::var(i.clone()));
-        rows.push(inner.next()?);
-        rows.push(Affine::constant(i64::try_from(iters.len()).ok()?));
-        rows.push(Affine::constant(i64::try_from(s.statement).ok()?));
-        rows.extend(inner.rev());
-        s.rows = rows;
-    }
-    Some(out)
 }
 
 /// The orders with one of the loops of the outermost band moved outermost.

@@ -33,6 +33,7 @@ mod order;
 mod partial;
 mod private;
 mod solver;
+mod sweeps;
 mod threads;
 mod tiles;
 

@@ -245,6 +245,12 @@ impl Auto {
     /// asked, then also statements that share an innermost loop which cannot become lanes for all
     /// of them.
     pub(super) fn distribute(&mut self, for_lanes: bool) {
+        self.distribute_some(for_lanes, false);
+    }
+
+    /// Distributes loops over several nests; not those whose iterations are independent if these
+    /// are to run in one launch.
+    pub(super) fn distribute_some(&mut self, for_lanes: bool, serial_only: bool) {
         let inner = |t: &Tree| matches!(t, Tree::Loop(_));
         let mut refused: Vec<Name> = Vec::new();
         loop {
@@ -260,6 +266,14 @@ impl Auto {
             let more = || loops.iter().rev().copied().find(|l| for_lanes && shared(l) && todo(l));
             let next = outer.or_else(more);
             let Some(l) = next.cloned() else { return };
+            let free = |auto: &mut Self| {
+                let deps = auto.session.deps(&auto.at);
+                deps.and_then(|deps| deps.independent(&tree, &l.name)).unwrap_or(false)
+            };
+            if serial_only && free(self) {
+                refused.push(l.name);
+                continue;
+            }
             let keep = !holds(&&l) && self.has_lanes(&tree, &l.name).unwrap_or(true);
             let target = Ref::from(l.name.clone());
             if keep || !self.step(StepKind::Distribute { target, at: None, names: Vec::new() }) {

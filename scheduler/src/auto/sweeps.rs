@@ -1,0 +1,261 @@
+//! Orders that sweep over one iterator of each statement.
+//!
+//! In: a nest whose statements depend on each other in a cycle. Out: orders whose outermost loop is,
+//! for each statement, one of its iterators (up or down), under which no dependence points back:
+//! a factorisation or a triangular system then does at each step what the step makes possible.
+//! Where single iterators leave dependences within a step, so do differences of two (diagonals).
+//! Statements that depend on each other within a step follow each other there; others share their
+//! loops.
+//! Keeps: few orders, those first that leave least to be done in order within a step. The caller
+//! checks them as it checks any other.
+//! Source: one-dimensional schedules, P. Feautrier, Some Efficient Solutions to the Affine
+//! Scheduling Problem I (1992), over single iterators.
+
+use std::collections::BTreeMap;
+
+use warploom_ir::affine::{Affine, Name};
+use warploom_ir::diag::Result;
+use warploom_isl::Extremum;
+
+use super::Auto;
+use super::order::Part;
+use super::solver::Solved;
+use crate::deps::{Conflict, DepContext, DepKind};
+use crate::legality::Answer;
+
+/// Most orders that are looked at, and that are tried.
+const LOOKED_AT: usize = 64;
+const TRIED: usize = 2;
+
+/// Where a dependence points in a sweep.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Points {
+    /// To a later step, always.
+    Later,
+    /// To the same step or a later one.
+    Here,
+    /// Also back.
+    Back,
+}
+
+/// A step for each of some statements.
+type Steps = Vec<Affine>;
+
+/// The dependences among some statements, and where they point.
+struct Sweep<'a> {
+    deps: &'a DepContext,
+    /// The statements' indices.
+    chosen: Vec<usize>,
+    /// Source and target as places in `chosen`.
+    conflicts: Vec<(usize, usize, &'a Conflict)>,
+    known: BTreeMap<(usize, Affine, Affine), Points>,
+}
+
+impl Auto {
+    /// Orders of a part by sweeps.
+    pub(super) fn sweeps(&mut self, part: &Part) -> Result<Vec<Vec<Solved>>> {
+        let deps = self.session.deps(&self.at)?;
+        let chosen = part.statements();
+        let place = |k: usize| chosen.iter().position(|c| *c == k);
+        let conflicts = deps
+            .conflicts
+            .iter()
+            .enumerate()
+            .filter(|(index, c)| c.same_as == *index && c.kind != DepKind::Reduction);
+        let conflicts = conflicts
+            .filter_map(|(_, c)| Some((place(c.source.statement)?, place(c.target.statement)?, c)));
+        let conflicts = conflicts.collect();
+        let mut sweep = Sweep { deps, chosen: chosen.clone(), conflicts, known: BTreeMap::new() };
+        let mut orders = sweep.orders(&options(deps, part, false))?;
+        if orders.first().is_none_or(|(left, ..)| *left > 0) {
+            orders = sweep.orders(&options(deps, part, true))?;
+        }
+        let mut out = Vec::new();
+        for (_, steps, levels) in orders.iter().take(TRIED) {
+            for form in [Form::Inside, Form::Shared, Form::Apart] {
+                let rows = |n| sweep.solved(n, steps, levels, form);
+                out.extend((0..chosen.len()).map(rows).collect::<Option<Vec<Solved>>>());
+            }
+        }
+        Ok(out)
+    }
+}
+
+/// Where statements that follow each other in a step do so.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// Inside the loops that all have.
+    Inside,
+    /// Outside all loops; those of one level share their loops.
+    Shared,
+    /// Outside all loops, each with its own.
+    Apart,
+}
+
+/// The steps that each statement may have: its iterators, also downwards where some loop runs so,
+/// and differences of two.
+fn options(deps: &DepContext, part: &Part, differences: bool) -> Vec<Vec<Affine>> {
+    let statements = &deps.model.poly.statements;
+    let iters = |s: &Solved| statements[s.statement].iters.clone();
+    let down = part.solved.iter().any(|s| {
+        let iters = iters(s);
+        s.rows.iter().any(|row| iters.iter().any(|i| row.coefficient(i) < 0))
+    });
+    let of = |i: Name| {
+        let up = Affine::var(i);
+        let back = up.scale(-1).ok().filter(|_| down);
+        std::iter::once(up).chain(back)
+    };
+    let apart = |s: &Solved| -> Vec<Affine> {
+        let all: Vec<Affine> = iters(s).into_iter().map(Affine::var).collect();
+        let pairs =
+            all.iter().flat_map(|a| all.iter().filter(move |b| a != *b).map(move |b| (a, b)));
+        pairs.filter_map(|(a, b)| b.sub(a).ok()).collect()
+    };
+    let options = |s: &Solved| {
+        let mut out: Vec<Affine> = iters(s).into_iter().flat_map(of).collect();
+        if differences {
+            out.extend(apart(s));
+        }
+        out
+    };
+    part.solved.iter().map(options).collect()
+}
+
+impl Sweep<'_> {
+    /// Orders with how many dependences they leave within steps and the statements' levels, those
+    /// that leave least first.
+    fn orders(&mut self, options: &[Vec<Affine>]) -> Result<Vec<(usize, Steps, Vec<i64>)>> {
+        let (deps, mut found) = (self.deps, Vec::new());
+        deps.ask("looking for sweeps", || self.extend(options, &mut Vec::new(), &mut found))?;
+        let mut orders = Vec::new();
+        for steps in found {
+            let graded = deps.ask("looking for sweeps", || self.levels(&steps))?;
+            orders.extend(graded.map(|(left, levels)| (left, steps, levels)));
+        }
+        orders.sort_by_key(|(left, ..)| *left);
+        Ok(orders)
+    }
+
+    /// Where a dependence points if its ends have these steps.
+    fn points(&mut self, n: usize, from: &Affine, to: &Affine) -> Answer<Points> {
+        let key = (n, from.clone(), to.clone());
+        if let Some(known) = self.known.get(&key) {
+            return Ok(*known);
+        }
+        let (model, c) = (&self.deps.model, self.conflicts[n].2);
+        let rows = |k: usize, row: &Affine| model.rows(k, std::slice::from_ref(row));
+        let (a, b) = (rows(c.source.statement, from)?, rows(c.target.statement, to)?);
+        let apart = c.relation.apply_domain(&a)?.apply_range(&b)?.deltas()?;
+        let points = match apart.dim_min_val(0)? {
+            Extremum::Empty => Points::Later,
+            Extremum::Unbounded => Points::Back,
+            Extremum::Value(v) => match v.to_i64() {
+                Ok(1..) => Points::Later,
+                Ok(0) => Points::Here,
+                Ok(_) | Err(_) => Points::Back,
+            },
+        };
+        self.known.insert(key, points);
+        Ok(points)
+    }
+
+    /// All ways to give the remaining statements steps so that nothing points back.
+    fn extend(
+        &mut self,
+        options: &[Vec<Affine>],
+        steps: &mut Steps,
+        found: &mut Vec<Steps>,
+    ) -> Answer<()> {
+        let last = steps.len();
+        if last == options.len() {
+            found.push(steps.clone());
+            return Ok(());
+        }
+        for option in &options[last] {
+            if found.len() >= LOOKED_AT {
+                return Ok(());
+            }
+            steps.push(option.clone());
+            let mut legal = true;
+            for n in 0..self.conflicts.len() {
+                let (a, b, _) = self.conflicts[n];
+                if legal && a.max(b) == last {
+                    legal = self.points(n, &steps[a], &steps[b])? != Points::Back;
+                }
+            }
+            if legal {
+                self.extend(options, steps, found)?;
+            }
+            steps.pop();
+        }
+        Ok(())
+    }
+
+    /// How many dependences of statements on themselves are left within steps, and the order of
+    /// the statements in a step; nothing where they depend on each other in a cycle there.
+    fn levels(&mut self, steps: &Steps) -> Answer<Option<(usize, Vec<i64>)>> {
+        let (mut left, mut edges) = (0, Vec::new());
+        for n in 0..self.conflicts.len() {
+            let (a, b, _) = self.conflicts[n];
+            if self.points(n, &steps[a], &steps[b])? == Points::Here {
+                if a == b {
+                    left += 1;
+                } else {
+                    edges.push((a, b));
+                }
+            }
+        }
+        let mut levels = vec![0_i64; steps.len()];
+        for _ in 0..steps.len() {
+            let mut changed = false;
+            for (a, b) in &edges {
+                if levels[*b] <= levels[*a] {
+                    levels[*b] = levels[*a] + 1;
+                    changed = true;
+                }
+            }
+            if !changed {
+                return Ok(Some((left, levels)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// A statement's time.
+    fn solved(&self, n: usize, steps: &Steps, levels: &[i64], form: Form) -> Option<Solved> {
+        let statements = &self.deps.model.poly.statements;
+        let number = |k: usize| i64::try_from(k).ok().map(Affine::constant);
+        // a difference and its first iterator tell the second
+        let inner = |n: usize| {
+            let iters = &statements[self.chosen[n]].iters;
+            let told = iters.iter().position(|i| steps[n].coefficient(i) != 0);
+            let rest = (0..iters.len()).filter(move |k| Some(*k) != told);
+            rest.map(|k| Affine::var(iters[k].clone())).collect::<Vec<_>>()
+        };
+        let (mine, level) = (inner(n), Affine::constant(levels[n]));
+        let mut rows = vec![steps[n].clone()];
+        match form {
+            Form::Inside => {
+                let common = (0..steps.len()).map(|n| inner(n).len()).min()?;
+                let (outside, inside) = mine.split_at(common);
+                if outside.is_empty() {
+                    return None;
+                }
+                rows.extend(outside.iter().cloned());
+                rows.extend([level, number(n)?]);
+                rows.extend(inside.iter().cloned());
+            }
+            Form::Shared => {
+                rows.extend([level, number(mine.len())?]);
+                rows.extend(mine);
+                rows.push(number(n)?);
+            }
+            Form::Apart => {
+                rows.extend([level, number(mine.len())?, number(n)?]);
+                rows.extend(mine);
+            }
+        }
+        Some(Solved { statement: self.chosen[n], rows, band: 0 })
+    }
+}
