@@ -283,7 +283,7 @@ impl Auto {
         let stage = |array: &Name, at: &Name| StepKind::Stage {
             array: Ref::from(array.clone()),
             readers: Vec::new(),
-            at: Ref::from(at.clone()),
+            at: Some(Ref::from(at.clone())),
             name: None,
             layout: Vec::new(),
             pad: 0,
