@@ -209,8 +209,8 @@ pub enum StepKind {
     Order(Tree),
     /// `order { S0[i, j] -> [i, 0, j]; S1[i] -> [i, 1] }`: the whole order as times.
     OrderBy(Vec<StatementTimes>),
-    /// `stage A [for S1] [at l] [as Ap] [layout 1/16, 0, 1%16] [pad 1] [across thread.y, thread.x]`:
-    /// what `l` touches of `A` is in a buffer while an iteration of `l` runs.
+    /// `stage A [for S1] [at l] [as Ap] [layout 1/16, 0, 1%16] [pad 1] [across thread.x]`: what
+    /// `l` touches of `A` is in a buffer while an iteration of `l` runs.
     Stage {
         /// The array.
         array: Ref,

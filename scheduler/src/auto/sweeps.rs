@@ -1,7 +1,7 @@
 //! Orders that sweep over one iterator of each statement.
 //!
-//! In: a nest whose statements depend on each other in a cycle. Out: orders whose outermost loop is,
-//! for each statement, one of its iterators (up or down), under which no dependence points back:
+//! In: a nest whose statements depend on each other in a cycle. Out: orders whose outermost loop
+//! is, for each statement, one of its iterators (up or down), such that no dependence points back:
 //! a factorisation or a triangular system then does at each step what the step makes possible.
 //! Where single iterators leave dependences within a step, so do differences of two (diagonals).
 //! Statements that depend on each other within a step follow each other there; others share their

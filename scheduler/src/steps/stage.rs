@@ -8,8 +8,9 @@
 //! Where X writes the array too, X' does so in the buffer: copied in first is what X reads before
 //! it writes it (often nothing), copied back last, by `Ap_back`, is what X writes. A temporary that
 //! nothing outside an iteration touches is not copied back: the buffer takes its place.
-//! Without `at` the copy is an array of the nest, made before the outermost loop around S1 (and, where
-//! it is written, copied back behind it), so that other iterations may overwrite what S1 still needs.
+//! Without `at` the copy is an array of the nest, made before the outermost loop around S1 (and,
+//! where it is written, copied back behind it), so that other iterations may overwrite what S1
+//! still needs.
 //! `for S1` stages all accesses of a statement, `for S1.2` one of them: 0 is the target if that is
 //! the array's, then come reads as in the text, each once.
 //! Legal: if all that touches the array below the loop uses the buffer, or touches in the same
@@ -79,12 +80,7 @@ pub(crate) fn stage(deps: &DepContext, tree: &Tree, step: &Stage<'_>) -> Result<
         return Err(seen_by_others(poly, step, &part, (&uses, &others)));
     }
     let (moved, box_) = deps.ask("finding what a loop touches", || {
-        let whole = if part.at.is_none() { whole_array(poly, array) } else { None };
-        let box_ = match whole {
-            Some(all) => Some(all),
-            None => iterations.bounding_box(&below.touched(&uses.all())?)?,
-        };
-        Ok((below.moved(&uses)?, box_))
+        Ok((below.moved(&uses)?, below.box_of(array, &part, &uses)?))
     })?;
     let Some(box_) = box_ else {
         let at = part.at.as_deref().unwrap_or("of the nest");
@@ -147,6 +143,14 @@ struct Below<'a> {
 }
 
 impl Below<'_> {
+    /// The box around what is staged; a copy before all loops has the indices of its array.
+    fn box_of(&self, array: &Array, part: &Part, uses: &Uses) -> Answer<Option<Box_>> {
+        match whole_array(self.deps.poly(), array).filter(|_| part.at.is_none()) {
+            Some(all) => Ok(Some(all)),
+            None => self.iterations.bounding_box(&self.touched(&uses.all())?),
+        }
+    }
+
     /// The elements that accesses touch in each iteration; there is at least one access.
     fn touched(&self, uses: &[&Use]) -> Answer<Map> {
         let mut touched: Option<Map> = None;

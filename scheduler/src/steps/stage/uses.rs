@@ -1,7 +1,7 @@
 //! Which accesses a copy serves, and whether those that stay let it.
 //!
-//! In: the operands of `stage`. Out: the part of the tree that the copy is made for, the accesses to
-//! redirect and the others there.
+//! In: the operands of `stage`. Out: the part of the tree that the copy is made for, the accesses
+//! to redirect and the others there.
 
 use warploom_ir::affine::Name;
 use warploom_ir::diag::{Blame, Diagnostic, Result, Span};
