@@ -77,6 +77,8 @@ impl Poly {
 /// A part of a GPU's multiprocessor that runs the iterations of a loop in a block program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Unit {
+    /// Each iteration on a block of its own, of a cluster of blocks that run at the same time.
+    Cluster,
     /// Each iteration on four neighbouring warps of its own.
     Warpgroup,
     /// All iterations, of this loop and those inside, are one box of the copy engine.
@@ -85,12 +87,13 @@ pub enum Unit {
 
 impl Unit {
     /// Every unit.
-    pub const ALL: [Self; 2] = [Self::Warpgroup, Self::CopyEngine];
+    pub const ALL: [Self; 3] = [Self::Cluster, Self::Warpgroup, Self::CopyEngine];
 
     /// Its text.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Cluster => "cluster",
             Self::Warpgroup => "warpgroup",
             Self::CopyEngine => "tma",
         }

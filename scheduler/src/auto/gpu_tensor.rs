@@ -42,6 +42,11 @@ const SHARED: i64 = 128;
 const LATENCY: i64 = 1500;
 /// Most slices that are worth being in flight.
 const STAGES: i64 = 8;
+/// Columns of a slab of results, and slabs in shared memory at once.
+const SLAB: i64 = 64;
+const SLABS: i64 = 2;
+/// Blocks of a cluster.
+const PAIR: i64 = 2;
 /// Most rows of tiles that neighbouring blocks share.
 const GROUP: i64 = 16;
 
@@ -58,8 +63,8 @@ struct Product {
     target: Access,
     /// An instruction of the right types, of any number of columns.
     matrix: Matrix,
-    /// An array that gets the results, and may leave through the copy engine.
-    out: Option<Name>,
+    /// A statement that gives the results to an array, which the copy engine can write.
+    out: Option<(Name, Name)>,
 }
 
 #[derive(Clone)]
@@ -83,8 +88,9 @@ pub(super) struct Tiles {
     pub(super) swapped: bool,
     /// Slices in flight.
     pub(super) stages: i64,
-    /// The results are written to shared memory first.
-    pub(super) staged: bool,
+    /// Columns of the results that are written to shared memory at once; none where threads write
+    /// to memory themselves.
+    pub(super) slab: Option<i64>,
 }
 
 impl Auto {
@@ -143,7 +149,7 @@ impl Auto {
                 && o.statement.value.reads().iter().any(|a| a.array == target.array)
         });
         let mut outs = results.filter(|o| self.by_engine(&o.statement.target));
-        let out = outs.next().map(|o| o.statement.target.array.clone());
+        let out = outs.next().map(|o| (o.statement.name.clone(), o.statement.target.array.clone()));
         Some(Product {
             statement: s.statement.name.clone(),
             row: row.clone(),
@@ -258,24 +264,41 @@ impl Auto {
             }
             return Some(n);
         }
-        let group = group(rows, columns, [along, across], options.multiprocessors);
-        let (mut tiles, mut last) = (vec![m.clone(), n.clone()], n.clone());
+        // two blocks with neighbouring rows load half of the columns' operand each, for both
+        let pairs = if rows % PAIR == 0 { PAIR } else { 1 };
+        let (mut m, mut member) = (m, None);
+        if pairs > 1 {
+            let (pair, row) = self.halves(&m, pairs)?;
+            let (target, by) = (Ref::from(row.clone()), Ref::from(pair.clone()));
+            self.must_do(StepKind::Skew { target, factor: -pairs, by })?;
+            (m, member) = (pair, Some(row));
+        }
+        let blocks = options.multiprocessors / pairs;
+        let group = group(rows / pairs, columns, [along * pairs, across], blocks);
+        let mut tiles = vec![m.clone(), n.clone()];
         if group > 1 {
             let (outer, inner) = self.halves(&m, group)?;
-            tiles = vec![outer, n, inner.clone()];
-            last = inner;
-            self.ordered(&tiles).then_some(())?;
+            tiles = vec![outer, n, inner];
+            let order: Vec<Name> = tiles.iter().chain(&member).cloned().collect();
+            self.ordered(&order).then_some(())?;
+        } else if let Some(row) = &member {
+            self.ordered(&[m, n, row.clone()]).then_some(())?;
         }
         let name = Name::from(format!("{}_tile", p.statement));
-        let loops = tiles.into_iter().map(Ref::from).collect();
+        let loops = tiles.iter().cloned().map(Ref::from).collect();
         self.must_do(StepKind::Raster { loops, name: Ref::from(name.clone()) })?;
-        let (turn, block) = self.halves(&name, options.multiprocessors)?;
-        let factor = options.multiprocessors.checked_neg()?;
+        let (turn, block) = self.halves(&name, blocks)?;
         let (target, by) = (Ref::from(block.clone()), Ref::from(turn.clone()));
-        self.must_do(StepKind::Skew { target, factor, by })?;
-        self.ordered(&[block.clone(), turn]).then_some(())?;
+        self.must_do(StepKind::Skew { target, factor: -blocks, by })?;
+        let last = tiles.last().cloned();
+        let mut order = vec![block.clone()];
+        order.extend(member.iter().cloned().chain([turn]).chain(tiles));
+        self.ordered(&order).then_some(())?;
         self.must_do(map(&block, Axis::X))?;
-        Some(last)
+        if let Some(row) = member {
+            self.must_do(StepKind::Unit(Ref::from(row), Unit::Cluster))?;
+        }
+        last
     }
 
     /// Stages accumulator, operands and results, and gives copies to the copy engine.
@@ -295,11 +318,24 @@ impl Auto {
             self.must_do(stage(&factor.array, ring))?;
             self.must_do(engine(format!("{}.0", local_name(&factor.array, ring))))?;
         }
-        if let (Some(out), true) = (&p.out, tiles.staged) {
-            self.must_do(stage(out, at))?;
-            self.must_do(engine(format!("{}_back.0", local_name(out, at))))?;
-        }
-        Some(())
+        let Some(((statement, out), width)) = p.out.as_ref().zip(tiles.slab) else {
+            return Some(());
+        };
+        let whole = width == if tiles.swapped { tiles.rows } else { tiles.columns };
+        let at = if whole { at.clone() } else { self.slabs(p, statement, width)? };
+        self.must_do(stage(out, &at))?;
+        self.must_do(engine(format!("{}_back.0", local_name(out, &at))))
+    }
+
+    /// A loop over slabs of a statement's results; its name.
+    fn slabs(&mut self, p: &Product, statement: &Name, width: i64) -> Option<Name> {
+        let row = self.point_of(statement, &p.row.iter)?;
+        let column = self.point_of(statement, &p.column.iter)?;
+        let (slab, column) = self.halves(&column, width)?;
+        self.ordered(&[slab.clone(), row, column]).then_some(())?;
+        let target = Ref::from(slab.clone());
+        self.must_do(StepKind::Ring { target, stages: SLABS })?;
+        Some(slab)
     }
 
     /// The instruction's name with so many columns.
@@ -313,7 +349,7 @@ impl Auto {
     /// The tiles with the least estimated time.
     fn best(&self, p: &Product, options: &GpuOptions) -> Option<Tiles> {
         let factor = self.bytes_of(&p.factors[0].array);
-        let out = p.out.as_ref().map(|o| self.bytes_of(o));
+        let out = p.out.as_ref().map(|o| self.bytes_of(&o.1));
         let held = self.bytes_of(&p.target.array);
         let shared = i64::from(options.target.gpu()?.shared_bytes);
         let size = Size {
@@ -378,7 +414,18 @@ impl Size {
         let (slice, teams) = (SLICE_BYTES / self.factor, (rows / ROWS).min(2));
         // both operands' panels are whole rows of 16 bytes in either direction
         let held = rows / teams * columns / 128;
-        let results = if self.staged { rows * columns * self.out } else { 0 };
+        // a tile leaves in slabs where the instruction's columns are the results'
+        let slab = match (self.staged, swapped, columns % SLAB == 0 && columns > SLAB) {
+            (false, _, _) => None,
+            (true, false, true) => Some(SLAB),
+            (true, false, false) => Some(columns),
+            (true, true, _) => Some(rows),
+        };
+        let results = match slab {
+            None => 0,
+            Some(SLAB) if !swapped => rows * SLAB * SLABS.min(columns / SLAB) * self.out,
+            Some(_) => rows * columns * self.out,
+        };
         let each = (rows + columns) * slice * self.factor;
         let stages = ((self.shared - results - 2048) / each).min(STAGES);
         (held <= 128 && stages >= 2).then_some(Tiles {
@@ -388,7 +435,7 @@ impl Size {
             teams,
             swapped,
             stages,
-            staged: self.staged,
+            slab,
         })
     }
 

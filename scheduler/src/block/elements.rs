@@ -11,7 +11,7 @@ use warploom_ir::diag::Blame;
 use warploom_ir::dtype::DType;
 use warploom_ir::expr::{Access, Literal};
 use warploom_ir::kernel::{Store, TypedKind};
-use warploom_ir::nest::{AssignOp, Constraint};
+use warploom_ir::nest::{Array, AssignOp, Constraint};
 use warploom_ir::schedule::Tree;
 use warploom_isl::Map;
 
@@ -51,6 +51,7 @@ impl Elements {
         model: &Model,
         tree: &Tree,
         product: &Product,
+        slab: Option<&Name>,
     ) -> Answer<Self> {
         let iterations = Iterations::of(site.poly, site.tree, &site.path[product.scope].name);
         let places = fresh(&iterations.names, "e", product.rank);
@@ -60,7 +61,8 @@ impl Elements {
         for name in chain(tree)? {
             let at = site.poly.statements.iter().position(|s| s.statement.name == name);
             let at = at.expect("a tree's statements are the poly's");
-            statements.push(instance(site, model, at, product, &iterations, &places)?);
+            let store = redirected(site, at, product, &places, slab)?;
+            statements.push(instance(site, model, at, product, &iterations, &places, store)?);
         }
         Ok(Self { statements, names })
     }
@@ -147,6 +149,7 @@ fn instance(
     product: &Product,
     iterations: &Iterations,
     places: &[Name],
+    store: Store<Affine>,
 ) -> Answer<Instance> {
     let name = &site.poly.statements[at].statement.name;
     let element = place(site, at, product)?;
@@ -171,24 +174,24 @@ fn instance(
         ))
         .into());
     };
-    let store = redirected(site, at, product, places)?;
     let names = site.poly.statements[at].iters.clone();
     Ok(Instance { statement: at, store, names, iterators, guard })
 }
 
-/// The store whose accesses to the accumulator are to the fragment, and to staging buffers at the
-/// element's place.
+/// The store whose accesses to the accumulator, and to the buffer of slabs, are to fragments, and
+/// those to staging buffers at the element's place.
 fn redirected(
     site: &Site<'_>,
     at: usize,
     product: &Product,
     places: &[Name],
+    slab: Option<&Name>,
 ) -> Answer<Store<Affine>> {
     let mut s = site.poly.statements[at].clone();
     let held = held();
     let mut change = |access: &mut Access| {
         let Some(scope) = site.poly.scopes.get(&access.array) else { return };
-        let own = access.array == product.accumulator;
+        let own = access.array == product.accumulator || slab == Some(&access.array);
         let names = if own { held.as_slice() } else { places };
         access.indices.truncate(scope.coordinates);
         access.indices.extend(names.iter().cloned().map(Affine::var));
@@ -200,7 +203,8 @@ fn redirected(
     }
     // the fragment has two dimensions, whatever the buffer has
     let mut poly = site.poly.clone();
-    for array in poly.arrays.iter_mut().filter(|a| a.name == product.accumulator) {
+    let held_there = |a: &&mut Array| a.name == product.accumulator || slab == Some(&a.name);
+    for array in poly.arrays.iter_mut().filter(held_there) {
         array.shape = vec![Affine::constant(1); held.len()];
     }
     Ok(crate::lower::typed(&poly, site.source, &s)?)

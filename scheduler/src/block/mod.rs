@@ -15,10 +15,12 @@
 //! slot says when it is full and when it is empty.
 
 mod elements;
+mod epilogue;
 mod moves;
 mod product;
 mod roles;
 mod skeleton;
+mod slabs;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,10 +28,12 @@ use warploom_ir::affine::{Affine, Name};
 use warploom_ir::diag::{Blame, Diagnostic, Result, Source};
 use warploom_ir::dtype::DType;
 use warploom_ir::kernel::Kernel;
-use warploom_ir::schedule::{Poly, Tree, TreeLoop};
+use warploom_ir::nest::Constraint;
+use warploom_ir::schedule::{Poly, Tree, TreeLoop, Unit};
 use warploom_ir::target::Place;
 
 use crate::deps::{LIMIT, with_source};
+use crate::footprint::{Box_, Iterations};
 use crate::poly_isl::Model;
 use crate::steps::ancestors;
 use crate::trouble::Trouble;
@@ -37,6 +41,7 @@ use crate::trouble::Trouble;
 use elements::Elements;
 use moves::Move;
 use product::Product;
+use slabs::Slabs;
 
 type Answer<T> = std::result::Result<T, Trouble>;
 
@@ -85,8 +90,21 @@ enum Work {
     Elements(Elements),
     /// A copy of the copy engine out of a buffer.
     Drain(Move),
+    /// Elements that leave through the copy engine, some columns after others.
+    Slabs(Slabs),
     /// The accumulator's initial zeros, which the first product gives.
     Nothing,
+}
+
+impl Work {
+    fn slabs(&self) -> Option<&Slabs> {
+        match self {
+            Self::Slabs(slabs) => Some(slabs),
+            Self::Product | Self::Fill(_) | Self::Elements(_) | Self::Drain(_) | Self::Nothing => {
+                None
+            }
+        }
+    }
 }
 
 /// All that is known before code is made.
@@ -102,11 +120,23 @@ struct Plan {
     /// The loop of the ring with those around it, outermost first, and their coordinates' names.
     ring: Vec<Name>,
     coordinates: Vec<Name>,
-    /// The coordinates of all iterations of the ring, as constraints.
-    iterations: Vec<warploom_ir::nest::Constraint>,
+    /// The place in the ring's path of the loop over the blocks of a cluster.
+    cluster: Option<Cluster>,
+    /// The coordinates of all iterations of the ring, as constraints; without the cluster's.
+    iterations: Vec<Constraint>,
     stages: i64,
     /// Buffers that elements are written to before they are drained, with type and shape.
     staging: BTreeMap<Name, (DType, Vec<i64>)>,
+}
+
+/// A loop over the blocks of a cluster.
+struct Cluster {
+    /// Its place in the path.
+    depth: usize,
+    /// Its first value, over the coordinates before it.
+    first: Affine,
+    /// How many blocks.
+    count: i64,
 }
 
 /// A refusal because of what a statement is.
@@ -176,6 +206,7 @@ impl Plan {
 
     fn make(site: &Site<'_>, model: &Model) -> Answer<Self> {
         let product = Product::of(site, model)?;
+        let cluster = Cluster::of(site, model)?;
         let names = |upto: usize| site.path[..upto].iter().map(|l| l.name.clone());
         let mut plan = Self {
             fills: Vec::new(),
@@ -185,7 +216,8 @@ impl Plan {
             scope: names(product.scope + 1).collect(),
             ring: names(product.ring + 1).collect(),
             coordinates: product.coordinates.clone(),
-            iterations: product.iterations(site, model)?,
+            iterations: product.iterations(site, model, cluster.as_ref().map(|c| c.depth))?,
+            cluster,
             stages: site.path[product.ring].marks.ring.unwrap_or(1),
             staging: BTreeMap::new(),
             product,
@@ -203,7 +235,10 @@ impl Plan {
                 children.iter().try_for_each(|child| self.collect(site, model, child, depth))
             }
             Tree::Loop(l) if depth <= self.product.ring && l.name == site.path[depth].name => {
-                if l.marks.map.is_some() || l.marks.vectorize || l.marks.parallel {
+                let cluster = self.cluster.as_ref().is_some_and(|c| c.depth == depth);
+                let marks = &l.marks;
+                let unit = marks.unit.is_some() && !cluster;
+                if marks.map.is_some() || marks.vectorize || marks.parallel || unit {
                     let text = format!("loop `{}` of a block program is marked", l.name);
                     return Err(misplaced(text).into());
                 }
@@ -234,8 +269,13 @@ impl Plan {
     fn other(&mut self, site: &Site<'_>, model: &Model, tree: &Tree, depth: usize) -> Answer<Work> {
         let copied = matches!(tree, Tree::Loop(l) if l.marks.unit.is_some());
         let (ring, scope) = (self.product.ring + 1, self.product.scope + 1);
+        if let (Tree::Loop(l), true) = (tree, depth == scope)
+            && l.body.loops().iter().any(|inner| inner.marks.unit.is_some())
+        {
+            return Ok(Work::Slabs(Slabs::of(site, model, l, &self.product)?));
+        }
         if copied {
-            let moved = Move::of(site, model, tree, depth)?;
+            let moved = Move::of(site, model, tree, &site.path[depth - 1].name)?;
             if self.product.operand(&moved.buffer).is_some() && depth == ring {
                 let moved = moved.filling(site, model, &self.product)?;
                 self.fills.push(moved);
@@ -243,7 +283,7 @@ impl Plan {
             }
             let staged = self.staging.contains_key(&moved.buffer);
             if staged && depth == scope {
-                return Ok(Work::Drain(moved.draining(site, model, &self.product)?));
+                return Ok(Work::Drain(moved.draining(site, model, self.product.whole())?));
             }
             let text = format!("`{}` is no copy of a block program there", moved.statement);
             return Err(misplaced(text).into());
@@ -256,7 +296,7 @@ impl Plan {
         if self.zeros(site, model, tree)? {
             return Ok(Work::Nothing);
         }
-        let elements = Elements::of(site, model, tree, &self.product)?;
+        let elements = Elements::of(site, model, tree, &self.product, None)?;
         for (name, dtype, shape) in elements.staged(site, &self.product)? {
             self.staging.insert(name, (dtype, shape));
         }
@@ -299,6 +339,38 @@ impl Plan {
             ))
             .into()),
             None => Ok(()),
+        }
+    }
+}
+
+impl Cluster {
+    /// The loop over the blocks of a cluster, if there is one: the first inside the block loops.
+    fn of(site: &Site<'_>, model: &Model) -> Answer<Option<Self>> {
+        let inside = |l: &&&TreeLoop| l.marks.unit == Some(Unit::Cluster);
+        let found: Vec<&&TreeLoop> = site.path.iter().filter(inside).collect();
+        let depth = site.outside;
+        let l = match found.as_slice() {
+            [] => return Ok(None),
+            [l] if l.name == site.path[depth].name => l,
+            [first, ..] => {
+                return Err(misplaced(format!(
+                    "loop `{}` is not the one loop right inside the blocks', as a cluster's is",
+                    first.name
+                ))
+                .into());
+            }
+        };
+        let around = Iterations::of(site.poly, site.tree, &site.path[depth - 1].name);
+        let statement = &site.poly.statements[site.statement].statement.name;
+        let row = [l.rows[statement].clone()];
+        let touched = product::elements(site, model, site.statement, &around, &row)?;
+        match around.bounding_box(&touched)? {
+            Some(Box_ { offset, extent }) => {
+                Ok(Some(Self { depth, first: offset[0].clone(), count: extent[0] }))
+            }
+            None => {
+                Err(misplaced(format!("cluster loop `{}` has no constant length", l.name)).into())
+            }
         }
     }
 }

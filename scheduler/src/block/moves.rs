@@ -36,8 +36,8 @@ pub(super) struct Move {
 }
 
 impl Move {
-    /// The copy that a subtree is; `depth` loops of the path stand around it.
-    pub(super) fn of(site: &Site<'_>, model: &Model, tree: &Tree, depth: usize) -> Answer<Self> {
+    /// The copy that a subtree is, right inside the loop `around`.
+    pub(super) fn of(site: &Site<'_>, model: &Model, tree: &Tree, around: &str) -> Answer<Self> {
         let names = tree.statements();
         let engine = matches!(tree, Tree::Loop(l) if l.marks.unit == Some(Unit::CopyEngine));
         let [name] = names.as_slice() else {
@@ -64,7 +64,7 @@ impl Move {
                 return Err(misplaced(text).into());
             }
         };
-        let iterations = Iterations::of(site.poly, site.tree, &site.path[depth - 1].name);
+        let iterations = Iterations::of(site.poly, site.tree, around);
         let touched = elements(site, model, at, &iterations, &theirs.indices)?;
         let Some(box_) = iterations.bounding_box(&touched)? else {
             return Err(unfit(format!("what `{name}` copies is no box")).into());
@@ -113,9 +113,9 @@ impl Move {
         mut self,
         site: &Site<'_>,
         model: &Model,
-        product: &Product,
+        extents: Vec<i64>,
     ) -> Answer<Self> {
-        self.extents = product.whole();
+        self.extents = extents;
         self.checked(site, model)
     }
 

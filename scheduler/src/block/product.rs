@@ -13,7 +13,7 @@ use warploom_ir::instruction::{Action, Matrix, Part, find};
 use warploom_ir::kernel::{Store, Typed, TypedKind};
 use warploom_ir::nest::{AssignOp, Constraint, Order};
 use warploom_ir::schedule::{TreeLoop, Unit};
-use warploom_isl::Map;
+use warploom_isl::{DimType, Map};
 
 use super::{Answer, Site, put, unfit};
 use crate::footprint::{Box_, Iterations};
@@ -158,12 +158,21 @@ impl Product {
         self.operands.iter().find(|o| &*o.buffer == buffer)
     }
 
-    /// The coordinates of the ring's iterations in which the statement runs.
-    pub(super) fn iterations(&self, site: &Site<'_>, model: &Model) -> Answer<Vec<Constraint>> {
-        let iterations = Iterations::of(site.poly, site.tree, &site.path[self.ring].name);
-        let one = model.rows(site.statement, &[Affine::constant(0)])?;
-        let touched = iterations.touched(model, site.tree, site.statement, &one)?;
-        iterations.hull_of_domain(&touched)
+    /// The coordinates of the ring's iterations in which the statement runs, without one of them.
+    pub(super) fn iterations(
+        &self,
+        site: &Site<'_>,
+        model: &Model,
+        without: Option<usize>,
+    ) -> Answer<Vec<Constraint>> {
+        let mut at = Iterations::of(site.poly, site.tree, &site.path[self.ring].name);
+        let one = [Affine::constant(0)];
+        let mut touched = elements(site, model, site.statement, &at, &one)?;
+        if let Some(depth) = without {
+            touched = touched.project_out(DimType::In, depth, 1)?;
+            at.names.remove(depth);
+        }
+        at.hull_of_domain(&touched)
     }
 
     /// Every triple of elements that the statement touches in an iteration of the ring, and that
@@ -327,12 +336,14 @@ impl<'a> Question<'a> {
         let mut index = Vec::new();
         let mut offset = Vec::new();
         for (d, e) in indices.iter().enumerate() {
-            let moves: Vec<usize> = (0..3)
-                .filter(|i| {
-                    let row = &self.tensor[*i].rows[statement];
-                    row.vars().iter().any(|v| e.vars().contains(v))
-                })
-                .collect();
+            let shares = |i: &usize| {
+                let row = &self.tensor[*i].rows[statement];
+                row.vars().iter().any(|v| e.vars().contains(v))
+            };
+            let mut moves: Vec<usize> = (0..3).filter(shares).collect();
+            if moves.len() > 1 {
+                moves = self.deciding(e, &moves)?;
+            }
             let (moving, extent) = (moves.first().copied(), box_.extent[d]);
             let limit = moving.map_or(1, |i| [self.matrix.m, self.matrix.n, self.matrix.k][i]);
             if moves.len() > 1 || extent > limit {
@@ -353,6 +364,22 @@ impl<'a> Question<'a> {
             }
         }
         Ok(Footprint { offset, index })
+    }
+
+    /// Those of the tensorized loops each of which, with the loops around, decides an index.
+    fn deciding(&self, e: &Affine, loops: &[usize]) -> Answer<Vec<usize>> {
+        let name = &self.site.poly.statements[self.site.statement].statement.name;
+        let around = self.iterations.rows(self.site.tree, name);
+        let place = self.model.rows(self.site.statement, std::slice::from_ref(e))?;
+        let mut out = Vec::new();
+        for i in loops {
+            let rows = [around.as_slice(), &[self.tensor[*i].rows[name].clone()]].concat();
+            let known = self.model.rows(self.site.statement, &rows)?.reverse()?;
+            if known.apply_range(&place)?.is_single_valued()? {
+                out.push(*i);
+            }
+        }
+        Ok(out)
     }
 
     fn weight_of(&self, atom: &warploom_ir::affine::Atom) -> Option<usize> {

@@ -14,18 +14,16 @@ use warploom_ir::diag::{Diagnostic, Result};
 use warploom_ir::dtype::DType;
 use warploom_ir::instruction::Part;
 use warploom_ir::kernel::device::{
-    Across, Barrier, Block, Call, Device, Fragment, Operand, Role, Shared, Slice, Teams, Tile,
-    WARP, WARPGROUP,
+    Barrier, Block, CLUSTER, Call, ClusterLoop, Device, Fragment, Operand, Role, Shared, Slice,
+    Teams, Tile, WARP, WARPGROUP,
 };
 use warploom_ir::kernel::{Condition, Index, KernelLoop, KernelNode, LoopMode, Store};
-use warploom_ir::nest::Constraint;
 
-use super::elements::Elements;
 use super::moves::Move;
 use super::product::Operand as Factor;
 use super::skeleton::{holds, work_of};
-use super::{Plan, Work, misplaced};
-use crate::index::{difference, replace, simplify, simplify_condition, substitute};
+use super::{Cluster, Plan, Work, misplaced};
+use crate::index::{difference, replace, simplify, substitute};
 
 /// Registers of a thread that only starts copies, and the most that others can have.
 const FEW: i64 = 24;
@@ -37,12 +35,14 @@ const REGISTERS: i64 = 64 << 10;
 
 /// Makes one block program.
 pub(super) struct Program<'a> {
-    plan: &'a Plan,
-    taken: &'a mut BTreeSet<Name>,
+    pub(super) plan: &'a Plan,
+    pub(super) taken: &'a mut BTreeSet<Name>,
     full: Name,
     empty: Name,
-    team: Name,
-    fragment: Name,
+    pub(super) team: Name,
+    /// The position of the block in its cluster.
+    cluster: Name,
+    pub(super) fragment: Name,
 }
 
 /// A loop of the program around a place.
@@ -73,19 +73,19 @@ pub(super) fn unused(base: &str, taken: &mut BTreeSet<Name>) -> Name {
     name
 }
 
-fn var(name: &Name) -> Index {
+pub(super) fn var(name: &Name) -> Index {
     Index::Var(name.clone())
 }
 
-fn add(a: Index, b: Index) -> Index {
+pub(super) fn add(a: Index, b: Index) -> Index {
     simplify(&Index::Add(Box::new(a), Box::new(b)))
 }
 
-fn call(instruction: &str, operands: Vec<Operand>) -> KernelNode {
+pub(super) fn call(instruction: &str, operands: Vec<Operand>) -> KernelNode {
     Device::Call(Call { instruction: instruction.into(), operands }).into()
 }
 
-fn number(n: i64) -> Operand {
+pub(super) fn number(n: i64) -> Operand {
     Operand::Value(Index::Const(n))
 }
 
@@ -94,7 +94,7 @@ fn slot(barrier: &Name, at: Index) -> Operand {
     Operand::Tile(Tile { array: barrier.clone(), at, transposed: false })
 }
 
-fn one(body: Vec<KernelNode>) -> KernelNode {
+pub(super) fn one(body: Vec<KernelNode>) -> KernelNode {
     Device::One(body).into()
 }
 
@@ -103,8 +103,9 @@ impl<'a> Program<'a> {
         let full = unused("full", taken);
         let empty = unused("empty", taken);
         let team = unused("team", taken);
+        let cluster = unused("block", taken);
         let fragment = plan.product.accumulator.clone();
-        Self { plan, taken, full, empty, team, fragment }
+        Self { plan, taken, full, empty, team, cluster, fragment }
     }
 
     /// The program that runs these nodes.
@@ -125,12 +126,28 @@ impl<'a> Program<'a> {
             Role { name: "load".into(), warps: WARPGROUP, registers: few, body: loads },
             Role { name: "multiply".into(), warps, registers: many, body },
         ];
-        let (slots, teams) = (plan.stages, product.teams);
+        let (slots, all) = (plan.stages, self.releasing() * product.teams);
         let barriers = vec![
             Barrier { name: self.full.clone(), slots, count: 1 },
-            Barrier { name: self.empty.clone(), slots, count: teams },
+            Barrier { name: self.empty.clone(), slots, count: all },
         ];
-        Ok(Device::Block(Block { cluster: Vec::new(), shared: self.shared()?, barriers, roles }))
+        let looped = |c: &Cluster| ClusterLoop { var: self.cluster.clone(), count: c.count };
+        let cluster = plan.cluster.iter().map(looped).collect();
+        Ok(Device::Block(Block { cluster, shared: self.shared()?, barriers, roles }))
+    }
+
+    /// The blocks whose warpgroups release a slot: those that get data by this block's copies.
+    fn releasing(&self) -> i64 {
+        let multicast = self.plan.fills.iter().any(|f| self.shared_by_cluster(f));
+        self.plan.cluster.as_ref().filter(|_| multicast).map_or(1, |c| c.count)
+    }
+
+    /// Whether all blocks of the cluster copy the same box.
+    fn shared_by_cluster(&self, copy: &Move) -> bool {
+        self.plan.cluster.as_ref().is_some_and(|c| {
+            let position = &copy.coordinates[c.depth];
+            copy.start.iter().all(|e| !e.vars().contains(position))
+        })
     }
 
     /// Registers of each thread of the two roles; none where a thread's share of all is enough.
@@ -154,6 +171,11 @@ impl<'a> Program<'a> {
         }
         for (name, (dtype, shape)) in &self.plan.staging {
             out.push(panelled(name, *dtype, shape.clone())?);
+        }
+        for slabs in self.plan.works.iter().filter_map(Work::slabs) {
+            let product = &self.plan.product;
+            let shape = vec![product.teams, slabs.stages, product.fragment[0], slabs.width];
+            out.push(panelled(&slabs.copy.buffer, slabs.dtype, shape)?);
         }
         Ok(out)
     }
@@ -264,24 +286,85 @@ impl<'a> Program<'a> {
             let factor = factor.expect("fills are of operands");
             let extents = matrix_extents(factor);
             bytes += extents.iter().product::<i64>() * factor.dtype.size_bytes() as i64;
-            let coordinates = scope.values(store);
-            let inside = std::iter::once(Slice { start: at.clone(), extent: None })
-                .chain(extents.iter().map(|e| Slice { start: Index::Const(0), extent: Some(*e) }));
-            let shared = tile(&copy.buffer, inside.collect(), false);
-            let lookup = by_name(&copy.coordinates, &coordinates);
-            let outside = copy.start.iter().enumerate().map(|(d, start)| {
-                let b = copy.along.iter().position(|a| *a == d);
-                let extent = b.and_then(|b| factor.tile[b].1.map(|_| copy.extents[b]));
-                Slice { start: substitute(start, &lookup), extent }
-            });
-            let global = tile(&copy.array, outside.collect(), false);
-            loads.push(call("tma.load", vec![shared, global, slot(&self.full, at.clone())]));
+            let values = self.values(scope, store);
+            loads.push(self.load(copy, factor, &extents, &at, &values));
         }
         let wait = vec![slot(&self.empty, at.clone()), self.parity(&q, 1)];
         let mut out = vec![call("mbarrier.wait", wait)];
         out.push(call("mbarrier.expect", vec![slot(&self.full, at), number(bytes)]));
         out.extend(loads);
         Ok(out)
+    }
+
+    /// The copy of a box into slot `at`; where all blocks of a cluster need it, each copies a part
+    /// for all of them.
+    fn load(
+        &self,
+        copy: &Move,
+        factor: &Factor,
+        extents: &[i64],
+        at: &Index,
+        values: &[Index],
+    ) -> KernelNode {
+        let bytes = factor.dtype.size_bytes() as i64;
+        let panel = Move::panel(extents, bytes).unwrap_or(bytes) / bytes;
+        let count = self.plan.cluster.as_ref().map_or(1, |c| c.count);
+        let whole = |d: usize| if d + 1 == extents.len() { panel } else { 8 };
+        let divided = (0..extents.len())
+            .find(|d| self.shared_by_cluster(copy) && extents[*d] % (count * whole(*d)) == 0);
+        let part = |d: usize| match divided {
+            Some(divided) if divided == d => {
+                let extent = extents[d] / count;
+                let first = Index::Mul(extent, Box::new(var(&self.cluster)));
+                (simplify(&first), extent)
+            }
+            Some(_) | None => (Index::Const(0), extents[d]),
+        };
+        let mut inside = vec![Slice { start: at.clone(), extent: None }];
+        inside.extend((0..extents.len()).map(|d| {
+            let (start, extent) = part(d);
+            Slice { start, extent: Some(extent) }
+        }));
+        let lookup = by_name(&copy.coordinates, values);
+        let outside = copy.start.iter().enumerate().map(|(d, start)| {
+            let start = substitute(start, &lookup);
+            let b = copy.along.iter().position(|a| *a == d);
+            let place = b
+                .filter(|b| factor.tile[*b].1.is_some())
+                .map(|b| factor.tile[..b].iter().filter(|(_, extent)| extent.is_some()).count());
+            match place.map(part) {
+                Some((first, extent)) => Slice { start: add(start, first), extent: Some(extent) },
+                None => Slice { start, extent: None },
+            }
+        });
+        let mut operands = vec![
+            tile(&copy.buffer, inside, false),
+            tile(&copy.array, outside.collect(), false),
+            slot(&self.full, at.clone()),
+        ];
+        if divided.is_none() {
+            return call("tma.load", operands);
+        }
+        operands.push(self.all_blocks(count));
+        call("tma.load.multicast", operands)
+    }
+
+    /// All blocks of the cluster, as an operand.
+    fn all_blocks(&self, count: i64) -> Operand {
+        let all = Slice { start: Index::Const(0), extent: Some(count) };
+        tile(&CLUSTER.into(), vec![all], false)
+    }
+
+    /// The coordinates that a piece of work runs at.
+    fn values(&self, scope: &Scope, store: &Store<Index>) -> Vec<Index> {
+        let lookup = |n: &str| scope.renamed.get(n).cloned();
+        let mut out: Vec<Index> =
+            store.indices.iter().map(|i| simplify(&replace(i, &lookup))).collect();
+        if let Some(cluster) = &self.plan.cluster {
+            let first = substitute(&cluster.first, &by_name(&self.plan.coordinates, &out));
+            out.insert(cluster.depth, add(first, var(&self.cluster)));
+        }
+        out
     }
 
     /// The consumers: loops around the accumulator, then what is inside one of its iterations.
@@ -311,8 +394,9 @@ impl<'a> Program<'a> {
         Ok(out)
     }
 
+    /// Whether copies that leave the block are waited for once all tiles are done.
     fn drains(&self) -> bool {
-        self.plan.works.iter().any(|w| matches!(w, Work::Drain(_)))
+        self.plan.works.iter().any(|w| matches!(w, Work::Drain(_) | Work::Slabs(_)))
     }
 
     /// One iteration of the accumulator's loop.
@@ -331,7 +415,7 @@ impl<'a> Program<'a> {
                 )?);
                 body.push(call("wgmma.wait", vec![number(0)]));
                 body.extend(self.release_last(node, scope)?);
-                if again && self.drains() {
+                if again && self.plan.works.iter().any(|w| matches!(w, Work::Drain(_))) {
                     body.push(one(vec![call("tma.wait.read", vec![number(0)])]));
                     body.push(call("sync", Vec::new()));
                 }
@@ -340,14 +424,22 @@ impl<'a> Program<'a> {
             let KernelNode::Store(store) = node else { continue };
             match work_of(store).map(|w| &plan.works[w]) {
                 Some(Work::Elements(elements)) => {
-                    body.push(self.elements(elements, &scope.values(store)));
+                    let values = self.values(scope, store);
+                    body.push(self.elements(elements, &values));
                 }
                 Some(Work::Drain(copy)) => {
-                    body.extend(self.drain(copy, &scope.values(store), drained, again));
+                    body.extend(self.drain(copy, &self.values(scope, store), drained, again));
                     drained = true;
+                }
+                Some(Work::Slabs(slabs)) => {
+                    let values = self.values(scope, store);
+                    body.push(self.slabs(slabs, &values));
                 }
                 Some(Work::Product | Work::Fill(_) | Work::Nothing) | None => {}
             }
+        }
+        if !again && plan.works.iter().any(|w| matches!(w, Work::Slabs(_))) {
+            body.push(one(vec![call("tma.wait.read", vec![number(0)])]));
         }
         let product = &plan.product;
         Ok(vec![
@@ -417,7 +509,13 @@ impl<'a> Program<'a> {
     }
 
     fn release(&self, at: Index) -> KernelNode {
-        one(vec![call("mbarrier.arrive", vec![slot(&self.empty, at)])])
+        one(vec![match self.releasing() {
+            1 => call("mbarrier.arrive", vec![slot(&self.empty, at)]),
+            count => {
+                let operands = vec![slot(&self.empty, at), self.all_blocks(count)];
+                call("mbarrier.arrive.cluster", operands)
+            }
+        }])
     }
 
     /// The release of the last slot of a tile, where another tile follows.
@@ -496,98 +594,6 @@ impl<'a> Program<'a> {
             })]
         })
     }
-
-    fn team_index(&self) -> Index {
-        if self.plan.product.teams == 1 { Index::Const(0) } else { var(&self.team) }
-    }
-
-    /// The first row or column of a team in the accumulator's buffer.
-    fn team_start(&self, side: usize) -> Index {
-        let step = self.plan.product.team_step[side];
-        simplify(&Index::Mul(step, Box::new(self.team_index())))
-    }
-
-    /// Statements for each element that a thread holds.
-    fn elements(&mut self, elements: &Elements, coordinates: &[Index]) -> KernelNode {
-        let product = &self.plan.product;
-        let vars = [unused("i", self.taken), unused("j", self.taken)];
-        let mut values = coordinates.to_vec();
-        let mut places = vec![Index::Const(0); product.rank];
-        for (side, v) in vars.iter().enumerate() {
-            places[product.dims[side]] = add(self.team_start(side), var(v));
-        }
-        values.extend(places);
-        values.extend(vars.iter().map(var));
-        let lookup = by_name(&elements.names, &values);
-        let mut body = Vec::new();
-        for instance in &elements.statements {
-            let iterators: Vec<Index> =
-                instance.iterators.iter().map(|e| substitute(e, &lookup)).collect();
-            let inner = |n: &str| {
-                let at = instance.names.iter().position(|i| &**i == n);
-                at.map_or_else(|| lookup(n), |at| iterators.get(at).cloned())
-            };
-            let store = instance.store.map_index(&mut |e| substitute(e, &inner));
-            let conditions = instance.guard.iter().map(|c| condition(c, &lookup)).collect();
-            let guard = simplify_condition(&Condition::All(conditions));
-            let store = KernelNode::Store(store);
-            body.push(match guard {
-                Condition::All(parts) if parts.is_empty() => store,
-                guard => KernelNode::If(guard, vec![store], Vec::new()),
-            });
-        }
-        Device::Across(Across { vars, fragment: self.fragment.clone(), body }).into()
-    }
-
-    /// A team's part of a box that leaves the block.
-    fn drain(
-        &self,
-        copy: &Move,
-        coordinates: &[Index],
-        drained: bool,
-        again: bool,
-    ) -> Vec<KernelNode> {
-        let product = &self.plan.product;
-        let lookup = by_name(&copy.coordinates, coordinates);
-        let side_of = |b: usize| product.dims.iter().position(|d| *d == b);
-        let part = |b: usize| {
-            let side = side_of(b)?;
-            Some((self.team_start(side), product.fragment[side]))
-        };
-        let outside = copy.start.iter().enumerate().map(|(d, start)| {
-            let start = substitute(start, &lookup);
-            match copy.along.iter().position(|a| *a == d).and_then(part) {
-                Some((first, extent)) => Slice { start: add(start, first), extent: Some(extent) },
-                None => Slice { start, extent: None },
-            }
-        });
-        let inside = (0..copy.along.len()).map(|b| match part(b) {
-            Some((start, extent)) => Slice { start, extent: Some(extent) },
-            None => Slice { start: Index::Const(0), extent: None },
-        });
-        let global = tile(&copy.array, outside.collect(), false);
-        let shared = tile(&copy.buffer, inside.collect(), false);
-        let mut stores =
-            vec![call("tma.store", vec![global, shared]), call("tma.commit", Vec::new())];
-        if !again {
-            stores.push(call("tma.wait.read", vec![number(0)]));
-        }
-        let mut out = Vec::new();
-        if !drained {
-            out.push(call("fence.async", Vec::new()));
-            out.push(call("sync", Vec::new()));
-        }
-        out.push(one(stores));
-        out
-    }
-}
-
-impl Scope {
-    /// The coordinates that a piece of work runs at.
-    fn values(&self, store: &Store<Index>) -> Vec<Index> {
-        let lookup = |n: &str| self.renamed.get(n).cloned();
-        store.indices.iter().map(|i| simplify(&replace(i, &lookup))).collect()
-    }
 }
 
 fn conditional() -> Box<Diagnostic> {
@@ -597,18 +603,15 @@ fn conditional() -> Box<Diagnostic> {
     )
 }
 
-fn tile(array: &Name, at: Vec<Slice>, transposed: bool) -> Operand {
+pub(super) fn tile(array: &Name, at: Vec<Slice>, transposed: bool) -> Operand {
     Operand::Tile(Tile { array: array.clone(), at, transposed })
 }
 
-fn by_name<'n>(names: &'n [Name], values: &'n [Index]) -> impl Fn(&str) -> Option<Index> + 'n {
+pub(super) fn by_name<'n>(
+    names: &'n [Name],
+    values: &'n [Index],
+) -> impl Fn(&str) -> Option<Index> + 'n {
     move |v| names.iter().position(|n| &**n == v).and_then(|at| values.get(at).cloned())
-}
-
-fn condition(c: &Constraint, lookup: &dyn Fn(&str) -> Option<Index>) -> Condition {
-    let value = substitute(&c.expr, lookup);
-    let compare = if c.equality { Condition::Eq } else { Condition::Ge };
-    compare(value, Index::Const(0))
 }
 
 /// Extents of the dimensions along which an operand's tiles lie.

@@ -47,14 +47,16 @@ pub(super) fn reduced(poly: &Poly, tree: &Tree, plan: &Plan) -> Result<(Poly, Tr
     for (number, work) in plan.works.iter().enumerate() {
         let depth = match work {
             Work::Product | Work::Fill(_) => plan.ring.len(),
-            Work::Elements(_) | Work::Drain(_) | Work::Nothing => plan.scope.len(),
+            Work::Elements(_) | Work::Drain(_) | Work::Slabs(_) | Work::Nothing => plan.scope.len(),
         };
-        out.statements.push(statement(plan, number, depth)?);
+        let made = statement(plan, number, depth)?;
+        let rank = made.iters.len();
+        out.statements.push(made);
         out.arrays.push(Array {
             name: placeholder(number),
             role: Role::Temp,
             dtype: DType::I32,
-            shape: vec![Affine::constant(1); depth],
+            shape: vec![Affine::constant(1); rank],
             span: Span::NONE,
         });
     }
@@ -64,7 +66,10 @@ pub(super) fn reduced(poly: &Poly, tree: &Tree, plan: &Plan) -> Result<(Poly, Tr
 /// A piece of work as a statement over the coordinates of `depth` loops.
 fn statement(plan: &Plan, number: usize, depth: usize) -> Result<PolyStatement> {
     let name = placeholder(number);
-    let iters = plan.coordinates[..depth].to_vec();
+    let mut iters = plan.coordinates[..depth].to_vec();
+    if let Some(cluster) = &plan.cluster {
+        iters.remove(cluster.depth);
+    }
     // loops inside do not matter to work outside them
     let mut domain = plan.iterations.clone();
     let inner: BTreeSet<&Name> = plan.coordinates[depth..].iter().collect();
@@ -94,6 +99,9 @@ fn shortened(tree: &Tree, plan: &Plan) -> Tree {
         Tree::Loop(l) if plan.ring.contains(&l.name) => {
             let body = shortened(&l.body, plan);
             let depth = plan.ring.iter().position(|n| *n == l.name).unwrap_or(0);
+            if plan.cluster.as_ref().is_some_and(|c| c.depth == depth) {
+                return body;
+            }
             let mut rows: BTreeMap<Name, Affine> = l.rows.clone();
             let below = body.statements();
             rows.retain(|name, _| below.contains(name));

@@ -26,7 +26,7 @@ const STEPS: &str = "a step (tile, split, reorder, fuse, distribute, skew, shift
                      stage, fuse-at, split-reduction, privatise, atomically, require)";
 
 const PLACES: &str = "a place (block.x, block.y, block.z, thread.x, thread.y, thread.z)";
-const UNITS: &str = "a place (block.x, …, thread.z, warpgroup or tma)";
+const UNITS: &str = "a place (block.x, …, thread.z, cluster, warpgroup or tma)";
 
 impl Script {
     /// Reads a script.

@@ -1,0 +1,215 @@
+//! What consumers do with the sums: statements for each element, and copies of the results.
+//!
+//! In: the plan's pieces and the coordinates of a tile. Out: nodes inside the accumulator's
+//! fragment. Keeps: each team stores and copies its own rows or columns; what the copy engine reads
+//! was written by the team before a fence and a meeting, and is written again only when it has been
+//! read.
+
+use warploom_ir::affine::Name;
+use warploom_ir::expr::Literal;
+use warploom_ir::kernel::device::{Across, Device, Fragment, Operand, Slice};
+use warploom_ir::kernel::{
+    Condition, Index, KernelLoop, KernelNode, LoopMode, Store, Typed, TypedKind,
+};
+use warploom_ir::nest::{AssignOp, Constraint};
+
+use super::elements::Elements;
+use super::moves::Move;
+use super::roles::{Program, add, by_name, call, number, one, tile, unused, var};
+use super::slabs::Slabs;
+use crate::index::{simplify, simplify_condition, substitute};
+
+/// Rows and columns of the matrices that a warpgroup stores with one instruction.
+const STORED: [i64; 2] = [64, 16];
+
+impl Program<'_> {
+    pub(super) fn team_index(&self) -> Index {
+        if self.plan.product.teams == 1 { Index::Const(0) } else { var(&self.team) }
+    }
+
+    /// The first row or column of a team in the accumulator's buffer.
+    fn team_start(&self, side: usize) -> Index {
+        let step = self.plan.product.team_step[side];
+        simplify(&Index::Mul(step, Box::new(self.team_index())))
+    }
+
+    /// Statements for each element that a thread holds.
+    pub(super) fn elements(&mut self, elements: &Elements, coordinates: &[Index]) -> KernelNode {
+        self.across(elements, coordinates, None)
+    }
+
+    /// Statements for each element; with `into`, they write to this fragment, zeros where they do
+    /// not run.
+    fn across(
+        &mut self,
+        elements: &Elements,
+        coordinates: &[Index],
+        into: Option<&Name>,
+    ) -> KernelNode {
+        let product = &self.plan.product;
+        let vars = [unused("i", self.taken), unused("j", self.taken)];
+        let mut values = coordinates[..=product.scope].to_vec();
+        let mut places = vec![Index::Const(0); product.rank];
+        for (side, v) in vars.iter().enumerate() {
+            places[product.dims[side]] = add(self.team_start(side), var(v));
+        }
+        values.extend(places);
+        values.extend(vars.iter().map(var));
+        let lookup = by_name(&elements.names, &values);
+        let mut body = Vec::new();
+        for instance in &elements.statements {
+            let iterators: Vec<Index> =
+                instance.iterators.iter().map(|e| substitute(e, &lookup)).collect();
+            let inner = |n: &str| {
+                let at = instance.names.iter().position(|i| &**i == n);
+                at.map_or_else(|| lookup(n), |at| iterators.get(at).cloned())
+            };
+            let mut store = instance.store.map_index(&mut |e| substitute(e, &inner));
+            let mut otherwise = Vec::new();
+            if let Some(fragment) = into {
+                store.array = fragment.clone();
+                let value = Typed { dtype: store.dtype, kind: TypedKind::Literal(Literal::Int(0)) };
+                let (op, guard) = (AssignOp::Set, None);
+                let zero = Store { value, op, guard, ..store.clone() };
+                otherwise.push(KernelNode::Store(zero));
+            }
+            let conditions = instance.guard.iter().map(|c| condition(c, &lookup)).collect();
+            let store = KernelNode::Store(store);
+            body.push(match simplify_condition(&Condition::All(conditions)) {
+                Condition::All(parts) if parts.is_empty() => store,
+                guard => KernelNode::If(guard, vec![store], otherwise),
+            });
+        }
+        Device::Across(Across { vars, fragment: self.fragment.clone(), body }).into()
+    }
+
+    /// Results that leave in slabs of columns.
+    pub(super) fn slabs(&mut self, slabs: &Slabs, coordinates: &[Index]) -> KernelNode {
+        let product = &self.plan.product;
+        let results = unused("results", self.taken);
+        let stored = self.across(&slabs.elements, coordinates, Some(&results));
+        let slab = unused("slab", self.taken);
+        let block = unused("rows", self.taken);
+        let column = unused("columns", self.taken);
+        let shared = |rows: Slice, columns: Slice| {
+            let one = |start| Slice { start, extent: None };
+            let slot = Index::Mod(Box::new(var(&slab)), slabs.stages);
+            let at = vec![one(self.team_index()), one(simplify(&slot)), rows, columns];
+            tile(&slabs.copy.buffer, at, false)
+        };
+        let [high, wide] = STORED;
+        let times = |n: i64, v: &Name| simplify(&Index::Mul(n, Box::new(var(v))));
+        let rows = || Slice { start: times(high, &block), extent: Some(high) };
+        let own = Slice { start: times(wide, &column), extent: Some(wide) };
+        let from = add(times(slabs.width, &slab), times(wide, &column));
+        let held = vec![rows(), Slice { start: from, extent: Some(wide) }];
+        let store = call("stmatrix", vec![shared(rows(), own), tile(&results, held, false)]);
+        let mut body = vec![
+            one(vec![call("tma.wait.read", vec![number(slabs.stages - 1)])]),
+            call("sync", Vec::new()),
+            unroll(
+                &block,
+                product.fragment[0] / high,
+                vec![unroll(&column, slabs.width / wide, vec![store])],
+            ),
+            call("fence.async", Vec::new()),
+            call("sync", Vec::new()),
+        ];
+        let whole = |extent| Slice { start: Index::Const(0), extent: Some(extent) };
+        let inside = shared(whole(product.fragment[0]), whole(slabs.width));
+        let outside = self.outside(&slabs.copy, &slab, slabs, coordinates);
+        body.push(one(vec![
+            call("tma.store", vec![outside, inside]),
+            call("tma.commit", Vec::new()),
+        ]));
+        let loops = unroll(&slab, slabs.count, body);
+        Device::Fragment(Fragment {
+            name: results,
+            dtype: slabs.dtype,
+            shape: product.fragment,
+            layout: format!("{}.d", product.instruction).into(),
+            body: vec![stored, loops],
+        })
+        .into()
+    }
+
+    /// Where a team's part of a slab goes.
+    fn outside(&self, copy: &Move, slab: &Name, slabs: &Slabs, coordinates: &[Index]) -> Operand {
+        let product = &self.plan.product;
+        let place = by_name(&copy.coordinates, coordinates);
+        let lookup = |n: &str| if *n == *slabs.var { Some(var(slab)) } else { place(n) };
+        let at = copy.start.iter().enumerate().map(|(d, start)| {
+            let start = substitute(start, &lookup);
+            match copy.along.iter().position(|a| *a == d) {
+                Some(b) if b == product.dims[0] => {
+                    let extent = Some(product.fragment[0]);
+                    Slice { start: add(start, self.team_start(0)), extent }
+                }
+                Some(b) if b == product.dims[1] => Slice { start, extent: Some(slabs.width) },
+                Some(_) | None => Slice { start, extent: None },
+            }
+        });
+        tile(&copy.array, at.collect(), false)
+    }
+
+    /// A team's part of a box that leaves the block.
+    pub(super) fn drain(
+        &self,
+        copy: &Move,
+        coordinates: &[Index],
+        drained: bool,
+        again: bool,
+    ) -> Vec<KernelNode> {
+        let product = &self.plan.product;
+        let lookup = by_name(&copy.coordinates, coordinates);
+        let side_of = |b: usize| product.dims.iter().position(|d| *d == b);
+        let part = |b: usize| {
+            let side = side_of(b)?;
+            Some((self.team_start(side), product.fragment[side]))
+        };
+        let outside = copy.start.iter().enumerate().map(|(d, start)| {
+            let start = substitute(start, &lookup);
+            match copy.along.iter().position(|a| *a == d).and_then(part) {
+                Some((first, extent)) => Slice { start: add(start, first), extent: Some(extent) },
+                None => Slice { start, extent: None },
+            }
+        });
+        let inside = (0..copy.along.len()).map(|b| match part(b) {
+            Some((start, extent)) => Slice { start, extent: Some(extent) },
+            None => Slice { start: Index::Const(0), extent: None },
+        });
+        let global = tile(&copy.array, outside.collect(), false);
+        let shared = tile(&copy.buffer, inside.collect(), false);
+        let mut stores =
+            vec![call("tma.store", vec![global, shared]), call("tma.commit", Vec::new())];
+        if !again {
+            stores.push(call("tma.wait.read", vec![number(0)]));
+        }
+        let mut out = Vec::new();
+        if !drained {
+            out.push(call("fence.async", Vec::new()));
+            out.push(call("sync", Vec::new()));
+        }
+        out.push(one(stores));
+        out
+    }
+}
+
+fn condition(c: &Constraint, lookup: &dyn Fn(&str) -> Option<Index>) -> Condition {
+    let value = substitute(&c.expr, lookup);
+    let compare = if c.equality { Condition::Eq } else { Condition::Ge };
+    compare(value, Index::Const(0))
+}
+
+/// A loop whose body is repeated.
+fn unroll(name: &Name, count: i64, body: Vec<KernelNode>) -> KernelNode {
+    KernelNode::Loop(KernelLoop {
+        label: name.clone(),
+        var: name.clone(),
+        lower: Index::Const(0),
+        upper: Index::Const(count),
+        step: 1,
+        mode: LoopMode::Unroll,
+        body,
+    })
+}
