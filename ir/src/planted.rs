@@ -44,29 +44,6 @@ pub enum Bug {
     MinMax,
 }
 
-impl Bug {
-    /// Every mistake of the scheduler.
-    pub const SCHEDULER: [Self; 14] = [
-        Self::NoFlow,
-        Self::NoAnti,
-        Self::NoOutput,
-        Self::SerialReordered,
-        Self::ParallelUnchecked,
-        Self::GuardOffByOne,
-        Self::LoopEndOffByOne,
-        Self::SwappedLoops,
-        Self::SwappedStatements,
-        Self::TileRemainder,
-        Self::StageFootprint,
-        Self::WrongIdentity,
-        Self::SkewSign,
-        Self::FuseShift,
-    ];
-
-    /// Every mistake of code generation.
-    pub const CODEGEN: [Self; 3] = [Self::Signedness, Self::StrictContracted, Self::MinMax];
-}
-
 #[cfg(all(feature = "planted-bugs", not(debug_assertions)))]
 compile_error!("`planted-bugs` is for tests: it must not be in a build without debug assertions");
 

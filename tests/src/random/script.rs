@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use warploom::{LayoutTerm, Name};
 use warploom_ir::affine::Affine;
-use warploom_ir::nest::Role;
+use warploom_ir::nest::{AssignOp, Role};
 use warploom_ir::schedule::step::{Property, Ref, StatementTimes, Step, StepKind};
 use warploom_ir::schedule::{Marks, Poly, Tree, TreeLoop};
 use warploom_ir::target::Place;
@@ -65,7 +65,7 @@ fn attempt(poly: &Poly, tree: &Tree, flavour: Flavour, bits: &mut Bits) -> Optio
         42 => StepKind::Order(band(poly, tree, bits)?),
         43 | 44 => StepKind::OrderBy(times(poly, bits)),
         45 => StepKind::Atomically(several(tree, bits)),
-        46..=48 => split_reduction(poly, tree, l, bits)?,
+        46..=48 => split_reduction(poly, tree, bits)?,
         49 => StepKind::Require(*bits.pick(&[Property::Parallel, Property::Vector]), target),
         _ => map_outer(tree, bits)?,
     })
@@ -211,13 +211,19 @@ fn fuse_at(poly: &Poly, tree: &Tree, l: &TreeLoop, bits: &mut Bits) -> Option<St
     Some(StepKind::FuseAt { producers, at: l.name.clone().into() })
 }
 
-fn split_reduction(poly: &Poly, tree: &Tree, l: &TreeLoop, bits: &mut Bits) -> Option<StepKind> {
-    let statements = l.body.statements();
-    let update = |s: &Name| poly.statement(s).is_some_and(|s| s.statement.op.is_update());
-    let [only] = statements.as_slice() else { return None };
-    if !update(only) {
-        return None;
-    }
+/// Of any loop over one update alone; products first, as few as they are.
+fn split_reduction(poly: &Poly, tree: &Tree, bits: &mut Bits) -> Option<StepKind> {
+    let operator = |l: &TreeLoop| match l.body.statements().as_slice() {
+        [only] => poly.statement(only).map(|s| s.statement.op),
+        _ => None,
+    };
+    let loops = tree.loops();
+    let over = |wanted: &dyn Fn(AssignOp) -> bool| -> Vec<&TreeLoop> {
+        loops.iter().copied().filter(|l| operator(l).is_some_and(wanted)).collect()
+    };
+    let (products, updates) = (over(&|op| op == AssignOp::Mul), over(&|op| op.is_update()));
+    let from = if products.is_empty() || bits.below(4) == 0 { updates } else { products };
+    let l = *from.get(bits.below(from.len().max(1)))?;
     let mut outer = around(tree, l);
     outer.pop();
     let at = outer.get(bits.below(outer.len() + 1)).map(|n| n.clone().into());
