@@ -139,6 +139,7 @@ impl<'k> Machine<'k, '_> {
         let (name, slot) = copy.barrier.as_ref().expect("a load has a barrier");
         let phase = self.phase(copy.rank, name, *slot)?;
         phase.bytes -= n;
+        phase.loaded = phase.number + 1;
         phase.clock.merge(&copy.clock);
         self.advance(copy.rank, name, *slot)
     }

@@ -183,6 +183,7 @@ impl<'k> Machine<'k, '_> {
         if phase.number % 2 == parity as u64 {
             return Ok(Outcome::Blocked);
         }
+        phase.seen = phase.number;
         w.clock.merge(&phase.complete);
         Ok(Outcome::Done)
     }

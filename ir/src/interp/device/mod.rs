@@ -99,6 +99,10 @@ impl Warp<'_> {
 struct Phase {
     /// Phases that are complete.
     number: u64,
+    /// Phases up to the last one that counted bytes of a load, and up to the last one whose end a
+    /// warp has waited for.
+    loaded: u64,
+    seen: u64,
     arrived: i64,
     /// Bytes awaited and not yet there.
     bytes: i64,
@@ -331,6 +335,9 @@ impl<'k> Machine<'k, '_> {
             if !w.open_stores.is_empty() || w.stores.iter().any(|group| !group.is_empty()) {
                 left = "box stores may still read shared memory";
             }
+        }
+        if self.barriers.values().any(|p| p.loaded > p.seen) {
+            left = "nobody has waited for a box load";
         }
         if !self.loads.is_empty() || self.barriers.values().any(|p| p.bytes != 0) {
             left = "box loads, or bytes that a barrier awaits, are on their way";

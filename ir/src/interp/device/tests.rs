@@ -178,6 +178,7 @@ fn warpgroup_programs_that_are_wrong_are_noticed() {
         ("do wgmma.wait(0)", "", UNORDERED),
         ("empty[mod(q + 3, 4)]", "empty[mod(q, 4)]", "E0522 E0523"),
         ("if q >= 1", "if q >= 2", "E0523"),
+        ("k in 0..floordiv(K + 63, 64)", "k in 0..floordiv(K + 127, 64)", "E0525"),
         ("min(q + kk, 1)", "1", "E0516"),
         ("64 * g : 64, 16 * kk", "128 * g : 64, 16 * kk", "E0515"),
         ("in 0..4 unroll", "in 0..5 unroll", "E0515"),

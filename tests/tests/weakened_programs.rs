@@ -1,0 +1,197 @@
+//! Mutation test of block programs: kernels that schedules become, and kernels written by hand,
+//! with one barrier, fence, wait, count, phase, slot or bound removed or changed. The verifier
+//! refuses them, the interpreter finds a race, a deadlock or unfinished work, or the result is
+//! another one.
+//!
+//! Keeps: at least 300 texts are kernels of the right shape; of these at least 95 % are noticed,
+//! and what is not is listed here with the reason.
+
+use std::collections::BTreeMap;
+
+use warploom::{Schedule, compile};
+use warploom_ir::dtype::DType;
+use warploom_ir::interp::kernel::run;
+use warploom_ir::kernel::Kernel;
+use warploom_ir::nest::Nest;
+use warploom_ir::schedule::step::Script;
+use warploom_ir::tensor::{Tensor, random_word};
+use warploom_tests::weaken::{Weakened, weakened};
+
+const BF16: &str = include_str!("../../examples/kernels/gemm_wgmma_bf16.kernel");
+const MMA: &str = include_str!("../../examples/kernels/gemm_mma.kernel");
+const MULTICAST: &str = include_str!("../../examples/kernels/gemm_wgmma_multicast.kernel");
+
+/// Changes that nobody can notice, as the program is right with them: the change's text, and why.
+const HARMLESS: [(&str, &str); 4] = [
+    ("do mbarrier.wait(empty[mod(k_0_2 + 1, 3)], mod(", IN_ORDER),
+    ("do mbarrier.wait(empty[mod(k + 1, 3)], mod(", IN_ORDER),
+    (
+        "do mbarrier.expect(full[mod(k_0_2 + 1, 3)]",
+        "a tile has as many steps as slots: each barrier gets one arrival in each turn, and bytes \
+         may come before they are announced",
+    ),
+    ("32) + 1 {", "a step behind the end of K adds zeros"),
+];
+const IN_ORDER: &str = "slots become free in order: the producer waits for the next slot, one turn \
+                        earlier or in the turn before, and so for its own";
+
+/// A kernel, and the shapes of A and B.
+struct Program {
+    name: &'static str,
+    text: String,
+    shapes: [[usize; 2]; 2],
+}
+
+/// What the schedule of a product becomes: in tiles of 64 x 8, or of 128 x 8 for two warpgroups by
+/// blocks that stay.
+fn scheduled(name: &'static str, out: &str, [m, n, k]: [usize; 3], persistent: bool) -> Program {
+    let nest = format!(
+        "in A: bf16[{m}, {k}]\nin B: bf16[{n}, {k}]\nout Out: {out}[{m}, {n}]\n\
+         temp Acc: f32[{m}, {n}]\nfor m in 0..{m} {{\nfor n in 0..{n} {{\nS0: Acc[m, n] = 0.0\n\
+         for k in 0..{k} {{ S1: Acc[m, n] += A[m, k] * B[n, k] order fixed }}\n\
+         S2: Out[m, n] = Acc[m, n]\n}}\n}}\n"
+    );
+    let (around, blocks, at) = if persistent {
+        (
+            "split m.0 by 2\nreorder m.0.0, n.0, m.0.1\nraster m.0.0, n.0, m.0.1 as t\n\
+             split t by 3\nskew t.1 by -3*t.0\nreorder t.1, t.0\n",
+            "map t.1 to block.x\n",
+            "m.0.1",
+        )
+    } else {
+        ("", "map n.0 to block.x\nmap m.0 to block.y\n", "n.0")
+    };
+    let drain = match out {
+        "bf16" => format!("stage Out at {at} as Os\nmap Os_back.0 to tma\n"),
+        _ => String::new(),
+    };
+    let (rows, teams) = if persistent { (128, "map S1.m.1.0 to warpgroup\n") } else { (64, "") };
+    let script = format!(
+        "tile m, n by {rows}, 8\n{around}distribute n.1\ndistribute m.1\nsplit k by 64\n\
+         reorder k.0, S1.m.1, S1.n.1, k.1\nsplit S1.m.1 by 64\nsplit k.1 by 16\n\
+         reorder k.0, S1.m.1.0, k.1.0, S1.m.1.1, S1.n.1, k.1.1\n\
+         stage Acc at {at} as acc\nstage A at k.0 as As\nstage B at k.0 as Bs\n{drain}\
+         map As.0 to tma\nmap Bs.0 to tma\n{teams}\
+         tensorize S1.m.1.1, S1.n.1, k.1.1 with wgmma.m64n8k16.f32.bf16.bf16\n\
+         ring k.0 by 3\n{blocks}"
+    );
+    let nest: Nest = nest.parse().unwrap_or_else(|e| panic!("{e}"));
+    let script: Script = script.parse().unwrap_or_else(|e| panic!("{e}"));
+    let start = Schedule::new(&nest).unwrap_or_else(|e| panic!("{e}"));
+    let schedule = start.replay(&script).unwrap_or_else(|e| panic!("{}", e.diagnostic));
+    let lowered = compile::lower(&schedule).unwrap_or_else(|e| panic!("{e}"));
+    Program { name, text: lowered.kernel().to_string(), shapes: [[m, k], [n, k]] }
+}
+
+/// Two blocks that load 8 rows of B each for both.
+fn clustered() -> Program {
+    let text = MULTICAST
+        .replace("wgmma.m64n256k16", "wgmma.m64n16k16")
+        .replace("Bs[mod(k, 4), 128 * r : 128", "Bs[mod(k, 4), 8 * r : 8")
+        .replace("B[256 * bn + 128 * r : 128", "B[16 * bn + 8 * r : 8")
+        .replace("0 : 256", "0 : 16")
+        .replace("[4, 256, 64]", "[4, 16, 64]")
+        .replace("256 * bn", "16 * bn")
+        .replace("[64, 256]", "[64, 16]")
+        .replace("49152", "18432");
+    written("clustered", &text, [256, 16, 520])
+}
+
+/// A product that leaves through shared memory, in tiles of 64 x 8.
+fn drained() -> Program {
+    let text = BF16
+        .replace("wgmma.m64n256k16", "wgmma.m64n8k16")
+        .replace("0 : 256", "0 : 8")
+        .replace("256 * bn : 256", "8 * bn : 8")
+        .replace("[3, 256, 64]", "[3, 8, 64]")
+        .replace("Cs: bf16[2, 64, 256] panel 128", "Cs: bf16[2, 64, 8] panel 16")
+        .replace("[64, 256]", "[64, 8]")
+        .replace("49152", "17408");
+    written("drained", &text, [128, 8, 456])
+}
+
+/// A program that a person wrote, for these sizes.
+fn written(name: &'static str, text: &str, [m, n, k]: [usize; 3]) -> Program {
+    let kernel: Kernel = text.parse().unwrap_or_else(|e| panic!("{e}"));
+    let value = |v: usize| i64::try_from(v).expect("a small size");
+    let sizes = [("M", value(m)), ("N", value(n)), ("K", value(k))];
+    let bound = kernel.bind(&sizes.map(|(name, v)| (name.into(), v)).into());
+    Program { name, text: bound.to_string(), shapes: [[m, k], [n, k]] }
+}
+
+/// Integers from -4 to 4, so that sums are exact.
+fn integers(shape: [usize; 2], seed: u64) -> Tensor {
+    let value = |i: usize| (random_word(seed, i as u64) % 9) as f64 - 4.0;
+    let values: Vec<f64> = (0..shape[0] * shape[1]).map(value).collect();
+    Tensor::from_f64s(DType::Bf16, &shape, &values).expect("small integers fit")
+}
+
+/// Who noticed a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Noticed {
+    /// It is no kernel, or not of the right shape: it does not count.
+    Shape,
+    Verifier,
+    Interpreter,
+    Result,
+    Nobody,
+}
+
+fn judge(text: &str, inputs: &BTreeMap<std::sync::Arc<str>, Tensor>, right: &[u8]) -> Noticed {
+    let Ok(kernel) = text.parse::<Kernel>() else { return Noticed::Shape };
+    match compile::kernel(kernel.clone()) {
+        Err(d) if d.code.starts_with("E10") => Noticed::Shape,
+        Err(_) => Noticed::Verifier,
+        Ok(_) => match run(&kernel, &BTreeMap::new(), inputs) {
+            Err(_) => Noticed::Interpreter,
+            Ok(out) if out.values().any(|t| t.bytes() != right) => Noticed::Result,
+            Ok(_) => Noticed::Nobody,
+        },
+    }
+}
+
+/// Judges every weakened text of a program; gives the tally and the survivors.
+fn tried(program: &Program) -> (BTreeMap<Noticed, usize>, Vec<Weakened>) {
+    let [a, b] = program.shapes;
+    let inputs = BTreeMap::from([("A".into(), integers(a, 1)), ("B".into(), integers(b, 2))]);
+    let kernel: Kernel = program.text.parse().unwrap_or_else(|e| panic!("{e}"));
+    let out = run(&kernel, &BTreeMap::new(), &inputs).unwrap_or_else(|e| panic!("{e}"));
+    let right = out.values().next().expect("an output").bytes().to_vec();
+    let (mut tally, mut survivors) = (BTreeMap::new(), Vec::new());
+    for one in weakened(&program.text) {
+        let noticed = judge(&one.text, &inputs, &right);
+        *tally.entry(noticed).or_insert(0) += 1;
+        if noticed == Noticed::Nobody {
+            survivors.push(one);
+        }
+    }
+    println!("{}: {tally:?}", program.name);
+    (tally, survivors)
+}
+
+#[test]
+fn weakened_block_programs_are_noticed() {
+    let programs = [
+        scheduled("boxes", "bf16", [128, 8, 456], false),
+        scheduled("stores", "f32", [128, 8, 456], false),
+        scheduled("persistent", "bf16", [512, 16, 136], true),
+        scheduled("persistent stores", "f32", [512, 16, 136], true),
+        clustered(),
+        drained(),
+        written("warps", MMA, [64, 64, 136]),
+    ];
+    let (mut counted, mut unnoticed) = (0, Vec::new());
+    for program in &programs {
+        let (tally, survivors) = tried(program);
+        let shapeless = tally.get(&Noticed::Shape).copied().unwrap_or(0);
+        counted += tally.values().sum::<usize>() - shapeless;
+        unnoticed.extend(survivors.into_iter().map(|s| (program.name, s)));
+    }
+    for (program, s) in &unnoticed {
+        println!("not noticed: {program}: {}: {}", s.operator, s.change);
+        let known = HARMLESS.iter().any(|(change, _)| s.change.contains(change));
+        assert!(known, "{program}: {}: {}", s.operator, s.change);
+    }
+    assert!(counted >= 300, "only {counted} texts");
+    assert!(unnoticed.len() * 20 <= counted, "{} of {counted} are not noticed", unnoticed.len());
+}
