@@ -152,6 +152,25 @@ fn pairs_are_stored_where_they_lie_side_by_side() {
         let count = |what: &str| code.ptx.matches(what).count();
         [count("st.shared.b16"), count("st.shared.b32"), count("st.shared.v2.b32")]
     };
+    let global = |columns: &str, target: &str| {
+        let text = format!(
+            "kernel k(N) {{ out C: f32[16, {columns}] for b in 0..1 block.x {{ block {{
+               role all warps 1 {{
+                 fragment D: f32[16, 8] as mma.m16n8k16.f32.bf16.bf16.d {{
+                   for i, j across D {{ Z: D[i, j]:f32 = 0.0:f32 order serial }}
+                   for a, c across D {{ S: C[a, {target}]:f32 = D[a, c]:f32 order serial }}
+                 }}
+               }}
+             }} }} }}"
+        );
+        let code = compile(&sealed(&text), Target::Sm80).unwrap_or_else(|e| panic!("{e}"));
+        let count = |what: &str| code.ptx.matches(what).count();
+        [count("st.global.b32"), count("st.global.v2.b32")]
+    };
+    assert_eq!(global("10", "c + 2"), [0, 2]);
+    assert_eq!(global("9", "c"), [4, 0], "odd rows");
+    assert_eq!(global("10", "c + 1"), [4, 0], "odd columns");
+    assert_eq!(global("N + 8", "c"), [4, 0], "rows of any length");
     assert_eq!(stores("bf16", 8, "c", "cast.bf16(D[a, c]:f32)"), [0, 2, 0]);
     assert_eq!(stores("bf16", 10, "c + 2", "cast.bf16(D[a, c]:f32)"), [0, 2, 0]);
     assert_eq!(stores("bf16", 9, "c", "cast.bf16(D[a, c]:f32)"), [4, 0, 0], "odd rows");

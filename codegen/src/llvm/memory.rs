@@ -29,7 +29,7 @@ pub(crate) const fn mem_elem(dtype: DType) -> &'static str {
 
 impl Emitter<'_> {
     /// The address of an element; indices do not depend on the lane.
-    fn address(&mut self, array: &Name, dims: &[Lin]) -> String {
+    pub(crate) fn address(&mut self, array: &Name, dims: &[Lin]) -> String {
         if let Some(pointer) = self.shared_address(array, dims) {
             return pointer;
         }
