@@ -61,7 +61,8 @@ pub(crate) fn bundle(root: &Path) -> Result<bool, String> {
         }
     }
     let contestants = "bench/handwritten/polybench";
-    for folder in ["examples/nests", "examples/schedules", "examples/polybench", contestants] {
+    let examples = ["nests", "kernels", "schedules", "polybench"].map(|f| format!("examples/{f}"));
+    for folder in examples.iter().map(String::as_str).chain([contestants]) {
         for file in files(&root.join(folder))? {
             let name = file.file_name().expect("a file that was listed has a name");
             copy(&file, &inside.join(folder).join(name))?;

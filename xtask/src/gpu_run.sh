@@ -6,6 +6,7 @@
 # written line by line, so that what was done survives an end by force.
 #   tests      the tests of the device                                         table
 #   nests      every example nest, its result checked                          table, nests.csv
+#   kernels    kernels of examples/kernels, against the interpreter            table
 #   bandwidth  nests bound by memory traffic, against PyTorch and a copy       bandwidth.csv
 #   polybench  stencils and O(n^3) kernels, against CUDA from nvcc             polybench.csv
 #   compile    time from text to PTX                                           compile.csv
@@ -28,7 +29,7 @@ started=$(date +%s)
 here=$(cd "$(dirname "$0")" && pwd) || exit 2
 results=${1:-$here/results}
 [ $# -gt 0 ] && shift
-[ $# -gt 0 ] || set -- tests nests polybench bandwidth compile memcheck racecheck random
+[ $# -gt 0 ] || set -- tests nests kernels polybench bandwidth compile memcheck racecheck random
 mkdir -p "$results" && results=$(cd "$results" && pwd) || exit 2
 mkdir -p "$here/unpacked" && tar -xJf "$here/warploom.tar.xz" -C "$here/unpacked" || exit 2
 cd "$here/unpacked/warploom" || exit 2
@@ -100,6 +101,27 @@ $line,\1,\2,\3,$where|p" "$output" >>"$results/nests.csv"
     limited 30 ./warploom run "$1" --size "$2" --device cpu --verify >"$output" 2>&1
     note "$name" "exit $code" "(cpu: exit $?) $words"
     failed=1
+}
+
+# kernels that a person wrote: compiled code against the interpreter
+section_kernels() {
+    while read -r name sizes; do
+        limited 60 ./warploom run "examples/kernels/$name.kernel" --size "$sizes" --device cuda \
+            --verify >"$output" 2>&1
+        code=$?
+        keep "$name"
+        if [ $code -eq 0 ]; then
+            note "$name" ok "$(grep 'compiled in' "$output"); $(grep '^verified' "$output")"
+        else
+            note "$name" "exit $code" "$(head -n 2 "$output" | tr '\n' ' ')"
+            failed=1
+        fi
+    done <<'END'
+gemm_mma M=150,N=140,K=72
+gemm_wgmma M=150,N=264,K=136
+gemm_wgmma_bf16 M=150,N=264,K=136
+gemm_wgmma_multicast M=300,N=264,K=72
+END
 }
 
 section_nests() {
@@ -378,8 +400,8 @@ section_racecheck() {
 ./warploom doctor
 for section in "$@"; do
     case $section in
-    tests | nests | bandwidth | polybench | compile | gemm | launch | memcheck | racecheck | random | \
-        random-cpu | fuzz | cpu)
+    tests | nests | kernels | bandwidth | polybench | compile | gemm | launch | memcheck | \
+        racecheck | random | random-cpu | fuzz | cpu)
         before=$(date +%s)
         "section_$(echo "$section" | tr - _)"
         note "== $section" "" "$(($(date +%s) - before)) s"
