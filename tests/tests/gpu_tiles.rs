@@ -307,3 +307,55 @@ for i in 0..N {
     assert!(steps.iter().filter(|l| l.contains(" block.")).count() <= 5, "{kernel}");
     assembled(text);
 }
+
+#[test]
+fn narrow_elements_are_transposed_in_pieces() {
+    for order in [[3, 2, 1, 0], [0, 1, 3, 2], [3, 0, 1, 2]] {
+        for extents in [[3, 40, 2, 24], [64, 2, 72, 64], [8, 3, 16, 8]] {
+            let kernel = same(&permuted(order, "i16", extents), &[]);
+            assert!(kernel.contains("in 0..8 unroll"), "{kernel}");
+        }
+        same(&permuted(order, "i16", [5, 3, 34, 37]), &[]);
+        for ptx in assembled(&permuted(order, "bf16", [64, 64, 64, 64])) {
+            assert!(ptx.contains("ld.global.nc.v4") && ptx.contains("st.global.v4"), "{ptx}");
+            assert!(!ptx.contains("ld.global.nc.b16"), "{ptx}");
+        }
+    }
+}
+
+/// Rows that are scaled by their greatest element and sum.
+fn scaled_rows(dtype: &str, m: i64, n: i64) -> String {
+    format!(
+        "param M = {m}, N = {n}\nin X: {dtype}[M, N]\nout Y: {dtype}[M, N]
+temp top: ACC[M]\ntemp sum: ACC[M]
+for i in 0..M {{
+  S0: top[i] = 0
+  for j in 0..N {{ S1: top[i] max= X[i, j] order any }}
+  S2: sum[i] = 0
+  for j in 0..N {{ S3: sum[i] += X[i, j] - top[i] order fixed }}
+  for j in 0..N {{ S4: Y[i, j] = (X[i, j] - top[i]) * sum[i] }}
+}}\n"
+    )
+    .replace("ACC", if dtype.contains('f') { "f32" } else { "i32" })
+}
+
+#[test]
+fn rows_are_read_in_pieces_of_16_bytes() {
+    for (dtype, n) in
+        [("i32", 64), ("i32", 300), ("i32", 301), ("i32", 2056), ("i16", 96), ("i16", 1032)]
+    {
+        for m in [3, 9] {
+            let kernel = same(&scaled_rows(dtype, m, n), &[]);
+            assert!(kernel.contains(" block.x"), "{kernel}");
+        }
+    }
+    for dtype in ["f32", "bf16"] {
+        for n in [1024, 4096] {
+            for ptx in assembled(&scaled_rows(dtype, 64, n)) {
+                assert!(ptx.contains("ld.global.nc.v4.b32"), "{ptx}");
+                assert!(ptx.contains("st.global.v4.b32"), "{ptx}");
+                assert!(!ptx.contains("ld.global.nc.b32") && !ptx.contains("ld.global.nc.b16"));
+            }
+        }
+    }
+}

@@ -63,11 +63,12 @@ pub(super) fn bytes(poly: &Poly, array: &Name) -> i64 {
     found.unwrap_or(8)
 }
 
-/// Elements of 16 bytes of the narrowest array, if all lines start at multiples of them.
-fn piece(poly: &Poly, s: &PolyStatement, e: &Elementwise) -> Option<i64> {
+/// Elements of 16 bytes of the narrowest array, if all lines along a loop start at multiples of
+/// them.
+pub(super) fn piece(poly: &Poly, s: &PolyStatement, line: &Role) -> Option<i64> {
     let moving = || {
-        let all = std::iter::once(&s.statement.target).chain(&e.reads);
-        all.filter(|a| stride(a, &e.line.iter) == Stride::One)
+        let all = std::iter::once(&s.statement.target).chain(s.statement.reads());
+        all.filter(|a| stride(a, &line.iter) == Stride::One)
     };
     let narrow = moving().map(|a| bytes(poly, &a.array)).min()?;
     let piece = WIDE / narrow.max(1);
@@ -77,11 +78,11 @@ fn piece(poly: &Poly, s: &PolyStatement, e: &Elementwise) -> Option<i64> {
     };
     let aligned = |a: &Access| {
         let pitch = poly.array(&a.array).and_then(|a| a.shape.last());
-        let start = a.indices.last().and_then(|i| i.sub(&Affine::var(e.line.iter.clone())).ok());
+        let start = a.indices.last().and_then(|i| i.sub(&Affine::var(line.iter.clone())).ok());
         a.indices.len() == 1 && start.as_ref().is_some_and(whole)
             || pitch.is_some_and(whole) && start.as_ref().is_some_and(whole)
     };
-    (e.line.extent.is_some_and(|n| n % piece == 0) && moving().all(aligned)).then_some(piece)
+    (line.extent.is_some_and(|n| n % piece == 0) && moving().all(aligned)).then_some(piece)
 }
 
 impl Auto {
@@ -96,7 +97,7 @@ impl Auto {
             return Ok(false);
         }
         let before = self.at.clone();
-        let piece = piece(&poly, s, &e);
+        let piece = piece(&poly, s, &e.line);
         if self.line_blocks(&e, piece).is_some() {
             return Ok(true);
         }

@@ -12,10 +12,12 @@
 use warploom_ir::affine::Name;
 use warploom_ir::diag::Result;
 use warploom_ir::expr::Access;
+use warploom_ir::nest::Role as NestRole;
 use warploom_ir::schedule::step::{Ref, StepKind};
 use warploom_ir::schedule::{PolyStatement, Tree, TreeLoop};
 use warploom_ir::target::{Axis, Place};
 
+use super::gpu_lines::piece;
 use super::tiles::{Role, Stride, extent, own_chain, stride};
 use super::{Auto, children};
 use crate::footprint::around;
@@ -26,8 +28,9 @@ const THREADS: i64 = 256;
 const WARP: i64 = 32;
 /// Elements of a row that a thread takes at least, where rows are short.
 const SHARE: i64 = 8;
-/// Elements that a thread loads before it uses the first.
+/// Elements that a thread loads before it uses the first, and pieces at least.
 const AHEAD: i64 = 4;
+const LEAST_AHEAD: i64 = 2;
 /// Rows that are too few to keep a GPU busy.
 const FEW: i64 = 96;
 /// Blocks that keep a large GPU busy.
@@ -56,6 +59,8 @@ struct Part {
     lane: Option<Name>,
     /// Updates one element along the lane.
     reduces: bool,
+    /// Neighbouring elements that a thread takes at once, where lines of them are aligned.
+    piece: i64,
 }
 
 /// The loops outside what a block runs, and its shape.
@@ -177,14 +182,16 @@ impl Auto {
         let statement = statement.clone();
         let Some(role) = lane else {
             let once = nest.loops().is_empty();
-            return Ok(once.then_some((Part { statement, lane: None, reduces: false }, Some(1))));
+            let part = Part { statement, lane: None, reduces: false, piece: 1 };
+            return Ok(once.then_some((part, Some(1))));
         };
         let every = |a: &&Access| outer.iter().all(|l| moves(a, &statement, l));
         // what stays in place along an outer loop is used again there: tiles are better
         if role.reduces && !s.statement.value.reads().iter().any(every) {
             return Ok(None);
         }
-        let part = Part { statement, lane: Some(role.name), reduces: role.reduces };
+        let piece = piece(&poly, s, &role).unwrap_or(1);
+        let part = Part { statement, lane: Some(role.name), reduces: role.reduces, piece };
         Ok(Some((part, elements)))
     }
 
@@ -214,6 +221,9 @@ impl Auto {
             Some(row) => block.outside.push(row),
             None => block.shape = Shape { threads: THREADS, rows: 1 },
         }
+        if let Some(at) = block.outside.last().cloned() {
+            self.results_of_rows(&at);
+        }
         for part in &rows.parts {
             self.map_part(part, &block)?;
         }
@@ -221,6 +231,34 @@ impl Auto {
             self.must(StepKind::Map(Ref::from(l.clone()), Place::Block(axis)))?;
         }
         Some(())
+    }
+
+    /// Lets temporaries that hold a few results of each row, and that nothing else needs, live in
+    /// the block's memory.
+    fn results_of_rows(&mut self, at: &Name) {
+        let poly = self.at.poly().clone();
+        for array in poly.arrays.iter().filter(|a| a.role == NestRole::Temp) {
+            let (before, statements) = (self.at.clone(), self.at.tree().statements().len());
+            let step = StepKind::Stage {
+                array: Ref::from(array.name.clone()),
+                readers: Vec::new(),
+                at: Some(Ref::from(at.clone())),
+                name: None,
+                layout: Vec::new(),
+                pad: 0,
+                across: Vec::new(),
+            };
+            if poly.scopes.contains_key(&array.name) || !self.step(step) {
+                continue;
+            }
+            let new = self.at.poly().arrays.last();
+            let sizes =
+                new.map(|a| a.shape.iter().map(|e| e.as_constant()).product::<Option<i64>>());
+            let few = sizes.flatten().is_some_and(|n| n <= WARP);
+            if !few || self.at.tree().statements().len() != statements {
+                self.at = before;
+            }
+        }
     }
 
     /// The loops of a statement inside a block, outermost first.
@@ -234,14 +272,22 @@ impl Auto {
         let Some(lane) = &part.lane else {
             return self.map_row(&part.statement, block);
         };
-        let (strips, thread) = self.strided(lane, block.shape.threads)?;
-        let (strips, ahead) = self.halves(&strips, AHEAD)?;
+        let (lane, mine) = if part.piece > 1 {
+            let (pieces, mine) = self.halves(lane, part.piece)?;
+            (pieces, Some(mine))
+        } else {
+            (lane.clone(), None)
+        };
+        let (strips, thread) = self.strided(&lane, block.shape.threads)?;
+        let (strips, ahead) = self.halves(&strips, (AHEAD / part.piece).max(LEAST_AHEAD))?;
         let mut order = self.inside(&part.statement, block);
-        order.retain(|l| ![&strips, &ahead, &thread].contains(&l));
+        order.retain(|l| ![&strips, &ahead, &thread].contains(&l) && Some(l) != mine.as_ref());
         order.insert(usize::from(block.shape.rows > 1), thread.clone());
-        order.extend([strips, ahead.clone()]);
+        order.extend([strips, ahead.clone()].into_iter().chain(mine.clone()));
         self.innermost(&part.statement, &order);
-        self.must(StepKind::Unroll(Ref::from(ahead)))?;
+        for unrolled in std::iter::once(ahead).chain(mine) {
+            self.must(StepKind::Unroll(Ref::from(unrolled)))?;
+        }
         if part.reduces {
             let finish = self.partial(&thread, block)?;
             let last = self.inside(&finish, block).pop()?;

@@ -15,7 +15,7 @@ use warploom_ir::target::{Axis, Place};
 
 use super::Auto;
 use super::gpu::fitting;
-use super::gpu_lines::{Elementwise, THREADS, bytes};
+use super::gpu_lines::{Elementwise, THREADS, bytes, piece};
 use super::tiles::{Role, Stride, own_chain, stride};
 
 /// Most lines and columns of a tile.
@@ -71,6 +71,18 @@ impl Auto {
         Ok(false)
     }
 
+    /// Elements of 16 bytes where all arrays have elements narrower than a bank and all lines, along
+    /// which tiles are whole, start at multiples of so many: single elements would take as many
+    /// instructions as wide ones.
+    fn narrow_piece(&self, name: &Name, c: &Crossed, tile: (i64, i64)) -> Option<i64> {
+        let poly = self.at.poly();
+        let s = poly.statement(name)?;
+        let along = [(&c.line, tile.0), (&c.column, tile.1)];
+        let pieces = along.map(|(role, tile)| piece(poly, s, role).filter(|p| tile % p == 0));
+        let narrow = bytes(poly, &s.statement.target.array) < BANK;
+        pieces[0].filter(|p| narrow && pieces[1] == Some(*p))
+    }
+
     /// Carries it out; `None` where a step is refused.
     fn tile_and_stage(&mut self, name: &Name, c: &Crossed) -> Option<()> {
         let widest = c.reads.iter().map(|(a, _)| bytes(self.at.poly(), &a.array)).max()?;
@@ -82,6 +94,7 @@ impl Auto {
         self.ordered(&order).then_some(())?;
         let loops: Vec<Ref> = [&c.line, &c.column].map(|r| Ref::from(r.name.clone())).into();
         let sizes = vec![lines, columns];
+        let narrow = self.narrow_piece(name, c, (lines, columns));
         self.step(StepKind::Tile { loops, sizes, names: Vec::new() }).then_some(())?;
         let half = |r: &Role, k: u8| Name::from(format!("{}.{k}", r.name));
         let count = |r: &Role, size: i64| r.extent.map(|n| (n + size - 1) / size);
@@ -100,22 +113,31 @@ impl Auto {
             let all: Vec<Name> = own.by_ref().collect();
             let (along, across) = (all.last()?.clone(), all.get(*dimension)?.clone());
             let rest = all.iter().filter(|l| **l != along && **l != across).cloned().collect();
-            self.tile_threads(&along, (&across, lines), rest)?;
+            self.tile_threads((&along, columns, narrow), (&across, lines), rest)?;
         }
-        self.tile_threads(&half(&c.line, 1), (&half(&c.column, 1), columns), Vec::new())?;
+        let along = half(&c.line, 1);
+        self.tile_threads((&along, lines, narrow), (&half(&c.column, 1), columns), Vec::new())?;
         blocks.extend(self.one_loop(&c.batch)?);
         self.places(&blocks, &[]).then_some(())
     }
 
-    /// Runs a tile on the threads of a block: lines along warps, and several lines in a thread.
+    /// Runs a tile on the threads of a block: lines along warps, several lines in a thread, of which
+    /// it takes neighbouring elements (`piece`) if given and else one in each of several strips.
     fn tile_threads(
         &mut self,
-        along: &Name,
+        (along, length, piece): (&Name, i64, Option<i64>),
         (across, lines): (&Name, i64),
         rest: Vec<Name>,
     ) -> Option<()> {
-        let (mine_along, x) = self.strips_of(along, WARP)?;
-        let each = (lines * WARP / THREADS).max(1);
+        let (mine_along, x) = match piece {
+            Some(piece) => {
+                let (x, mine) = self.halves(along, piece)?;
+                (mine, x)
+            }
+            None => self.strips_of(along, WARP)?,
+        };
+        let wide = piece.map_or(WARP, |piece| length / piece);
+        let each = (lines * wide / THREADS).max(1);
         let (y, mine_across) = self.halves(across, each)?;
         let mut order = vec![y.clone(), x.clone(), mine_across.clone(), mine_along.clone()];
         order.extend(rest);
