@@ -15,7 +15,7 @@ use warploom_ir::affine::{Atom, Name};
 use warploom_ir::diag::Result;
 use warploom_ir::kernel::{Index, KernelNode, LoopMode};
 use warploom_ir::schedule::step::{Ref, StepKind};
-use warploom_ir::schedule::{Poly, Tree, TreeLoop};
+use warploom_ir::schedule::{Marks, Poly, Tree, TreeLoop};
 use warploom_ir::target::{Axis, Place, Target};
 
 use super::tiles::{Stride, extent, own_chain, stride};
@@ -70,6 +70,9 @@ const REPEATED: i64 = 8;
 
 /// Most threads along one loop, and more than a loop in tiles has.
 const MAX_THREADS: i64 = 256;
+
+/// Iterations of a sum whose loads a thread has on their way at once.
+const AHEAD: i64 = 8;
 
 /// Most blocks along y and z.
 const MAX_BLOCKS: i64 = 65535;
@@ -202,7 +205,9 @@ impl Auto {
                 }
                 let before = self.at.clone();
                 if self.carry_out(&plan, options) {
-                    self.sums_in_registers(&top.body.statements());
+                    let names = top.body.statements();
+                    self.sums_in_registers(&names);
+                    self.loads_ahead(&names)?;
                     return Ok(true);
                 }
                 self.at = before;
@@ -259,6 +264,36 @@ impl Auto {
         if !loops.all(|l| self.step(StepKind::Unroll(Ref::from(l.name)))) {
             self.at = before;
         }
+    }
+
+    /// Unrolls some iterations of the sums that threads make one after another: what they load
+    /// then is on its way together.
+    fn loads_ahead(&mut self, names: &[Name]) -> Result<()> {
+        for name in names {
+            let tree = self.at.tree().clone();
+            let Some(s) = self.at.poly().statement(name).map(|s| s.statement.clone()) else {
+                continue;
+            };
+            let mut around = ancestors(&tree, name);
+            let Some(inner) = around.pop().filter(|l| l.marks == Marks::default()) else {
+                continue;
+            };
+            let iter = inner.rows.get(name).and_then(|row| row.as_var());
+            let still = iter.is_some_and(|i| stride(&s.target, i) == Stride::None);
+            let mapped = around.iter().any(|l| l.marks.map.is_some());
+            let long = self.length(inner)?.is_none_or(|n| n >= 4 * AHEAD);
+            if !(mapped && still && long && s.op.is_update()) {
+                continue;
+            }
+            let before = self.at.clone();
+            let done = self
+                .halves(&inner.name, AHEAD)
+                .is_some_and(|(_, some)| self.step(StepKind::Unroll(Ref::from(some))));
+            if !done {
+                self.at = before;
+            }
+        }
+        Ok(())
     }
 
     /// Makes one of the outermost independent loops while there are more than places for them.

@@ -114,9 +114,15 @@ pub(super) fn tiles_of(row: &Affine) -> (Affine, i64) {
     }
 }
 
-/// Whether an expression counts a variable, from 0 in each tile or not.
+/// Most neighbours that one thread or lane takes at once: 16 bytes.
+const PIECE: i64 = 16;
+
+/// Whether an expression counts a variable or short pieces of it, from 0 in each tile or not.
 pub(super) fn is_digit(e: &Affine, var: &Name) -> bool {
-    let inside =
-        |(atom, c): (&Atom, i64)| matches!(atom, Atom::Mod(e, _) if c == 1 && is_digit(e, var));
+    let inside = |(atom, c): (&Atom, i64)| match atom {
+        Atom::Mod(e, _) => c == 1 && is_digit(e, var),
+        Atom::FloorDiv(e, size) => c == 1 && *size <= PIECE && is_digit(e, var),
+        Atom::Var(_) => false,
+    };
     e.coefficient(var) == 1 || e.terms().any(inside)
 }
