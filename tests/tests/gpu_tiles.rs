@@ -326,7 +326,7 @@ fn narrow_elements_are_transposed_in_pieces() {
 /// Rows that are scaled by their greatest element and sum.
 fn scaled_rows(dtype: &str, m: i64, n: i64) -> String {
     format!(
-        "param M = {m}, N = {n}\nin X: {dtype}[M, N]\nout Y: {dtype}[M, N]
+        "param M = {m}, N = {n}\nin X: {dtype}[M, N]\nout Y: ACC[M, N]
 temp top: ACC[M]\ntemp sum: ACC[M]
 for i in 0..M {{
   S0: top[i] = 0

@@ -110,6 +110,7 @@ pub fn auto_gpu(schedule: &Schedule, options: &GpuOptions) -> Result<Schedule> {
         auto.at = text;
         auto.map_tree(&auto.at.tree().clone(), options)?;
     }
+    auto.loads_ahead()?;
     Ok(auto.at)
 }
 
@@ -205,9 +206,7 @@ impl Auto {
                 }
                 let before = self.at.clone();
                 if self.carry_out(&plan, options) {
-                    let names = top.body.statements();
-                    self.sums_in_registers(&names);
-                    self.loads_ahead(&names)?;
+                    self.sums_in_registers(&top.body.statements());
                     return Ok(true);
                 }
                 self.at = before;
@@ -266,15 +265,19 @@ impl Auto {
         }
     }
 
-    /// Unrolls some iterations of the sums that threads make one after another: what they load
+    /// Unrolls some iterations of the sums that a thread makes one after another: what it loads
     /// then is on its way together.
-    fn loads_ahead(&mut self, names: &[Name]) -> Result<()> {
-        for name in names {
-            let tree = self.at.tree().clone();
+    fn loads_ahead(&mut self) -> Result<()> {
+        let tree = self.at.tree().clone();
+        for name in &tree.statements() {
             let Some(s) = self.at.poly().statement(name).map(|s| s.statement.clone()) else {
                 continue;
             };
             let mut around = ancestors(&tree, name);
+            let alone = around.first().is_some_and(|l| !is_mapped(l));
+            if tensorized(&tree, name) {
+                continue;
+            }
             let Some(inner) = around.pop().filter(|l| l.marks == Marks::default()) else {
                 continue;
             };
@@ -282,7 +285,8 @@ impl Auto {
             let still = iter.is_some_and(|i| stride(&s.target, i) == Stride::None);
             let mapped = around.iter().any(|l| l.marks.map.is_some());
             let long = self.length(inner)?.is_none_or(|n| n >= 4 * AHEAD);
-            if !(mapped && still && long && s.op.is_update()) {
+            // a loop of the host that has launches beside this statement stays as it is
+            if !((mapped || alone) && still && long && s.op.is_update()) {
                 continue;
             }
             let before = self.at.clone();

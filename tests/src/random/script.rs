@@ -188,9 +188,14 @@ fn stage(poly: &Poly, l: &TreeLoop, bits: &mut Bits) -> Option<StepKind> {
             layout.push(LayoutTerm { dimension: split, modulus: Some(2), divisor: 1 });
         }
     }
-    let readers =
-        if bits.below(4) == 0 { vec![bits.pick(&statements).clone().into()] } else { Vec::new() };
-    let (array, at) = (access.array.clone().into(), Some(l.name.clone().into()));
+    // some accesses of a statement or one of them, now and then outside all loops
+    let reader = |bits: &mut Bits| -> Name {
+        let name = bits.pick(&statements).clone();
+        if bits.below(2) == 0 { name } else { format!("{name}.{}", bits.below(3)).into() }
+    };
+    let readers = if bits.below(3) == 0 { vec![reader(bits).into()] } else { Vec::new() };
+    let whole = !readers.is_empty() && bits.below(3) == 0;
+    let (array, at) = (access.array.clone().into(), (!whole).then(|| l.name.clone().into()));
     let across = Vec::new();
     Some(StepKind::Stage { array, readers, at, name: None, layout, pad: 0, across })
 }
