@@ -71,9 +71,9 @@ impl Auto {
         Ok(false)
     }
 
-    /// Elements of 16 bytes where all arrays have elements narrower than a bank and all lines, along
-    /// which tiles are whole, start at multiples of so many: single elements would take as many
-    /// instructions as wide ones.
+    /// Elements of 16 bytes where all arrays have elements narrower than a bank and all lines,
+    /// along which tiles are whole, start at multiples of so many: single elements would take as
+    /// many instructions as wide ones.
     fn narrow_piece(&self, name: &Name, c: &Crossed, tile: (i64, i64)) -> Option<i64> {
         let poly = self.at.poly();
         let s = poly.statement(name)?;
@@ -121,8 +121,8 @@ impl Auto {
         self.places(&blocks, &[]).then_some(())
     }
 
-    /// Runs a tile on the threads of a block: lines along warps, several lines in a thread, of which
-    /// it takes neighbouring elements (`piece`) if given and else one in each of several strips.
+    /// Runs a tile on the threads of a block: lines along warps, several lines in a thread, of
+    /// which it takes neighbouring elements (`piece`) if given and else one in each of some strips.
     fn tile_threads(
         &mut self,
         (along, length, piece): (&Name, i64, Option<i64>),
