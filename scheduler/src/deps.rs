@@ -11,7 +11,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use warploom_ir::affine::Name;
+use warploom_ir::affine::{Affine, Name};
 use warploom_ir::diag::{Result, Source, Span};
 use warploom_ir::expr::Access;
 use warploom_ir::nest::{AssignOp, Order, Statement};
@@ -97,6 +97,14 @@ impl Touch {
         self.statement == other.statement
             && self.write == other.write
             && self.access == other.access
+    }
+
+    /// Whether a value of an instance of this, and one of an instance of the other that touches the
+    /// same element, are equal because both are the same index of it: a buffer's coordinates are
+    /// the times of the loops around it.
+    pub(crate) fn fixes(&self, other: &Self, mine: &Affine, theirs: &Affine) -> bool {
+        let mut indices = self.access.indices.iter().zip(&other.access.indices);
+        indices.any(|(a, b)| a == mine && b == theirs)
     }
 }
 
@@ -364,7 +372,8 @@ fn conflicts(
                 continue;
             }
             let (a, b) = (source.statement, target.statement);
-            let (first, second) = deciding(&times.rows[a], &times.rows[b]);
+            let equal = |x: &Affine, y: &Affine| source.fixes(target, x, y);
+            let (first, second) = deciding(&times.rows[a], &times.rows[b], &equal);
             let (first, second) = (model.rows(a, &first)?, model.rows(b, &second)?);
             let space = first.space()?.range()?;
             let earlier =

@@ -173,7 +173,8 @@ impl DepContext {
                     return Ok(None);
                 }
                 let rows = |t: &Touch| if updates(t) { moved } else { &new.rows[t.statement] };
-                let (first, second) = deciding(rows(&c.source), rows(&c.target));
+                let equal = |a: &Affine, b: &Affine| c.source.fixes(&c.target, a, b);
+                let (first, second) = deciding(rows(&c.source), rows(&c.target), &equal);
                 let first = self.model.rows(c.source.statement, &first)?;
                 let second = self.model.rows(c.target.statement, &second)?;
                 let late = first.apply_range(&Map::lex_ge(&first.space()?.range()?)?)?;
@@ -263,11 +264,11 @@ impl DepContext {
         let answer = self.ask("checking a loop", || {
             for (index, c) in self.conflicts.iter().enumerate() {
                 let skip = c.kind == DepKind::Reduction && !reductions;
-                if c.same_as == index
-                    && !skip
-                    && self.inside(c, &below)
-                    && !self.between_iterations(c, &new, depth)?.is_empty()?
-                {
+                if c.same_as != index || skip || !self.inside(c, &below) {
+                    continue;
+                }
+                let between = self.between_iterations(c, &new, depth)?;
+                if !between.map_or(Ok(true), |between| between.is_empty())? {
                     return Ok(false);
                 }
             }
@@ -303,7 +304,7 @@ impl DepContext {
                 if skip || !self.inside(c, &below) {
                     return Ok(None);
                 }
-                self.between_iterations(c, &new, depth).map(Some)
+                self.between_iterations(c, &new, depth)
             })
         })?;
         Ok(found.map(|f| {
@@ -314,14 +315,23 @@ impl DepContext {
         }))
     }
 
-    /// The part of a dependence with equal times before `depth` and different times at it.
-    fn between_iterations(&self, c: &Conflict, new: &Times, depth: usize) -> Answer<Map> {
-        let rows =
-            |t: &Touch, upto: usize| self.model.rows(t.statement, &new.rows[t.statement][..upto]);
-        let outer = rows(&c.source, depth)?.apply_range(&rows(&c.target, depth)?.reverse()?)?;
-        let equal =
-            rows(&c.source, depth + 1)?.apply_range(&rows(&c.target, depth + 1)?.reverse()?)?;
-        Ok(c.relation.intersect(&outer)?.subtract(&equal)?)
+    /// The part of a dependence with equal times before `depth` and different times at it; `None`
+    /// where the element fixes the time at it.
+    fn between_iterations(&self, c: &Conflict, new: &Times, depth: usize) -> Answer<Option<Map>> {
+        let (a, b) = (&new.rows[c.source.statement], &new.rows[c.target.statement]);
+        let fixed = |at: &usize| c.source.fixes(&c.target, &a[*at], &b[*at]);
+        let equal = |places: &[usize]| -> Answer<Map> {
+            let of = |rows: &[Affine]| places.iter().map(|at| rows[*at].clone()).collect();
+            let (first, second): (Vec<Affine>, Vec<Affine>) = (of(a), of(b));
+            let first = self.model.rows(c.source.statement, &first)?;
+            let second = self.model.rows(c.target.statement, &second)?;
+            Ok(first.apply_range(&second.reverse()?)?)
+        };
+        if fixed(&depth) {
+            return Ok(None);
+        }
+        let outer: Vec<usize> = (0..depth).filter(|at| !fixed(at)).collect();
+        Ok(Some(c.relation.intersect(&equal(&outer)?)?.subtract(&equal(&[depth])?)?))
     }
 
     fn statement(&self, touch: &Touch) -> &PolyStatement {
@@ -330,7 +340,8 @@ impl DepContext {
 
     fn ends(&self, c: &Conflict, new: &Times) -> Answer<(Map, Map)> {
         let (a, b) = (c.source.statement, c.target.statement);
-        let (first, second) = deciding(&new.rows[a], &new.rows[b]);
+        let equal = |a: &Affine, b: &Affine| c.source.fixes(&c.target, a, b);
+        let (first, second) = deciding(&new.rows[a], &new.rows[b], &equal);
         Ok((self.model.rows(a, &first)?, self.model.rows(b, &second)?))
     }
 

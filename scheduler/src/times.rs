@@ -39,13 +39,18 @@ pub(crate) fn times(poly: &Poly, tree: &Tree) -> Result<Times> {
     Ok(Times { rows, loops: walk.loops })
 }
 
-/// The components of two time vectors that can decide which is earlier: those up to the first pair
-/// of different numbers, without pairs of equal numbers; at least one.
-pub(crate) fn deciding(first: &[Affine], second: &[Affine]) -> (Vec<Affine>, Vec<Affine>) {
+/// The components of two time vectors that can decide which is earlier, where `equal` says which
+/// components are equal in all pairs of interest: those up to the first pair of different numbers,
+/// without pairs that are equal; at least one.
+pub(crate) fn deciding(
+    first: &[Affine],
+    second: &[Affine],
+    equal: &dyn Fn(&Affine, &Affine) -> bool,
+) -> (Vec<Affine>, Vec<Affine>) {
     let mut out = (Vec::new(), Vec::new());
     for (a, b) in first.iter().zip(second) {
         let numbers = a.as_constant().zip(b.as_constant());
-        if numbers.is_some_and(|(a, b)| a == b) {
+        if numbers.is_some_and(|(a, b)| a == b) || equal(a, b) {
             continue;
         }
         out.0.push(a.clone());
