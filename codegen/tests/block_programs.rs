@@ -110,6 +110,7 @@ fn sets_of_blocks_are_masks() {
           do tma.load.multicast(S[0, 0 : 8, 0 : 32], A[0 : 8, 0 : 32], full[0], cluster[a, 0 : 2])
           do tma.load.multicast(S[1, 0 : 8, 0 : 32], A[0 : 8, 0 : 32], full[0], cluster[0 : 2, b])
           do mbarrier.arrive.cluster(full[0], cluster[1 - a, 0])
+          do mbarrier.wait(full[0], 0)
         } }
       } } }
     }";

@@ -4,6 +4,7 @@
 //! Keeps: after this, code generation can rely on the doc comments of [`warploom_ir::kernel`]
 //! without a check of its own.
 
+mod barriers;
 mod calls;
 mod device;
 mod mapped;

@@ -163,6 +163,9 @@ impl Checker {
             self.nodes(&role.body, around);
             self.context.team = None;
         }
+        for text in super::barriers::faults(b) {
+            self.fault("E1017", text);
+        }
         for shared in &b.shared {
             self.arrays.remove(&shared.name);
         }

@@ -1,0 +1,97 @@
+//! Barriers of a block program that cannot work, whatever the sizes.
+//!
+//! In: a block program. Out: a line for each barrier whose phases are never complete, or that more
+//! threads arrive at than it counts. Why here: what else a barrier orders is found by running
+//! (`interp`), but these need no sizes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use warploom_ir::affine::Name;
+use warploom_ir::instruction::{Action, find};
+use warploom_ir::kernel::KernelNode;
+use warploom_ir::kernel::device::{Block, Call, Device, Operand, WARP};
+
+/// What the calls of a block do to its barriers.
+#[derive(Default)]
+struct Uses {
+    /// The first box load that each counts.
+    loads: BTreeMap<Name, String>,
+    /// Where bytes are announced, and where somebody waits.
+    expected: BTreeSet<Name>,
+    awaited: BTreeSet<Name>,
+    /// Most threads that arrive together.
+    arrivals: BTreeMap<Name, i64>,
+}
+
+/// What is wrong with the barriers of a block program.
+pub(super) fn faults(block: &Block) -> Vec<String> {
+    let mut uses = Uses::default();
+    for role in &block.roles {
+        uses.nodes(&role.body, role.warps.saturating_mul(WARP));
+    }
+    let mut out = Vec::new();
+    for (name, call) in &uses.loads {
+        if !uses.expected.contains(name) {
+            out.push(format!("`{call}`: nobody announces its bytes with `mbarrier.expect`"));
+        }
+        if !uses.awaited.contains(name) {
+            out.push(format!("`{call}`: nobody waits for its end"));
+        }
+    }
+    for barrier in &block.barriers {
+        let threads = uses.arrivals.get(&barrier.name).copied().unwrap_or(0);
+        if threads > barrier.count {
+            let (name, count) = (&barrier.name, barrier.count);
+            out.push(format!("`{name}` counts {count} arrivals, and {threads} threads arrive"));
+        }
+    }
+    out
+}
+
+/// The barrier that an operand is a slot of.
+fn barrier(call: &Call, operand: usize) -> Option<Name> {
+    match call.operands.get(operand)? {
+        Operand::Tile(tile) => Some(tile.array.clone()),
+        Operand::Value(_) => None,
+    }
+}
+
+impl Uses {
+    /// `threads` run each node together.
+    fn nodes(&mut self, nodes: &[KernelNode], threads: i64) {
+        for node in nodes {
+            match node {
+                KernelNode::Loop(l) => self.nodes(&l.body, threads),
+                KernelNode::If(_, a, b) => {
+                    self.nodes(a, threads);
+                    self.nodes(b, threads);
+                }
+                KernelNode::Local(l) => self.nodes(&l.body, threads),
+                KernelNode::Store(_) => {}
+                KernelNode::Device(d) => match &**d {
+                    Device::Call(call) => self.call(call, threads),
+                    Device::One(body) => self.nodes(body, 1),
+                    Device::Teams(t) => self.nodes(&t.body, t.warps.saturating_mul(WARP)),
+                    Device::Fragment(f) => self.nodes(&f.body, threads),
+                    Device::Across(_) | Device::Block(_) => {}
+                },
+            }
+        }
+    }
+
+    fn call(&mut self, call: &Call, threads: i64) {
+        let Some(action) = find(&call.instruction).map(|i| i.action) else { return };
+        let place = if matches!(action, Action::BoxLoad | Action::BoxMulticast) { 2 } else { 0 };
+        let Some(name) = barrier(call, place) else { return };
+        if place == 2 {
+            self.loads.entry(name).or_insert_with(|| call.to_string());
+        } else if action == Action::Expect {
+            self.expected.insert(name);
+        } else if action == Action::Wait {
+            self.awaited.insert(name);
+        } else if matches!(action, Action::Arrive | Action::ArriveCluster) {
+            let most = self.arrivals.entry(name).or_insert(0);
+            *most = threads.max(*most);
+        }
+    }
+}
