@@ -288,13 +288,15 @@ impl<'a> Fusion<'a> {
         for (k, s) in recomputed {
             let name = self.fresh(local_name(&format!("{}_at", self.name(*k)), &self.at));
             let mut s = s.clone();
+            // first: a read of the element that is written is redirected with the target
+            let target = self.local_access(locals, &s.statement.target, &coordinates)?;
             for access in reads(&s).into_iter().cloned().collect::<Vec<_>>() {
                 if locals.contains_key(&access.array) {
                     let new = self.local_access(locals, &access, &coordinates)?;
                     redirect(&mut s.statement, &access, &new);
                 }
             }
-            s.statement.target = self.local_access(locals, &s.statement.target, &coordinates)?;
+            s.statement.target = target;
             renamed.insert(self.name(*k).clone(), name.clone());
             s.statement.name = name;
             poly.statements.push(s);

@@ -26,6 +26,20 @@ parallel S1.i.0; vectorize S0_at_S1_j_0.j";
     }
 }
 
+#[test]
+fn producers_may_read_what_they_write() {
+    let text = "param N
+in A: i64[N]
+temp T: i64[N]
+out B: i64[N]
+for i in 0..N { S0: T[i] = A[i] S1: T[i] = T[i] * 3 + 1 }
+for i in 0..N { S2: B[i] = T[i] - 7 }
+";
+    let (nest, kernel) = lowered(text, "split S2.i by 4; fuse-at S0, S1 at S2.i.1");
+    assert!(!kernel.to_string().contains("temp T"), "{kernel}");
+    agree(&nest, &kernel, &[("N", 9)]);
+}
+
 /// Two steps of a cross-shaped stencil: what is needed of `T` and `U` is not convex.
 const CROSSES: &str = "param N
 assume N >= 6
