@@ -12,7 +12,7 @@ use warploom_ir::affine::{Affine, Name};
 use warploom_ir::diag::{Blame, Diagnostic, Result};
 use warploom_ir::planted::{Bug, planted};
 use warploom_ir::schedule::{PolyStatement, Tree};
-use warploom_isl::{Ctx, DimType, Map, Val};
+use warploom_isl::{Ctx, DimType, ErrorKind, Map, Set, Val};
 
 use crate::deps::{Conflict, DepContext, DepKind, LIMIT, Touch, with_source};
 use crate::times::{Times, deciding, times};
@@ -543,13 +543,28 @@ pub(crate) fn smallest_point(ctx: &Ctx, map: &Map) -> Answer<Vec<i64>> {
     let text = format!("{{ [{}] -> [{}] }}", dims.join(", "), all.join(", "));
     let set = set.apply(&Map::parse(ctx, &text)?)?;
     // Negative parameters may be unbounded below: then any point has to do.
-    if bounded && let Some(point) = set.lexmin()?.sample_point()? {
+    if bounded
+        && let Some(least) = least(&set)?
+        && let Some(point) = least.sample_point()?
+    {
         return Ok(point.coordinates()?);
     }
     // isl may find no point in the lexicographic minimum of a set that is not empty
     match set.sample_point()? {
         Some(point) => Ok(point.coordinates()?),
         None => Err(Trouble::Isl(no_point())),
+    }
+}
+
+/// The lexicographic minimum, unless isl trips over its own divisions (`isl_domain_factor`), as it
+/// does for some unions.
+fn least(set: &Set) -> Answer<Option<Set>> {
+    match set.lexmin() {
+        Ok(least) => Ok(Some(least)),
+        Err(error) if matches!(error.kind, ErrorKind::Aborted | ErrorKind::Quota) => {
+            Err(Trouble::Isl(error))
+        }
+        Err(_) => Ok(None),
     }
 }
 

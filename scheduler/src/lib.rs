@@ -24,6 +24,7 @@ mod flow;
 mod footprint;
 mod index;
 mod isl_affine;
+mod kept;
 mod launches;
 mod layout;
 mod legality;

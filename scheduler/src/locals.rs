@@ -4,7 +4,7 @@
 //! body with each buffer around what one iteration of its loop runs.
 //! Keeps: the stores and their order. Where isl leaves out a loop that runs once, its body stands
 //! in its place; a buffer then holds all of these bodies that follow each other, which run one
-//! after another.
+//! after another, and the loops beside them, in which an iteration may go on.
 //! Why here: isl's code has no buffers, and may split a loop or leave it out.
 
 use std::collections::BTreeSet;
@@ -42,6 +42,13 @@ struct Buffer<'a> {
 
 impl Buffer<'_> {
     fn add(&self, nodes: Vec<KernelNode>) -> Vec<KernelNode> {
+        let bare = |n: &KernelNode| self.used(n) && !self.on_path(n);
+        let inner = |n: &KernelNode| self.used(n) && self.on_path(n);
+        if nodes.iter().any(bare) && nodes.iter().any(inner) {
+            // the bare nodes may be a part of an iteration whose rest is in the loop beside them;
+            // iterations run one after another, so one buffer serves them all
+            return self.wrap(nodes);
+        }
         let mut out = Vec::new();
         let mut inside = Vec::new();
         for node in nodes {

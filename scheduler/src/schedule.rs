@@ -17,6 +17,7 @@ use warploom_ir::schedule::{Poly, Tree, TreeLoop};
 use warploom_ir::target::Place;
 
 use crate::deps::DepContext;
+use crate::kept::kept;
 use crate::legality::Illegal;
 use crate::steps::{self, Mark, Stage};
 use crate::suggest;
@@ -193,7 +194,12 @@ impl Schedule {
                 }
             }
             // Right after a step that changes the nest, its tree gives the nest its meaning.
-            Affected::Order => check(deps, &next.tree, next.tree != next.reference)?,
+            Affected::Order => {
+                let changed =
+                    matches!(step.kind, StepKind::Atomically(_)) || step.kind.changes_nest();
+                let before = (!changed).then_some(&self.tree);
+                check(deps, before, &next.tree, next.tree != next.reference)?;
+            }
         }
         next.poly.scopes = scopes::follow(deps, &next.tree, step.span)?;
         next.script.steps.push(step.clone());
@@ -207,7 +213,7 @@ impl Schedule {
             for step in inner {
                 if step.kind.changes_nest() {
                     // The new nest gets its meaning from this order, which must be legal.
-                    check(session.deps(&next)?, &next.tree, true)?;
+                    check(session.deps(&next)?, None, &next.tree, true)?;
                 }
                 next = next.rewrite(session, step)?;
             }
@@ -322,7 +328,7 @@ impl Schedule {
 
 /// What has to be checked after a step.
 enum Affected<'a> {
-    /// Nothing: a split keeps the order, and the other loops stay as they are.
+    /// Nothing: the order stays, and whether other loops carry a dependence too.
     Nothing,
     /// The marks of some loops.
     Marks(&'a [Ref]),
@@ -332,7 +338,10 @@ enum Affected<'a> {
 
 const fn affected(kind: &StepKind) -> Affected<'_> {
     match kind {
+        // a skew adds rows around a loop to its own, a raster a loop that numbers others
         StepKind::Split { .. }
+        | StepKind::Skew { .. }
+        | StepKind::Raster { .. }
         | StepKind::Unroll(_)
         | StepKind::Ring { .. }
         | StepKind::Require(..) => Affected::Nothing,
@@ -345,10 +354,8 @@ const fn affected(kind: &StepKind) -> Affected<'_> {
         | StepKind::Reorder { .. }
         | StepKind::Fuse { .. }
         | StepKind::Distribute { .. }
-        | StepKind::Skew { .. }
         | StepKind::Shift { .. }
         | StepKind::Coalesce { .. }
-        | StepKind::Raster { .. }
         | StepKind::Reverse(_)
         | StepKind::Order(_)
         | StepKind::OrderBy(_)
@@ -360,12 +367,16 @@ const fn affected(kind: &StepKind) -> Affected<'_> {
     }
 }
 
-/// Checks the order (if asked) and the marks of every loop.
-fn check(deps: &DepContext, tree: &Tree, order: bool) -> Applied<()> {
+/// Checks the order (if asked) and the marks of every loop; those that hold because they did in
+/// the tree before a step are not asked for again.
+fn check(deps: &DepContext, before: Option<&Tree>, tree: &Tree, order: bool) -> Applied<()> {
     if order {
         deps.check_order(tree)?;
     }
-    tree.loops().into_iter().try_for_each(|l| check_marks(deps, tree, l))
+    let asked = |l: &&TreeLoop| !before.is_some_and(|before| kept(before, tree, l));
+    let marked = |l: &&TreeLoop| !l.marks.words().is_empty();
+    let loops = tree.loops().into_iter().filter(marked).filter(asked);
+    loops.into_iter().try_for_each(|l| check_marks(deps, tree, l))
 }
 
 fn check_marks(deps: &DepContext, tree: &Tree, l: &TreeLoop) -> Applied<()> {

@@ -16,7 +16,9 @@ use warploom_ir::schedule::{Poly, PolyStatement, Scope, Tree, TreeLoop};
 use warploom_isl::Map;
 
 use crate::deps::DepContext;
+use crate::kept::decide_each_other;
 use crate::legality::Illegal;
+use crate::poly_isl::Model;
 use crate::times::times;
 use crate::trouble::Trouble;
 
@@ -98,7 +100,7 @@ fn fits(
         coordinates.len() == upto
             && coordinates.iter().zip(loops).all(|(c, l)| l.rows.get(name) == Some(c))
     };
-    if uses.iter().all(same_rows) {
+    if uses.iter().all(same_rows) || by_rows(model, &loops[..upto], uses) {
         return Ok(true);
     }
     let times = times(&model.poly, tree)?;
@@ -117,6 +119,18 @@ fn fits(
         }
         pairs.map_or(Ok(true), |p| Ok(p.is_bijective()?))
     })?)
+}
+
+/// Whether coordinates and rows are sums of multiples of each other, the same for every use.
+fn by_rows(model: &Model, loops: &[&TreeLoop], uses: &[Use<'_>]) -> bool {
+    let names: Vec<&Name> =
+        uses.iter().map(|(k, _)| &model.poly.statements[*k].statement.name).collect();
+    let Some((_, first)) = uses.first() else { return true };
+    let coordinates: Vec<Vec<&Affine>> =
+        (0..first.len()).map(|d| uses.iter().map(|(_, c)| &c[d]).collect()).collect();
+    let rows: Option<Vec<Vec<&Affine>>> =
+        loops.iter().map(|l| names.iter().map(|n| l.rows.get(*n)).collect()).collect();
+    rows.is_some_and(|rows| decide_each_other(&names, &coordinates, &rows))
 }
 
 fn broken(array: &str, scope: &Scope, span: Span) -> Box<Diagnostic> {

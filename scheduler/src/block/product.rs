@@ -106,6 +106,7 @@ impl Product {
         let factors = factors(site, &store, &matrix)?;
         let target = &site.poly.statements[site.statement].statement.target;
         let scope = site.depth_of(&target.array, "the accumulator")?;
+        let scope = innermost(site, model, &target.array, scope)?;
         let depths = factors.iter().map(|a| site.depth_of(&a.array, "an operand"));
         let depths = depths.collect::<warploom_ir::diag::Result<Vec<_>>>()?;
         let ring = depths[0];
@@ -209,6 +210,31 @@ impl Product {
         ))
         .into())
     }
+}
+
+/// The innermost loop of the path with the same iterations as that at `depth`: all that touches the
+/// buffer is inside, and the loops between run once.
+fn innermost(site: &Site<'_>, model: &Model, array: &Name, depth: usize) -> Answer<usize> {
+    let users: Vec<&Name> = (site.poly.statements.iter())
+        .map(|s| &s.statement)
+        .filter(|s| crate::steps::stage::all_accesses(s).any(|a| a.array == *array))
+        .map(|s| &s.name)
+        .collect();
+    let statement = &site.poly.statements[site.statement].statement.name;
+    let mut depth = depth;
+    while let Some(next) = site.path.get(depth + 1) {
+        let below = next.body.statements();
+        if next.marks.ring.is_some() || !users.iter().all(|u| below.contains(u)) {
+            break;
+        }
+        let around = Iterations::of(site.poly, site.tree, &site.path[depth].name);
+        let row = [next.rows[statement].clone()];
+        if !elements(site, model, site.statement, &around, &row)?.is_single_valued()? {
+            break;
+        }
+        depth += 1;
+    }
+    Ok(depth)
 }
 
 /// The instruction that the loops name.

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use warploom::Name;
 use warploom_ir::affine::Affine;
-use warploom_ir::schedule::step::{StatementTimes, StepKind};
+use warploom_ir::schedule::step::{Ref, StatementTimes, StepKind};
 use warploom_ir::schedule::{Poly, Tree, TreeLoop};
 
 /// When instances run: for each statement, expressions that are compared one after the other.
@@ -109,6 +109,26 @@ pub fn after(poly: &Poly, tree: &Tree, step: &StepKind) -> Option<(Option<Tree>,
     Some((Some(tree), times))
 }
 
+fn shifted(tree: &Tree, target: &Ref, by: &Affine) -> Option<Tree> {
+    let one = target.qualified().filter(|(s, _)| tree.statements().iter().any(|n| &**n == *s));
+    let name = match one {
+        Some((s, base)) => {
+            let all = above(tree, s)?;
+            let named =
+                |l: &&Name| &***l == base || l.split_once('.').is_some_and(|(_, b)| b == base);
+            let own = all.iter().find(|l| **l == target.name);
+            own.or_else(|| all.iter().find(named))?.clone()
+        }
+        None => target.name.clone(),
+    };
+    edit(tree, &name, &mut |l| {
+        change_rows(l, &|s, row| {
+            let moved = one.is_none_or(|(only, _)| only == &**s);
+            if moved { row.add(by).ok() } else { Some(row.clone()) }
+        })
+    })
+}
+
 fn tree_after(tree: &Tree, step: &StepKind) -> Option<Tree> {
     Some(match step {
         StepKind::Tile { loops, sizes, .. } => {
@@ -136,27 +156,7 @@ fn tree_after(tree: &Tree, step: &StepKind) -> Option<Tree> {
                 change_rows(l, &|s, row| row.add(&other.get(s)?.scale(*factor).ok()?).ok())
             })?
         }
-        StepKind::Shift { target, by } => {
-            let one =
-                target.qualified().filter(|(s, _)| tree.statements().iter().any(|n| &**n == *s));
-            let name = match one {
-                Some((s, base)) => {
-                    let all = above(tree, s)?;
-                    let named = |l: &&Name| {
-                        &***l == base || l.split_once('.').is_some_and(|(_, b)| b == base)
-                    };
-                    let own = all.iter().find(|l| **l == target.name);
-                    own.or_else(|| all.iter().find(named))?.clone()
-                }
-                None => target.name.clone(),
-            };
-            edit(tree, &name, &mut |l| {
-                change_rows(l, &|s, row| {
-                    let moved = one.is_none_or(|(only, _)| only == &**s);
-                    if moved { row.add(by).ok() } else { Some(row.clone()) }
-                })
-            })?
-        }
+        StepKind::Shift { target, by } => shifted(tree, target, by)?,
         StepKind::Reverse(r) => {
             edit(tree, &r.name, &mut |l| change_rows(l, &|_, row| row.scale(-1).ok()))?
         }

@@ -3,7 +3,7 @@
 //! In: a script. Out: candidates, which need not be legal.
 
 use warploom_ir::affine::Affine;
-use warploom_ir::schedule::step::{Script, Step, StepKind};
+use warploom_ir::schedule::step::{Ref, Script, Step, StepKind};
 
 /// Every script with a run of steps left out, long runs first, also inside `atomically`.
 pub(super) fn without_steps(script: &Script) -> Vec<Script> {
@@ -61,22 +61,31 @@ fn below(n: i64) -> Vec<i64> {
     out
 }
 
+/// Tiles with one smaller size, or without names.
+fn simpler_tiles(loops: &[Ref], sizes: &[i64], names: &[Ref]) -> Vec<StepKind> {
+    let tile = |sizes: Vec<i64>, names: &[Ref]| StepKind::Tile {
+        loops: loops.to_vec(),
+        sizes,
+        names: names.to_vec(),
+    };
+    let mut out = Vec::new();
+    for (k, size) in sizes.iter().enumerate() {
+        for less in below(*size) {
+            let mut sizes = sizes.to_vec();
+            sizes[k] = less;
+            out.push(tile(sizes, names));
+        }
+    }
+    if !names.is_empty() {
+        out.push(tile(sizes.to_vec(), &[]));
+    }
+    out
+}
+
 fn simpler(kind: &StepKind) -> Vec<StepKind> {
     let mut out = Vec::new();
     match kind {
-        StepKind::Tile { loops, sizes, names } => {
-            for (k, size) in sizes.iter().enumerate() {
-                for less in below(*size) {
-                    let mut sizes = sizes.clone();
-                    sizes[k] = less;
-                    out.push(StepKind::Tile { loops: loops.clone(), sizes, names: names.clone() });
-                }
-            }
-            if !names.is_empty() {
-                let (loops, sizes) = (loops.clone(), sizes.clone());
-                out.push(StepKind::Tile { loops, sizes, names: Vec::new() });
-            }
-        }
+        StepKind::Tile { loops, sizes, names } => out.extend(simpler_tiles(loops, sizes, names)),
         StepKind::Split { target, size, names } => {
             let target = || target.clone();
             out.extend(below(*size).into_iter().map(|size| StepKind::Split {

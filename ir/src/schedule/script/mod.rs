@@ -90,21 +90,10 @@ fn step(r: &mut Reader, depth: usize) -> Result<StepKind> {
     r.next();
     match head.as_str() {
         "tile" => tile(r, at),
-        "split" if r.eat('-') => {
-            r.expect_word("reduction")?;
-            let target = name(r)?;
-            let at = if r.eat_word("at") { Some(name(r)?) } else { None };
-            Ok(StepKind::SplitReduction { target, at, name: one_name(r)? })
-        }
+        "split" if r.eat('-') => split_reduction(r),
         "privatise" => privatise(r),
         "split" => split(r, at),
-        "reorder" => {
-            let loops = loop_list(r)?;
-            if loops.len() < 2 {
-                return Err(r.error(at.to(r.last_span()), "`reorder` needs two loops or more"));
-            }
-            Ok(StepKind::Reorder { loops })
-        }
+        "reorder" => Ok(StepKind::Reorder { loops: several(r, at, "reorder")? }),
         "fuse" if r.eat('-') => {
             r.expect_word("at")?;
             let producers = loop_list(r)?;
@@ -128,10 +117,7 @@ fn step(r: &mut Reader, depth: usize) -> Result<StepKind> {
             Ok(StepKind::Coalesce { outer, inner, name: one_name(r)? })
         }
         "raster" => {
-            let loops = loop_list(r)?;
-            if loops.len() < 2 {
-                return Err(r.error(at.to(r.last_span()), "`raster` needs two loops or more"));
-            }
+            let loops = several(r, at, "raster")?;
             r.expect_word("as")?;
             Ok(StepKind::Raster { loops, name: name(r)? })
         }
@@ -150,16 +136,7 @@ fn step(r: &mut Reader, depth: usize) -> Result<StepKind> {
             Ok(StepKind::Ring { target, stages: size(r)? })
         }
         "reverse" => Ok(StepKind::Reverse(name(r)?)),
-        "order" => {
-            r.expect('{')?;
-            let order = if times::starts(r) {
-                StepKind::OrderBy(times::times(r)?)
-            } else {
-                StepKind::Order(tree::children(r, 0)?)
-            };
-            r.expect('}')?;
-            Ok(order)
-        }
+        "order" => order(r),
         "stage" => stage(r),
         "atomically" => atomically(r, depth),
         "require" => require(r),
@@ -167,6 +144,34 @@ fn step(r: &mut Reader, depth: usize) -> Result<StepKind> {
             r.error(at, format!("there is no step `{other}`")).help(format!("write {STEPS}")),
         )),
     }
+}
+
+fn split_reduction(r: &mut Reader) -> Result<StepKind> {
+    r.expect_word("reduction")?;
+    let target = name(r)?;
+    let at = if r.eat_word("at") { Some(name(r)?) } else { None };
+    Ok(StepKind::SplitReduction { target, at, name: one_name(r)? })
+}
+
+/// Two loops or more.
+fn several(r: &mut Reader, at: Span, step: &str) -> Result<Vec<Ref>> {
+    let loops = loop_list(r)?;
+    if loops.len() < 2 {
+        let message = format!("`{step}` needs two loops or more");
+        return Err(r.error(at.to(r.last_span()), message));
+    }
+    Ok(loops)
+}
+
+fn order(r: &mut Reader) -> Result<StepKind> {
+    r.expect('{')?;
+    let order = if times::starts(r) {
+        StepKind::OrderBy(times::times(r)?)
+    } else {
+        StepKind::Order(tree::children(r, 0)?)
+    };
+    r.expect('}')?;
+    Ok(order)
 }
 
 fn require(r: &mut Reader) -> Result<StepKind> {

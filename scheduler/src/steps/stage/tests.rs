@@ -280,3 +280,28 @@ for i in 0..N { S: A[i] = X[i] when X[i] > 0 }\n";
     agree(&nest, &kernel, &[("N", 21)]);
     assert_eq!(copies(&kernel, "W").first().unwrap(), "W", "{kernel}");
 }
+
+#[test]
+fn an_iteration_that_isl_splits_keeps_its_buffer() {
+    // isl runs the first iteration's `S0` before the loop that holds the rest of it
+    let text = "param N = 5
+inout X: u64[N + 3]
+in A: u64[2*N + 7]
+inout T: u64[N + 4, N + 4]
+for i in 0..N {
+  for j in i + 1..2 {
+    S0: X[i + 1] = X[floor((j) / 2)] - min(X[j + 1], A[2]) strict
+    S1: T[i + 1, j + 1] = X[j + 1] strict
+  }
+  for j in floor((i) / 2)..N + 2 {
+    for k in N - 1 downto i + 1 {
+      for l in 1..N + 2 {
+        if -i + j == 0 { S2: T[i + 1, j + 2] += T[k + 1, l + 1] order exact strict }
+      }
+    }
+  }
+}
+";
+    let (nest, kernel) = lowered(text, "stage X at i layout 0/2, 0%2\n");
+    agree(&nest, &kernel, &[]);
+}
