@@ -366,10 +366,6 @@ impl Auto {
         self.innermost(name, &order);
         self.must(StepKind::SplitReduction { target: Ref::from(parts), at: None, name: None })
     }
-
-    fn must(&mut self, step: StepKind) -> Option<()> {
-        self.step(step).then_some(())
-    }
 }
 
 /// The loop of a reduction that is to be split over blocks, and iterations of a part: where its

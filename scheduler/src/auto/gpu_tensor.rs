@@ -188,7 +188,7 @@ impl Auto {
         self.ordered(&order).then_some(())?;
         let (loops, sizes) =
             (vec![Ref::from(m.clone()), Ref::from(n.clone())], vec![along, across]);
-        self.must_do(StepKind::Tile { loops, sizes, names: Vec::new() })?;
+        self.must(StepKind::Tile { loops, sizes, names: Vec::new() })?;
         let tile = |l: &Name| Name::from(format!("{l}.0"));
         let point = |l: &Name| Name::from(format!("{l}.1"));
         let at = self.blocks(p, [tile(&m), tile(&n)], [along, across], options)?;
@@ -219,18 +219,14 @@ impl Auto {
         self.ordered(&order).then_some(())?;
         self.staged(p, &at, &ring, tiles)?;
         if tiles.teams > 1 {
-            self.must_do(StepKind::Unit(Ref::from(team), Unit::Warpgroup))?;
+            self.must(StepKind::Unit(Ref::from(team), Unit::Warpgroup))?;
         }
         let width = columns.min(COLUMNS);
         let instruction = self.named(&p.matrix, width)?;
         let loops = [deep, wide, k].map(Ref::from);
-        self.must_do(StepKind::Tensorize { loops, instruction: Ref::from(instruction) })?;
+        self.must(StepKind::Tensorize { loops, instruction: Ref::from(instruction) })?;
         let stages = tiles.stages;
-        self.must_do(StepKind::Ring { target: Ref::from(ring), stages })
-    }
-
-    fn must_do(&mut self, step: StepKind) -> Option<()> {
-        self.step(step).then_some(())
+        self.must(StepKind::Ring { target: Ref::from(ring), stages })
     }
 
     /// The innermost loop of a statement whose row is this iterator.
@@ -260,7 +256,7 @@ impl Auto {
             let all: Vec<Name> = batch.chain([m, n.clone()]).collect();
             let outer = all.len().saturating_sub(3);
             for (l, axis) in all[outer..].iter().zip(&places[3 - (all.len() - outer)..]) {
-                self.must_do(map(l, *axis))?;
+                self.must(map(l, *axis))?;
             }
             return Some(n);
         }
@@ -270,7 +266,7 @@ impl Auto {
         if pairs > 1 {
             let (pair, row) = self.halves(&m, pairs)?;
             let (target, by) = (Ref::from(row.clone()), Ref::from(pair.clone()));
-            self.must_do(StepKind::Skew { target, factor: -pairs, by })?;
+            self.must(StepKind::Skew { target, factor: -pairs, by })?;
             (m, member) = (pair, Some(row));
         }
         let blocks = options.multiprocessors / pairs;
@@ -286,17 +282,17 @@ impl Auto {
         }
         let name = Name::from(format!("{}_tile", p.statement));
         let loops = tiles.iter().cloned().map(Ref::from).collect();
-        self.must_do(StepKind::Raster { loops, name: Ref::from(name.clone()) })?;
+        self.must(StepKind::Raster { loops, name: Ref::from(name.clone()) })?;
         let (turn, block) = self.halves(&name, blocks)?;
         let (target, by) = (Ref::from(block.clone()), Ref::from(turn.clone()));
-        self.must_do(StepKind::Skew { target, factor: -blocks, by })?;
+        self.must(StepKind::Skew { target, factor: -blocks, by })?;
         let last = tiles.last().cloned();
         let mut order = vec![block.clone()];
         order.extend(member.iter().cloned().chain([turn]).chain(tiles));
         self.ordered(&order).then_some(())?;
-        self.must_do(map(&block, Axis::X))?;
+        self.must(map(&block, Axis::X))?;
         if let Some(row) = member {
-            self.must_do(StepKind::Unit(Ref::from(row), Unit::Cluster))?;
+            self.must(StepKind::Unit(Ref::from(row), Unit::Cluster))?;
         }
         last
     }
@@ -312,19 +308,19 @@ impl Auto {
             pad: 0,
             across: Vec::new(),
         };
-        self.must_do(stage(&p.target.array, at))?;
+        self.must(stage(&p.target.array, at))?;
         let engine = |l: String| StepKind::Unit(Ref::from(Name::from(l)), Unit::CopyEngine);
         for factor in &p.factors {
-            self.must_do(stage(&factor.array, ring))?;
-            self.must_do(engine(format!("{}.0", local_name(&factor.array, ring))))?;
+            self.must(stage(&factor.array, ring))?;
+            self.must(engine(format!("{}.0", local_name(&factor.array, ring))))?;
         }
         let Some(((statement, out), width)) = p.out.as_ref().zip(tiles.slab) else {
             return Some(());
         };
         let whole = width == if tiles.swapped { tiles.rows } else { tiles.columns };
         let at = if whole { at.clone() } else { self.slabs(p, statement, width)? };
-        self.must_do(stage(out, &at))?;
-        self.must_do(engine(format!("{}_back.0", local_name(out, &at))))
+        self.must(stage(out, &at))?;
+        self.must(engine(format!("{}_back.0", local_name(out, &at))))
     }
 
     /// A loop over slabs of a statement's results; its name.
@@ -334,7 +330,7 @@ impl Auto {
         let (slab, column) = self.halves(&column, width)?;
         self.ordered(&[slab.clone(), row, column]).then_some(())?;
         let target = Ref::from(slab.clone());
-        self.must_do(StepKind::Ring { target, stages: SLABS })?;
+        self.must(StepKind::Ring { target, stages: SLABS })?;
         Some(slab)
     }
 

@@ -194,6 +194,11 @@ impl Auto {
             Err(_) => false,
         }
     }
+
+    /// Adds a step that others rest on; `None` if it is not legal.
+    fn must(&mut self, step: StepKind) -> Option<()> {
+        self.step(step).then_some(())
+    }
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use warploom_ir::schedule::Tree;
 use warploom_isl::Map;
 
 use super::product::{Product, elements};
-use super::{Answer, Site, misplaced, unfit};
+use super::{Answer, Site, misplaced, place_of, unfit};
 use crate::footprint::{Iterations, fresh};
 use crate::isl_affine::Names;
 use crate::poly_isl::Model;
@@ -59,8 +59,7 @@ impl Elements {
         let names = iterations.names.iter().chain(&places).chain(&held).cloned().collect();
         let mut statements = Vec::new();
         for name in chain(tree)? {
-            let at = site.poly.statements.iter().position(|s| s.statement.name == name);
-            let at = at.expect("a tree's statements are the poly's");
+            let at = place_of(site.poly, &name);
             let store = redirected(site, at, product, &places, slab)?;
             statements.push(instance(site, model, at, product, &iterations, &places, store)?);
         }
@@ -243,8 +242,7 @@ pub(super) fn zeros(
 ) -> Answer<bool> {
     let names = chain(tree)?;
     let [name] = names.as_slice() else { return Ok(false) };
-    let at = site.poly.statements.iter().position(|s| s.statement.name == *name);
-    let at = at.expect("a tree's statements are the poly's");
+    let at = place_of(site.poly, name);
     let s = &site.poly.statements[at];
     let store = crate::lower::typed(site.poly, site.source, s)?;
     let zero = match &store.value.kind {

@@ -202,7 +202,7 @@ fn condition(c: &Constraint, lookup: &dyn Fn(&str) -> Option<Index>) -> Conditio
 }
 
 /// A loop whose body is repeated.
-fn unroll(name: &Name, count: i64, body: Vec<KernelNode>) -> KernelNode {
+pub(super) fn unroll(name: &Name, count: i64, body: Vec<KernelNode>) -> KernelNode {
     KernelNode::Loop(KernelLoop {
         label: name.clone(),
         var: name.clone(),

@@ -162,34 +162,30 @@ impl<'a> Site<'a> {
         let path = ancestors(tree, name);
         let block = |l: &&TreeLoop| matches!(l.marks.map, Some(Place::Block(_)));
         let Some(last) = path.iter().rposition(block) else {
-            return Err(misplaced(format!("`{name}` is tensorized outside blocks"))
-                .help_with("map loops around it to blocks: `map m.0 to block.y`"));
+            let refusal = misplaced(format!("`{name}` is tensorized outside blocks"));
+            let help = "map loops around it to blocks: `map m.0 to block.y`";
+            return Err(Box::new(refusal.help(help)));
         };
-        let statement = poly.statements.iter().position(|s| s.statement.name == *name);
-        let statement = statement.expect("a tree's statements are the poly's");
+        let statement = place_of(poly, name);
         Ok(Self { poly, tree, source, statement, path, outside: last + 1 })
     }
 
     /// The place in the path of the loop that holds a buffer.
     fn depth_of(&self, array: &str, what: &str) -> Result<usize> {
         let scope = self.poly.scopes.get(array).ok_or_else(|| {
-            unfit(format!("`{array}` is {what} of the instruction and is not staged"))
-                .help_with("stage it at a loop around the tensorized ones")
+            let refusal =
+                unfit(format!("`{array}` is {what} of the instruction and is not staged"));
+            Box::new(refusal.help("stage it at a loop around the tensorized ones"))
         })?;
         let at = self.path.iter().position(|l| l.name == scope.at);
         at.ok_or_else(|| misplaced(format!("`{array}` is not staged around the statement")))
     }
 }
 
-/// Adds help to a refusal.
-trait WithHelp {
-    fn help_with(self, text: &str) -> Self;
-}
-
-impl WithHelp for Box<Diagnostic> {
-    fn help_with(self, text: &str) -> Self {
-        Box::new(self.help(text))
-    }
+/// The place of a statement of the tree in its poly.
+fn place_of(poly: &Poly, name: &Name) -> usize {
+    let found = poly.statements.iter().position(|s| s.statement.name == *name);
+    found.expect("a tree's statements are the poly's")
 }
 
 impl Plan {
@@ -289,8 +285,9 @@ impl Plan {
             return Err(misplaced(text).into());
         }
         if depth != scope {
-            let names = tree.statements().join_names();
-            let text = format!("{names}: a block program has no place for it at this loop");
+            let names: Vec<String> = tree.statements().iter().map(|n| format!("`{n}`")).collect();
+            let text =
+                format!("{}: a block program has no place for it at this loop", names.join(", "));
             return Err(misplaced(text).into());
         }
         if self.zeros(site, model, tree)? {
@@ -372,17 +369,6 @@ impl Cluster {
                 Err(misplaced(format!("cluster loop `{}` has no constant length", l.name)).into())
             }
         }
-    }
-}
-
-/// Names in a sentence.
-trait JoinNames {
-    fn join_names(&self) -> String;
-}
-
-impl JoinNames for Vec<Name> {
-    fn join_names(&self) -> String {
-        self.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ")
     }
 }
 

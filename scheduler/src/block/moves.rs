@@ -13,7 +13,7 @@ use warploom_ir::schedule::{Tree, Unit};
 use warploom_isl::Map;
 
 use super::product::{Product, elements};
-use super::{Answer, Site, misplaced, unfit};
+use super::{Answer, Site, misplaced, place_of, unfit};
 use crate::footprint::{Iterations, fresh};
 use crate::poly_isl::Model;
 
@@ -43,8 +43,7 @@ impl Move {
         let [name] = names.as_slice() else {
             return Err(misplaced("the copy engine runs one copy at a time").into());
         };
-        let at = site.poly.statements.iter().position(|s| s.statement.name == *name);
-        let at = at.expect("a tree's statements are the poly's");
+        let at = place_of(site.poly, name);
         let s = &site.poly.statements[at];
         let (Expr::Read(read), None, None, true) =
             (&s.statement.value, &s.origin, &s.statement.guard, engine)
@@ -123,7 +122,6 @@ impl Move {
     /// the copy engine can copy.
     fn checked(self, site: &Site<'_>, model: &Model) -> Answer<Self> {
         let array = site.poly.array(&self.array).expect("accesses are of known arrays");
-        let fixed: Vec<i64> = array.shape.iter().filter_map(Affine::as_constant).collect();
         let bytes = array.dtype.size_bytes() as i64;
         let last = array.shape.len().checked_sub(1);
         if last.is_none() || self.along.last() != last.as_ref() {
@@ -133,10 +131,7 @@ impl Move {
             ))
             .into());
         }
-        let row = fixed.last().copied().or_else(|| {
-            let shape = model.fixed(array.shape.last()?)?;
-            Some(shape)
-        });
+        let row = array.shape.last().and_then(|e| model.fixed(e));
         if row.is_none_or(|n| n * bytes % 16 != 0) {
             return Err(unfit(format!(
                 "the rows of `{}` are no known multiple of 16 bytes, which the copy engine needs",

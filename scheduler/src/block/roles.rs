@@ -19,6 +19,7 @@ use warploom_ir::kernel::device::{
 };
 use warploom_ir::kernel::{Condition, Index, KernelLoop, KernelNode, LoopMode, Store};
 
+use super::epilogue::unroll;
 use super::moves::Move;
 use super::product::Operand as Factor;
 use super::skeleton::{holds, work_of};
@@ -582,17 +583,8 @@ impl<'a> Program<'a> {
         }
         operands.push(Operand::Value(keep));
         let body = vec![call(&product.instruction, operands)];
-        loops.into_iter().rev().fold(body, |body, (name, extent)| {
-            vec![KernelNode::Loop(KernelLoop {
-                label: name.clone(),
-                var: name,
-                lower: Index::Const(0),
-                upper: Index::Const(extent),
-                step: 1,
-                mode: LoopMode::Unroll,
-                body,
-            })]
-        })
+        let inside = |body, (name, extent): (Name, i64)| vec![unroll(&name, extent, body)];
+        loops.into_iter().rev().fold(body, inside)
     }
 }
 

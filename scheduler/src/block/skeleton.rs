@@ -184,11 +184,6 @@ fn replaced(
                 let body = replaced(l.body, plan, taken)?;
                 out.push(KernelNode::Loop(KernelLoop { body, ..l }));
             }
-            KernelNode::If(c, a, b)
-                if !holds(&KernelNode::If(c.clone(), a.clone(), b.clone()), &any) =>
-            {
-                out.push(KernelNode::If(c, a, b));
-            }
             node if holds(&node, &any) => inside.push(node),
             node => out.push(node),
         }

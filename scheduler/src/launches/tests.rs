@@ -10,18 +10,8 @@ use warploom_ir::nest::Nest;
 use warploom_ir::schedule::step::Script;
 use warploom_ir::target::Place;
 
-use crate::steps::testing::inputs;
+use crate::steps::testing::{FUSED as MATMUL, inputs};
 use crate::{Schedule, launches, lower};
-
-const MATMUL: &str = "param M, N, K
-in A: i32[M, K]
-in B: i32[K, N]
-out C: i32[M, N]
-for m in 0..M, n in 0..N {
-  S0: C[m, n] = 0
-  for k in 0..K { S1: C[m, n] += A[m, k] * B[k, n] }
-}
-";
 
 const TRIANGLE: &str = "param N
 in X: i32[N]

@@ -13,6 +13,17 @@ use warploom_ir::tensor::Tensor;
 
 use crate::{Applied, Illegal, Schedule, lower};
 
+/// A product whose sums start in the loops that they end in.
+pub(crate) const FUSED: &str = "param M, N, K
+in A: i32[M, K]
+in B: i32[K, N]
+out C: i32[M, N]
+for m in 0..M, n in 0..N {
+  S0: C[m, n] = 0
+  for k in 0..K { S1: C[m, n] += A[m, k] * B[k, n] }
+}
+";
+
 /// The tree of this text.
 pub(crate) fn tree(text: &str) -> Tree {
     Tree::parse(&Source::new("tree", text)).unwrap_or_else(|e| panic!("{e}"))

@@ -2,7 +2,7 @@
 
 use warploom_ir::kernel::Kernel;
 
-use crate::steps::testing::{agree, buffer, lowered, refused_script as refused};
+use crate::steps::testing::{FUSED, agree, buffer, lowered, refused_script as refused};
 
 const MATMUL: &str = "param M, N, K
 in A: f32[M, K]
@@ -238,16 +238,6 @@ fn sums_are_kept_in_a_buffer() {
     let (nest, kernel) = lowered(MATMUL, "tile S1.m, S1.n, k by 12, 32, 8\nstage C at k.0 as acc");
     agree(&nest, &kernel, &[("M", 13), ("N", 37), ("K", 20)]);
 }
-
-const FUSED: &str = "param M, N, K
-in A: i32[M, K]
-in B: i32[K, N]
-out C: i32[M, N]
-for m in 0..M, n in 0..N {
-  S0: C[m, n] = 0
-  for k in 0..K { S1: C[m, n] += A[m, k] * B[k, n] }
-}
-";
 
 #[test]
 fn what_is_written_first_is_not_copied_in() {
