@@ -40,7 +40,9 @@ fn main() -> Result<(), Box<dyn Error>> {
             gpu::launch::once(spec, dtype, size)
         }
         Some((command, words)) if command == "gpu-gemm" => gpu::gemm::run(words),
-        Some((command, [])) if command == gpu::gemm::CONTESTANTS => gpu::gemm::serve(),
+        Some((command, folder)) if command == gpu::gemm::CONTESTANTS => {
+            gpu::gemm::serve(folder.first().map(String::as_str))
+        }
         Some((command, [])) if command == gpu::CONTESTANT => gpu::serve(),
         Some(_) | None => Err(USAGE.into()),
     }
@@ -49,4 +51,4 @@ fn main() -> Result<(), Box<dyn Error>> {
 const USAGE: &str = "usage: warploom-bench contractions [CASE…] | polybench [medium|large] \
     [KERNEL…] | compile | gpu-bandwidth [compiled] [f32|bf16] [100|400] [CASE…] | \
     gpu-polybench [limit=SECONDS] [medium|large] [KERNEL…] | \
-    gpu-gemm [seconds=N] [quick] [bf16|f16] [nn|nt|tn|tt] [SHAPE…] | gpu-launch | gpu-compile";
+    gpu-gemm [seconds=N] [schedules=FOLDER] [quick] [bf16|f16] [nn|nt|tn|tt] [SHAPE…] | gpu-launch | gpu-compile";

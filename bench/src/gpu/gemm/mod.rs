@@ -1,7 +1,8 @@
 //! `gpu-gemm`: products of matrices, the automatic schedule and the programs of examples/kernels
 //! against cublasLt's best algorithm.
 //!
-//! In: words that choose cases (`cases`), `seconds=N` after which none begins. Out: CSV with a line
+//! In: words that choose cases (`cases`), `seconds=N` after which none begins, `schedules=FOLDER`
+//! with scripts that contend too, `SHAPE.NAME.sched` in the cases of their shape. Out: CSV with a line
 //! for each contestant of a case, a table on standard error last. All contestants of a case run in
 //! one process (`serve`), in rounds in which each has a turn on one stream, over the same arrays;
 //! this process only asks, and starts another one where that fails.
@@ -35,10 +36,11 @@ const MEASURED: &str = "rounds,us,p10,p90,cublaslt_us,cublaslt_p10,cublaslt_p90,
 
 /// Prints a line for each contestant of each case.
 pub(crate) fn run(words: &[String]) -> Result<(), Box<dyn Error>> {
-    let (limits, words): (Vec<&String>, Vec<&String>) =
-        words.iter().partition(|w| w.starts_with("seconds="));
-    let seconds = limits.last().map_or(Ok(u64::MAX), |l| l["seconds=".len()..].parse())?;
-    let cases = cases::wanted(&words.into_iter().cloned().collect::<Vec<_>>())?;
+    let option = |name: &str| words.iter().rev().find_map(|w| w.strip_prefix(name));
+    let seconds = option("seconds=").map_or(Ok(u64::MAX), str::parse)?;
+    let folder = option("schedules=");
+    let cases: Vec<String> = words.iter().filter(|w| !w.contains('=')).cloned().collect();
+    let cases = cases::wanted(&cases)?;
     println!("shape,layout,dtype,out,contestant,{MEASURED},{STATE},status,peer,{COLUMNS}");
     let begun = Instant::now();
     let (machine, mut process, mut table) = (Machine::look(), None, Table::default());
@@ -49,7 +51,7 @@ pub(crate) fn run(words: &[String]) -> Result<(), Box<dyn Error>> {
         }
         done += 1;
         let started = Instant::now();
-        let answer = ask(&mut process, case);
+        let answer = ask(&mut process, case, folder);
         if answer.is_err() {
             process = None; // it may be broken
         }
@@ -64,12 +66,16 @@ pub(crate) fn run(words: &[String]) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn ask(process: &mut Option<Process>, case: &Case) -> Result<Value, Box<dyn Error>> {
+fn ask(
+    process: &mut Option<Process>,
+    case: &Case,
+    folder: Option<&str>,
+) -> Result<Value, Box<dyn Error>> {
     let process = match process {
         Some(process) => process,
         none => {
             let mut command = Command::new(std::env::current_exe()?);
-            none.insert(Process::start(command.arg(CONTESTANTS), "the contestants")?)
+            none.insert(Process::start(command.arg(CONTESTANTS).args(folder), "the contestants")?)
         }
     };
     Ok(serde_json::from_str(&process.ask_within(&case.line(), LIMIT)?)?)

@@ -11,7 +11,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use warploom::device::{BoundProgram, Device, DeviceBuffer, ForeignLaunch, Timed, time_launches};
-use warploom::{DType, Index, Kernel, Name, Sizes, Spec, SpecTypes, Target, bind, compile};
+use warploom::diag::Source;
+use warploom::{
+    DType, Index, Kernel, Name, Schedule, Script, Sizes, Spec, SpecTypes, Target, bind, compile,
+};
 use warploom_contest::{CublasLt, Plan, Product};
 
 use super::cases::Case;
@@ -53,14 +56,15 @@ const HANDWRITTEN: [&str; 5] = [
 
 type Answer<T> = Result<T, Box<dyn Error>>;
 
-/// The process: answers every line of standard input.
-pub(crate) fn serve() -> Answer<()> {
+/// The process: answers every line of standard input. Scripts in the folder that is named also
+/// contend, `SHAPE.NAME.sched` in the cases of that shape.
+pub(crate) fn serve(folder: Option<&str>) -> Answer<()> {
     let mut bench = None;
     for line in std::io::stdin().lock().lines() {
         let line = line?;
         let answer = match &mut bench {
             Some(bench) => Ok(bench),
-            none => Bench::new().map(|made| none.insert(made)),
+            none => Bench::new(folder).map(|made| none.insert(made)),
         };
         let answer = answer.and_then(|bench: &mut Bench| bench.measure(&Case::read(&line)?));
         match answer {
@@ -81,6 +85,8 @@ struct Bench {
     workspace: DeviceBuffer,
     programs: Programs,
     stall: BoundProgram,
+    /// Scripts that contend: the shape, a name, the text.
+    scripts: Vec<[String; 3]>,
     /// Another one for each case.
     seed: usize,
 }
@@ -112,13 +118,14 @@ impl Launches {
 }
 
 impl Bench {
-    fn new() -> Answer<Self> {
+    fn new(folder: Option<&str>) -> Answer<Self> {
+        let scripts = folder.map_or(Ok(Vec::new()), scripts)?;
         let device = Device::open(0)?;
         let lt = CublasLt::open(&device)?;
         let workspace = device.buffer(DType::U8, &[WORKSPACE])?;
         let mut programs = Programs::new(&device);
         let stall = stall(&device, &mut programs)?;
-        Ok(Self { device, lt, workspace, programs, stall, seed: 1 })
+        Ok(Self { device, lt, workspace, programs, stall, scripts, seed: 1 })
     }
 
     fn measure(&mut self, case: &Case) -> Answer<Value> {
@@ -130,7 +137,10 @@ impl Bench {
         let (lt, mut errors) = (self.lt_best(product, &sets, &reference)?, Vec::new());
         let mut racing = vec![lt];
         let mut refused = Vec::new();
-        let mut others = vec![("warploom".to_owned(), self.ours(case, &sets))];
+        let mut others = vec![("warploom".to_owned(), self.ours(case, "warploom", None, &sets))];
+        for [_, name, text] in self.scripts.iter().filter(|s| s[0] == case.shape) {
+            others.push((name.clone(), self.ours(case, name, Some(text), &sets)));
+        }
         for text in HANDWRITTEN {
             let kernel: Kernel = text.parse()?;
             if let Some(sizes) = applies(&kernel, product, self.device.target()) {
@@ -225,8 +235,14 @@ impl Bench {
         Ok(best.map(|(_, one)| one).ok_or_else(|| format!("no algorithm of cublasLt: {why}"))?)
     }
 
-    /// The automatic schedule of the einsum.
-    fn ours(&self, case: &Case, sets: &[Set]) -> Answer<Contestant> {
+    /// The einsum with a script's schedule, or with the automatic one.
+    fn ours(
+        &self,
+        case: &Case,
+        name: &str,
+        script: Option<&str>,
+        sets: &[Set],
+    ) -> Answer<Contestant> {
         let started = Instant::now();
         let Product { dtype, out, .. } = case.product;
         let [a, b, _] = case.product.shapes();
@@ -235,7 +251,14 @@ impl Bench {
         let nest = Spec::Einsum(case.einsum().to_owned()).nest(&types)?;
         let nest = bind(&nest, &Sizes::new(), &std::collections::BTreeMap::new())?;
         let target = self.device.target();
-        let code = compile::lower(&compile::auto_for(&nest, target)?)?.gpu(target)?;
+        let schedule = match script {
+            Some(text) => {
+                let script = Script::parse(&Source::new(name, text))?;
+                Schedule::new(&nest)?.replay(&script)?
+            }
+            None => compile::auto_for(&nest, target)?,
+        };
+        let code = compile::lower(&schedule)?.gpu(target)?;
         let text_ms = started.elapsed().as_secs_f64() * 1e3;
         let program = self.device.load(&code)?;
         let compile_ms = started.elapsed().as_secs_f64() * 1e3;
@@ -253,7 +276,7 @@ impl Bench {
             "compile_ms": compile_ms,
             "launches": bound.first().map_or(0, BoundProgram::launches),
         });
-        Ok(Contestant { name: "warploom".to_owned(), launches: Launches::Ours(bound), facts })
+        Ok(Contestant { name: name.to_owned(), launches: Launches::Ours(bound), facts })
     }
 
     /// A block program that a person wrote.
@@ -310,6 +333,24 @@ impl Bench {
         }
         Ok(times)
     }
+}
+
+/// The scripts in a folder, by name.
+fn scripts(folder: &str) -> Answer<Vec<[String; 3]>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        let Some(name) = path.file_name().and_then(|n| n.to_str()) else { continue };
+        let Some((shape, script)) =
+            name.strip_suffix(".sched").and_then(|stem| stem.split_once('.'))
+        else {
+            continue;
+        };
+        let text = std::fs::read_to_string(&path)?;
+        found.push([shape.to_owned(), script.to_owned(), text]);
+    }
+    found.sort();
+    Ok(found)
 }
 
 /// A launch that holds the stream for about [`STALL_FOR`].
