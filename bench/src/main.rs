@@ -51,4 +51,5 @@ fn main() -> Result<(), Box<dyn Error>> {
 const USAGE: &str = "usage: warploom-bench contractions [CASE…] | polybench [medium|large] \
     [KERNEL…] | compile | gpu-bandwidth [compiled] [f32|bf16] [100|400] [CASE…] | \
     gpu-polybench [limit=SECONDS] [medium|large] [KERNEL…] | \
-    gpu-gemm [seconds=N] [schedules=FOLDER] [quick] [bf16|f16] [nn|nt|tn|tt] [SHAPE…] | gpu-launch | gpu-compile";
+    gpu-gemm [seconds=N] [schedules=FOLDER] [quick] [bf16|f16] [nn|nt|tn|tt] [SHAPE…] | \
+    gpu-launch | gpu-compile";

@@ -2,10 +2,10 @@
 //! against cublasLt's best algorithm.
 //!
 //! In: words that choose cases (`cases`), `seconds=N` after which none begins, `schedules=FOLDER`
-//! with scripts that contend too, `SHAPE.NAME.sched` in the cases of their shape. Out: CSV with a line
-//! for each contestant of a case, a table on standard error last. All contestants of a case run in
-//! one process (`serve`), in rounds in which each has a turn on one stream, over the same arrays;
-//! this process only asks, and starts another one where that fails.
+//! with scripts that contend too, `SHAPE.NAME.sched` in the cases of their shape. Out: CSV with a
+//! line for each contestant of a case, a table on standard error last. All contestants of a case
+//! run in one process (`serve`), in rounds in which each has a turn on one stream, over the same
+//! arrays; this process only asks, and starts another one where that fails.
 
 mod cases;
 mod data;
