@@ -10,6 +10,7 @@ pub mod mutate;
 pub mod polybench;
 pub mod programs;
 pub mod random;
+pub mod tensor;
 pub mod weaken;
 
 pub use corpus::{Example, examples};

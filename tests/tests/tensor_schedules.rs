@@ -3,18 +3,13 @@
 //!
 //! Data are small integers, so that every sum is exact in f32 and results must agree bit for bit.
 
-use std::collections::BTreeMap;
-
 use warploom::Schedule;
 use warploom::compile;
-use warploom_ir::affine::Name;
-use warploom_ir::dtype::DType;
-use warploom_ir::interp;
-use warploom_ir::nest::{Nest, Role};
+use warploom_ir::nest::Nest;
 use warploom_ir::schedule::step::Script;
 use warploom_ir::target::Target;
-use warploom_ir::tensor::{Tensor, random_word};
 use warploom_scheduler::{GpuOptions, auto_gpu};
+use warploom_tests::tensor::{agrees, replayed};
 
 /// A product of bf16 with f32 sums, as an einsum becomes it.
 fn product(a: &str, b: &str, out: &str, [m, n, k]: [i64; 3]) -> String {
@@ -44,50 +39,10 @@ fn product(a: &str, b: &str, out: &str, [m, n, k]: [i64; 3]) -> String {
     )
 }
 
-/// Integers from -4 to 4.
-fn integers(dtype: DType, shape: &[usize], seed: u64) -> Tensor {
-    let count = shape.iter().product::<usize>();
-    let value = |i: usize| (random_word(seed, i as u64) % 9) as f64 - 4.0;
-    let values: Vec<f64> = (0..count).map(value).collect();
-    Tensor::from_f64s(dtype, shape, &values).expect("small integers fit every type")
-}
-
 /// The kernel of a script for a nest, run by the interpreter and compared, and its PTX.
 fn check(text: &str, script: &str) -> String {
-    let nest: Nest = text.parse().unwrap_or_else(|e| panic!("{e}\n{text}"));
-    let script: Script = script.parse().unwrap_or_else(|e| panic!("{e}\n{script}"));
-    let start = Schedule::new(&nest).unwrap_or_else(|e| panic!("{e}"));
-    let schedule = start.replay(&script).unwrap_or_else(|e| panic!("{}", e.diagnostic));
+    let (nest, schedule) = replayed(text, script);
     agrees(&nest, &schedule).0
-}
-
-/// The kernel, and what the assembler says of its code.
-fn agrees(nest: &Nest, schedule: &Schedule) -> (String, String) {
-    let lowered = compile::lower(schedule).unwrap_or_else(|e| panic!("{e}"));
-    let kernel = lowered.kernel();
-    let text = kernel.to_string();
-    assert!(kernel.has_block_program(), "{text}");
-    let sizes: BTreeMap<Name, i64> =
-        nest.params.iter().filter_map(|p| Some((p.name.clone(), p.value?))).collect();
-    let mut inputs = BTreeMap::new();
-    for (seed, a) in (1..).zip(&nest.arrays) {
-        let lookup = |name: &str| sizes.get(name).copied();
-        let shape = a.shape.iter().map(|e| e.eval(&lookup).expect("sizes are fixed"));
-        let shape: Vec<usize> = shape.map(|e| usize::try_from(e).expect("positive")).collect();
-        if matches!(a.role, Role::In | Role::InOut) {
-            inputs.insert(a.name.clone(), integers(a.dtype, &shape, seed));
-        }
-    }
-    let want = interp::nest::run(nest, &sizes, &inputs).unwrap_or_else(|e| panic!("{e}"));
-    let have = interp::kernel::run(kernel, &sizes, &inputs);
-    let have = have.unwrap_or_else(|e| panic!("{e}\n{text}"));
-    for (name, tensor) in &want {
-        assert_eq!(tensor.bytes(), have[name].bytes(), "{name}\n{text}");
-    }
-    let code = lowered.gpu(Target::Sm90a).unwrap_or_else(|e| panic!("{e}\n{text}"));
-    let report = compile::resources(&code).unwrap_or_else(|e| panic!("{e}"));
-    assert!(report.contains("0 bytes spill stores"), "{report}");
-    (text, report)
 }
 
 /// Tiles of 128 x 64, two warpgroups, a ring of `stages`.

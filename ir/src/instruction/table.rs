@@ -219,13 +219,14 @@ fn by_warp() -> Vec<Instruction> {
 
 /// The matrix instructions of a warpgroup that give `n` columns.
 fn by_warpgroup(n: i64) -> Vec<Instruction> {
-    use DType::{Bf16, E4m3, E5m2, F16, F32, I8, I32, Tf32};
+    use DType::{Bf16, E4m3, E5m2, F16, F32, I8, I32, Tf32, U8};
     if !(8..=256).contains(&n) || n % 8 != 0 {
         return Vec::new();
     }
     let floats = [(F32, F16, F16), (F32, Bf16, Bf16), (F16, F16, F16), (F32, Tf32, Tf32)];
     let bytes = [E4m3, E5m2].into_iter().flat_map(|a| [E4m3, E5m2].map(|b| (F32, a, b)));
-    let integers = Some((I32, I8, I8)).filter(|_| n <= 32 || n % 16 == 0);
+    let bits = [I8, U8].into_iter().flat_map(|a| [I8, U8].map(|b| (I32, a, b)));
+    let integers = bits.filter(|_| n <= 32 || n % 16 == 0);
     let types = floats.into_iter().chain(bytes).chain(integers);
     types.map(|(acc, a, b)| warpgroup_matrix(n, acc, a, b)).collect()
 }

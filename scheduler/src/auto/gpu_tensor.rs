@@ -45,6 +45,8 @@ const STAGES: i64 = 8;
 /// Columns of a slab of results, and slabs in shared memory at once.
 const SLAB: i64 = 64;
 const SLABS: i64 = 2;
+/// Bytes of an element of slabs.
+const SLAB_BYTES: i64 = 2;
 /// Blocks of a cluster.
 const PAIR: i64 = 2;
 /// Most rows of tiles that neighbouring blocks share.
@@ -119,7 +121,6 @@ impl Auto {
         let target = s.statement.target.clone();
         let factors: [Access; 2] =
             <[&Access; 2]>::try_from(s.statement.value.reads()).ok()?.map(Access::clone);
-        let matrix = instruction(&poly, s, &factors, options.target)?;
         let tree = self.at.tree().clone();
         let mut lines = [Vec::new(), Vec::new(), Vec::new(), Vec::new()];
         for l in ancestors(&tree, &s.statement.name) {
@@ -141,6 +142,11 @@ impl Auto {
         };
         let engine = |a: &Access| self.by_engine(a);
         if !factors.iter().all(engine) {
+            return None;
+        }
+        let along = |a: &Access| a.indices.last().is_some_and(|e| e.vars().contains(&sum.iter));
+        let matrix = instruction(&poly, s, &factors, options.target)?;
+        if !matrix.transposable && !factors.iter().all(along) {
             return None;
         }
         let results = names.iter().filter_map(|n| poly.statement(n)).filter(|o| {
@@ -222,7 +228,7 @@ impl Auto {
             self.must(StepKind::Unit(Ref::from(team), Unit::Warpgroup))?;
         }
         let width = columns.min(COLUMNS);
-        let instruction = self.named(&p.matrix, width)?;
+        let instruction = self.named(&p.matrix, width, swapped)?;
         let loops = [deep, wide, k].map(Ref::from);
         self.must(StepKind::Tensorize { loops, instruction: Ref::from(instruction) })?;
         let stages = tiles.stages;
@@ -334,10 +340,13 @@ impl Auto {
         Some(slab)
     }
 
-    /// The instruction's name with so many columns.
-    fn named(&self, matrix: &Matrix, columns: i64) -> Option<Name> {
+    /// The instruction with so many columns; the factors are the other way round where its rows are
+    /// the result's columns.
+    fn named(&self, matrix: &Matrix, columns: i64, swapped: bool) -> Option<Name> {
+        let (a, b) = if swapped { (matrix.b, matrix.a) } else { (matrix.a, matrix.b) };
+        let wanted = Matrix { n: columns, a, b, ..*matrix };
         matrix_instructions().into_iter().find_map(|i| match i.action {
-            Action::Matrix(m) if m == Matrix { n: columns, ..*matrix } => Some(i.name.into()),
+            Action::Matrix(m) if m == wanted => Some(i.name.into()),
             _other => None,
         })
     }
@@ -411,7 +420,8 @@ impl Size {
         // both operands' panels are whole rows of 16 bytes in either direction
         let held = rows / teams * columns / 128;
         // a tile leaves in slabs where the instruction's columns are the results'
-        let slab = match (self.staged, swapped, columns % SLAB == 0 && columns > SLAB) {
+        let parts = columns % SLAB == 0 && columns > SLAB && self.out == SLAB_BYTES;
+        let slab = match (self.staged, swapped, parts) {
             (false, _, _) => None,
             (true, false, true) => Some(SLAB),
             (true, false, false) => Some(columns),
@@ -419,7 +429,7 @@ impl Size {
         };
         let results = match slab {
             None => 0,
-            Some(SLAB) if !swapped => rows * SLAB * SLABS.min(columns / SLAB) * self.out,
+            Some(SLAB) if !swapped && parts => rows * SLAB * SLABS.min(columns / SLAB) * self.out,
             Some(_) => rows * columns * self.out,
         };
         let each = (rows + columns) * slice * self.factor;
@@ -467,7 +477,7 @@ fn instruction(
     matrix_instructions().into_iter().find_map(|i| match i.action {
         Action::Matrix(m) => {
             let fits = m.shared && m.a == a && m.b == b && m.acc == acc && m.adder.keeps(acc);
-            (fits && m.transposable && i.targets.contains(&target)).then_some(m)
+            (fits && i.targets.contains(&target)).then_some(m)
         }
         _other => None,
     })

@@ -9,9 +9,10 @@
 use warploom_ir::affine::{Affine, Name};
 use warploom_ir::dtype::DType;
 use warploom_ir::expr::{Access, BinOp};
+use warploom_ir::instruction::numerics::Adder;
 use warploom_ir::instruction::{Action, Matrix, Part, find};
 use warploom_ir::kernel::{Store, Typed, TypedKind};
-use warploom_ir::nest::{AssignOp, Constraint, Order};
+use warploom_ir::nest::{Array, AssignOp, Constraint, Order};
 use warploom_ir::schedule::{TreeLoop, Unit};
 use warploom_isl::{DimType, Map};
 
@@ -275,7 +276,8 @@ fn factors(site: &Site<'_>, store: &Store<Affine>, matrix: &Matrix) -> Answer<[A
     if store.op != AssignOp::Add || store.guard.is_some() {
         return wrong("does not add a product to each of its elements");
     }
-    if store.strict || store.order == Order::Serial {
+    // integers wrap: every order gives the same bits
+    if matrix.adder != Adder::Wrapping && (store.strict || store.order == Order::Serial) {
         return wrong("sums in a fixed order, which tensor cores do not keep (`order fixed`)");
     }
     let exact = matrix.adder.keeps(matrix.acc);
@@ -287,7 +289,12 @@ fn factors(site: &Site<'_>, store: &Store<Affine>, matrix: &Matrix) -> Answer<[A
     }
     let accesses = site.poly.statements[site.statement].statement.value.reads();
     let (Some(first), Some(second)) = (factor(a, matrix), factor(b, matrix)) else {
-        return wrong(&format!("does not multiply two elements of type {}", matrix.a));
+        let both = if matrix.a == matrix.b {
+            format!("two elements of type {}", matrix.a)
+        } else {
+            format!("elements of types {} and {}", matrix.a, matrix.b)
+        };
+        return wrong(&format!("does not multiply {both}"));
     };
     let access = |array: &Name| accesses.iter().find(|a| a.array == *array).map(|a| (*a).clone());
     match (access(first), access(second)) {
@@ -303,7 +310,7 @@ fn factor<'v>(value: &'v Typed<Affine>, matrix: &Matrix) -> Option<&'v Name> {
         _plain => value,
     };
     let TypedKind::Read { array, .. } = &inner.kind else { return None };
-    (inner.dtype == matrix.a).then_some(array)
+    (inner.dtype == matrix.a || inner.dtype == matrix.b).then_some(array)
 }
 
 impl<'a> Question<'a> {
@@ -448,13 +455,36 @@ impl<'a> Question<'a> {
             let text = format!("an index of the instruction is two dimensions of `{}`", array.name);
             return Err(unfit(text).into());
         }
-        Ok(Operand {
-            buffer: access.array.clone(),
-            dtype: array.dtype,
-            extents,
-            tile,
-            transposed: place(2) < place(own),
-        })
+        let transposed = place(2) < place(own);
+        self.readable(array, part, transposed)?;
+        Ok(Operand { buffer: access.array.clone(), dtype: array.dtype, extents, tile, transposed })
+    }
+
+    /// Whether the instruction can read a buffer of this type, and the way it lies.
+    fn readable(&self, array: &Array, part: Part, transposed: bool) -> Answer<()> {
+        let (side, dtype) = match part {
+            Part::A => ("m", self.matrix.a),
+            Part::B | Part::D => ("n", self.matrix.b),
+        };
+        if array.dtype != dtype {
+            return Err(unfit(format!(
+                "`{}` has the instruction's {side} and type {}, and the instruction takes {dtype} \
+                 there",
+                array.name, array.dtype
+            ))
+            .into());
+        }
+        if transposed && !self.matrix.transposable {
+            let refusal = unfit(format!(
+                "the loop that is summed over does not run along the last dimension of `{}`: \
+                 operands of type {dtype} cannot lie transposed in shared memory",
+                array.name
+            ));
+            let help = "only operands of 16 bits may lie either way; store the array with the \
+                        summed index last";
+            return Err(Box::new(refusal.help(help)).into());
+        }
+        Ok(())
     }
 
     /// The product with its accumulator; scope and ring are still to be set.

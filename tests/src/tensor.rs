@@ -1,0 +1,84 @@
+//! Block programs from schedules: run by the interpreter against their nests, and assembled.
+//!
+//! In: a nest of fixed sizes and a schedule. Out: the kernel's text and the assembler's report; a
+//! result that differs from the nest's is a panic.
+//! Keeps: floats are small integers, whose sums are exact in f32, and integers are of their whole
+//! range, so results agree bit for bit.
+
+use std::collections::BTreeMap;
+
+use warploom::{Schedule, compile};
+use warploom_ir::affine::Name;
+use warploom_ir::dtype::DType;
+use warploom_ir::interp;
+use warploom_ir::nest::{Nest, Role};
+use warploom_ir::schedule::step::Script;
+use warploom_ir::target::Target;
+use warploom_ir::tensor::{Tensor, random_word};
+
+/// A nest, and its schedule by a script.
+///
+/// # Panics
+/// One of them is none.
+#[must_use]
+pub fn replayed(text: &str, script: &str) -> (Nest, Schedule) {
+    let nest: Nest = text.parse().unwrap_or_else(|e| panic!("{e}\n{text}"));
+    let script: Script = script.parse().unwrap_or_else(|e| panic!("{e}\n{script}"));
+    let start = Schedule::new(&nest).unwrap_or_else(|e| panic!("{e}"));
+    let schedule = start.replay(&script).unwrap_or_else(|e| panic!("{}", e.diagnostic));
+    (nest, schedule)
+}
+
+/// Integers from -4 to 4 where the type is a float, else any.
+fn values(dtype: DType, shape: &[usize], seed: u64) -> Tensor {
+    if !dtype.is_float() {
+        return Tensor::random(dtype, shape, seed).expect("a small tensor");
+    }
+    let count = shape.iter().product::<usize>();
+    let value = |i: usize| (random_word(seed, i as u64) % 9) as f64 - 4.0;
+    let values: Vec<f64> = (0..count).map(value).collect();
+    Tensor::from_f64s(dtype, shape, &values).expect("small integers fit every type")
+}
+
+/// The inputs of a nest, and its sizes.
+///
+/// # Panics
+/// The nest has sizes that are not fixed.
+#[must_use]
+pub fn inputs(nest: &Nest) -> (BTreeMap<Name, i64>, BTreeMap<Name, Tensor>) {
+    let sizes: BTreeMap<Name, i64> =
+        nest.params.iter().filter_map(|p| Some((p.name.clone(), p.value?))).collect();
+    let mut inputs = BTreeMap::new();
+    for (seed, a) in (1..).zip(&nest.arrays) {
+        let lookup = |name: &str| sizes.get(name).copied();
+        let shape = a.shape.iter().map(|e| e.eval(&lookup).expect("sizes are fixed"));
+        let shape: Vec<usize> = shape.map(|e| usize::try_from(e).expect("positive")).collect();
+        if matches!(a.role, Role::In | Role::InOut) {
+            inputs.insert(a.name.clone(), values(a.dtype, &shape, seed));
+        }
+    }
+    (sizes, inputs)
+}
+
+/// The kernel, and what the assembler says of its code.
+///
+/// # Panics
+/// The kernel is no block program, computes something else than the nest, or code for it spills.
+#[must_use]
+pub fn agrees(nest: &Nest, schedule: &Schedule) -> (String, String) {
+    let lowered = compile::lower(schedule).unwrap_or_else(|e| panic!("{e}"));
+    let kernel = lowered.kernel();
+    let text = kernel.to_string();
+    assert!(kernel.has_block_program(), "{text}");
+    let (sizes, inputs) = inputs(nest);
+    let want = interp::nest::run(nest, &sizes, &inputs).unwrap_or_else(|e| panic!("{e}"));
+    let have = interp::kernel::run(kernel, &sizes, &inputs);
+    let have = have.unwrap_or_else(|e| panic!("{e}\n{text}"));
+    for (name, tensor) in &want {
+        assert_eq!(tensor.bytes(), have[name].bytes(), "{name}\n{text}");
+    }
+    let code = lowered.gpu(Target::Sm90a).unwrap_or_else(|e| panic!("{e}\n{text}"));
+    let report = compile::resources(&code).unwrap_or_else(|e| panic!("{e}"));
+    assert!(report.contains("0 bytes spill stores"), "{report}");
+    (text, report)
+}
