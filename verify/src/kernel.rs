@@ -132,7 +132,7 @@ impl Checker {
                 }
                 KernelNode::Store(s) => {
                     if !self.context.may_store() {
-                        let text = format!("statement `{}` is outside `across`", s.statement);
+                        let text = format!("no thread is told to run statement `{}`", s.statement);
                         self.fault("E1016", text);
                     }
                     self.store(s);

@@ -226,7 +226,7 @@ impl Emitter<'_> {
     }
 
     /// The target's new content, as in memory; an update combines it with the old content there.
-    fn updated(&mut self, s: &Store<Index>, old: Option<Value>) -> Value {
+    pub(crate) fn updated(&mut self, s: &Store<Index>, old: Option<Value>) -> Value {
         let value = match old {
             Some(raw) => {
                 let old = self.loaded(s.dtype, raw);

@@ -174,6 +174,7 @@ impl Names {
                 | Device::One(_)
                 | Device::Fragment(_)
                 | Device::Across(_)
+                | Device::Share(_)
                 | Device::Call(_) => {
                     let text = "a node of a block program is outside a block";
                     return Err(error("E0521", text.to_owned()));

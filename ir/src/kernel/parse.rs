@@ -226,11 +226,10 @@ impl Parser {
     }
 
     fn run_loop(&mut self) -> Result<KernelNode> {
-        let pair = self.at_pair();
+        let elements = self.at_elements();
         let var = self.place_name()?;
-        if pair {
-            self.0.expect(",")?;
-            return self.across(var);
+        if elements {
+            return self.elements(var);
         }
         self.0.expect_word("in")?;
         let lower = self.index()?;

@@ -152,16 +152,10 @@ fn instance(
 ) -> Answer<Instance> {
     let name = &site.poly.statements[at].statement.name;
     let element = place(site, at, product)?;
-    let rows = iterations.rows(site.tree, name);
-    let known = model.rows(at, &[rows.as_slice(), element].concat())?.reverse()?;
+    let iterators = iterators_of(site, model, at, iterations, places, element)?;
     let several =
         || unfit(format!("`{name}` runs several times for an element of the accumulator"));
-    let hull = known.range_simple_fixed_box_hull()?;
-    if !hull.is_valid()? || hull.size()?.to_i64s()?.iter().any(|n| *n != 1) {
-        return Err(several().into());
-    }
-    let names: Vec<Name> = iterations.names.iter().chain(places).cloned().collect();
-    let iterators = Names { params: &iterations.params, dims: &names }.affines(&hull.offset()?)?;
+    let iterators = iterators.ok_or_else(several)?;
     let touched = elements(site, model, at, iterations, element)?;
     let whole = whole(model, iterations, places, product, &touched)?;
     let guard = iterations.constraints(&touched.gist(&whole)?, places)?;
@@ -175,6 +169,26 @@ fn instance(
     };
     let names = site.poly.statements[at].iters.clone();
     Ok(Instance { statement: at, store, names, iterators, guard })
+}
+
+/// The iterators of a statement over the coordinates of a loop and an element that it accesses;
+/// `None` where several instances do.
+pub(super) fn iterators_of(
+    site: &Site<'_>,
+    model: &Model,
+    at: usize,
+    iterations: &Iterations,
+    places: &[Name],
+    element: &[Affine],
+) -> Answer<Option<Vec<Affine>>> {
+    let rows = iterations.rows(site.tree, &site.poly.statements[at].statement.name);
+    let known = model.rows(at, &[rows.as_slice(), element].concat())?.reverse()?;
+    let hull = known.range_simple_fixed_box_hull()?;
+    if !hull.is_valid()? || hull.size()?.to_i64s()?.iter().any(|n| *n != 1) {
+        return Ok(None);
+    }
+    let names: Vec<Name> = iterations.names.iter().chain(places).cloned().collect();
+    Ok(Some(Names { params: &iterations.params, dims: &names }.affines(&hull.offset()?)?))
 }
 
 /// The store whose accesses to the accumulator, and to the buffer of slabs, are to fragments, and

@@ -195,7 +195,7 @@ impl Program<'_> {
     }
 }
 
-fn condition(c: &Constraint, lookup: &dyn Fn(&str) -> Option<Index>) -> Condition {
+pub(super) fn condition(c: &Constraint, lookup: &dyn Fn(&str) -> Option<Index>) -> Condition {
     let value = substitute(&c.expr, lookup);
     let compare = if c.equality { Condition::Eq } else { Condition::Ge };
     compare(value, Index::Const(0))

@@ -10,12 +10,14 @@
 //! to be outside the arrays, where the copy engine gives zero, or never used.
 //! Why here: isl has the footprints; the loops around the program are isl's as well ([`skeleton`]).
 //!
-//! Who runs what: copies into operands are the producer's, everything else the consumers'. Each
+//! Who runs what: what fills operands is the producer's, everything else the consumers'. Each
 //! iteration of the loop where the operands are staged has a slot of a ring; a barrier pair per
 //! slot says when it is full and when it is empty.
 
 mod elements;
 mod epilogue;
+mod filler;
+mod filling;
 mod moves;
 mod product;
 mod roles;
@@ -39,6 +41,7 @@ use crate::steps::ancestors;
 use crate::trouble::Trouble;
 
 use elements::Elements;
+use filling::Filling;
 use moves::Move;
 use product::Product;
 use slabs::Slabs;
@@ -86,6 +89,8 @@ enum Work {
     Product,
     /// A copy into an operand's buffer: its place in [`Plan::fills`].
     Fill(usize),
+    /// A statement that threads run for each element of an operand's buffer.
+    Threads(Filling),
     /// Statements over elements of the accumulator.
     Elements(Elements),
     /// A copy of the copy engine out of a buffer.
@@ -100,9 +105,24 @@ impl Work {
     fn slabs(&self) -> Option<&Slabs> {
         match self {
             Self::Slabs(slabs) => Some(slabs),
-            Self::Product | Self::Fill(_) | Self::Elements(_) | Self::Drain(_) | Self::Nothing => {
-                None
-            }
+            Self::Product
+            | Self::Fill(_)
+            | Self::Threads(_)
+            | Self::Elements(_)
+            | Self::Drain(_)
+            | Self::Nothing => None,
+        }
+    }
+
+    fn threads(&self) -> Option<&Filling> {
+        match self {
+            Self::Threads(filling) => Some(filling),
+            Self::Product
+            | Self::Fill(_)
+            | Self::Elements(_)
+            | Self::Drain(_)
+            | Self::Slabs(_)
+            | Self::Nothing => None,
         }
     }
 }
@@ -284,6 +304,11 @@ impl Plan {
             let text = format!("`{}` is no copy of a block program there", moved.statement);
             return Err(misplaced(text).into());
         }
+        if let (true, Some(filling)) =
+            (depth == ring, Filling::of(site, model, tree, &self.product)?)
+        {
+            return Ok(Work::Threads(filling));
+        }
         if depth != scope {
             let names: Vec<String> = tree.statements().iter().map(|n| format!("`{n}`")).collect();
             let text =
@@ -312,13 +337,20 @@ impl Plan {
 
     /// Both operands are filled, from arrays that the program does not write.
     fn check_fills(&self, site: &Site<'_>) -> Answer<()> {
+        let fillings = || self.works.iter().filter_map(Work::threads);
         for operand in &self.product.operands {
-            if self.fills.iter().filter(|f| f.buffer == operand.buffer).count() != 1 {
+            let copies = self.fills.iter().filter(|f| f.buffer == operand.buffer);
+            let threads = fillings().filter(|f| f.buffer == operand.buffer);
+            if copies.count() + threads.count() != 1 {
                 let text = format!(
-                    "`{}` is not filled by one copy of the copy engine at the ring's loop",
+                    "`{}` is not filled by one copy or statement at the ring's loop",
                     operand.buffer
                 );
-                let help = format!("write `map {}.0 to tma`", operand.buffer);
+                let help = format!(
+                    "write `map {0}.0 to tma`, or `map {0}.0 to thread.x` where the copy engine \
+                     cannot",
+                    operand.buffer
+                );
                 return Err(Box::new(misplaced(text).help(help)).into());
             }
         }
@@ -329,12 +361,13 @@ impl Plan {
                 .iter()
                 .any(|s| s.statement.target.array == *array && inside.contains(&&s.statement.name))
         };
-        match self.fills.iter().find(|f| written(&f.array)) {
-            Some(fill) => Err(misplaced(format!(
-                "`{}` is read ahead by the copy engine and written in the same program",
-                fill.array
-            ))
-            .into()),
+        let mut read: Vec<Name> = self.fills.iter().map(|f| f.array.clone()).collect();
+        read.extend(fillings().flat_map(Filling::reads));
+        match read.iter().find(|array| written(array)) {
+            Some(array) => {
+                let text = format!("`{array}` is read ahead and written in the same program");
+                Err(misplaced(text).into())
+            }
             None => Ok(()),
         }
     }

@@ -15,30 +15,23 @@ use warploom_ir::dtype::DType;
 use warploom_ir::instruction::Part;
 use warploom_ir::kernel::device::{
     Barrier, Block, CLUSTER, Call, ClusterLoop, Device, Fragment, Operand, Role, Shared, Slice,
-    Teams, Tile, WARP, WARPGROUP,
+    Teams, Tile, WARPGROUP,
 };
 use warploom_ir::kernel::{Condition, Index, KernelLoop, KernelNode, LoopMode, Store};
 
 use super::epilogue::unroll;
+use super::filling::Filling;
 use super::moves::Move;
 use super::product::Operand as Factor;
 use super::skeleton::{holds, work_of};
 use super::{Cluster, Plan, Work, misplaced};
 use crate::index::{difference, replace, simplify, substitute};
 
-/// Registers of a thread that only starts copies, and the most that others can have.
-const FEW: i64 = 24;
-const MANY: i64 = 240;
-/// Registers that a thread needs beside its part of the accumulator.
-const OTHERS: i64 = 64;
-/// Registers of a multiprocessor.
-const REGISTERS: i64 = 64 << 10;
-
 /// Makes one block program.
 pub(super) struct Program<'a> {
     pub(super) plan: &'a Plan,
     pub(super) taken: &'a mut BTreeSet<Name>,
-    full: Name,
+    pub(super) full: Name,
     empty: Name,
     pub(super) team: Name,
     /// The position of the block in its cluster.
@@ -90,7 +83,7 @@ pub(super) fn number(n: i64) -> Operand {
     Operand::Value(Index::Const(n))
 }
 
-fn slot(barrier: &Name, at: Index) -> Operand {
+pub(super) fn slot(barrier: &Name, at: Index) -> Operand {
     let at = vec![Slice { start: at, extent: None }];
     Operand::Tile(Tile { array: barrier.clone(), at, transposed: false })
 }
@@ -112,7 +105,8 @@ impl<'a> Program<'a> {
     /// The program that runs these nodes.
     pub(super) fn block(mut self, nodes: Vec<KernelNode>) -> Result<Device> {
         let (plan, product) = (self.plan, &self.plan.product);
-        let loads = vec![one(self.producer(&nodes, &Scope::default())?)];
+        let loads = self.producer(&nodes, &Scope::default())?;
+        let loads = if self.fills_itself() { loads } else { vec![one(loads)] };
         let works = self.consumer(&nodes, &Scope::default())?;
         let warps = WARPGROUP * product.teams;
         let body = match product.teams {
@@ -124,12 +118,12 @@ impl<'a> Program<'a> {
         };
         let [few, many] = self.registers(warps);
         let roles = vec![
-            Role { name: "load".into(), warps: WARPGROUP, registers: few, body: loads },
+            Role { name: "load".into(), warps: self.fillers(), registers: few, body: loads },
             Role { name: "multiply".into(), warps, registers: many, body },
         ];
         let (slots, all) = (plan.stages, self.releasing() * product.teams);
         let barriers = vec![
-            Barrier { name: self.full.clone(), slots, count: 1 },
+            Barrier { name: self.full.clone(), slots, count: self.arrivals() },
             Barrier { name: self.empty.clone(), slots, count: all },
         ];
         let looped = |c: &Cluster| ClusterLoop { var: self.cluster.clone(), count: c.count };
@@ -149,18 +143,6 @@ impl<'a> Program<'a> {
             let position = &copy.coordinates[c.depth];
             copy.start.iter().all(|e| !e.vars().contains(position))
         })
-    }
-
-    /// Registers of each thread of the two roles; none where a thread's share of all is enough.
-    fn registers(&self, warps: i64) -> [Option<i64>; 2] {
-        let [rows, cols] = self.plan.product.fragment;
-        let held = rows * cols / (WARPGROUP * WARP);
-        let share = REGISTERS / (WARP * (warps + WARPGROUP));
-        if held + OTHERS <= share {
-            return [None, None];
-        }
-        let left = (REGISTERS - FEW * WARP * WARPGROUP) / (WARP * warps);
-        [Some(FEW), Some(MANY.min(left / 8 * 8))]
     }
 
     fn shared(&self) -> Result<Vec<Shared>> {
@@ -250,9 +232,10 @@ impl<'a> Program<'a> {
     /// The producer: loops that lead to copies into operands.
     fn producer(&mut self, nodes: &[KernelNode], scope: &Scope) -> Result<Vec<KernelNode>> {
         let plan = self.plan;
-        let fill = |w: usize| matches!(plan.works[w], Work::Fill(_));
+        let fill = |w: usize| matches!(plan.works[w], Work::Fill(_) | Work::Threads(_));
         let mut out = Vec::new();
         let mut copies: Vec<(&Move, &Store<Index>)> = Vec::new();
+        let mut fillings: Vec<(&Filling, Vec<Index>)> = Vec::new();
         for node in nodes.iter().filter(|n| holds(n, &fill)) {
             match node {
                 KernelNode::Loop(l) => {
@@ -260,24 +243,36 @@ impl<'a> Program<'a> {
                     made.body = self.producer(&l.body, &inner)?;
                     out.push(KernelNode::Loop(made));
                 }
-                KernelNode::Store(store) => {
-                    if let Some(Work::Fill(f)) = work_of(store).map(|w| &plan.works[w]) {
-                        copies.push((&plan.fills[*f], store));
-                    }
-                }
+                KernelNode::Store(store) => match work_of(store).map(|w| &plan.works[w]) {
+                    Some(Work::Fill(f)) => copies.push((&plan.fills[*f], store)),
+                    Some(Work::Threads(f)) => fillings.push((f, self.values(scope, store))),
+                    Some(
+                        Work::Product
+                        | Work::Elements(_)
+                        | Work::Drain(_)
+                        | Work::Slabs(_)
+                        | Work::Nothing,
+                    )
+                    | None => {}
+                },
                 KernelNode::If(..) | KernelNode::Local(_) | KernelNode::Device(_) => {
                     return Err(conditional());
                 }
             }
         }
-        if !copies.is_empty() {
-            out.extend(self.loads(&copies, scope)?);
+        if !copies.is_empty() || !fillings.is_empty() {
+            out.extend(self.loads(&copies, &fillings, scope)?);
         }
         Ok(out)
     }
 
     /// One iteration of the ring, for the producer.
-    fn loads(&self, copies: &[(&Move, &Store<Index>)], scope: &Scope) -> Result<Vec<KernelNode>> {
+    fn loads(
+        &mut self,
+        copies: &[(&Move, &Store<Index>)],
+        fillings: &[(&Filling, Vec<Index>)],
+        scope: &Scope,
+    ) -> Result<Vec<KernelNode>> {
         let q = self.count(scope, 0)?;
         let at = self.slot_of(&q);
         let mut bytes = 0;
@@ -292,8 +287,11 @@ impl<'a> Program<'a> {
         }
         let wait = vec![slot(&self.empty, at.clone()), self.parity(&q, 1)];
         let mut out = vec![call("mbarrier.wait", wait)];
-        out.push(call("mbarrier.expect", vec![slot(&self.full, at), number(bytes)]));
-        out.extend(loads);
+        if bytes > 0 {
+            let expect = vec![slot(&self.full, at.clone()), number(bytes)];
+            loads.insert(0, call("mbarrier.expect", expect));
+        }
+        out.extend(if fillings.is_empty() { loads } else { self.filled(loads, fillings, &at)? });
         Ok(out)
     }
 
@@ -436,7 +434,7 @@ impl<'a> Program<'a> {
                     let values = self.values(scope, store);
                     body.push(self.slabs(slabs, &values));
                 }
-                Some(Work::Product | Work::Fill(_) | Work::Nothing) | None => {}
+                Some(Work::Product | Work::Fill(_) | Work::Threads(_) | Work::Nothing) | None => {}
             }
         }
         if !again && plan.works.iter().any(|w| matches!(w, Work::Slabs(_))) {
@@ -607,7 +605,7 @@ pub(super) fn by_name<'n>(
 }
 
 /// Extents of the dimensions along which an operand's tiles lie.
-fn matrix_extents(factor: &Factor) -> Vec<i64> {
+pub(super) fn matrix_extents(factor: &Factor) -> Vec<i64> {
     let dims = factor.extents.iter().zip(&factor.tile);
     dims.filter(|(_, (_, extent))| extent.is_some()).map(|(e, _)| *e).collect()
 }

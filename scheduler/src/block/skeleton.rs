@@ -46,7 +46,7 @@ pub(super) fn reduced(poly: &Poly, tree: &Tree, plan: &Plan) -> Result<(Poly, Tr
     out.scopes.retain(|name, _| left.contains(name));
     for (number, work) in plan.works.iter().enumerate() {
         let depth = match work {
-            Work::Product | Work::Fill(_) => plan.ring.len(),
+            Work::Product | Work::Fill(_) | Work::Threads(_) => plan.ring.len(),
             Work::Elements(_) | Work::Drain(_) | Work::Slabs(_) | Work::Nothing => plan.scope.len(),
         };
         let made = statement(plan, number, depth)?;

@@ -73,7 +73,7 @@ impl Uses {
                     Device::One(body) => self.nodes(body, 1),
                     Device::Teams(t) => self.nodes(&t.body, t.warps.saturating_mul(WARP)),
                     Device::Fragment(f) => self.nodes(&f.body, threads),
-                    Device::Across(_) | Device::Block(_) => {}
+                    Device::Across(_) | Device::Share(_) | Device::Block(_) => {}
                 },
             }
         }

@@ -11,8 +11,8 @@ use warploom_ir::affine::Name;
 use warploom_ir::instruction::fragment::FragmentLayout;
 use warploom_ir::instruction::{descriptor, layout};
 use warploom_ir::kernel::device::{
-    Across, Barrier, Block, CLUSTER, Device, Fragment, MAX_CLUSTER, Role, Shared, Teams, WARP,
-    WARPGROUP,
+    Across, Barrier, Block, CLUSTER, Device, Fragment, MAX_CLUSTER, Role, Share, Shared, Teams,
+    WARP, WARPGROUP,
 };
 use warploom_ir::kernel::{Buffer, Index, KernelLoop, KernelNode, LoopMode, TypedKind};
 
@@ -48,7 +48,8 @@ pub(super) struct Context {
     /// The warps that run a body together, inside a role.
     pub(super) team: Option<i64>,
     pub(super) one: bool,
-    across: Option<[Name; 2]>,
+    /// A body runs for each element of something.
+    elements: bool,
     pub(super) fragments: BTreeMap<Name, Held>,
     pub(super) shared: BTreeMap<Name, Shared>,
     pub(super) barriers: BTreeMap<Name, Barrier>,
@@ -59,7 +60,7 @@ pub(super) struct Context {
 impl Context {
     /// Inside a role only the elements of fragments are stored.
     pub(super) const fn may_store(&self) -> bool {
-        !self.block || self.across.is_some()
+        !self.block || self.elements
     }
 }
 
@@ -67,7 +68,7 @@ impl Checker {
     /// A loop inside a role is one that a warp can run.
     pub(super) fn role_loop(&mut self, l: &KernelLoop, around: &mut super::Around) {
         let plain = matches!(l.mode, LoopMode::Serial | LoopMode::Unroll);
-        if self.context.block && (!plain || self.context.across.is_some()) {
+        if self.context.block && (!plain || self.context.elements) {
             let text = format!("loop `{}` inside a role is neither serial nor unrolled", l.var);
             self.fault("E1016", text);
         }
@@ -92,7 +93,7 @@ impl Checker {
     }
 
     pub(super) fn device(&mut self, node: &Device, around: super::Around) {
-        let inside = self.context.team.is_some() && self.context.across.is_none();
+        let inside = self.context.team.is_some() && !self.context.elements;
         if matches!(node, Device::Block(_)) == self.context.block || around.vector {
             self.fault("E1016", "a node of a block program stands where none can");
             return;
@@ -110,6 +111,7 @@ impl Checker {
             }
             Device::Fragment(f) => self.fragment(f, around),
             Device::Across(a) => self.across(a, around),
+            Device::Share(s) => self.share(s, around),
             Device::Call(call) => self.call(call),
         }
     }
@@ -297,17 +299,41 @@ impl Checker {
             self.fault("E1016", "one thread cannot go across a fragment of many");
         }
         a.vars.iter().for_each(|v| self.enter(v));
-        self.context.across = Some(a.vars.clone());
+        self.context.elements = true;
         self.nodes(&a.body, around);
-        self.own_elements(&a.body, &a.vars.clone().map(Index::Var), &of);
-        self.context.across = None;
+        self.own_elements(&a.body, &a.vars.clone().map(Index::Var), Some(&of));
+        self.context.elements = false;
         a.vars.iter().for_each(|v| {
             self.scope.remove(v);
         });
     }
 
+    /// Indices that threads share out; fragments have no element for a tuple of them.
+    fn share(&mut self, s: &Share, around: super::Around) {
+        let threads = self.context.team.unwrap_or(1).saturating_mul(WARP);
+        let elements = s.piece.iter().fold(1_i64, |n, p| n.saturating_mul(*p));
+        let each = s.pieces().map(|n| (n - 1) / threads + 1);
+        let copies = each.and_then(|n| n.checked_mul(elements)?.checked_mul(around.copies));
+        if copies.is_none_or(|n| n > MAX_COPIES) || self.context.one {
+            let first = s.vars.first().map_or("", |v| v);
+            let text = format!(
+                "what threads share out over `{first}` is no whole pieces, one thread's alone, or \
+                 more than {MAX_COPIES} copies of its body for each"
+            );
+            self.fault("E1016", text);
+        }
+        s.vars.iter().for_each(|v| self.enter(v));
+        self.context.elements = true;
+        self.nodes(&s.body, around);
+        self.own_elements(&s.body, &[Index::Const(0), Index::Const(0)], None);
+        self.context.elements = false;
+        s.vars.iter().for_each(|v| {
+            self.scope.remove(v);
+        });
+    }
+
     /// Fragments are accessed at the thread's own element only.
-    fn own_elements(&mut self, body: &[KernelNode], vars: &[Index; 2], of: &Held) {
+    fn own_elements(&mut self, body: &[KernelNode], vars: &[Index; 2], of: Option<&Held>) {
         for node in body {
             let s = match node {
                 KernelNode::Store(s) => s,
@@ -328,7 +354,7 @@ impl Checker {
             }
             let fragments = &self.context.fragments;
             let other = |(array, at): &&(&Name, &Vec<Index>)| {
-                fragments.get(*array).is_some_and(|held| held != of || at.as_slice() != vars)
+                fragments.get(*array).is_some_and(|held| Some(held) != of || at.as_slice() != vars)
             };
             if let Some((array, _)) = all.iter().find(other) {
                 let text = format!(

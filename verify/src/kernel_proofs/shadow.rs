@@ -12,7 +12,7 @@ use warploom_ir::dtype::DType;
 use warploom_ir::expr::Literal;
 use warploom_ir::instruction::{Action, find, layout};
 use warploom_ir::kernel::device::{
-    Across, Block, CLUSTER, Call, Device, Operand, Teams, Tile, WARP,
+    Across, Block, CLUSTER, Call, Device, Operand, Share, Teams, Tile, WARP,
 };
 use warploom_ir::kernel::{
     Buffer, Condition, Index, Kernel, KernelLoop, KernelNode, Local, LoopMode, Store, Typed,
@@ -96,6 +96,7 @@ impl Shadow<'_> {
                 body
             }
             Device::Across(a) => self.across(a),
+            Device::Share(s) => self.share(s),
             Device::Call(call) => self.call(call),
         }
     }
@@ -147,6 +148,16 @@ impl Shadow<'_> {
             out = vec![parallel(var, self.team, LoopMode::Parallel, out)];
         }
         out
+    }
+
+    /// The threads of the team run iterations of their own at the same time: what they write to
+    /// shared buffers is apart too.
+    fn share(&self, s: &Share) -> Vec<KernelNode> {
+        let mut out = s.body.clone();
+        for (var, extent) in s.vars.iter().zip(&s.extents).rev() {
+            out = vec![parallel(var.clone(), *extent, LoopMode::Parallel, out)];
+        }
+        self.alone(out)
     }
 
     /// A name that no text has.

@@ -10,8 +10,10 @@ mod boxes;
 mod calls;
 mod chunks;
 mod cluster;
+mod deal;
 mod matrix;
 mod pairs;
+mod share;
 
 use std::collections::BTreeMap;
 
@@ -131,6 +133,7 @@ pub(super) fn program_of(body: &[KernelNode]) -> Option<&Block> {
             | Device::One(_)
             | Device::Fragment(_)
             | Device::Across(_)
+            | Device::Share(_)
             | Device::Call(_) => None,
         },
         _ => None,
@@ -341,6 +344,7 @@ impl Emitter<'_> {
             }
             Device::Fragment(f) => self.fragment(f),
             Device::Across(a) => self.across(a),
+            Device::Share(s) => self.share(s),
             Device::Call(call) => self.device_call(call),
         }
     }

@@ -311,6 +311,7 @@ impl<'k> Machine<'k, '_> {
                 }
             }
             Step::Across(a) => self.across(a, w)?,
+            Step::Share(s) => self.share(s, w)?,
             Step::Call(call) => {
                 let outcome = self.call(call, w).map_err(|d| at_call(d, call, w))?;
                 if outcome == Outcome::Blocked {

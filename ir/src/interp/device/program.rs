@@ -3,7 +3,7 @@
 use super::fault;
 use crate::affine::Name;
 use crate::diag::Result;
-use crate::kernel::device::{Across, Call, Device, Fragment, Teams};
+use crate::kernel::device::{Across, Call, Device, Fragment, Share, Teams};
 use crate::kernel::{Condition, KernelLoop, KernelNode};
 
 /// One step of a warp; numbers are positions in the list.
@@ -27,6 +27,7 @@ pub(super) enum Step<'k> {
     Fragment(&'k Fragment),
     EndFragment(&'k Name),
     Across(&'k Across),
+    Share(&'k Share),
     Call(&'k Call),
 }
 
@@ -57,7 +58,7 @@ pub(super) fn steps<'k>(body: &'k [KernelNode], out: &mut Vec<Step<'k>>) -> Resu
             }
             KernelNode::Device(d) => device(d, out)?,
             KernelNode::Store(_) | KernelNode::Local(_) => {
-                let text = "a role has a store outside `across`, or a local buffer";
+                let text = "a role has a store that no thread is told to run, or a local buffer";
                 return Err(fault("E0521", text));
             }
         }
@@ -86,6 +87,7 @@ fn device<'k>(node: &'k Device, out: &mut Vec<Step<'k>>) -> Result<()> {
             out.push(Step::EndFragment(&f.name));
         }
         Device::Across(a) => out.push(Step::Across(a)),
+        Device::Share(s) => out.push(Step::Share(s)),
         Device::Call(call) => out.push(Step::Call(call)),
     }
     Ok(())

@@ -1,14 +1,22 @@
-//! Guards and stores over the elements of a fragment, by the thread that holds each.
+//! Guards and stores over the elements of a fragment, by the thread that holds each, and over
+//! indices that the threads of a team share out.
+//!
+//! Keeps: the threads of a warp are one agent for races; that they do not race with each other is
+//! the verifier's proof.
 
 use super::shared::{Access, Proxy};
 use super::{Machine, Warp, fault};
 use crate::diag::Result;
 use crate::expr::Rounding;
 use crate::interp::code::Memory;
-use crate::kernel::device::{Across, WARP};
+use crate::kernel::device::{Across, Share, WARP};
 use crate::kernel::{Index, KernelNode, Store, Typed, TypedKind};
 use crate::nest::Role;
 use crate::value::{Scalar, UndefinedOp, binary, combine, fma, unary};
+
+/// The elements that a body runs for, and the place of the one it runs for now; none where threads
+/// share indices.
+type Held<'a> = Option<(&'a Across, usize)>;
 
 fn no_meaning(op: UndefinedOp) -> Box<crate::diag::Diagnostic> {
     fault("E0518", &op.to_string())
@@ -46,7 +54,7 @@ impl<'k> Machine<'k, '_> {
                     w.env.insert(a.vars[0].clone(), rows + row);
                     w.env.insert(a.vars[1].clone(), cols + col);
                     let slot = w.fragments[name].slot(lane, tile, value);
-                    self.element(&a.body, a, w, slot)?;
+                    self.element(&a.body, Some((a, slot)), w)?;
                 }
             }
         }
@@ -55,54 +63,73 @@ impl<'k> Machine<'k, '_> {
         Ok(())
     }
 
-    fn element(
-        &mut self,
-        body: &[KernelNode],
-        a: &Across,
-        w: &mut Warp<'k>,
-        slot: usize,
-    ) -> Result<()> {
+    /// Runs the body for the pieces of this warp's threads.
+    pub(super) fn share(&mut self, s: &Share, w: &mut Warp<'k>) -> Result<()> {
+        let Some(pieces) = s.pieces().filter(|_| !w.one) else {
+            let text = "what threads share is no whole pieces, or one thread has it alone";
+            return Err(fault("E0521", text));
+        };
+        let team = w.team();
+        let (first, threads) = ((w.number - team.first) as i64 * WARP, team.warps as i64 * WARP);
+        let elements: i64 = s.piece.iter().product();
+        for piece in (0..pieces).filter(|p| (first..first + WARP).contains(&(p % threads))) {
+            for element in 0..elements {
+                for (var, value) in s.vars.iter().zip(s.at(piece, element)) {
+                    w.env.insert(var.clone(), value);
+                }
+                self.element(&s.body, None, w)?;
+            }
+        }
+        for var in &s.vars {
+            w.env.remove(var);
+        }
+        Ok(())
+    }
+
+    fn element(&mut self, body: &[KernelNode], held: Held<'_>, w: &mut Warp<'k>) -> Result<()> {
         for node in body {
             match node {
                 KernelNode::If(c, then, otherwise) => {
                     let branch = if w.holds(c)? { then } else { otherwise };
-                    self.element(branch, a, w, slot)?;
+                    self.element(branch, held, w)?;
                 }
-                KernelNode::Store(s) => self.store(s, a, w, slot)?,
+                KernelNode::Store(s) => self.store(s, held, w)?,
                 KernelNode::Loop(_) | KernelNode::Local(_) | KernelNode::Device(_) => {
-                    return Err(fault("E0521", "`across` holds guards and stores only"));
+                    return Err(fault("E0521", "guards and stores only are run for each element"));
                 }
             }
         }
         Ok(())
     }
 
-    fn store(&mut self, s: &Store<Index>, a: &Across, w: &mut Warp<'k>, slot: usize) -> Result<()> {
+    fn store(&mut self, s: &Store<Index>, held: Held<'_>, w: &mut Warp<'k>) -> Result<()> {
         if let Some(guard) = &s.guard
-            && self.value(guard, a, w, slot)?.to_bool() != Some(true)
+            && self.value(guard, held, w)?.to_bool() != Some(true)
         {
             return Ok(());
         }
-        let mut value = self.value(&s.value, a, w, slot)?;
+        let mut value = self.value(&s.value, held, w)?;
         if s.op.is_update() {
-            let old = self.read(&s.array, &s.indices, a, w, slot)?;
+            let old = self.read(&s.array, &s.indices, held, w)?;
             let old = old.convert(value.dtype(), Rounding::Nearest, false);
             value = combine(s.op, old, value).map_err(no_meaning)?;
         }
         let value = value.convert(s.dtype, Rounding::Nearest, false);
-        self.write(s, value, a, w, slot)
+        self.write(s, value, held, w)
     }
 
     fn at(indices: &[Index], w: &Warp<'k>) -> Result<Vec<i64>> {
         indices.iter().map(|i| w.index(i)).collect()
     }
 
-    /// A fragment's element is the one that this thread holds.
-    fn own(a: &Across, indices: &[Index], array: &str, w: &Warp<'k>) -> Result<()> {
-        let vars = a.vars.clone().map(Index::Var);
+    /// The place of a fragment's element, which is the one that this thread holds.
+    fn own(held: Held<'_>, indices: &[Index], array: &str, w: &Warp<'k>) -> Result<usize> {
         let same = |f: &str| (&w.fragments[f].layout, w.fragments[f].tiles);
-        if indices == vars && same(array) == same(&a.fragment) {
-            return Ok(());
+        if let Some((a, slot)) = held
+            && indices == a.vars.clone().map(Index::Var)
+            && same(array) == same(&a.fragment)
+        {
+            return Ok(slot);
         }
         let text = format!("`{array}` is accessed at another element than the thread's own");
         Err(fault("E0521", &text))
@@ -112,13 +139,11 @@ impl<'k> Machine<'k, '_> {
         &mut self,
         array: &str,
         indices: &[Index],
-        a: &Across,
+        held: Held<'_>,
         w: &Warp<'k>,
-        slot: usize,
     ) -> Result<Scalar> {
         if let Some(registers) = w.fragments.get(array) {
-            Self::own(a, indices, array, w)?;
-            return registers.get(slot);
+            return registers.get(Self::own(held, indices, array, w)?);
         }
         let at = Self::at(indices, w)?;
         if let Some(address) = self.shared_address(array, &at)? {
@@ -137,13 +162,12 @@ impl<'k> Machine<'k, '_> {
         &mut self,
         s: &Store<Index>,
         value: Scalar,
-        a: &Across,
+        held: Held<'_>,
         w: &mut Warp<'k>,
-        slot: usize,
     ) -> Result<()> {
         let array = &*s.array;
         if w.fragments.contains_key(array) {
-            Self::own(a, &s.indices, array, w)?;
+            let slot = Self::own(held, &s.indices, array, w)?;
             let registers = w.fragments.get_mut(array).expect("it is there");
             registers.idle()?;
             registers.set(slot, value);
@@ -177,12 +201,12 @@ impl<'k> Machine<'k, '_> {
         ))
     }
 
-    fn value(&mut self, t: &Typed<Index>, a: &Across, w: &Warp<'k>, slot: usize) -> Result<Scalar> {
-        let mut go = |t: &Typed<Index>| self.value(t, a, w, slot);
+    fn value(&mut self, t: &Typed<Index>, held: Held<'_>, w: &Warp<'k>) -> Result<Scalar> {
+        let mut go = |t: &Typed<Index>| self.value(t, held, w);
         match &t.kind {
             TypedKind::Literal(literal) => Ok(Scalar::from_literal(t.dtype, *literal)),
             TypedKind::Index(i) => Ok(Scalar::from_i64(t.dtype, w.index(i)?)),
-            TypedKind::Read { array, indices } => self.read(array, indices, a, w, slot),
+            TypedKind::Read { array, indices } => self.read(array, indices, held, w),
             TypedKind::Unary(op, x) => unary(*op, go(x)?).map_err(no_meaning),
             TypedKind::Binary(op, x, y) => binary(*op, go(x)?, go(y)?).map_err(no_meaning),
             TypedKind::Fma(x, y, z) => fma(go(x)?, go(y)?, go(z)?).map_err(no_meaning),

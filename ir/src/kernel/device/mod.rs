@@ -4,8 +4,9 @@
 //! roles, in the order they are written; all run at the same time, each warp of its own accord.
 //! Shared buffers belong to the block, fragments to the registers of a team. A team is the warps
 //! that run a body together: at first a whole role, inside [`Teams`] a part of it.
-//! Everything that happens is a [`Call`] of an entry of the instruction table, or a store of an
-//! element of a fragment by the thread that holds it ([`Across`]).
+//! Everything that happens is a [`Call`] of an entry of the instruction table, or a store: of an
+//! element of a fragment by the thread that holds it ([`Across`]), or of elements that the threads
+//! of a team share out ([`Share`]).
 //! Keeps: nothing is implied but what [`Block`] says of its start and end.
 
 mod bind;
@@ -41,6 +42,8 @@ pub enum Device {
     Fragment(Fragment),
     /// Each thread runs the body for the elements of a fragment that it holds.
     Across(Across),
+    /// Each thread of the team runs the body for its share of some indices.
+    Share(Share),
     /// An instruction.
     Call(Call),
 }
@@ -209,6 +212,50 @@ pub struct Across {
     pub body: Vec<KernelNode>,
 }
 
+/// Guards and stores over all tuples of indices below some extents, dealt to the threads of a team.
+///
+/// The tuples are in pieces of `piece` neighbours along each index. Pieces are numbered row-major;
+/// piece p belongs to thread p mod the team's threads. No order holds between iterations.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// The indices, the last of them fastest.
+    pub vars: Vec<Name>,
+    /// How many values each has, from 0; a multiple of its piece.
+    pub extents: Vec<i64>,
+    /// How many neighbours along each index one thread takes together.
+    pub piece: Vec<i64>,
+    /// What runs for each tuple.
+    pub body: Vec<KernelNode>,
+}
+
+impl Share {
+    /// How many pieces there are; `None` where pieces do not divide the extents, or exceed 64 bits.
+    #[must_use]
+    pub fn pieces(&self) -> Option<i64> {
+        let ranks = [self.extents.len(), self.piece.len()];
+        let sides = self.extents.iter().zip(&self.piece);
+        let whole = sides.clone().all(|(e, p)| *p > 0 && *e > 0 && e % p == 0);
+        if self.vars.is_empty() || ranks != [self.vars.len(); 2] || !whole {
+            return None;
+        }
+        self.extents.iter().try_fold(1_i64, |n, e| n.checked_mul(*e))?;
+        Some(sides.map(|(e, p)| e / p).product())
+    }
+
+    /// The values of the indices of an element of a piece; both numbers count row-major.
+    #[must_use]
+    pub fn at(&self, mut piece: i64, mut element: i64) -> Vec<i64> {
+        let mut out = vec![0; self.extents.len()];
+        for (d, i) in out.iter_mut().enumerate().rev() {
+            let (wide, pieces) = (self.piece[d], self.extents[d] / self.piece[d]);
+            *i = piece % pieces * wide + element % wide;
+            piece /= pieces;
+            element /= wide;
+        }
+        out
+    }
+}
+
 /// An instruction with its operands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
@@ -289,6 +336,7 @@ impl Device {
             Self::One(body) => vec![body],
             Self::Fragment(f) => vec![&f.body],
             Self::Across(a) => vec![&a.body],
+            Self::Share(s) => vec![&s.body],
             Self::Call(_) => Vec::new(),
         }
     }
@@ -302,7 +350,8 @@ impl Device {
             Self::Teams(Teams { body, .. })
             | Self::One(body)
             | Self::Fragment(Fragment { body, .. })
-            | Self::Across(Across { body, .. }) => *body = f(body),
+            | Self::Across(Across { body, .. })
+            | Self::Share(Share { body, .. }) => *body = f(body),
             Self::Call(_) => {}
         }
         out

@@ -3,8 +3,8 @@
 //! Keeps: syntax only, as the rest of the kernel's parser.
 
 use super::{
-    Across, Barrier, Block, Call, ClusterLoop, Device, Fragment, Operand, Role, Shared, Slice,
-    Teams, Tile,
+    Across, Barrier, Block, Call, ClusterLoop, Device, Fragment, Operand, Role, Share, Shared,
+    Slice, Teams, Tile,
 };
 use crate::affine::Name;
 use crate::diag::Result;
@@ -81,13 +81,36 @@ impl Parser {
         Ok(Fragment { name, dtype, shape, layout, body: self.nodes()? })
     }
 
-    /// The rest of `for ROW, COL across FRAGMENT { … }`, after the row.
-    pub(in crate::kernel) fn across(&mut self, row: Name) -> Result<KernelNode> {
-        let vars = [row, self.place_name()?];
-        self.expect_word("across")?;
-        let fragment = self.name()?;
+    /// The rest of `for ROW, COL across FRAGMENT { … }` or of `for I, … over EXTENT, … by PIECE, …
+    /// { … }`, after the first name.
+    pub(in crate::kernel) fn elements(&mut self, first: Name) -> Result<KernelNode> {
+        let mut vars = vec![first];
+        while self.eat(",") {
+            vars.push(self.place_name()?);
+        }
+        if let ([row, col], true) = (vars.as_slice(), self.at_word("across")) {
+            let vars = [row.clone(), col.clone()];
+            self.expect_word("across")?;
+            let fragment = self.name()?;
+            self.expect("{")?;
+            return Ok(Device::Across(Across { vars, fragment, body: self.nodes()? }).into());
+        }
+        if !self.eat_word("over") {
+            return Err(self.unexpected("`across` or `over`"));
+        }
+        let extents = self.integers("an extent")?;
+        self.expect_word("by")?;
+        let piece = self.integers("neighbours of a piece")?;
         self.expect("{")?;
-        Ok(Device::Across(Across { vars, fragment, body: self.nodes()? }).into())
+        Ok(Device::Share(Share { vars, extents, piece, body: self.nodes()? }).into())
+    }
+
+    fn integers(&mut self, what: &str) -> Result<Vec<i64>> {
+        let mut out = vec![self.integer(what)?];
+        while self.eat(",") {
+            out.push(self.integer(what)?);
+        }
+        Ok(out)
     }
 
     /// The rest of `for VAR in 0..COUNT warps WARPS { … }`, after `warps`.
@@ -160,8 +183,13 @@ impl Parser {
         Ok(Operand::Tile(Tile { array, at, transposed: self.eat_word("transposed") }))
     }
 
-    /// Whether a comma comes after the name that is next.
-    pub(in crate::kernel) fn at_pair(&self) -> bool {
-        self.at_name_then(",") && matches!(self.peek_at(2), Tok::Ident(_))
+    /// Whether a comma, or `over`, comes after the name that is next.
+    pub(in crate::kernel) fn at_elements(&self) -> bool {
+        let word = |at: usize, such: &dyn Fn(&str) -> bool| match self.peek_at(at) {
+            Tok::Ident(word) => such(word),
+            _other => false,
+        };
+        let listed = self.at_name_then(",") && word(2, &|_| true);
+        listed || (word(0, &|_| true) && word(1, &|w| w == "over"))
     }
 }

@@ -95,6 +95,11 @@ pub(in crate::kernel) fn device(f: &mut Formatter<'_>, d: &Device, indent: usize
             writeln!(f, "{pad}for {row}, {col} across {} {{", a.fragment)?;
             &a.body
         }
+        Device::Share(s) => {
+            let (vars, extents, piece) = (List(&s.vars), List(&s.extents), List(&s.piece));
+            writeln!(f, "{pad}for {vars} over {extents} by {piece} {{")?;
+            &s.body
+        }
     };
     nodes(f, body, indent + 1)?;
     writeln!(f, "{pad}}}")

@@ -48,6 +48,40 @@ fn the_text_round_trips() {
     assert!(bound.to_string().contains("for b in 0..floordiv(256, 128) block.x"));
 }
 
+/// Indices that threads share out.
+#[test]
+fn shares_round_trip_and_are_dealt() {
+    let text = "kernel k() {
+  in A: bf16[128, 60]
+  for b in 0..1 block.x {
+    block {
+      shared S: bf16[128, 64] panel 128
+      role fill warps 4 {
+        for r, c over 128, 64 by 1, 8 {
+          if 59 - c >= 0 {
+            F: S[r, c]:bf16 = A[r, c]:bf16 order serial
+          } else {
+            F: S[r, c]:bf16 = 0.0:bf16 order serial
+          }
+        }
+        for r2 over 128 by 1 {
+          F: S[r2, 0]:bf16 = 0.0:bf16 order serial
+        }
+      }
+    }
+  }
+}
+";
+    let kernel: Kernel = text.parse().unwrap();
+    assert_eq!(kernel.to_string(), text);
+    let (vars, body) = (vec!["i".into(), "j".into()], Vec::new());
+    let share = Share { vars, extents: vec![4, 6], piece: vec![2, 3], body };
+    assert_eq!(share.pieces(), Some(4));
+    assert_eq!((share.at(1, 0), share.at(2, 4)), (vec![0, 3], vec![3, 1]));
+    let uneven = Share { piece: vec![2, 4], ..share };
+    assert_eq!(uneven.pieces(), None);
+}
+
 /// Loops over the blocks of a cluster belong to the block program.
 #[test]
 fn clusters_round_trip() {

@@ -1,0 +1,418 @@
+//! Guards and stores that the threads of a team share out.
+//!
+//! In: a [`Share`]. Out: for each thread the pieces that are its own, some at a time: first all
+//! loads from global memory, then the values and their stores, so that the loads are on their way
+//! together. Neighbours are loaded and stored together where their first is at a multiple of their
+//! bytes. Keeps: a load whose guard is false reads the array's first element instead, and what
+//! depends on it is not used: there are no branches between loads.
+//! Why here: the chunks of shared memory are permuted, so LLVM does not see what lies side by side.
+
+use warploom_ir::affine::Name;
+use warploom_ir::kernel::device::{Share, WARP};
+use warploom_ir::kernel::{Condition, Index, KernelNode, Store, TypedKind};
+use warploom_ir::nest::AssignOp;
+
+use super::deal::Deal;
+use crate::llvm::build::{Value, ty};
+use crate::llvm::convert::half_elem;
+use crate::llvm::emit::Emitter;
+use crate::llvm::lin::{Cond, Env, Lin};
+use crate::llvm::memory::mem_elem;
+use crate::llvm::storage::alias;
+use crate::llvm::tile::{Tile, TileKey};
+
+/// Most elements of a thread whose loads are on their way together.
+const AHEAD: i64 = 32;
+/// Bytes of the widest access.
+const WIDE: i64 = 16;
+
+/// A body that is one store, or one where a condition holds and another value else.
+struct Filled<'s> {
+    condition: Option<&'s Condition>,
+    store: &'s Store<Index>,
+    otherwise: Option<&'s Store<Index>>,
+    /// The elements of the kernel's arrays that the value reads, each once.
+    reads: Vec<(&'s Name, &'s [Index])>,
+}
+
+/// An element of a piece.
+struct Element {
+    /// What the indices are.
+    at: Vec<Lin>,
+    /// Its condition, and that as a register; none is true.
+    cond: Option<Cond>,
+    holds: Option<Value>,
+    /// What was loaded for it.
+    loaded: Vec<(TileKey, Tile)>,
+}
+
+/// A vector of neighbours: every how many elements of the piece, and how many.
+#[derive(Clone, Copy)]
+struct Run {
+    step: usize,
+    wide: usize,
+}
+
+const ALONE: Run = Run { step: 1, wide: 1 };
+
+impl Emitter<'_> {
+    /// What the threads of the team share out.
+    pub(super) fn share(&mut self, s: &Share) {
+        let (warp, lane, threads) = {
+            let p = self.state();
+            (p.team.warp.clone(), p.lane.clone(), p.team.warps * WARP)
+        };
+        let first = self.f.bin_int("shl", &warp, 5);
+        let thread = self.f.bin("or", &first, &lane);
+        let pieces = s.pieces().expect("verified: whole pieces");
+        let (rounds, rest) = (pieces / threads, pieces % threads);
+        let elements: i64 = s.piece.iter().product();
+        let together = (AHEAD / elements).max(1);
+        let mut from = 0;
+        while from < rounds {
+            let to = (from + together).min(rounds);
+            self.rounds(s, &thread, threads, from..to);
+            from = to;
+        }
+        if rest > 0 {
+            let (yes, end) = (self.f.label("rest"), self.f.label("end"));
+            let has = self.f.cmp_int("ult", &thread, rest.into());
+            self.f.cond_br(&has, &yes, &end);
+            self.f.start(&yes);
+            self.rounds(s, &thread, threads, rounds..rounds + 1);
+            self.f.br(&end);
+            self.f.start(&end);
+        }
+    }
+
+    /// One piece in each of these rounds.
+    fn rounds(&mut self, s: &Share, thread: &Value, threads: i64, rounds: std::ops::Range<i64>) {
+        let mut pieces = Vec::new();
+        let mut names = Vec::new();
+        for round in rounds {
+            let mut deal = Deal::new(thread, threads, round * threads);
+            let mut first = vec![Lin::default(); s.vars.len()];
+            for d in (0..s.vars.len()).rev() {
+                let (moving, fixed) = deal.digit(&mut self.f, s.extents[d] / s.piece[d]);
+                first[d] = Lin::constant(fixed * s.piece[d]);
+                if let Some(moving) = moving {
+                    let name: Name = format!("piece {round}, {}", s.vars[d]).into();
+                    let value = self.f.cast("zext nneg", &moving, "i64");
+                    self.vars.insert(name.clone(), value);
+                    first[d] = first[d].plus(s.piece[d], &Lin::var(&name));
+                    names.push(name);
+                }
+            }
+            pieces.push(first);
+        }
+        let elements: i64 = s.piece.iter().product();
+        let at = |first: &Vec<Lin>, element: i64| -> Vec<Lin> {
+            let inside = s.at(0, element);
+            first.iter().zip(inside).map(|(lin, i)| lin.offset(i)).collect()
+        };
+        match self.filled(&s.body) {
+            Some(filled) => {
+                let mut all = Vec::new();
+                for first in &pieces {
+                    let list = (0..elements).map(|e| at(first, e)).collect();
+                    all.push(self.load_piece(s, &filled, list));
+                }
+                for piece in all {
+                    self.store_piece(s, &filled, piece);
+                }
+            }
+            None => {
+                for (first, element) in
+                    pieces.iter().flat_map(|p| (0..elements).map(move |e| (p, e)))
+                {
+                    self.enter(s, &at(first, element));
+                    self.nodes(&s.body);
+                }
+            }
+        }
+        for name in names {
+            self.vars.remove(&name);
+        }
+        for var in &s.vars {
+            self.env.remove(var);
+        }
+    }
+
+    fn enter(&mut self, s: &Share, at: &[Lin]) {
+        for (var, lin) in s.vars.iter().zip(at) {
+            self.env.insert(var.clone(), lin.clone());
+        }
+    }
+
+    /// The body, where it is one store of values that global memory gives.
+    fn filled<'s>(&self, body: &'s [KernelNode]) -> Option<Filled<'s>> {
+        let single = |nodes: &'s [KernelNode]| match nodes {
+            [KernelNode::Store(s)] if s.op == AssignOp::Set && s.guard.is_none() => Some(s),
+            _other => None,
+        };
+        let (condition, store, otherwise) = match body {
+            [KernelNode::If(c, then, otherwise)] => {
+                (Some(c), single(then)?, Some(single(otherwise)?))
+            }
+            nodes => (None, single(nodes)?, None),
+        };
+        let mut own = true;
+        let mut reads: Vec<(&'s Name, &'s [Index])> = Vec::new();
+        store.value.visit(&mut |v| {
+            if let TypedKind::Read { array, indices } = &v.kind {
+                own &= self.kernel.buffers.iter().any(|b| b.name == *array);
+                if !reads.contains(&(array, indices)) {
+                    reads.push((array, indices));
+                }
+            }
+        });
+        let mut plain = true;
+        if let Some(other) = otherwise {
+            plain = other.array == store.array && other.indices == store.indices;
+            other.value.visit(&mut |v| plain &= !matches!(v.kind, TypedKind::Read { .. }));
+        }
+        let shared = self.program.as_ref()?.block.shared.iter().any(|b| b.name == store.array);
+        (own && plain && shared).then_some(Filled { condition, store, otherwise, reads })
+    }
+
+    /// Loads what the elements of a piece need.
+    fn load_piece(&mut self, s: &Share, filled: &Filled<'_>, at: Vec<Vec<Lin>>) -> Vec<Element> {
+        let mut out: Vec<Element> = Vec::new();
+        for at in at {
+            self.enter(s, &at);
+            let cond = filled.condition.map(|c| Cond::of(c, &self.env));
+            let cond = cond.filter(|c| c.as_constant() != Some(true));
+            let holds = cond.as_ref().map(|c| self.cond(c));
+            out.push(Element { at, cond, holds, loaded: Vec::new() });
+        }
+        for (array, indices) in &filled.reads {
+            let dims: Vec<Vec<Lin>> = (out.iter())
+                .map(|e| {
+                    let mut env: Env = self.env.clone();
+                    env.extend(s.vars.iter().cloned().zip(e.at.iter().cloned()));
+                    indices.iter().map(|i| Lin::of(i, &env)).collect()
+                })
+                .collect();
+            let run = self.loads_together(s, array, &dims, &out);
+            for first in starts(out.len(), run) {
+                let members: Vec<usize> = (0..run.wide).map(|i| first + i * run.step).collect();
+                let slots = self.load_run(array, &dims[first], &out[first].holds, run.wide);
+                for (member, slot) in members.into_iter().zip(slots) {
+                    let dims = dims[member].clone();
+                    let key = TileKey { array: (*array).clone(), dims, width: 1, partial: None };
+                    out[member].loaded.push((key, Tile { slot }));
+                }
+            }
+        }
+        out
+    }
+
+    /// The position of an element in its array, where the array's shape is known.
+    fn flat(&self, array: &Name, dims: &[Lin]) -> Option<Lin> {
+        let mut flat = Lin::default();
+        for (dim, stride) in dims.iter().zip(&self.buffers[array].strides) {
+            flat = flat.plus(stride.text.parse().ok()?, dim);
+        }
+        Some(flat)
+    }
+
+    /// How many neighbours of a piece are loaded together: all inside, or none.
+    fn loads_together(
+        &self,
+        s: &Share,
+        array: &Name,
+        dims: &[Vec<Lin>],
+        elements: &[Element],
+    ) -> Run {
+        let bytes = self.buffers[array].dtype.size_bytes() as i64;
+        let flat: Option<Vec<Lin>> = dims.iter().map(|d| self.flat(array, d)).collect();
+        let Some(flat) = flat else { return ALONE };
+        let fits = |run: Run| {
+            starts(flat.len(), run).into_iter().all(|first| {
+                let last = first + (run.wide - 1) * run.step;
+                let same = match (&elements[first].cond, &elements[last].cond) {
+                    (None, None) => true,
+                    (Some(a), Some(b)) => together(a, b, run.wide as i64),
+                    _one => false,
+                };
+                let next = |i: usize| flat[first + i * run.step].difference(&flat[first]);
+                same && flat[first].is_multiple(run.wide as i64)
+                    && (1..run.wide).all(|i| next(i) == Some(i as i64))
+            })
+        };
+        widest_run(s, WIDE / bytes, fits)
+    }
+
+    /// Slots with neighbours from global memory; where the guard is false with any values.
+    fn load_run(
+        &mut self,
+        array: &Name,
+        dims: &[Lin],
+        holds: &Option<Value>,
+        wide: usize,
+    ) -> Vec<String> {
+        let regs = self.buffers[array].clone();
+        let mut flat = match self.flat(array, dims) {
+            Some(flat) => self.lin(&flat),
+            None => {
+                let mut sum = Value::int("i64", 0);
+                for (dim, stride) in dims.iter().zip(&regs.strides) {
+                    let i = self.lin(dim);
+                    let moved = self.f.bin("mul nsw", &i, stride);
+                    sum = self.f.bin("add", &sum, &moved);
+                }
+                sum
+            }
+        };
+        if let Some(holds) = holds {
+            flat = self.f.select(holds, &flat, &Value::int("i64", 0));
+        }
+        let (elem, space) = (mem_elem(regs.dtype), regs.pointer.elem);
+        let text = format!("getelementptr {elem}, {space} {}, {}", regs.pointer.text, flat.arg());
+        let p = self.f.def(space, 1, &text).text;
+        let lanes = u32::try_from(wide).expect("at most 16");
+        let (align, alias) = (wide * regs.dtype.size_bytes(), alias(regs.class));
+        let text = format!("load {}, {space} {p}, align {align}{alias}", ty(elem, lanes));
+        let all = self.f.def(elem, lanes, &text);
+        (0..lanes)
+            .map(|lane| {
+                let one = self.f.extract(&all, lane);
+                let slot = self.f.alloca(elem, 1, 1, 64);
+                self.f.line(&format!("store {}, ptr {slot}, align 64", one.arg()));
+                slot
+            })
+            .collect()
+    }
+
+    /// Computes and stores the elements of a piece.
+    fn store_piece(&mut self, s: &Share, filled: &Filled<'_>, piece: Vec<Element>) {
+        let mut values = Vec::new();
+        let mut dims: Vec<Vec<Lin>> = Vec::new();
+        for element in piece {
+            self.enter(s, &element.at);
+            self.tiles.extend(element.loaded.iter().cloned());
+            let mut value = self.updated(filled.store, None);
+            for (key, _) in &element.loaded {
+                self.tiles.remove(key);
+            }
+            if let (Some(holds), Some(other)) = (&element.holds, filled.otherwise) {
+                let other = self.updated(other, None);
+                value = self.f.select(holds, &value, &other);
+            }
+            values.push(value);
+            dims.push(filled.store.indices.iter().map(|i| Lin::of(i, &self.env)).collect());
+        }
+        let run = self.stores_together(s, &filled.store.array, &dims);
+        for first in starts(values.len(), run) {
+            let members: Vec<Value> =
+                (0..run.wide).map(|i| values[first + i * run.step].clone()).collect();
+            self.store_run(filled.store, &dims[first], &members);
+        }
+    }
+
+    /// How many neighbours of a piece lie side by side in a chunk of a shared buffer.
+    fn stores_together(&mut self, s: &Share, array: &Name, dims: &[Vec<Lin>]) -> Run {
+        let shared = self.state().block.shared.iter().find(|b| b.name == *array).cloned();
+        let shared = shared.expect("a shared buffer");
+        let bytes = shared.dtype.size_bytes() as i64;
+        if shared.panel.is_none() || bytes > 4 {
+            return ALONE;
+        }
+        let fits = |run: Run| {
+            let words = run.wide as i64 * bytes % 4 == 0;
+            words
+                && starts(dims.len(), run).into_iter().all(|first| {
+                    let Some((last, outer)) = dims[first].split_last() else { return false };
+                    last.is_multiple(run.wide as i64)
+                        && (1..run.wide).all(|i| {
+                            let other = &dims[first + i * run.step];
+                            other.starts_with(outer)
+                                && other[outer.len()].difference(last) == Some(i as i64)
+                        })
+                })
+        };
+        widest_run(s, WIDE / bytes, fits)
+    }
+
+    /// Stores neighbours of shared memory.
+    fn store_run(&mut self, s: &Store<Index>, dims: &[Lin], values: &[Value]) {
+        let [first, _, ..] = values else {
+            return self.store_memory(&s.array, dims, &values[0], None);
+        };
+        let bytes = s.dtype.size_bytes();
+        let elem = half_elem(s.dtype).unwrap_or(first.elem);
+        let mut words = Vec::new();
+        for word in values.chunks((4 / bytes).max(1)) {
+            if let [one] = word {
+                words.push(one.clone());
+                continue;
+            }
+            // pairs of floats are a vector, so that two conversions become one instruction
+            let lanes = u32::try_from(word.len()).expect("2 or 4");
+            let mut whole = Value::register("poison", elem, lanes);
+            for (lane, one) in word.iter().enumerate() {
+                let one = self.f.cast("bitcast", one, elem);
+                let text = format!("insertelement {}, {}, i32 {lane}", whole.arg(), one.arg());
+                whole = self.f.def(elem, lanes, &text);
+            }
+            words.push(self.f.def("i32", 1, &format!("bitcast {} to i32", whole.arg())));
+        }
+        let all = if words.len() == 1 { words[0].clone() } else { self.f.gather(&words) };
+        let p = self.address(&s.array, dims);
+        let space = self.buffers[&s.array].pointer.elem;
+        let align = values.len() * bytes;
+        self.f.line(&format!("store {}, {space} {p}, align {align}", all.arg()));
+    }
+}
+
+/// The first elements of all runs of a piece.
+fn starts(elements: usize, run: Run) -> Vec<usize> {
+    let first = |e: &usize| (e / run.step).is_multiple_of(run.wide);
+    (0..elements).filter(first).collect()
+}
+
+/// The widest run along some index, of at most so many elements, that fits.
+fn widest_run(s: &Share, most: i64, fits: impl Fn(Run) -> bool) -> Run {
+    let mut wide = most;
+    while wide > 1 {
+        let mut step = 1;
+        for piece in s.piece.iter().rev() {
+            let run = Run {
+                step: usize::try_from(step).expect("verified: few elements"),
+                wide: usize::try_from(wide).expect("at most 16"),
+            };
+            if piece % wide == 0 && fits(run) {
+                return run;
+            }
+            step *= piece;
+        }
+        wide /= 2;
+    }
+    ALONE
+}
+
+/// Whether a condition is the same for all of a number of neighbours, given for the first and the
+/// last of them.
+fn together(first: &Cond, last: &Cond, wide: i64) -> bool {
+    match (first, last) {
+        (Cond::Ge(a, b), Cond::Ge(c, d)) => {
+            let (x, y) = (a.plus(-1, b), c.plus(-1, d));
+            let Some(all) = y.difference(&x) else { return false };
+            let step = all / (wide - 1);
+            if all % (wide - 1) != 0 {
+                return false;
+            }
+            match step {
+                0 => true,
+                // at least 0 from the first on, or not even at the last
+                1.. => x.is_multiple(step * wide),
+                ..0 => x.offset(-step).is_multiple(-step * wide),
+            }
+        }
+        (Cond::Eq(a, b), Cond::Eq(c, d)) => a.plus(-1, b) == c.plus(-1, d),
+        (Cond::All(a), Cond::All(b)) | (Cond::Any(a), Cond::Any(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| together(a, b, wide))
+        }
+        _different => false,
+    }
+}

@@ -1,0 +1,182 @@
+//! The producer's threads: an iteration of the ring in which they fill operands themselves.
+//!
+//! In: the copies and the statements that fill operands, at an iteration of the ring. Out: nodes
+//! that wait for the slot, start the copies, let the threads fill their share, and arrive.
+//! Keeps: the tensor cores see what threads wrote once each of them has fenced it and its warp has
+//! arrived: a phase of `full` counts one arrival of each warp, and one with the bytes of copies.
+//! Neighbouring threads read neighbours in memory.
+
+use warploom_ir::affine::Name;
+use warploom_ir::diag::Result;
+use warploom_ir::expr::Literal;
+use warploom_ir::kernel::device::{Device, Share, Teams, WARP, WARPGROUP};
+use warploom_ir::kernel::{Condition, Index, KernelNode, Store, Typed, TypedKind};
+
+use super::Work;
+use super::epilogue::condition;
+use super::filling::Filling;
+use super::product::Operand as Factor;
+use super::roles::{Program, add, by_name, call, matrix_extents, one, slot, unused, var};
+use crate::index::{simplify, simplify_condition, substitute};
+
+/// Bytes of a chunk of shared memory, and of a word.
+const CHUNK: i64 = 16;
+const WORD: i64 = 4;
+
+/// Registers of a thread that only starts copies, and the most that others can have.
+const FEW: i64 = 24;
+/// Registers of a thread that fills operands, elements that it loads ahead, and most warpgroups of
+/// such threads.
+const FILLING: i64 = 64;
+const AHEAD: i64 = 32;
+const MOST_FILLERS: i64 = 2;
+const MANY: i64 = 240;
+/// Registers that a thread needs beside its part of the accumulator.
+const OTHERS: i64 = 64;
+/// Registers of a multiprocessor.
+const REGISTERS: i64 = 64 << 10;
+
+/// How an operand's elements are shared out.
+struct Dealt {
+    vars: Vec<Name>,
+    extents: Vec<i64>,
+    piece: Vec<i64>,
+    /// Row and column of the buffer's last two dimensions.
+    at: [Index; 2],
+}
+
+impl Program<'_> {
+    /// Whether the producer's threads fill operands themselves.
+    pub(super) fn fills_itself(&self) -> bool {
+        self.plan.works.iter().any(|w| w.threads().is_some())
+    }
+
+    /// Warps of the producer.
+    pub(super) fn fillers(&self) -> i64 {
+        if !self.fills_itself() {
+            return WARPGROUP;
+        }
+        // what each thread of one warpgroup would fill in an iteration of the ring
+        let fillings = self.plan.works.iter().filter_map(Work::threads);
+        let factors = fillings.filter_map(|f| self.plan.product.operand(&f.buffer));
+        let elements: i64 = factors.map(|f| matrix_extents(f).iter().product::<i64>()).sum();
+        let each = elements / (WARP * WARPGROUP);
+        let [rows, cols] = self.plan.product.fragment;
+        let held = rows * cols / (WARPGROUP * WARP);
+        let others = (held + OTHERS) * WARP * WARPGROUP * self.plan.product.teams;
+        let room = (REGISTERS - others) / (FILLING * WARP * WARPGROUP);
+        WARPGROUP * (each / AHEAD).min(room).clamp(1, MOST_FILLERS)
+    }
+
+    /// Arrivals at `full` in each phase.
+    pub(super) fn arrivals(&self) -> i64 {
+        let copies = i64::from(!self.plan.fills.is_empty());
+        if self.fills_itself() { self.fillers() + copies } else { copies }
+    }
+
+    /// Registers of each thread of the two roles; none where a thread's share of all is enough.
+    pub(super) fn registers(&self, warps: i64) -> [Option<i64>; 2] {
+        let [rows, cols] = self.plan.product.fragment;
+        let held = rows * cols / (WARPGROUP * WARP);
+        let producer = WARP * self.fillers();
+        let share = REGISTERS / (WARP * warps + producer);
+        if held + OTHERS <= share {
+            return [None, None];
+        }
+        let few = if self.fills_itself() { FILLING } else { FEW };
+        let left = (REGISTERS - few * producer) / (WARP * warps);
+        [Some(few), Some(MANY.min(left / 8 * 8))]
+    }
+
+    /// One iteration of the ring, for threads that fill slot `at`; `copies` are started before.
+    pub(super) fn filled(
+        &mut self,
+        copies: Vec<KernelNode>,
+        fillings: &[(&Filling, Vec<Index>)],
+        at: &Index,
+    ) -> Result<Vec<KernelNode>> {
+        let mut out = Vec::new();
+        if !copies.is_empty() {
+            out.push(one(copies));
+        }
+        for (filling, values) in fillings {
+            out.push(self.share(filling, values, at));
+        }
+        out.push(call("fence.async", Vec::new()));
+        let arrive = call("mbarrier.arrive", vec![slot(&self.full, at.clone())]);
+        let body = vec![call("sync", Vec::new()), one(vec![arrive])];
+        let (var, count) = (unused("warp", self.taken), self.fillers());
+        out.push(Device::Teams(Teams { var, count, warps: 1, body }).into());
+        Ok(out)
+    }
+
+    /// A statement for each element of an operand's slot.
+    fn share(&mut self, filling: &Filling, coordinates: &[Index], at: &Index) -> KernelNode {
+        let plan = self.plan;
+        let factor = plan.product.operand(&filling.buffer).expect("fillings are of operands");
+        let dealt = self.dealt(filling, factor);
+        let mut places = vec![Index::Const(0); factor.extents.len()];
+        let mut inside = vec![at.clone()];
+        let matrix = (0..places.len()).filter(|d| factor.tile[*d].1.is_some());
+        for (d, place) in matrix.zip(&dealt.at) {
+            places[d] = place.clone();
+            inside.push(place.clone());
+        }
+        let mut values = coordinates[..filling.names.len() - places.len()].to_vec();
+        values.extend(places);
+        let lookup = by_name(&filling.names, &values);
+        let iterators: Vec<Index> = filling.values.iter().map(|e| substitute(e, &lookup)).collect();
+        let inner = |n: &str| {
+            let at = filling.iterators.iter().position(|i| &**i == n);
+            at.map_or_else(|| lookup(n), |at| iterators.get(at).cloned())
+        };
+        let mut store: Store<Index> = filling.store.map_index(&mut |e| substitute(e, &inner));
+        store.indices = inside;
+        let number = if store.dtype.is_float() { Literal::Float(0.0) } else { Literal::Int(0) };
+        let value = Typed { dtype: store.dtype, kind: TypedKind::Literal(number) };
+        let zero = Store { value, ..store.clone() };
+        let conditions = filling.guard.iter().map(|c| condition(c, &lookup)).collect();
+        let store = KernelNode::Store(store);
+        let body = match simplify_condition(&Condition::All(conditions)) {
+            Condition::All(parts) if parts.is_empty() => store,
+            guard => KernelNode::If(guard, vec![store], vec![KernelNode::Store(zero)]),
+        };
+        let Dealt { vars, extents, piece, .. } = dealt;
+        Device::Share(Share { vars, extents, piece, body: vec![body] }).into()
+    }
+
+    /// Which thread fills which elements.
+    fn dealt(&mut self, filling: &Filling, factor: &Factor) -> Dealt {
+        let matrix: Vec<usize> =
+            (0..factor.extents.len()).filter(|d| factor.tile[*d].1.is_some()).collect();
+        let [rows, columns] = [matrix[0], matrix[1]].map(|d| factor.extents[d]);
+        let bytes = factor.dtype.size_bytes() as i64;
+        let wide = |d: usize| {
+            let along = filling.sources.iter().filter(|s| s.along == Some(d));
+            along.map(|s| s.wide).max()
+        };
+        let [row, column] = ["row", "column"].map(|name| unused(name, self.taken));
+        let word = (WORD / bytes).max(1);
+        if let (Some(wide), None) = (wide(matrix[0]), wide(matrix[1])) {
+            // a thread reads along the rows and writes words along the columns; neighbours write
+            // the words of a chunk, and eight rows, whose chunks are permuted, lie in all banks
+            let chunk = CHUNK / bytes;
+            let outer = unused("chunk", self.taken);
+            let first = Index::Mul(chunk, Box::new(var(&outer)));
+            let at = [var(&row), add(simplify(&first), var(&column))];
+            return Dealt {
+                vars: vec![outer, row, column],
+                extents: vec![columns / chunk, rows, chunk],
+                piece: vec![1, wide.min(CHUNK / bytes).min(WORD), word],
+                at,
+            };
+        }
+        let wide = wide(matrix[1]).unwrap_or(1).clamp(word, CHUNK / bytes);
+        Dealt {
+            at: [var(&row), var(&column)],
+            vars: vec![row, column],
+            extents: vec![rows, columns],
+            piece: vec![1, wide],
+        }
+    }
+}

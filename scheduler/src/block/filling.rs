@@ -1,0 +1,221 @@
+//! Statements that fill an operand of the tensor cores element by element, run by threads.
+//!
+//! In: a statement at the ring's loop whose target is an operand's buffer, with loops mapped to
+//! threads. Out: its iterators over an element of the buffer, and for which elements it runs.
+//! Keeps: an element that the product does not touch becomes zero, whatever the statement would
+//! write there, so that tiles may reach over the ends of what is touched. What is touched is all
+//! combinations of some indices along each dimension: then a zero meets a zero in the other
+//! operand or a result that nobody has, and no infinity.
+//! Why here: the copy engine cannot convert, compute, change a layout or read rows of any length.
+
+use warploom_ir::affine::{Affine, Name};
+use warploom_ir::expr::Access;
+use warploom_ir::kernel::{Store, TypedKind};
+use warploom_ir::nest::{AssignOp, Constraint};
+use warploom_ir::schedule::{Tree, TreeLoop};
+use warploom_ir::target::Place;
+use warploom_isl::{DimType, Map};
+
+use super::elements::iterators_of;
+use super::product::{Operand, Product, elements};
+use super::{Answer, Site, misplaced, place_of, unfit};
+use crate::footprint::{Iterations, fresh};
+use crate::poly_isl::Model;
+use crate::steps::stage::all_accesses;
+
+/// A statement that fills an operand.
+pub(super) struct Filling {
+    pub(super) buffer: Name,
+    /// Its store, over its iterators.
+    pub(super) store: Store<Affine>,
+    /// What the iterators are called.
+    pub(super) iterators: Vec<Name>,
+    /// What they are, over [`Self::names`].
+    pub(super) values: Vec<Affine>,
+    /// The elements for which it runs, over the same names; all others are zero.
+    pub(super) guard: Vec<Constraint>,
+    /// Names of the coordinates of the ring's loop, then of the element's indices in the buffer.
+    pub(super) names: Vec<Name>,
+    /// For each array that is read: bytes of an element, those that its rows are a multiple of
+    /// (at most 16), and the dimension of the buffer that its rows run along.
+    pub(super) sources: Vec<Source>,
+}
+
+/// An array that is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Source {
+    pub(super) bytes: i64,
+    /// Neighbours that can be read at once.
+    pub(super) wide: i64,
+    pub(super) along: Option<usize>,
+}
+
+/// Bytes of the widest access of a thread.
+const WIDE: i64 = 16;
+
+impl Filling {
+    /// What a subtree right inside the ring's loop does, where its loops are mapped to threads.
+    pub(super) fn of(
+        site: &Site<'_>,
+        model: &Model,
+        tree: &Tree,
+        product: &Product,
+    ) -> Answer<Option<Self>> {
+        let names = tree.statements();
+        let [name] = names.as_slice() else { return Ok(None) };
+        let mapped = |l: &&TreeLoop| matches!(l.marks.map, Some(Place::Thread(_)));
+        if !tree.loops().iter().any(mapped) {
+            return Ok(None);
+        }
+        let at = place_of(site.poly, name);
+        let s = &site.poly.statements[at].statement;
+        let Some(operand) = product.operand(&s.target.array) else { return Ok(None) };
+        let store = crate::lower::typed(site.poly, site.source, &site.poly.statements[at])?;
+        if store.op != AssignOp::Set || store.guard.is_some() {
+            let text = format!("`{name}` does not set each of the elements that it fills");
+            return Err(unfit(text).into());
+        }
+        let scoped = |a: &&Access| site.poly.scopes.contains_key(&a.array) && **a != s.target;
+        if let Some(other) = all_accesses(s).find(scoped) {
+            let text = format!("`{name}` reads the buffer `{}`", other.array);
+            let help = "threads that fill an operand read arrays only: leave it out of `stage`";
+            return Err(Box::new(misplaced(text).help(help)).into());
+        }
+        let several =
+            |(extent, tile): (&i64, &(Affine, Option<i64>))| *extent > 1 && tile.1.is_none();
+        if operand.extents.iter().zip(&operand.tile).any(several) {
+            let text = format!(
+                "an instruction takes one of several elements of `{}` along a \
+                                dimension, which threads do not fill",
+                operand.buffer
+            );
+            return Err(unfit(text).into());
+        }
+        let iterations = Iterations::of(site.poly, site.tree, &site.path[product.ring].name);
+        let places = fresh(&iterations.names, "e", operand.extents.len());
+        let own = site.poly.scopes[&s.target.array].coordinates;
+        let element = &s.target.indices[own..];
+        let values = iterators_of(site, model, at, &iterations, &places, element)?;
+        let Some(values) = values else {
+            let text =
+                format!("`{name}` runs several times for an element of `{}`", operand.buffer);
+            return Err(unfit(text).into());
+        };
+        let guard = guard(site, model, at, (operand, element), &iterations, &places)?;
+        let iterators = site.poly.statements[at].iters.clone();
+        let sources = sources(model, &store, &iterators, &values, &places);
+        Ok(Some(Self {
+            buffer: operand.buffer.clone(),
+            store,
+            iterators,
+            values,
+            guard,
+            names: iterations.names.iter().chain(&places).cloned().collect(),
+            sources,
+        }))
+    }
+
+    /// The arrays that it reads.
+    pub(super) fn reads(&self) -> Vec<Name> {
+        let mut out = Vec::new();
+        self.store.value.visit(&mut |v| {
+            if let TypedKind::Read { array, .. } = &v.kind {
+                out.push(array.clone());
+            }
+        });
+        out
+    }
+}
+
+/// The elements that the statement sets and the product touches, as conditions on elements of the
+/// operand's buffer.
+fn guard(
+    site: &Site<'_>,
+    model: &Model,
+    at: usize,
+    (operand, element): (&Operand, &[Affine]),
+    iterations: &Iterations,
+    places: &[Name],
+) -> Answer<Vec<Constraint>> {
+    let name = &site.poly.statements[at].statement.name;
+    let set = elements(site, model, at, iterations, element)?;
+    let product = &site.poly.statements[site.statement].statement;
+    let factor = product.value.reads().into_iter().find(|a| a.array == operand.buffer);
+    let factor = factor.expect("an operand is read by the product");
+    let own = site.poly.scopes[&operand.buffer].coordinates;
+    let touched = elements(site, model, site.statement, iterations, &factor.indices[own..])?;
+    let filled = set.intersect(&touched)?;
+    if !independent(&filled)? {
+        return Err(unfit(format!(
+            "what the product touches of `{}` is not all combinations of some indices along each \
+             dimension, so zeros in the rest of its tile could meet infinities",
+            operand.buffer
+        ))
+        .into());
+    }
+    let mut facts = Vec::new();
+    for (place, extent) in places.iter().zip(&operand.extents) {
+        let e = Affine::var(place.clone());
+        facts.push(Constraint::non_negative(e.clone()));
+        facts.push(Constraint::non_negative(Affine::constant(extent - 1).sub(&e)?));
+    }
+    let all = model.relation(&iterations.names, places, &facts)?;
+    let whole = all.intersect_domain(&filled.domain()?)?;
+    let guard = iterations.constraints(&filled.gist(&whole)?, places)?;
+    Ok(guard.ok_or_else(|| {
+        unfit(format!("the elements of `{}` that `{name}` fills are no convex set", operand.buffer))
+    })?)
+}
+
+/// Whether the elements of each iteration are all combinations of indices along each dimension.
+fn independent(touched: &Map) -> Answer<bool> {
+    let rank = touched.dim(DimType::Out)?;
+    let mut all: Option<Map> = None;
+    for d in 0..rank {
+        let behind = touched.project_out(DimType::Out, d + 1, rank - d - 1)?;
+        let alone = behind.project_out(DimType::Out, 0, d)?;
+        all = Some(match all {
+            Some(before) => before.flat_range_product(&alone)?,
+            None => alone,
+        });
+    }
+    match all {
+        Some(all) => Ok(all.is_subset(touched)?),
+        None => Ok(true),
+    }
+}
+
+/// How each read of the value lies in memory.
+fn sources(
+    model: &Model,
+    store: &Store<Affine>,
+    iterators: &[Name],
+    values: &[Affine],
+    places: &[Name],
+) -> Vec<Source> {
+    let lookup = |v: &str| {
+        let at = iterators.iter().position(|n| &**n == v)?;
+        values.get(at).cloned()
+    };
+    let mut out = Vec::new();
+    store.value.visit(&mut |v| {
+        let TypedKind::Read { array, indices } = &v.kind else { return };
+        let bytes = v.dtype.size_bytes() as i64;
+        let row = model.poly.array(array).and_then(|a| model.fixed(a.shape.last()?));
+        let even = |wide: &i64| row.is_some_and(|n| n % wide == 0);
+        let wide = [16, 8, 4, 2].into_iter().filter(|w| w * bytes <= WIDE).find(even).unwrap_or(1);
+        let last = indices.last().and_then(|e| e.substitute(&lookup).ok());
+        let moves = |place: &Name| {
+            let step = |e: &Affine| {
+                let term = e.terms().find(|(atom, _)| {
+                    matches!(atom, warploom_ir::affine::Atom::Var(name) if name == place)
+                });
+                term.is_some_and(|(_, c)| c == 1)
+            };
+            last.as_ref().is_some_and(step)
+        };
+        let along = places.iter().rposition(moves);
+        out.push(Source { bytes, wide, along });
+    });
+    out
+}
