@@ -15,6 +15,7 @@ use warploom_ir::nest::{Nest, Role};
 use warploom_ir::schedule::step::Script;
 use warploom_ir::target::Target;
 use warploom_ir::tensor::{Tensor, random_word};
+use warploom_scheduler::{GpuOptions, auto_gpu};
 
 /// Integers from -4 to 4.
 fn integers(dtype: DType, shape: &[usize], seed: u64) -> Tensor {
@@ -100,5 +101,103 @@ fn rows_of_any_length() {
         assert!(!text.contains("tma"), "{text}");
         let text = check(&product(a, b, [300, 77, 50]), &script(2, "thread.x", "thread.x"));
         assert!(text.contains("over"), "{text}");
+    }
+}
+
+#[test]
+fn one_operand_by_threads_and_one_by_the_copy_engine() {
+    let text = check(&product("mk", "kn", [130, 72, 77]), &script(3, "thread.x", "tma"));
+    assert!(text.contains("tma.load(Bs") && text.contains("count 5"), "{text}");
+    let text = check(&product("km", "nk", [136, 70, 200]), &script(2, "tma", "tma"));
+    assert!(!text.contains("over"), "{text}");
+}
+
+/// What the automatic schedule makes of a nest on a GPU with so many multiprocessors.
+fn auto(text: &str, multiprocessors: i64) -> String {
+    let nest: Nest = text.parse().unwrap_or_else(|e| panic!("{e}"));
+    let start = Schedule::new(&nest).unwrap_or_else(|e| panic!("{e}"));
+    let options = GpuOptions { multiprocessors, ..GpuOptions::of(Target::Sm90a) };
+    let schedule = auto_gpu(&start, &options).unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!(start.replay(schedule.script()).ok().as_ref(), Some(&schedule));
+    agrees(&nest, &schedule)
+}
+
+#[test]
+fn automatic_schedules_let_threads_fill_what_the_copy_engine_cannot() {
+    for (a, b) in [("mk", "kn"), ("km", "nk")] {
+        let text = auto(&product(a, b, [127, 129, 131]), 132);
+        assert!(!text.contains("tma.load"), "{text}");
+    }
+    auto(&product("mk", "nk", [300, 77, 50]), 4);
+    let text = auto(&product("mk", "kn", [40, 520, 77]), 2);
+    assert!(text.contains("tma.load"), "{text}");
+}
+
+/// As [`script`], where `A` is computed by `P` for each slice.
+fn fused(stages: i64) -> String {
+    script(stages, "", "tma")
+        .replace("stage A at k.0 as As", "fuse-at P at k.0")
+        .replace("map As.0 to ", "map P_at_k_0.i to thread.x")
+}
+
+#[test]
+fn producers_are_computed_on_the_way() {
+    let producers = [
+        ("X: f32[72, 77]", "X[i, j]"),
+        ("X: i8[72, 77]\nin s: f32[72]", "X[i, j] * s[i]"),
+        ("X: e4m3[72, 77]\nin s: f32[77]", "max(X[i, j] * s[j], 0.0)"),
+        ("X: f32[77, 72]", "select(i <= j, X[j, i], 0.0)"),
+    ];
+    for (input, value) in producers {
+        let plain = product("mk", "kn", [72, 64, 77])
+            .replace("in A: bf16[72, 77]\n", &format!("in {input}\ntemp A: bf16[72, 77]\n"));
+        let producer =
+            format!("for i in 0..72 {{\nfor j in 0..77 {{ P: A[i, j] = {value} }}\n}}\nfor m in");
+        let nest = plain.replace("for m in", &producer);
+        let text = check(&nest, &fused(3));
+        assert!(text.contains("over") && text.contains("tma.load(Bs"), "{text}");
+    }
+}
+
+/// A product of bytes whose factors are not along the sum.
+fn bytes(dtype: &str, acc: &str, [m, n, k]: [i64; 3]) -> String {
+    format!(
+        "in A: {dtype}[{k}, {m}]\nin B: {dtype}[{n}, {k}]\nout Out: {acc}[{m}, {n}]\n\
+         for m in 0..{m} {{\nfor n in 0..{n} {{\nS0: Out[m, n] = 0\n\
+         for k in 0..{k} {{ S1: Out[m, n] += cast_{acc}(A[k, m]) * cast_{acc}(B[n, k]) order fixed \
+         }}\n}}\n}}\n"
+    )
+}
+
+#[test]
+fn bytes_are_rearranged_on_the_way() {
+    for (m, k) in [(128, 256), (127, 130)] {
+        let script = script(2, "thread.x", "thread.x")
+            .replace("split k by 64", "split k by 128")
+            .replace("split k.1 by 16", "split k.1 by 32")
+            .replace("k.0 as As", "k.0 as As layout 1, 0")
+            .replace("m64n64k16.f32.bf16.bf16", "m64n64k32.i32.i8.i8");
+        check(&bytes("i8", "i32", [m, 64, k]), &script);
+        auto(&bytes("i8", "i32", [m, 64, k]), 132);
+    }
+}
+
+#[test]
+fn what_threads_wrote_is_fenced_and_counted() {
+    let text = check(&product("mk", "nk", [64, 64, 77]), &script(2, "thread.x", "thread.x"));
+    let inputs = |seed, rows| integers(DType::Bf16, &[rows, 77], seed);
+    let inputs = BTreeMap::from([("A".into(), inputs(1, 64)), ("B".into(), inputs(2, 64))]);
+    let wrong = [
+        ("do fence.async()", ""),
+        ("do mbarrier.arrive(full", "do mbarrier.arrive(empty"),
+        ("count 4", "count 3"),
+        ("count 4", "count 5"),
+    ];
+    for (from, to) in wrong {
+        assert!(text.contains(from), "{from}\n{text}");
+        let kernel: warploom::Kernel = text.replacen(from, to, 1).parse().expect("it parses");
+        let refused = compile::kernel(kernel.clone()).is_err();
+        let found = interp::kernel::run(&kernel, &BTreeMap::new(), &inputs).is_err();
+        assert!(refused || found, "{from} -> {to}");
     }
 }

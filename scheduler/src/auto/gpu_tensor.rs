@@ -4,8 +4,8 @@
 //! of its result. Out: tiles that a block's warpgroups multiply, operands that the copy engine
 //! fills ahead, and blocks that take tile after tile.
 //! Keeps: which loop is the instruction's `m`, `n` or `k` follows from the accesses, as for every
-//! contraction; further loops are batches. Where the copy engine cannot read an operand, or a step
-//! or the lowering refuses, the nest is left to the other schedules.
+//! contraction; further loops are batches. Where the copy engine cannot read an operand, threads
+//! fill it; where a step or the lowering refuses, the nest is left to the other schedules.
 //! Sources: the estimate counts, as that of DeepGEMM does, bytes from the second-level cache and
 //! clocks of the tensor cores in each multiprocessor, in whole waves of blocks; the rates are those
 //! measured on H200 (4096 operations of 16 bits a clock; 46 bytes a clock from the cache).
@@ -15,7 +15,7 @@ use warploom_ir::dtype::DType;
 use warploom_ir::expr::Access;
 use warploom_ir::instruction::{Action, Matrix, matrix_instructions};
 use warploom_ir::nest::{AssignOp, Order};
-use warploom_ir::schedule::step::{Ref, StepKind};
+use warploom_ir::schedule::step::{LayoutTerm, Ref, StepKind};
 use warploom_ir::schedule::{PolyStatement, Tree, TreeLoop, Unit};
 use warploom_ir::target::{Axis, Place, Target};
 
@@ -38,6 +38,8 @@ const CACHE: i64 = 46;
 const PORT: i64 = 64;
 /// Bytes a clock of shared memory.
 const SHARED: i64 = 128;
+/// Elements a clock that threads fill an operand with.
+const FILLED: i64 = 12;
 /// Clocks until the first slices have come, and from the last product to the next tile.
 const LATENCY: i64 = 1500;
 /// Most slices that are worth being in flight.
@@ -62,11 +64,23 @@ struct Product {
     /// Loops around the rows and columns, outermost first.
     batch: Vec<Line>,
     factors: [Access; 2],
+    /// Who fills each of them.
+    fillers: [Filler; 2],
     target: Access,
     /// An instruction of the right types, of any number of columns.
     matrix: Matrix,
     /// A statement that gives the results to an array, which the copy engine can write.
     out: Option<(Name, Name)>,
+}
+
+/// Who brings a factor to shared memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Filler {
+    /// The copy engine.
+    Engine,
+    /// Threads, with the array's dimensions in this order: those of the array, or the sum's last
+    /// where the instruction cannot take it otherwise.
+    Threads(Vec<usize>),
 }
 
 #[derive(Clone)]
@@ -140,15 +154,8 @@ impl Auto {
         let ([row], [column], [sum]) = (row.as_slice(), column.as_slice(), sum.as_slice()) else {
             return None;
         };
-        let engine = |a: &Access| self.by_engine(a);
-        if !factors.iter().all(engine) {
-            return None;
-        }
-        let along = |a: &Access| a.indices.last().is_some_and(|e| e.vars().contains(&sum.iter));
         let matrix = instruction(&poly, s, &factors, options.target)?;
-        if !matrix.transposable && !factors.iter().all(along) {
-            return None;
-        }
+        let fillers = [0, 1].map(|i| self.filler(&factors[i], sum, matrix.transposable));
         let results = names.iter().filter_map(|n| poly.statement(n)).filter(|o| {
             o.statement.name != s.statement.name
                 && o.statement.target.array != target.array
@@ -163,10 +170,26 @@ impl Auto {
             sum: sum.clone(),
             batch,
             factors,
+            fillers,
             target,
             matrix,
             out,
         })
+    }
+
+    /// Who brings a factor to shared memory, along whose rows the sum has to run unless it can be
+    /// transposed.
+    fn filler(&self, factor: &Access, sum: &Line, transposable: bool) -> Filler {
+        let along = |d: &usize| factor.indices[*d].vars().contains(&sum.iter);
+        let rank = factor.indices.len();
+        let last = transposable || rank == 0 || along(&(rank - 1));
+        if last && self.by_engine(factor) {
+            return Filler::Engine;
+        }
+        let (inner, mut order): (Vec<usize>, Vec<usize>) =
+            (0..rank).partition(|d| !last && along(d));
+        order.extend(inner);
+        Filler::Threads(order)
     }
 
     /// Whether the copy engine can move boxes of an array: rows of whole 16 bytes.
@@ -316,9 +339,20 @@ impl Auto {
         };
         self.must(stage(&p.target.array, at))?;
         let engine = |l: String| StepKind::Unit(Ref::from(Name::from(l)), Unit::CopyEngine);
-        for factor in &p.factors {
-            self.must(stage(&factor.array, ring))?;
-            self.must(engine(format!("{}.0", local_name(&factor.array, ring))))?;
+        for (factor, filler) in p.factors.iter().zip(&p.fillers) {
+            let first = format!("{}.0", local_name(&factor.array, ring));
+            let Filler::Threads(order) = filler else {
+                self.must(stage(&factor.array, ring))?;
+                self.must(engine(first))?;
+                continue;
+            };
+            let mut step = stage(&factor.array, ring);
+            if let (StepKind::Stage { layout, .. }, false) = (&mut step, order.is_sorted()) {
+                let whole = |dim: &usize| LayoutTerm { dimension: *dim, modulus: None, divisor: 1 };
+                layout.extend(order.iter().map(whole));
+            }
+            self.must(step)?;
+            self.must(StepKind::Map(Ref::from(Name::from(first)), Place::Thread(Axis::X)))?;
         }
         let Some(((statement, out), width)) = p.out.as_ref().zip(tiles.slab) else {
             return Some(());
@@ -363,6 +397,7 @@ impl Auto {
             sum: p.sum.extent,
             batch: p.batch.iter().map(|l| l.extent).product(),
             factor,
+            threads: [0, 1].map(|i| p.fillers[i] != Filler::Engine),
             out: out.unwrap_or(held),
             staged: out.is_some_and(|o| o < held),
             shared,
@@ -381,6 +416,8 @@ pub(super) struct Size {
     /// Bytes of an element of the factors and of the result.
     pub(super) factor: i64,
     pub(super) out: i64,
+    /// Threads fill the operand of the rows, and that of the columns.
+    pub(super) threads: [bool; 2],
     /// The results go through shared memory.
     pub(super) staged: bool,
     /// Bytes of shared memory of a multiprocessor.
@@ -460,7 +497,9 @@ impl Size {
         let cache = (CACHE * self.multiprocessors / busy).min(PORT);
         let bytes = (t.rows + t.columns) * SLICE_BYTES / cache;
         let results = t.rows * t.columns * self.out / 32;
-        waves * (slices * products.max(bytes) + results + LATENCY)
+        let [a, b] = if t.swapped { [1, 0] } else { [0, 1] }.map(|i| i64::from(self.threads[i]));
+        let filled = (t.rows * a + t.columns * b) * t.slice / FILLED;
+        waves * (slices * products.max(bytes).max(filled) + results + LATENCY)
     }
 }
 
@@ -505,6 +544,7 @@ mod tests {
             sum,
             batch: 1,
             factor: 2,
+            threads: [false; 2],
             out: 2,
             staged: true,
             shared: 227 << 10,

@@ -2,21 +2,20 @@
 //!
 //! In: the copies and the statements that fill operands, at an iteration of the ring. Out: nodes
 //! that wait for the slot, start the copies, let the threads fill their share, and arrive.
+//! Several groups of warps take iterations in turn, so that their loads are on their way together.
 //! Keeps: the tensor cores see what threads wrote once each of them has fenced it and its warp has
 //! arrived: a phase of `full` counts one arrival of each warp, and one with the bytes of copies.
 //! Neighbouring threads read neighbours in memory.
 
 use warploom_ir::affine::Name;
-use warploom_ir::diag::Result;
 use warploom_ir::expr::Literal;
 use warploom_ir::kernel::device::{Device, Share, Teams, WARP, WARPGROUP};
 use warploom_ir::kernel::{Condition, Index, KernelNode, Store, Typed, TypedKind};
 
-use super::Work;
 use super::epilogue::condition;
 use super::filling::Filling;
 use super::product::Operand as Factor;
-use super::roles::{Program, add, by_name, call, matrix_extents, one, slot, unused, var};
+use super::roles::{Program, add, by_name, call, one, slot, unused, var};
 use crate::index::{simplify, simplify_condition, substitute};
 
 /// Bytes of a chunk of shared memory, and of a word.
@@ -25,11 +24,9 @@ const WORD: i64 = 4;
 
 /// Registers of a thread that only starts copies, and the most that others can have.
 const FEW: i64 = 24;
-/// Registers of a thread that fills operands, elements that it loads ahead, and most warpgroups of
-/// such threads.
+/// Registers of a thread that fills operands, and most groups of such threads.
 const FILLING: i64 = 64;
-const AHEAD: i64 = 32;
-const MOST_FILLERS: i64 = 2;
+const GROUPS: i64 = 3;
 const MANY: i64 = 240;
 /// Registers that a thread needs beside its part of the accumulator.
 const OTHERS: i64 = 64;
@@ -53,25 +50,47 @@ impl Program<'_> {
 
     /// Warps of the producer.
     pub(super) fn fillers(&self) -> i64 {
+        WARPGROUP * self.groups()
+    }
+
+    /// Groups of the producer's warps, each of which fills slots of its own.
+    fn groups(&self) -> i64 {
         if !self.fills_itself() {
-            return WARPGROUP;
+            return 1;
         }
-        // what each thread of one warpgroup would fill in an iteration of the ring
-        let fillings = self.plan.works.iter().filter_map(Work::threads);
-        let factors = fillings.filter_map(|f| self.plan.product.operand(&f.buffer));
-        let elements: i64 = factors.map(|f| matrix_extents(f).iter().product::<i64>()).sum();
-        let each = elements / (WARP * WARPGROUP);
         let [rows, cols] = self.plan.product.fragment;
         let held = rows * cols / (WARPGROUP * WARP);
         let others = (held + OTHERS) * WARP * WARPGROUP * self.plan.product.teams;
         let room = (REGISTERS - others) / (FILLING * WARP * WARPGROUP);
-        WARPGROUP * (each / AHEAD).min(room).clamp(1, MOST_FILLERS)
+        room.clamp(1, GROUPS).min(self.plan.stages)
+    }
+
+    /// What all groups do, each as a team.
+    pub(super) fn in_groups(&self, body: Vec<KernelNode>) -> Vec<KernelNode> {
+        match self.groups() {
+            1 => body,
+            count => {
+                let (var, warps) = (self.group.clone(), WARPGROUP);
+                vec![Device::Teams(Teams { var, count, warps, body }).into()]
+            }
+        }
+    }
+
+    /// What one of the groups does in iteration `q` of the ring: they take turns.
+    pub(super) fn in_turn(&self, body: Vec<KernelNode>, q: &Index) -> Vec<KernelNode> {
+        match self.groups() {
+            1 => body,
+            count => {
+                let turn = simplify(&Index::Mod(Box::new(q.clone()), count));
+                vec![KernelNode::If(Condition::Eq(turn, var(&self.group)), body, Vec::new())]
+            }
+        }
     }
 
     /// Arrivals at `full` in each phase.
     pub(super) fn arrivals(&self) -> i64 {
         let copies = i64::from(!self.plan.fills.is_empty());
-        if self.fills_itself() { self.fillers() + copies } else { copies }
+        if self.fills_itself() { WARPGROUP + copies } else { copies }
     }
 
     /// Registers of each thread of the two roles; none where a thread's share of all is enough.
@@ -94,7 +113,7 @@ impl Program<'_> {
         copies: Vec<KernelNode>,
         fillings: &[(&Filling, Vec<Index>)],
         at: &Index,
-    ) -> Result<Vec<KernelNode>> {
+    ) -> Vec<KernelNode> {
         let mut out = Vec::new();
         if !copies.is_empty() {
             out.push(one(copies));
@@ -105,9 +124,9 @@ impl Program<'_> {
         out.push(call("fence.async", Vec::new()));
         let arrive = call("mbarrier.arrive", vec![slot(&self.full, at.clone())]);
         let body = vec![call("sync", Vec::new()), one(vec![arrive])];
-        let (var, count) = (unused("warp", self.taken), self.fillers());
+        let (var, count) = (unused("warp", self.taken), WARPGROUP);
         out.push(Device::Teams(Teams { var, count, warps: 1, body }).into());
-        Ok(out)
+        out
     }
 
     /// A statement for each element of an operand's slot.

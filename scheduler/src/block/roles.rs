@@ -34,6 +34,8 @@ pub(super) struct Program<'a> {
     pub(super) full: Name,
     empty: Name,
     pub(super) team: Name,
+    /// The number of a group of the producer's warps.
+    pub(super) group: Name,
     /// The position of the block in its cluster.
     cluster: Name,
     pub(super) fragment: Name,
@@ -97,16 +99,17 @@ impl<'a> Program<'a> {
         let full = unused("full", taken);
         let empty = unused("empty", taken);
         let team = unused("team", taken);
+        let group = unused("group", taken);
         let cluster = unused("block", taken);
         let fragment = plan.product.accumulator.clone();
-        Self { plan, taken, full, empty, team, cluster, fragment }
+        Self { plan, taken, full, empty, team, group, cluster, fragment }
     }
 
     /// The program that runs these nodes.
     pub(super) fn block(mut self, nodes: Vec<KernelNode>) -> Result<Device> {
         let (plan, product) = (self.plan, &self.plan.product);
         let loads = self.producer(&nodes, &Scope::default())?;
-        let loads = if self.fills_itself() { loads } else { vec![one(loads)] };
+        let loads = if self.fills_itself() { self.in_groups(loads) } else { vec![one(loads)] };
         let works = self.consumer(&nodes, &Scope::default())?;
         let warps = WARPGROUP * product.teams;
         let body = match product.teams {
@@ -291,8 +294,12 @@ impl<'a> Program<'a> {
             let expect = vec![slot(&self.full, at.clone()), number(bytes)];
             loads.insert(0, call("mbarrier.expect", expect));
         }
-        out.extend(if fillings.is_empty() { loads } else { self.filled(loads, fillings, &at)? });
-        Ok(out)
+        if fillings.is_empty() {
+            out.extend(loads);
+            return Ok(out);
+        }
+        out.extend(self.filled(loads, fillings, &at));
+        Ok(self.in_turn(out, &q))
     }
 
     /// The copy of a box into slot `at`; where all blocks of a cluster need it, each copies a part
