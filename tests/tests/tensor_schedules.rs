@@ -169,6 +169,9 @@ fn automatic_schedules_are_block_programs() {
     auto(&product("mk", "nk", "bf16", [16, 520, 200]), 132);
     auto(&product("bmk", "bkn", "bf16", [130, 72, 80]), 132);
     auto(&product("mk", "kn", "bf16", [8, 8, 136]), 132);
+    // a long sum with few results: parts of it on blocks, one launch that adds them
+    let text = auto(&product("mk", "kn", "bf16", [16, 40, 8192]), 132);
+    assert!(text.contains("in 0..16 block.z") && text.matches("block.x").count() == 1, "{text}");
 }
 
 #[test]

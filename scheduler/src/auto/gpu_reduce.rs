@@ -3,13 +3,15 @@
 //! In: a schedule. Out: the same schedule, where nests that reduce along contiguous elements (row
 //! maxima and sums, norms, a softmax, matrix-vector products) run a row in a block: its threads
 //! take neighbouring elements and keep partial results in memory that the block shares, which are
-//! combined in two steps (`split-reduction` three times). A reduction with fewer results than keep
-//! a GPU busy runs over parts on different blocks; a later launch combines them.
+//! combined in two steps (`split-reduction` three times). Nests that reduce across contiguous
+//! elements (sums of columns, partial sums) run as many neighbouring columns in a block as a warp
+//! has threads, each on several warps. A reduction with fewer results than keep a GPU busy runs
+//! over parts on different blocks; a later launch combines them.
 //! Keeps: all statements of a row stay in one launch where they share their outer loops, so that
 //! what is read again comes from a cache. A nest where one step is refused is left as it was.
 //! Sizes of parts follow from the nest alone, so a result has the same bits on every GPU.
 
-use warploom_ir::affine::Name;
+use warploom_ir::affine::{Affine, Name};
 use warploom_ir::diag::Result;
 use warploom_ir::expr::Access;
 use warploom_ir::nest::Role as NestRole;
@@ -37,6 +39,11 @@ const FEW: i64 = 96;
 const BLOCKS: i64 = 512;
 /// Threads that keep a large GPU busy.
 const BUSY: i64 = 1 << 17;
+/// Warps that share columns at most, and fewest elements of a column for each.
+const COLUMN_THREADS: i64 = 16;
+const COLUMN_SHARE: i64 = 4;
+/// Elements of a column that are worth threads of their own.
+const COLUMN: i64 = 8;
 /// Fewest iterations of a part, where a reduction is split over blocks.
 const PART: i64 = 2048;
 /// The same for threads that each have a result of their own.
@@ -50,6 +57,8 @@ struct Rows {
     parts: Vec<Part>,
     /// Elements of the longest row, where known.
     length: Option<i64>,
+    /// Neighbouring elements are in neighbouring rows: they are columns.
+    columns: bool,
 }
 
 /// One statement of a row.
@@ -68,6 +77,14 @@ struct Block {
     /// Outermost first; partial results belong to an iteration of the last.
     outside: Vec<Name>,
     shape: Shape,
+    columns: bool,
+}
+
+impl Block {
+    /// Where the threads of a row lie, and the rows: neighbouring threads take neighbours.
+    const fn axes(&self) -> (Axis, Axis) {
+        if self.columns { (Axis::Y, Axis::X) } else { (Axis::X, Axis::Y) }
+    }
 }
 
 /// How many threads and rows a block has.
@@ -87,6 +104,16 @@ impl Shape {
         Self { threads, rows: THREADS / threads }
     }
 
+    /// For columns of this length.
+    fn of_columns(length: Option<i64>) -> Self {
+        let wanted = length.map_or(COLUMN_THREADS, |n| n / COLUMN_SHARE);
+        let mut threads = 1;
+        while threads < COLUMN_THREADS && threads < wanted {
+            threads *= 2;
+        }
+        Self { threads, rows: WARP }
+    }
+
     /// Partial results that are left after the first step of combining.
     const fn left(self) -> i64 {
         if self.threads > 64 { 16 } else { 8 }
@@ -100,7 +127,10 @@ impl Auto {
             let before = self.at.clone();
             self.apart(&before.tree().clone(), position)?;
             let nest = children(self.at.tree()).swap_remove(position);
-            let rows = self.rows_of(&nest)?;
+            let rows = match self.rows_of(&nest, false)? {
+                None => self.rows_of(&nest, true)?,
+                rows => rows,
+            };
             if rows.is_none_or(|rows| self.map_rows(&rows).is_none()) {
                 self.at = before;
             }
@@ -131,7 +161,7 @@ impl Auto {
     }
 
     /// The rows that a nest reduces, if that is what it does.
-    fn rows_of(&mut self, nest: &Tree) -> Result<Option<Rows>> {
+    fn rows_of(&mut self, nest: &Tree, columns: bool) -> Result<Option<Rows>> {
         let (tree, mut outer, mut at) = (self.at.tree().clone(), Vec::new(), nest);
         while let Tree::Loop(l) = at {
             if l.marks.map.is_some() || !self.session.deps(&self.at)?.independent(&tree, &l.name)? {
@@ -145,21 +175,33 @@ impl Auto {
         for child in children(at) {
             let below = child.statements();
             let [statement] = below.as_slice() else { return Ok(None) };
-            let Some((part, extent)) = self.part_of(statement, &child, &outer)? else {
-                return Ok(None);
+            let found = if columns {
+                self.column_of(statement, &child, &outer)?
+            } else {
+                self.part_of(statement, &child, &outer)?
             };
+            let Some((part, extent)) = found else { return Ok(None) };
             length = length.zip(extent).map(|(a, b)| a.max(b));
             parts.push(part);
         }
-        let short = length.is_some_and(|n| n < WARP);
+        let short = length.is_some_and(|n| n < if columns { COLUMN } else { WARP });
         if short || outer.len() > 3 || !parts.iter().any(|p| p.reduces) {
             return Ok(None);
         }
-        if self.few(&outer, length) {
+        let rows = self.extent_of(&outer);
+        let few = if columns {
+            let long = length.is_none_or(|n| n >= 4 * COLUMN_PART);
+            let least = if long { FEW * WARP } else { WARP * WARP };
+            rows.is_none_or(|rows| !(least..BUSY).contains(&rows))
+        } else {
+            // so few and long that each should run on several blocks
+            rows.zip(length).is_some_and(|(rows, n)| rows < FEW && n >= 4 * PART)
+        };
+        if few {
             return Ok(None);
         }
         let outer = outer.into_iter().map(|l| l.name).collect();
-        Ok(Some(Rows { outer, parts, length }))
+        Ok(Some(Rows { outer, parts, length, columns }))
     }
 
     /// A statement of a row and its elements; nothing where neighbours are not along one loop.
@@ -195,20 +237,54 @@ impl Auto {
         Ok(Some((part, elements)))
     }
 
-    /// Whether rows are so few and long that each should run on several blocks.
-    fn few(&self, outer: &[TreeLoop], length: Option<i64>) -> bool {
+    /// A statement of a column and its elements, where the innermost outer loop runs over
+    /// neighbouring columns.
+    fn column_of(
+        &mut self,
+        statement: &Name,
+        nest: &Tree,
+        outer: &[TreeLoop],
+    ) -> Result<Option<(Part, Option<i64>)>> {
+        let poly = self.at.poly().clone();
+        let (Some(s), Some(inner)) = (poly.statement(statement), outer.last()) else {
+            return Ok(None);
+        };
+        let Some(column) = inner.rows.get(statement).and_then(Affine::as_var).cloned() else {
+            return Ok(None);
+        };
+        let reads = s.statement.value.reads();
+        let strides = || reads.iter().copied().chain([&s.statement.target]);
+        if strides().any(|a| stride(a, &column) == Stride::Far) {
+            return Ok(None);
+        }
+        let part = |lane, reduces| Part { statement: statement.clone(), lane, reduces, piece: 1 };
+        let loops = nest.loops();
+        let [l] = loops.as_slice() else {
+            return Ok(loops.is_empty().then(|| (part(None, false), Some(1))));
+        };
+        let Some(role) = self.role(&poly, s, l)? else { return Ok(None) };
+        let every = |a: &&Access| outer.iter().all(|l| moves(a, statement, l));
+        if !role.reduces || along(s, &role) || !reads.iter().copied().any(|a| every(&a)) {
+            return Ok(None);
+        }
+        Ok(Some((part(Some(role.name), true), role.extent)))
+    }
+
+    /// Iterations of loops together, where known.
+    fn extent_of(&self, outer: &[TreeLoop]) -> Option<i64> {
         let poly = self.at.poly();
         let mut extents = outer.iter().map(|l| {
             let (name, row) = l.rows.first_key_value()?;
             extent(poly, poly.statement(name)?, row.as_var()?)
         });
-        let rows = extents.try_fold(1_i64, |n: i64, e| Some(n.saturating_mul(e?)));
-        rows.zip(length).is_some_and(|(rows, n)| rows < FEW && n >= 4 * PART)
+        extents.try_fold(1_i64, |n: i64, e| Some(n.saturating_mul(e?)))
     }
 
     /// Maps the rows of a nest; nothing where a step is refused.
     fn map_rows(&mut self, rows: &Rows) -> Option<()> {
-        let mut block = Block { outside: rows.outer.clone(), shape: Shape::of(rows.length) };
+        let columns = rows.columns;
+        let shape = if columns { Shape::of_columns(rows.length) } else { Shape::of(rows.length) };
+        let mut block = Block { outside: rows.outer.clone(), shape, columns };
         match block.outside.pop() {
             Some(row) if block.shape.rows > 1 => {
                 let (outer, inner) = self.halves(&row, block.shape.rows)?;
@@ -288,24 +364,34 @@ impl Auto {
         for unrolled in std::iter::once(ahead).chain(mine) {
             self.must(StepKind::Unroll(Ref::from(unrolled)))?;
         }
-        if part.reduces {
+        if part.reduces && block.shape.threads > 1 {
             let finish = self.partial(&thread, block)?;
-            let last = self.inside(&finish, block).pop()?;
-            let (steps, left) = self.strided(&last, block.shape.left())?;
-            let mut order = self.inside(&finish, block);
-            order.retain(|l| ![&steps, &left].contains(&l));
-            order.extend([left.clone(), steps.clone()]);
-            self.innermost(&finish, &order);
-            self.must(StepKind::Unroll(Ref::from(steps)))?;
-            let end = self.partial(&left, block)?;
-            self.map_row(&finish, block)?;
-            self.must(StepKind::Map(Ref::from(left), Place::Thread(Axis::X)))?;
-            let sum = self.inside(&end, block).pop()?;
-            self.must(StepKind::Unroll(Ref::from(sum)))?;
-            self.map_row(&end, block)?;
+            self.combined(finish, block)?;
         }
         self.map_row(&part.statement, block)?;
-        self.must(StepKind::Map(Ref::from(thread), Place::Thread(Axis::X)))
+        self.must(StepKind::Map(Ref::from(thread), Place::Thread(block.axes().0)))
+    }
+
+    /// Adds the partial results of a block's threads: one thread those of a column, several those
+    /// of a row and one what they leave.
+    fn combined(&mut self, finish: Name, block: &Block) -> Option<()> {
+        let mut end = finish;
+        if !block.columns {
+            let last = self.inside(&end, block).pop()?;
+            let (steps, left) = self.strided(&last, block.shape.left())?;
+            let mut order = self.inside(&end, block);
+            order.retain(|l| ![&steps, &left].contains(&l));
+            order.extend([left.clone(), steps.clone()]);
+            self.innermost(&end, &order);
+            self.must(StepKind::Unroll(Ref::from(steps)))?;
+            let few = self.partial(&left, block)?;
+            self.map_row(&end, block)?;
+            self.must(StepKind::Map(Ref::from(left), Place::Thread(block.axes().0)))?;
+            end = few;
+        }
+        let sum = self.inside(&end, block).pop()?;
+        self.must(StepKind::Unroll(Ref::from(sum)))?;
+        self.map_row(&end, block)
     }
 
     /// The loop over every `size`-th iteration and that over the first `size`, inside it.
@@ -327,7 +413,7 @@ impl Auto {
         let [first, finish] = <[Name; 2]>::try_from(new.collect::<Vec<_>>()).ok()?;
         let own = self.inside(&first, block).pop()?;
         self.map_row(&first, block)?;
-        self.must(StepKind::Map(Ref::from(own), Place::Thread(Axis::X)))?;
+        self.must(StepKind::Map(Ref::from(own), Place::Thread(block.axes().0)))?;
         Some(finish)
     }
 
@@ -337,7 +423,7 @@ impl Auto {
             return Some(());
         }
         let row = self.inside(statement, block).into_iter().next()?;
-        self.must(StepKind::Map(Ref::from(row), Place::Thread(Axis::Y)))
+        self.must(StepKind::Map(Ref::from(row), Place::Thread(block.axes().1)))
     }
 
     /// Runs reductions with few results over parts on different blocks.

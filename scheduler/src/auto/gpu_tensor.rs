@@ -10,7 +10,7 @@
 //! clocks of the tensor cores in each multiprocessor, in whole waves of blocks; the rates are those
 //! measured on H200 (4096 operations of 16 bits a clock; 46 bytes a clock from the cache).
 
-use warploom_ir::affine::{Affine, Name};
+use warploom_ir::affine::Name;
 use warploom_ir::dtype::DType;
 use warploom_ir::expr::Access;
 use warploom_ir::instruction::{Action, Matrix, matrix_instructions};
@@ -36,12 +36,20 @@ const COLUMNS: i64 = 256;
 const CACHE: i64 = 46;
 /// Bytes a clock that one can get where others are idle.
 const PORT: i64 = 64;
+/// Bytes a clock from memory, each multiprocessor's share.
+const MEMORY: i64 = 16;
 /// Bytes a clock of shared memory.
 const SHARED: i64 = 128;
 /// Elements a clock that threads fill an operand with.
 const FILLED: i64 = 12;
 /// Clocks until the first slices have come, and from the last product to the next tile.
 const LATENCY: i64 = 1500;
+/// Clocks of one more launch, and from its blocks' first loads to their last stores.
+const LAUNCH: i64 = 8000;
+/// Bytes of a partial sum.
+const HELD: i64 = 4;
+/// Fewest slices that are worth a part of the sum.
+const FEWEST_SLICES: i64 = 8;
 /// Most slices that are worth being in flight.
 const STAGES: i64 = 8;
 /// Columns of a slab of results, and slabs in shared memory at once.
@@ -55,27 +63,27 @@ const PAIR: i64 = 2;
 const GROUP: i64 = 16;
 
 /// What is known of a product.
-struct Product {
-    statement: Name,
+pub(super) struct Product {
+    pub(super) statement: Name,
     /// Loops and iterators of rows, columns and the sum, with their extents.
-    row: Line,
-    column: Line,
-    sum: Line,
+    pub(super) row: Line,
+    pub(super) column: Line,
+    pub(super) sum: Line,
     /// Loops around the rows and columns, outermost first.
-    batch: Vec<Line>,
-    factors: [Access; 2],
+    pub(super) batch: Vec<Line>,
+    pub(super) factors: [Access; 2],
     /// Who fills each of them.
-    fillers: [Filler; 2],
-    target: Access,
+    pub(super) fillers: [Filler; 2],
+    pub(super) target: Access,
     /// An instruction of the right types, of any number of columns.
-    matrix: Matrix,
+    pub(super) matrix: Matrix,
     /// A statement that gives the results to an array, which the copy engine can write.
-    out: Option<(Name, Name)>,
+    pub(super) out: Option<(Name, Name)>,
 }
 
 /// Who brings a factor to shared memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Filler {
+pub(super) enum Filler {
     /// The copy engine.
     Engine,
     /// Threads, with the array's dimensions in this order: those of the array, or the sum's last
@@ -83,11 +91,12 @@ enum Filler {
     Threads(Vec<usize>),
 }
 
+/// A loop of a product.
 #[derive(Clone)]
-struct Line {
-    name: Name,
-    iter: Name,
-    extent: i64,
+pub(super) struct Line {
+    pub(super) name: Name,
+    pub(super) iter: Name,
+    pub(super) extent: i64,
 }
 
 /// Sizes of the tiles.
@@ -107,6 +116,8 @@ pub(super) struct Tiles {
     /// Columns of the results that are written to shared memory at once; none where threads write
     /// to memory themselves.
     pub(super) slab: Option<i64>,
+    /// Iterations of the sum that a block takes, where others take the rest.
+    pub(super) part: Option<i64>,
 }
 
 impl Auto {
@@ -209,6 +220,17 @@ impl Auto {
     /// Carries it out; `None` where a step is refused.
     fn tensorized(&mut self, p: &Product, options: &GpuOptions) -> Option<()> {
         let tiles = self.best(p, options)?;
+        match tiles.part {
+            Some(length) => {
+                let parts = self.in_parts(p, length)?;
+                self.tiled(&parts, tiles, options)
+            }
+            None => self.tiled(p, tiles, options),
+        }
+    }
+
+    /// The product in tiles of these sizes.
+    fn tiled(&mut self, p: &Product, tiles: Tiles, options: &GpuOptions) -> Option<()> {
         let Tiles { rows, columns, slice, swapped, .. } = tiles;
         let (along, across) = if swapped { (columns, rows) } else { (rows, columns) };
         let (m, n) = (p.row.name.clone(), p.column.name.clone());
@@ -228,7 +250,7 @@ impl Auto {
             let _alone = self.step(parted);
         }
         let s = &p.statement;
-        let own = |auto: &Self, iter: &Name| auto.point_of(s, iter);
+        let own = |auto: &Self, iter: &Name| auto.loop_of(s, iter);
         let (ring, k) = self.halves(&p.sum.name, slice)?;
         let (m, n) = (own(self, &p.row.iter)?, own(self, &p.column.iter)?);
         self.ordered(&[ring.clone(), m.clone(), n.clone(), k.clone()]).then_some(())?;
@@ -256,14 +278,6 @@ impl Auto {
         self.must(StepKind::Tensorize { loops, instruction: Ref::from(instruction) })?;
         let stages = tiles.stages;
         self.must(StepKind::Ring { target: Ref::from(ring), stages })
-    }
-
-    /// The innermost loop of a statement whose row is this iterator.
-    fn point_of(&self, statement: &Name, iter: &Name) -> Option<Name> {
-        let tree = self.at.tree();
-        let loops = ancestors(tree, statement);
-        let own = |l: &&&TreeLoop| l.rows.get(statement) == Some(&Affine::var(iter.clone()));
-        loops.iter().rev().find(own).map(|l| l.name.clone())
     }
 
     /// Puts tiles on blocks: each on one where all fit at once, else in groups of rows that
@@ -365,8 +379,8 @@ impl Auto {
 
     /// A loop over slabs of a statement's results; its name.
     fn slabs(&mut self, p: &Product, statement: &Name, width: i64) -> Option<Name> {
-        let row = self.point_of(statement, &p.row.iter)?;
-        let column = self.point_of(statement, &p.column.iter)?;
+        let row = self.loop_of(statement, &p.row.iter)?;
+        let column = self.loop_of(statement, &p.column.iter)?;
         let (slab, column) = self.halves(&column, width)?;
         self.ordered(&[slab.clone(), row, column]).then_some(())?;
         let target = Ref::from(slab.clone());
@@ -431,16 +445,34 @@ impl Size {
         let mut best: Option<(i64, Tiles)> = None;
         for swapped in [false, true] {
             for rows in [128, 64, 256] {
-                for columns in [256, 192, 128, 96, 64, 32, 16, 8] {
-                    let Some(tiles) = self.tiles(rows, columns, swapped) else { continue };
-                    let time = self.clocks(&tiles);
-                    if best.as_ref().is_none_or(|b| time < b.0) {
-                        best = Some((time, tiles));
+                for columns in [256, 192, 128, 64, 32, 16, 8] {
+                    let Some(whole) = self.tiles(rows, columns, swapped) else { continue };
+                    for tiles in [Some(whole), self.parts(whole)].into_iter().flatten() {
+                        let time = self.clocks(&tiles);
+                        if best.as_ref().is_none_or(|b| time < b.0) {
+                            best = Some((time, tiles));
+                        }
                     }
                 }
             }
         }
         best.map(|b| b.1)
+    }
+
+    /// Blocks that one wave of tiles leaves without work take parts of the sum, all as long.
+    fn parts(&self, whole: Tiles) -> Option<Tiles> {
+        let free = self.multiprocessors / self.blocks(&whole);
+        let slices = self.sum / whole.slice;
+        let fits = |n: &i64| slices % n == 0 && slices / n >= FEWEST_SLICES;
+        let parts = (2..=free).rev().find(fits).filter(|_| self.sum % whole.slice == 0)?;
+        Some(Tiles { part: Some(self.sum / parts), slab: None, ..whole })
+    }
+
+    /// Tiles of the result.
+    fn blocks(&self, t: &Tiles) -> i64 {
+        let (deep, wide) =
+            if t.swapped { (self.columns, self.rows) } else { (self.rows, self.columns) };
+        up(deep, t.rows) * up(wide, t.columns) * self.batch
     }
 
     fn tiles(&self, rows: i64, columns: i64, swapped: bool) -> Option<Tiles> {
@@ -479,17 +511,16 @@ impl Size {
             swapped,
             stages,
             slab,
+            part: None,
         })
     }
 
-    /// Clocks of the busiest multiprocessor.
+    /// Clocks until all is done.
     fn clocks(&self, t: &Tiles) -> i64 {
-        let (deep, wide) =
-            if t.swapped { (self.columns, self.rows) } else { (self.rows, self.columns) };
-        let up = |n: i64, d: i64| (n + d - 1) / d;
-        let blocks = up(deep, t.rows) * up(wide, t.columns) * self.batch;
+        let parts = t.part.map_or(1, |length| up(self.sum, length));
+        let blocks = self.blocks(t) * parts;
         let waves = up(blocks, self.multiprocessors);
-        let slices = up(self.sum, t.slice);
+        let slices = up(t.part.unwrap_or(self.sum), t.slice);
         // a row of 64 takes as long as its operands' bytes take to be read, at least
         let operands = (ROWS + t.columns) * SLICE_BYTES / SHARED;
         let products = (t.rows / ROWS) * operands.max(t.columns * SLICE_BYTES / 64);
@@ -499,8 +530,20 @@ impl Size {
         let results = t.rows * t.columns * self.out / 32;
         let [a, b] = if t.swapped { [1, 0] } else { [0, 1] }.map(|i| i64::from(self.threads[i]));
         let filled = (t.rows * a + t.columns * b) * t.slice / FILLED;
-        waves * (slices * products.max(bytes).max(filled) + results + LATENCY)
+        let tiles = waves * (slices * products.max(bytes).max(filled) + results + LATENCY);
+        let factors = (self.rows + self.columns) * self.sum * self.factor;
+        let memory = (factors + self.rows * self.columns * self.out) * self.batch
+            / (MEMORY * self.multiprocessors);
+        // of what others hide a little shows: wide tiles read their operands less often
+        let hidden = (waves * slices * (t.rows / ROWS) * operands + tiles.min(memory)) / 16;
+        let sums = parts * self.rows * self.columns * self.batch * HELD;
+        let combined = t.part.map_or(0, |_| LAUNCH + 2 * sums / (CACHE * self.multiprocessors));
+        tiles.max(memory) + hidden + combined
     }
+}
+
+fn up(n: i64, d: i64) -> i64 {
+    (n + d - 1) / d
 }
 
 /// The instruction for a statement's types, with the fewest columns.
@@ -569,6 +612,17 @@ mod tests {
     fn small_products_keep_many_multiprocessors_busy() {
         let t = size(1024, 1024, 1024).best().unwrap();
         assert!(t.rows * t.columns <= 128 * 128, "{t:?}");
+    }
+
+    #[test]
+    fn long_sums_are_parted_where_that_pays() {
+        let t = size(64, 64, 1 << 20).best().unwrap();
+        assert_eq!((t.part, t.slab), (Some(8192), None), "{t:?}");
+        // memory takes as long either way
+        assert_eq!(size(64, 8192, 8192).best().unwrap().part, None);
+        assert_eq!(size(256, 256, 512).best().unwrap().part, None);
+        // equal parts only
+        assert_eq!(size(64, 64, 64 * 1021).best().unwrap().part, None);
     }
 
     #[test]

@@ -24,6 +24,7 @@ mod costs;
 mod estimate;
 mod gpu;
 mod gpu_lines;
+mod gpu_parts;
 mod gpu_reduce;
 mod gpu_tensor;
 mod gpu_tiles;

@@ -261,7 +261,8 @@ pub(super) fn zeros(
     let store = crate::lower::typed(site.poly, site.source, s)?;
     let zero = match &store.value.kind {
         TypedKind::Literal(Literal::Int(n)) => *n == 0,
-        TypedKind::Literal(Literal::Float(x)) => x.to_bits() == 0,
+        // of either sign: that of a sum of zeros is not promised by the instructions
+        TypedKind::Literal(Literal::Float(x)) => *x == 0.0,
         _other => false,
     };
     if !zero || store.guard.is_some() || store.op != AssignOp::Set {

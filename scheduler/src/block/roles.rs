@@ -120,9 +120,12 @@ impl<'a> Program<'a> {
             }
         };
         let [few, many] = self.registers(warps);
+        // one warp starts copies, but only whole warpgroups move registers
+        let alone = few.is_none() && !self.fills_itself();
+        let loading = if alone { 1 } else { self.fillers() };
         let roles = vec![
-            Role { name: "load".into(), warps: self.fillers(), registers: few, body: loads },
             Role { name: "multiply".into(), warps, registers: many, body },
+            Role { name: "load".into(), warps: loading, registers: few, body: loads },
         ];
         let (slots, all) = (plan.stages, self.releasing() * product.teams);
         let barriers = vec![

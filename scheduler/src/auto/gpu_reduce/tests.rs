@@ -112,3 +112,26 @@ for i in 0..M, j in 0..9 { S: s[i] += A[i, j] order fixed }";
         assert!(!s.script().to_string().contains("split-reduction"), "{}", s.script());
     }
 }
+
+#[test]
+fn columns_are_reduced_by_the_warps_of_a_block() {
+    let text = "in A: i32[20, 40, 50]
+out B: i32[40, 50]
+temp s: i32[40, 50]
+for i in 0..40 {
+  for j in 0..50 {
+    S0: s[i, j] = 0
+    for l in 0..20 { S1: s[i, j] += A[l, i, j] order fixed }
+    S2: B[i, j] = s[i, j] + 1
+  }
+}
+";
+    let (s, kernel) = chosen(text, &[]);
+    assert_eq!(kernel.body.len(), 1, "{}\n{kernel}", s.script());
+    let script = s.script().to_string();
+    assert!(script.contains("map S2.j.1 to thread.x"), "{script}");
+    assert!(script.contains("map l.1 to thread.y"), "{script}");
+    // few columns are no work for many blocks
+    let (s, _) = chosen(&text.replace("40", "3"), &[]);
+    assert!(!s.script().to_string().contains("map l.1 to thread.y"), "{}", s.script());
+}
