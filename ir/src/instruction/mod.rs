@@ -19,7 +19,7 @@ use numerics::Adder;
 use crate::dtype::DType;
 use crate::target::Target;
 
-pub use table::{find, matrix_instructions};
+pub use table::{find, guarded_load, matrix_instructions};
 
 /// Which threads execute an instruction together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

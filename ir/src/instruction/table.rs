@@ -142,6 +142,32 @@ const ROWS: &[Row] = &[
     ("cluster.wait", COPY_ENGINE, Issue::Any, Action::Implied, "barrier.cluster.wait.aligned"),
 ];
 
+/// Assembler text of a load from global memory that nobody writes meanwhile, of 1, 2, 4, 8 or 16
+/// bytes: into `{d}`, one register or two or four of 32 bits, from `{at}` where the integer `{limit}`
+/// is at least `{least}`, else zeros.
+#[must_use]
+pub fn guarded_load(bytes: i64) -> String {
+    let (zeros, kind) = match bytes {
+        1 => ("mov.b16 {d}, 0;", "b8"),
+        2 => ("mov.b16 {d}, 0;", "b16"),
+        4 => ("mov.b32 {d}, 0;", "b32"),
+        8 => ("mov.b32 {d0}, 0; mov.b32 {d1}, 0;", "v2.b32"),
+        _ => {
+            let text = "mov.b32 {d0}, 0; mov.b32 {d1}, 0; mov.b32 {d2}, 0; mov.b32 {d3}, 0;";
+            (text, "v4.b32")
+        }
+    };
+    let to = match bytes {
+        8 => "{{d0}, {d1}}",
+        16 => "{{d0}, {d1}, {d2}, {d3}}",
+        _ => "{d}",
+    };
+    format!(
+        "{{ .reg .pred p; setp.ge.s32 p, {{limit}}, {{least}}; {zeros} \
+         @p ld.global.nc.{kind} {to}, [{{at}}]; }}"
+    )
+}
+
 /// Bits below the largest exponent that the adders keep (arXiv 2511.10909): what Ampere keeps is
 /// promised where Hopper keeps one more.
 const AMPERE: Adder = Adder::Aligned { fraction: 24 };

@@ -3,19 +3,23 @@
 //! In: a [`Share`]. Out: for each thread the pieces that are its own, some at a time: first all
 //! loads from global memory, then the values and their stores, so that the loads are on their way
 //! together. Neighbours are loaded and stored together where their first is at a multiple of their
-//! bytes. Keeps: a load whose guard is false reads the array's first element instead, and what
-//! depends on it is not used: there are no branches between loads.
+//! bytes. Keeps: there are no branches between loads: one whose guard is false is not made, or, in
+//! an array that is written too, reads the first element, and what depends on it is not used.
 //! Why here: the chunks of shared memory are permuted, so LLVM does not see what lies side by side.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use warploom_ir::affine::Name;
+use warploom_ir::expr::Literal;
+use warploom_ir::instruction::guarded_load;
 use warploom_ir::kernel::device::{Share, WARP};
 use warploom_ir::kernel::{Condition, Index, KernelNode, Store, TypedKind};
-use warploom_ir::nest::AssignOp;
+use warploom_ir::nest::{AssignOp, Role};
 
 use super::deal::Deal;
-use crate::llvm::build::{Value, ty};
+use crate::llvm::build::{Function, Value, bits, ty as ty_of};
 use crate::llvm::convert::half_elem;
-use crate::llvm::emit::Emitter;
+use crate::llvm::emit::{BufferRegs, Emitter};
 use crate::llvm::lin::{Cond, Env, Lin};
 use crate::llvm::memory::mem_elem;
 use crate::llvm::storage::alias;
@@ -23,6 +27,8 @@ use crate::llvm::tile::{Tile, TileKey};
 
 /// Most elements of a thread whose loads are on their way together.
 const AHEAD: i64 = 32;
+/// More than what neighbours of a thread are apart.
+const FAR: i64 = 1 << 29;
 /// Bytes of the widest access.
 const WIDE: i64 = 16;
 
@@ -35,15 +41,32 @@ struct Filled<'s> {
     reads: Vec<(&'s Name, &'s [Index])>,
 }
 
+impl Filled<'_> {
+    /// Whether it gives an element of an array, or zero.
+    fn copies(&self) -> bool {
+        let zero = |s: &Store<Index>| match &s.value.kind {
+            TypedKind::Literal(Literal::Int(n)) => *n == 0,
+            TypedKind::Literal(Literal::Float(x)) => x.to_bits() == 0,
+            _other => false,
+        };
+        let same = self.store.value.dtype == self.store.dtype;
+        let read = matches!(self.store.value.kind, TypedKind::Read { .. });
+        same && read && self.otherwise.is_none_or(zero)
+    }
+}
+
 /// An element of a piece.
 struct Element {
     /// What the indices are.
     at: Vec<Lin>,
-    /// Its condition, and that as a register; none is true.
+    /// Its condition; none is true.
     cond: Option<Cond>,
-    holds: Option<Value>,
+    /// That, as an integer (i32) that is at least a constant.
+    limit: Option<(Value, i64)>,
     /// What was loaded for it.
     loaded: Vec<(TileKey, Tile)>,
+    /// That is zero where the condition does not hold.
+    zeroed: bool,
 }
 
 /// A vector of neighbours: every how many elements of the piece, and how many.
@@ -112,10 +135,14 @@ impl Emitter<'_> {
         };
         match self.filled(&s.body) {
             Some(filled) => {
-                let mut all = Vec::new();
+                let mut all: Vec<Vec<Element>> = Vec::new();
                 for first in &pieces {
-                    let list = (0..elements).map(|e| at(first, e)).collect();
-                    all.push(self.load_piece(s, &filled, list));
+                    let list = (0..elements).map(|e| self.element(s, &filled, at(first, e)));
+                    all.push(list.collect());
+                }
+                self.limits(&mut all);
+                for piece in &mut all {
+                    self.load_piece(s, &filled, piece);
                 }
                 for piece in all {
                     self.store_piece(s, &filled, piece);
@@ -175,16 +202,65 @@ impl Emitter<'_> {
         (own && plain && shared).then_some(Filled { condition, store, otherwise, reads })
     }
 
-    /// Loads what the elements of a piece need.
-    fn load_piece(&mut self, s: &Share, filled: &Filled<'_>, at: Vec<Vec<Lin>>) -> Vec<Element> {
-        let mut out: Vec<Element> = Vec::new();
-        for at in at {
-            self.enter(s, &at);
-            let cond = filled.condition.map(|c| Cond::of(c, &self.env));
-            let cond = cond.filter(|c| c.as_constant() != Some(true));
-            let holds = cond.as_ref().map(|c| self.cond(c));
-            out.push(Element { at, cond, holds, loaded: Vec::new() });
+    fn element(&mut self, s: &Share, filled: &Filled<'_>, at: Vec<Lin>) -> Element {
+        self.enter(s, &at);
+        let cond = filled.condition.map(|c| Cond::of(c, &self.env));
+        let cond = cond.filter(|c| c.as_constant() != Some(true));
+        Element { at, cond, limit: None, loaded: Vec::new(), zeroed: true }
+    }
+
+    /// Guards as integers that are at least constants: the elements of a thread then share few of
+    /// them, and need no registers for truth values, of which a thread has seven.
+    fn limits(&mut self, pieces: &mut [Vec<Element>]) {
+        let guards: Option<Vec<Vec<Lin>>> =
+            pieces.iter().flatten().map(|e| terms(e.cond.as_ref()?)).collect();
+        let Some(guards) = guards else { return };
+        let rank = guards.first().map_or(0, Vec::len);
+        if rank == 0 || guards.iter().any(|g| g.len() != rank) {
+            return;
         }
+        // the term that moves most stays an integer
+        let distinct = |t: &usize| {
+            let all: BTreeSet<i64> = guards.iter().map(|g| g[*t].constant).collect();
+            all.len()
+        };
+        let varied = (0..rank).max_by_key(distinct).expect("there is a term");
+        if guards.iter().any(|g| g[varied].constant.abs() > FAR) {
+            return;
+        }
+        let mut known: BTreeMap<Vec<Lin>, Value> = BTreeMap::new();
+        for (element, mut guard) in pieces.iter_mut().flatten().zip(guards) {
+            let least = -guard[varied].constant;
+            guard[varied].constant = 0;
+            let limit = match known.get(&guard) {
+                Some(limit) => limit.clone(),
+                None => {
+                    let limit = self.limit(&guard, varied);
+                    known.insert(guard, limit.clone());
+                    limit
+                }
+            };
+            element.limit = Some((limit, least));
+        }
+    }
+
+    /// One term, where the others are not negative, else less than any; between -2 [`FAR`] and
+    /// 2 [`FAR`].
+    fn limit(&mut self, terms: &[Lin], at: usize) -> Value {
+        let others = terms.iter().enumerate().filter(|(i, _)| *i != at);
+        let others = others.map(|(_, t)| Cond::Ge(t.clone(), Lin::default())).collect();
+        let holds = self.cond(&Cond::All(others));
+        let term = self.lin(&terms[at]);
+        let (low, high) =
+            (Value::int("i64", (-2 * FAR).into()), Value::int("i64", (2 * FAR).into()));
+        let term = self.f.intrinsic("smax", &[&term, &low]);
+        let term = self.f.intrinsic("smin", &[&term, &high]);
+        let term = self.f.select(&holds, &term, &low);
+        self.f.cast("trunc", &term, "i32")
+    }
+
+    /// Loads what the elements of a piece need.
+    fn load_piece(&mut self, s: &Share, filled: &Filled<'_>, out: &mut [Element]) {
         for (array, indices) in &filled.reads {
             let dims: Vec<Vec<Lin>> = (out.iter())
                 .map(|e| {
@@ -193,18 +269,18 @@ impl Emitter<'_> {
                     indices.iter().map(|i| Lin::of(i, &env)).collect()
                 })
                 .collect();
-            let run = self.loads_together(s, array, &dims, &out);
+            let run = self.loads_together(s, array, &dims, out);
             for first in starts(out.len(), run) {
                 let members: Vec<usize> = (0..run.wide).map(|i| first + i * run.step).collect();
-                let slots = self.load_run(array, &dims[first], &out[first].holds, run.wide);
+                let (slots, zeroed) = self.load_run(array, &dims[first], &out[first], run.wide);
                 for (member, slot) in members.into_iter().zip(slots) {
                     let dims = dims[member].clone();
                     let key = TileKey { array: (*array).clone(), dims, width: 1, partial: None };
                     out[member].loaded.push((key, Tile { slot }));
+                    out[member].zeroed &= zeroed;
                 }
             }
         }
-        out
     }
 
     /// The position of an element in its array, where the array's shape is known.
@@ -243,45 +319,120 @@ impl Emitter<'_> {
         widest_run(s, WIDE / bytes, fits)
     }
 
-    /// Slots with neighbours from global memory; where the guard is false with any values.
+    /// Slots with neighbours from global memory; where the guard is false with zeros, or anything.
     fn load_run(
         &mut self,
         array: &Name,
         dims: &[Lin],
-        holds: &Option<Value>,
+        element: &Element,
         wide: usize,
-    ) -> Vec<String> {
+    ) -> (Vec<String>, bool) {
         let regs = self.buffers[array].clone();
-        let mut flat = match self.flat(array, dims) {
-            Some(flat) => self.lin(&flat),
-            None => {
-                let mut sum = Value::int("i64", 0);
-                for (dim, stride) in dims.iter().zip(&regs.strides) {
-                    let i = self.lin(dim);
-                    let moved = self.f.bin("mul nsw", &i, stride);
-                    sum = self.f.bin("add", &sum, &moved);
+        let (elem, space) = (mem_elem(regs.dtype), regs.pointer.elem);
+        let bytes = wide * regs.dtype.size_bytes();
+        let flat = self.flat(array, dims);
+        let zeroed = element.limit.is_some() && flat.is_some() && self.only_read(array);
+        let all = match (&element.limit, flat) {
+            (Some(limit), Some(flat)) if zeroed => {
+                let moving = flat.offset(flat.constant.wrapping_neg());
+                let base = self.lin(&moving);
+                let p = self.element_pointer(&regs, &base);
+                let at = flat.constant.wrapping_mul(regs.dtype.size_bytes() as i64);
+                self.guarded_load(&p, at, limit, (elem, wide))
+            }
+            (_, flat) => {
+                let mut at = match flat {
+                    Some(flat) => self.lin(&flat),
+                    None => self.position(&regs, dims),
+                };
+                if let Some(cond) = &element.cond {
+                    let holds = self.cond(cond);
+                    at = self.f.select(&holds, &at, &Value::int("i64", 0));
                 }
-                sum
+                let p = self.element_pointer(&regs, &at).text;
+                let lanes = u32::try_from(wide).expect("at most 16");
+                let alias = alias(regs.class);
+                let ty = ty_of(elem, lanes);
+                let text = format!("load {ty}, {space} {p}, align {bytes}{alias}");
+                self.f.def(elem, lanes, &text)
             }
         };
-        if let Some(holds) = holds {
-            flat = self.f.select(holds, &flat, &Value::int("i64", 0));
+        let slots = (0..all.lanes).map(|lane| {
+            let one = self.f.extract(&all, lane);
+            let slot = self.f.alloca(elem, 1, 1, 64);
+            self.f.line(&format!("store {}, ptr {slot}, align 64", one.arg()));
+            slot
+        });
+        (slots.collect(), zeroed)
+    }
+
+    /// The position of an element in an array of any shape.
+    fn position(&mut self, regs: &BufferRegs, dims: &[Lin]) -> Value {
+        let mut sum = Value::int("i64", 0);
+        for (dim, stride) in dims.iter().zip(&regs.strides) {
+            let i = self.lin(dim);
+            let moved = self.f.bin("mul nsw", &i, stride);
+            sum = self.f.bin("add", &sum, &moved);
         }
+        sum
+    }
+
+    fn element_pointer(&mut self, regs: &BufferRegs, at: &Value) -> Value {
         let (elem, space) = (mem_elem(regs.dtype), regs.pointer.elem);
-        let text = format!("getelementptr {elem}, {space} {}, {}", regs.pointer.text, flat.arg());
-        let p = self.f.def(space, 1, &text).text;
+        let text = format!("getelementptr {elem}, {space} {}, {}", regs.pointer.text, at.arg());
+        self.f.def(space, 1, &text)
+    }
+
+    /// Whether no thread of the block program writes an array.
+    fn only_read(&self, array: &Name) -> bool {
+        let buffer = self.kernel.buffers.iter().find(|b| b.name == *array);
+        buffer.is_some_and(|b| matches!(b.role, Role::In | Role::Const(_)))
+    }
+
+    /// Neighbours `offset` bytes from a pointer, zeros where the guard is false.
+    fn guarded_load(
+        &mut self,
+        p: &Value,
+        offset: i64,
+        (limit, least): &(Value, i64),
+        (elem, wide): (&'static str, usize),
+    ) -> Value {
+        let bytes = i64::from(bits(elem) / 8) * wide as i64;
+        let words = usize::try_from(bytes / 4).expect("at most 4").max(1);
+        let (part, kind) = if bytes < 4 { ("i16", "=&h") } else { ("i32", "=&r") };
+        let mut text = guarded_load(bytes)
+            .replace("{d}", "$0")
+            .replace("{limit}", &format!("${}", words + 1))
+            .replace("{least}", &least.to_string())
+            .replace("{at}", &format!("${words}+{offset}"));
+        for word in 0..words {
+            text = text.replace(&format!("{{d{word}}}"), &format!("${word}"));
+        }
+        let all = vec![part; words].join(", ");
+        let ty = if words == 1 { all } else { format!("{{ {all} }}") };
+        let (kinds, at) = (vec![kind; words].join(","), format!("ptrtoint {} to i64", p.arg()));
+        let at = self.f.def("i64", 1, &at);
+        let (at, limit) = (at.arg(), limit.arg());
+        let call = format!("call {ty} asm \"{text}\", \"{kinds},l,r\"({at}, {limit})");
+        let out = self.f.def(part, 1, &call);
+        let raw = if words == 1 {
+            out
+        } else {
+            let get = |f: &mut Function, i: usize| {
+                f.def(part, 1, &format!("extractvalue {ty} {}, {i}", out.text))
+            };
+            let parts: Vec<Value> = (0..words).map(|i| get(&mut self.f, i)).collect();
+            self.f.gather(&parts)
+        };
         let lanes = u32::try_from(wide).expect("at most 16");
-        let (align, alias) = (wide * regs.dtype.size_bytes(), alias(regs.class));
-        let text = format!("load {}, {space} {p}, align {align}{alias}", ty(elem, lanes));
-        let all = self.f.def(elem, lanes, &text);
-        (0..lanes)
-            .map(|lane| {
-                let one = self.f.extract(&all, lane);
-                let slot = self.f.alloca(elem, 1, 1, 64);
-                self.f.line(&format!("store {}, ptr {slot}, align 64", one.arg()));
-                slot
-            })
-            .collect()
+        if bytes == 1 {
+            return self.f.cast("trunc", &raw, elem);
+        }
+        if raw.ty() == ty_of(elem, lanes) {
+            return raw;
+        }
+        let whole = format!("bitcast {} to {}", raw.arg(), ty_of(elem, lanes));
+        self.f.def(elem, lanes, &whole)
     }
 
     /// Computes and stores the elements of a piece.
@@ -295,9 +446,12 @@ impl Emitter<'_> {
             for (key, _) in &element.loaded {
                 self.tiles.remove(key);
             }
-            if let (Some(holds), Some(other)) = (&element.holds, filled.otherwise) {
+            // what is only copied is zero already
+            let copied = filled.copies() && element.zeroed;
+            if let (Some(cond), Some(other), false) = (&element.cond, filled.otherwise, copied) {
+                let holds = self.cond(cond);
                 let other = self.updated(other, None);
-                value = self.f.select(holds, &value, &other);
+                value = self.f.select(&holds, &value, &other);
             }
             values.push(value);
             dims.push(filled.store.indices.iter().map(|i| Lin::of(i, &self.env)).collect());
@@ -389,6 +543,18 @@ fn widest_run(s: &Share, most: i64, fits: impl Fn(Run) -> bool) -> Run {
         wide /= 2;
     }
     ALONE
+}
+
+/// Integers all of which are not negative where a condition holds.
+fn terms(cond: &Cond) -> Option<Vec<Lin>> {
+    match cond {
+        Cond::Ge(a, b) => Some(vec![a.plus(-1, b)]),
+        Cond::All(parts) => {
+            let all: Option<Vec<Vec<Lin>>> = parts.iter().map(terms).collect();
+            Some(all?.concat())
+        }
+        Cond::Eq(..) | Cond::Any(_) => None,
+    }
 }
 
 /// Whether a condition is the same for all of a number of neighbours, given for the first and the
