@@ -143,8 +143,8 @@ const ROWS: &[Row] = &[
 ];
 
 /// Assembler text of a load from global memory that nobody writes meanwhile, of 1, 2, 4, 8 or 16
-/// bytes: into `{d}`, one register or two or four of 32 bits, from `{at}` where the integer `{limit}`
-/// is at least `{least}`, else zeros.
+/// bytes: into `{d}`, one register or two or four of 32 bits, from `{at}` where the integer
+/// `{limit}` is at least `{least}`, else zeros.
 #[must_use]
 pub fn guarded_load(bytes: i64) -> String {
     let (zeros, kind) = match bytes {
