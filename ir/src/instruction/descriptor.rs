@@ -47,6 +47,28 @@ pub struct Fields {
     pub panel: i64,
 }
 
+/// Who reads a descriptor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reader {
+    /// `wgmma`.
+    Warpgroup,
+    /// `tcgen05.mma`.
+    Thread,
+}
+
+impl Reader {
+    /// The first bit of the mode, and the modes of panels of 128, 64, 32 and 16 bytes.
+    const fn modes(self) -> (u32, [u64; 4]) {
+        match self {
+            Self::Warpgroup => (62, [1, 2, 3, 0]),
+            Self::Thread => (61, [2, 4, 6, 0]),
+        }
+    }
+}
+
+/// The version of descriptors that `tcgen05.mma` reads, in bits 46..48.
+const VERSION: u64 = 1 << 46;
+
 impl Fields {
     /// The fields for a tile of a buffer with `rows` rows in panels of this size.
     ///
@@ -64,40 +86,54 @@ impl Fields {
 
     /// Everything but the start address.
     #[must_use]
-    pub fn bits(self) -> u64 {
-        let mode: u64 = match self.panel {
-            128 => 1,
-            64 => 2,
-            32 => 3,
-            _ => 0,
+    pub fn bits(self, reader: Reader) -> u64 {
+        let (from, modes) = reader.modes();
+        let mode = match self.panel {
+            128 => modes[0],
+            64 => modes[1],
+            32 => modes[2],
+            _ => modes[3],
+        };
+        let version = match reader {
+            Reader::Warpgroup => 0,
+            Reader::Thread => VERSION,
         };
         let units = |bytes: i64| (bytes as u64 & 0x3_ffff) >> 4;
-        (units(self.leading) << 16) | (units(self.stride) << 32) | (mode << 62)
+        (units(self.leading) << 16) | (units(self.stride) << 32) | version | (mode << from)
     }
 }
 
 /// A descriptor: fields and the address in shared memory, a multiple of 16 below 256 KiB.
 #[must_use]
-pub fn encode(address: i64, fields: Fields) -> u64 {
-    ((address as u64 & 0x3_ffff) >> 4) | fields.bits()
+pub fn encode(address: i64, fields: Fields, reader: Reader) -> u64 {
+    ((address as u64 & 0x3_ffff) >> 4) | fields.bits(reader)
 }
 
 /// The byte address of element `(mn, k)` of the operand that a descriptor stands for: bits 0..14
-/// start, 16..30 leading offset, 32..46 stride offset (all in units of 16 bytes), 62..64 mode.
+/// start, 16..30 leading offset, 32..46 stride offset (all in units of 16 bytes), 62..64 mode; for
+/// `tcgen05.mma` 46..48 version (1), 61..64 mode.
+///
+/// `None` where the reader knows no such descriptor.
 ///
 /// PTX ISA, "Canonical layouts" of `wgmma`: in units of 16 bytes, without permutation K-major is
 /// `((8,m),(T,2)):((1T,SBO),(1,LBO))` and MN-major `((T,1,m),(8,k)):((1,T,SBO),(1T,LBO))`; with
 /// panels of W bytes `((8,m),(T,2)):((W,SBO),(1,T))` and `((T,W/16,m),(8,k)):((1,T,LBO),(W,SBO))`.
 #[must_use]
-pub fn address(descriptor: u64, mn: i64, k: i64, bytes: i64, transposed: bool) -> i64 {
+pub fn address(
+    descriptor: u64,
+    reader: Reader,
+    [mn, k]: [i64; 2],
+    bytes: i64,
+    transposed: bool,
+) -> Option<i64> {
     let field = |from: u32| ((descriptor >> from & 0x3fff) << 4) as i64;
     let (start, leading, stride) = (field(0), field(16), field(32));
-    let panel = match descriptor >> 62 {
-        1 => 128,
-        2 => 64,
-        3 => 32,
-        _ => 16,
-    };
+    let (from, modes) = reader.modes();
+    let place = modes.iter().position(|m| *m == descriptor >> from)?;
+    let panel = [128, 64, 32, 16][place];
+    if reader == Reader::Thread && descriptor >> 46 & 0x7fff != 1 {
+        return None;
+    }
     let chunk = CHUNK / bytes;
     let linear = match (transposed, panel) {
         (false, 16) => mn % 8 * 16 + mn / 8 * stride + k / chunk * leading + k % chunk * bytes,
@@ -108,5 +144,5 @@ pub fn address(descriptor: u64, mn: i64, k: i64, bytes: i64, transposed: bool) -
             mn % wide * bytes + mn / wide * leading + k % 8 * panel + k / 8 * stride
         }
     };
-    swizzle(start + linear, panel)
+    Some(swizzle(start + linear, panel))
 }

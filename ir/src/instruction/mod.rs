@@ -12,6 +12,7 @@ pub mod descriptor;
 pub mod fragment;
 pub mod numerics;
 mod table;
+pub mod tensor_memory;
 
 use fragment::{Digit, FragmentLayout};
 use numerics::Adder;
@@ -63,6 +64,8 @@ pub struct Matrix {
     /// A and B come from shared memory through descriptors, and the instruction is asynchronous;
     /// else they are fragments in registers.
     pub shared: bool,
+    /// D is in tensor memory, and one thread issues the instruction; else it is a fragment.
+    pub tensor: bool,
     /// A and B may lie transposed in shared memory.
     pub transposable: bool,
 }
@@ -99,11 +102,12 @@ impl Matrix {
         }
     }
 
-    /// Where the elements of an operand lie in registers; `None` for one from shared memory.
+    /// Where the elements of an operand lie in registers; `None` for one from shared or tensor
+    /// memory.
     #[must_use]
     pub fn layout(&self, part: Part) -> Option<FragmentLayout> {
         let [rows, cols] = self.extents(part);
-        if self.shared && part != Part::D {
+        if self.tensor || (self.shared && part != Part::D) {
             return None;
         }
         // eight rows of four threads; each thread holds a run of neighbours along the columns
@@ -185,6 +189,21 @@ pub enum Action {
     MatrixCommit,
     /// `(n)`: all but the last n groups of matrix instructions are done.
     MatrixWait,
+    /// `(fragment, tensor)`: loads so many columns of tensor memory, each warp those of its 32
+    /// lanes, asynchronously.
+    TensorLoad(i64),
+    /// `()`: this thread's loads of tensor memory are done.
+    TensorWait,
+    /// `(barrier)`: one arrival when all matrix instructions that this thread has issued are done.
+    TensorCommit,
+    /// `(barrier, blocks)`: as a commit, at this barrier of each of these blocks of the cluster.
+    TensorCommitCluster,
+    /// `()`: what this thread did with tensor memory comes before what others do with it after
+    /// they have met this thread.
+    TensorBefore,
+    /// `()`: what this thread does with tensor memory from now on comes after what those did that
+    /// it has met.
+    TensorAfter,
     /// `()`: writes to shared memory become visible to copy engine and tensor cores.
     ProxyFence,
     /// `()`: every thread of the team arrives and waits.
@@ -200,6 +219,8 @@ pub enum Want {
     Fragment(Option<Part>),
     /// A tile of a shared buffer.
     Shared,
+    /// A tile of a buffer in tensor memory.
+    Tensor,
     /// A tile of one of the kernel's buffers.
     Global,
     /// One slot of a barrier.
@@ -216,8 +237,9 @@ impl Action {
     /// The operands of a call, in order; `None` where no call is possible.
     #[must_use]
     pub const fn wants(&self) -> Option<&'static [Want]> {
-        use Want::{Barrier, Blocks, Constant, Fragment, Global, Shared, Value};
+        use Want::{Barrier, Blocks, Constant, Fragment, Global, Shared, Tensor, Value};
         Some(match self {
+            Self::Matrix(Matrix { tensor: true, .. }) => &[Tensor, Shared, Shared, Value],
             Self::Matrix(Matrix { shared: true, .. }) => {
                 &[Fragment(Some(Part::D)), Shared, Shared, Value]
             }
@@ -231,14 +253,18 @@ impl Action {
             Self::BoxMulticast => &[Shared, Global, Barrier, Blocks],
             Self::BoxStore => &[Global, Shared],
             Self::CopyWait | Self::BoxWaitRead | Self::MatrixWait => &[Constant],
-            Self::Arrive => &[Barrier],
-            Self::ArriveCluster => &[Barrier, Blocks],
+            Self::TensorLoad(_) => &[Fragment(None), Tensor],
+            Self::Arrive | Self::TensorCommit => &[Barrier],
+            Self::ArriveCluster | Self::TensorCommitCluster => &[Barrier, Blocks],
             Self::Expect => &[Barrier, Constant],
             Self::Wait => &[Barrier, Value],
             Self::CopyCommit
             | Self::BoxCommit
             | Self::MatrixFence
             | Self::MatrixCommit
+            | Self::TensorWait
+            | Self::TensorBefore
+            | Self::TensorAfter
             | Self::ProxyFence
             | Self::Sync => &[],
             Self::Implied => return None,
@@ -261,9 +287,10 @@ pub struct Instruction {
     pub code: Code,
 }
 
-/// The layout in registers that a name such as `mma.m16n8k16.f32.bf16.bf16.a` stands for.
+/// The layout in registers that a name such as `mma.m16n8k16.f32.bf16.bf16.a` stands for, or
+/// `tcgen05.ld.32x32b.x32.d`.
 #[must_use]
-pub fn layout(name: &str) -> Option<(FragmentLayout, DType)> {
+pub fn layout(name: &str) -> Option<FragmentLayout> {
     let (instruction, part) = name.rsplit_once('.')?;
     let part = match part {
         "a" => Part::A,
@@ -271,8 +298,9 @@ pub fn layout(name: &str) -> Option<(FragmentLayout, DType)> {
         "d" => Part::D,
         _ => return None,
     };
-    match find(instruction)?.action {
-        Action::Matrix(matrix) => Some((matrix.layout(part)?, matrix.dtype(part))),
+    match (find(instruction)?.action, part) {
+        (Action::Matrix(matrix), _) => matrix.layout(part),
+        (Action::TensorLoad(columns), Part::D) => Some(tensor_memory::loaded(columns)),
         _ => None,
     }
 }

@@ -4,7 +4,7 @@
 //! Why here: the one place with opcodes.
 
 use super::numerics::Adder;
-use super::{Action, Code, Instruction, Issue, Matrix};
+use super::{Action, Code, Instruction, Issue, Matrix, tensor_memory};
 use crate::dtype::DType;
 use crate::target::Target;
 
@@ -14,6 +14,8 @@ const ALL: &[Target] = &[Target::Sm80, Target::Sm90a, Target::Sm100a];
 const COPY_ENGINE: &[Target] = &[Target::Sm90a, Target::Sm100a];
 /// Hopper's warpgroup instructions exist nowhere else.
 const HOPPER: &[Target] = &[Target::Sm90a];
+/// With tensor memory.
+const BLACKWELL: &[Target] = &[Target::Sm100a];
 
 type Row = (&'static str, &'static [Target], Issue, Action, &'static str);
 
@@ -98,6 +100,44 @@ const ROWS: &[Row] = &[
         "wgmma.commit_group.sync.aligned",
     ),
     ("wgmma.wait", HOPPER, Issue::Warpgroup, Action::MatrixWait, "wgmma.wait_group.sync.aligned"),
+    (
+        "tcgen05.wait.ld",
+        BLACKWELL,
+        Issue::Warp,
+        Action::TensorWait,
+        "tcgen05.wait::ld.sync.aligned",
+    ),
+    ("tcgen05.commit", BLACKWELL, Issue::Thread, Action::TensorCommit, "tcgen05.commit.shared.cg1"),
+    (
+        "tcgen05.commit.cluster",
+        BLACKWELL,
+        Issue::Thread,
+        Action::TensorCommitCluster,
+        "tcgen05.commit.mc.shared.cg1",
+    ),
+    (
+        "tcgen05.fence.before",
+        BLACKWELL,
+        Issue::Any,
+        Action::TensorBefore,
+        "tcgen05.fence.before.thread.sync",
+    ),
+    (
+        "tcgen05.fence.after",
+        BLACKWELL,
+        Issue::Any,
+        Action::TensorAfter,
+        "tcgen05.fence.after.thread.sync",
+    ),
+    ("tensor.allocate", BLACKWELL, Issue::Warp, Action::Implied, "tcgen05.alloc.shared.cg1"),
+    (
+        "tensor.allocated",
+        BLACKWELL,
+        Issue::Warp,
+        Action::Implied,
+        "tcgen05.relinq.alloc.permit.cg1",
+    ),
+    ("tensor.free", BLACKWELL, Issue::Warp, Action::Implied, "tcgen05.dealloc.cg1"),
     ("sync", ALL, Issue::Any, Action::Sync, "barrier.cta.sync.aligned.count"),
     ("sync.warp", ALL, Issue::Any, Action::Implied, "bar.warp.sync"),
     ("sync.block", ALL, Issue::Any, Action::Implied, "barrier.cta.sync.aligned.all"),
@@ -188,7 +228,18 @@ fn warp_matrix(m: i64, n: i64, k: i64, acc: DType, of: DType, adder: Adder) -> I
         DType::F16 => format!("{acc}.{acc}"),
         other => ptx(other).to_owned(),
     };
-    let matrix = Matrix { m, n, k, a: of, b: of, acc, adder, shared: false, transposable: false };
+    let matrix = Matrix {
+        m,
+        n,
+        k,
+        a: of,
+        b: of,
+        acc,
+        adder,
+        shared: false,
+        tensor: false,
+        transposable: false,
+    };
     Instruction {
         name: format!("mma.m{m}n{n}k{k}.{acc}.{of}.{of}"),
         targets: ALL,
@@ -225,10 +276,53 @@ fn warpgroup_matrix(n: i64, acc: DType, a: DType, b: DType) -> Instruction {
             acc,
             adder,
             shared: true,
+            tensor: false,
             transposable,
         }),
         code: Code::Assembly(text),
     }
+}
+
+/// A matrix instruction of one thread, whose accumulator has a lane of tensor memory for each row.
+fn thread_matrix(n: i64, acc: DType, a: DType, b: DType) -> Instruction {
+    let k = 32 / a.size_bytes() as i64;
+    let adder = if acc.is_float() { HOPPER_WIDE } else { Adder::Wrapping };
+    let (shared, tensor, transposable) = (true, true, a.size_bytes() < 4);
+    let m = tensor_memory::LANES;
+    Instruction {
+        name: format!("tcgen05.mma.m{m}n{n}k{k}.{acc}.{a}.{b}"),
+        targets: BLACKWELL,
+        issue: Issue::Thread,
+        action: Action::Matrix(Matrix { m, n, k, a, b, acc, adder, shared, tensor, transposable }),
+        code: Code::Intrinsic("llvm.nvvm.tcgen05.mma.shared".to_owned()),
+    }
+}
+
+/// The matrix instructions of one thread that give `n` columns (PTX ISA, 9.7.16.2.1, "Matrix
+/// shape": 128 rows in steps of 16 columns).
+fn by_thread(n: i64) -> Vec<Instruction> {
+    use DType::{Bf16, E4m3, E5m2, F16, F32, I8, I32, Tf32};
+    if !(16..=256).contains(&n) || n % 16 != 0 {
+        return Vec::new();
+    }
+    let floats = [(F32, F16, F16), (F32, Bf16, Bf16), (F32, Tf32, Tf32)];
+    let bytes = [E4m3, E5m2].into_iter().flat_map(|a| [E4m3, E5m2].map(|b| (F32, a, b)));
+    let types = floats.into_iter().chain(bytes).chain([(I32, I8, I8)]);
+    types.map(|(acc, a, b)| thread_matrix(n, acc, a, b)).collect()
+}
+
+/// The loads of tensor memory by their columns: powers of two.
+fn load(name: &str) -> Option<Instruction> {
+    let columns: i64 = name.strip_prefix("tcgen05.ld.32x32b.x")?.parse().ok()?;
+    let known = (1..=128).contains(&columns) && columns.count_ones() == 1;
+    let same = name == format!("tcgen05.ld.32x32b.x{columns}");
+    (known && same).then(|| Instruction {
+        name: name.to_owned(),
+        targets: BLACKWELL,
+        issue: Issue::Warpgroup,
+        action: Action::TensorLoad(columns),
+        code: Code::Intrinsic(format!("llvm.nvvm.{name}")),
+    })
 }
 
 /// The matrix instructions of one warp.
@@ -260,7 +354,9 @@ fn by_warpgroup(n: i64) -> Vec<Instruction> {
 /// Every matrix instruction.
 #[must_use]
 pub fn matrix_instructions() -> Vec<Instruction> {
-    by_warp().into_iter().chain((8..=256).step_by(8).flat_map(by_warpgroup)).collect()
+    let widths = || (8..=256).step_by(8);
+    let all = by_warp().into_iter().chain(widths().flat_map(by_warpgroup));
+    all.chain(widths().flat_map(by_thread)).collect()
 }
 
 /// The entry of this name.
@@ -272,10 +368,18 @@ pub fn find(name: &str) -> Option<Instruction> {
     if let Some((n, _)) = name.strip_prefix("wgmma.m64n").and_then(|rest| rest.split_once('k')) {
         return by_warpgroup(n.parse().ok()?).into_iter().find(|i| i.name == name);
     }
+    if let Some((n, _)) = name.strip_prefix("tcgen05.mma.m128n").and_then(|r| r.split_once('k')) {
+        return by_thread(n.parse().ok()?).into_iter().find(|i| i.name == name);
+    }
+    if name.starts_with("tcgen05.ld.") {
+        return load(name);
+    }
     let &(name, targets, issue, action, intrinsic) = ROWS.iter().find(|row| row.0 == name)?;
     let code = match action {
         // the accumulators go through the wait, so that nothing reads them before it
         Action::MatrixWait => Code::Assembly(format!("{intrinsic} {{n}};")),
+        // and so do the values that were loaded
+        Action::TensorWait => Code::Assembly(format!("{intrinsic};")),
         _ => Code::Intrinsic(format!("llvm.nvvm.{intrinsic}")),
     };
     Some(Instruction { name: name.to_owned(), targets, issue, action, code })

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::descriptor::{Fields, PANELS, address, encode, panel_offset, swizzle};
+use super::descriptor::{Fields, PANELS, Reader, address, encode, panel_offset, swizzle};
 use super::*;
 use crate::value::Scalar;
 
@@ -31,9 +31,9 @@ fn every_element_of_a_fragment_has_one_place() {
 /// The formulas of the PTX manual for three fragments.
 #[test]
 fn fragments_are_those_of_the_manual() {
-    let (d, _) = layout("wgmma.m64n256k16.f32.bf16.bf16.d").unwrap();
-    let (a, _) = layout("mma.m16n8k16.f32.bf16.bf16.a").unwrap();
-    let (b, _) = layout("mma.m16n8k32.i32.i8.i8.b").unwrap();
+    let d = layout("wgmma.m64n256k16.f32.bf16.bf16.d").unwrap();
+    let a = layout("mma.m16n8k16.f32.bf16.bf16.a").unwrap();
+    let b = layout("mma.m16n8k32.i32.i8.i8.b").unwrap();
     for t in 0..128 {
         for i in 0..128 {
             let row = 16 * (t / 32) + t % 32 / 4 + 8 * (i / 2 % 2);
@@ -67,7 +67,11 @@ fn names_are_unique_and_found() {
 /// A descriptor, decoded as the hardware does, names the bytes of the tile it was made for.
 #[test]
 fn descriptors_decode_to_their_tiles() {
-    for panel in PANELS {
+    for (panel, reader) in
+        PANELS.into_iter().flat_map(|p| [Reader::Warpgroup, Reader::Thread].map(|r| (p, r)))
+    {
+        let address = |d, mn, k, bytes, t| address(d, reader, [mn, k], bytes, t).expect("known");
+        let encode = |start, fields| encode(start, fields, reader);
         for bytes in [1, 2, 4] {
             let (rows, cols, base) = (64_i64, 2 * panel.max(64) / bytes, 2048_i64);
             let place = |r, c| swizzle(base + panel_offset(r, c, rows, bytes, panel), panel);
@@ -84,14 +88,18 @@ fn descriptors_decode_to_their_tiles() {
                     }
                 }
             }
-            if bytes != 2 {
+            let types = match reader {
+                Reader::Warpgroup => [2, 2],
+                Reader::Thread => [1, 2],
+            };
+            if !types.contains(&bytes) {
                 continue;
             }
             for (r0, c0) in [(0, 0), (16, panel / bytes)] {
                 let start = base + panel_offset(r0, c0, rows, bytes, panel);
                 let d = encode(start, Fields::of(rows, panel, true));
                 for mn in 0..cols - c0 {
-                    for k in 0..16 {
+                    for k in 0..inst_k {
                         let at = place(r0 + k, c0 + mn);
                         assert_eq!(address(d, mn, k, bytes, true), at, "{panel} {mn} {k}");
                     }
@@ -99,8 +107,24 @@ fn descriptors_decode_to_their_tiles() {
             }
         }
     }
-    let high = encode(0, Fields::of(64, 128, false)) >> 32;
+    let fields = Fields::of(64, 128, false);
+    let high = encode(0, fields, Reader::Warpgroup) >> 32;
     assert_eq!(high, (1 << 30) | 64, "the constant of CUTLASS's K-major 128-byte layout");
+}
+
+/// PTX ISA 8.8, 9.7.16.4.1, "Shared memory descriptor": bits 0-13 address, 16-29 leading and 32-45
+/// stride offset in units of 16 bytes, 46-48 the constant 1, 61-63 the swizzling mode.
+#[test]
+fn descriptors_for_tensor_memory_are_those_of_the_manual() {
+    let of = |panel| encode(0x4400, Fields::of(64, panel, false), Reader::Thread);
+    assert_eq!(of(128), 0x440 | 1 << 16 | 64 << 32 | 1 << 46 | 2 << 61);
+    assert_eq!(of(64), 0x440 | 1 << 16 | 32 << 32 | 1 << 46 | 4 << 61);
+    assert_eq!(of(32), 0x440 | 1 << 16 | 16 << 32 | 1 << 46 | 6 << 61);
+    assert_eq!(of(16), 0x440 | 64 << 16 | 8 << 32 | 1 << 46);
+    let wrong = of(128) & !(1 << 46);
+    assert_eq!(address(wrong, Reader::Thread, [0, 0], 2, false), None, "no version");
+    let wrong = encode(0, Fields::of(64, 128, false), Reader::Warpgroup);
+    assert_eq!(address(wrong, Reader::Thread, [0, 0], 2, false), None, "Hopper's");
 }
 
 /// Where nothing rounds, the adders compute the nest that the instruction declares.

@@ -33,25 +33,42 @@ impl Program<'_> {
         simplify(&Index::Mul(step, Box::new(self.team_index())))
     }
 
-    /// Statements for each element that a thread holds.
-    pub(super) fn elements(&mut self, elements: &Elements, coordinates: &[Index]) -> KernelNode {
-        self.across(elements, coordinates, None)
+    /// The first row and column of a team in the accumulator's buffer.
+    pub(super) fn team_starts(&self) -> [Index; 2] {
+        [self.team_start(0), self.team_start(1)]
     }
 
-    /// Statements for each element; with `into`, they write to this fragment, zeros where they do
-    /// not run.
-    fn across(
+    /// Statements for each element that a thread holds of a fragment whose first element has this
+    /// row and column in the accumulator.
+    pub(super) fn elements(
         &mut self,
         elements: &Elements,
         coordinates: &[Index],
-        into: Option<&Name>,
+        first: [Index; 2],
+    ) -> KernelNode {
+        let vars = self.element();
+        self.across(elements, coordinates, (vars, first), None)
+    }
+
+    /// Names for the row and column of an element in a fragment.
+    pub(super) fn element(&mut self) -> [Name; 2] {
+        [unused("i", self.taken), unused("j", self.taken)]
+    }
+
+    /// Statements for each element `vars` of a fragment that starts at `first`; with `into`, they
+    /// write to this place, zeros where they do not run.
+    pub(super) fn across(
+        &mut self,
+        elements: &Elements,
+        coordinates: &[Index],
+        (vars, first): ([Name; 2], [Index; 2]),
+        into: Option<(&Name, &[Index])>,
     ) -> KernelNode {
         let product = &self.plan.product;
-        let vars = [unused("i", self.taken), unused("j", self.taken)];
         let mut values = coordinates[..=product.scope].to_vec();
         let mut places = vec![Index::Const(0); product.rank];
-        for (side, v) in vars.iter().enumerate() {
-            places[product.dims[side]] = add(self.team_start(side), var(v));
+        for (side, (v, first)) in vars.iter().zip(first).enumerate() {
+            places[product.dims[side]] = add(first, var(v));
         }
         values.extend(places);
         values.extend(vars.iter().map(var));
@@ -66,8 +83,8 @@ impl Program<'_> {
             };
             let mut store = instance.store.map_index(&mut |e| substitute(e, &inner));
             let mut otherwise = Vec::new();
-            if let Some(fragment) = into {
-                store.array = fragment.clone();
+            if let Some((array, indices)) = into {
+                (store.array, store.indices) = (array.clone(), indices.to_vec());
                 let value = Typed { dtype: store.dtype, kind: TypedKind::Literal(Literal::Int(0)) };
                 let (op, guard) = (AssignOp::Set, None);
                 let zero = Store { value, op, guard, ..store.clone() };
@@ -87,7 +104,10 @@ impl Program<'_> {
     pub(super) fn slabs(&mut self, slabs: &Slabs, coordinates: &[Index]) -> KernelNode {
         let product = &self.plan.product;
         let results = unused("results", self.taken);
-        let stored = self.across(&slabs.elements, coordinates, Some(&results));
+        let vars = self.element();
+        let own = vars.clone().map(|v| var(&v));
+        let place = (vars, self.team_starts());
+        let stored = self.across(&slabs.elements, coordinates, place, Some((&results, &own)));
         let slab = unused("slab", self.taken);
         let block = unused("rows", self.taken);
         let column = unused("columns", self.taken);
@@ -134,7 +154,13 @@ impl Program<'_> {
     }
 
     /// Where a team's part of a slab goes.
-    fn outside(&self, copy: &Move, slab: &Name, slabs: &Slabs, coordinates: &[Index]) -> Operand {
+    pub(super) fn outside(
+        &self,
+        copy: &Move,
+        slab: &Name,
+        slabs: &Slabs,
+        coordinates: &[Index],
+    ) -> Operand {
         let product = &self.plan.product;
         let place = by_name(&copy.coordinates, coordinates);
         let lookup = |n: &str| if *n == *slabs.var { Some(var(slab)) } else { place(n) };

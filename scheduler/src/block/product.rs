@@ -524,6 +524,12 @@ impl<'a> Question<'a> {
         }
         let apart = team_step[0] == fragment[0] && team_step[1] == 0
             || team_step[1] == fragment[1] && team_step[0] == 0;
+        if teams > 1 && self.matrix.tensor {
+            return Err(unfit(
+                "one thread issues the instruction for all rows: leave out `to warpgroup`",
+            )
+            .into());
+        }
         if teams > 1 && !apart {
             return Err(unfit("each warpgroup needs rows or columns of its own").into());
         }

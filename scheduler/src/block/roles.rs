@@ -24,6 +24,7 @@ use super::filling::Filling;
 use super::moves::Move;
 use super::product::Operand as Factor;
 use super::skeleton::{holds, work_of};
+use super::tensor_memory::Memory;
 use super::{Cluster, Plan, Work, misplaced};
 use crate::index::{difference, replace, simplify, substitute};
 
@@ -32,18 +33,20 @@ pub(super) struct Program<'a> {
     pub(super) plan: &'a Plan,
     pub(super) taken: &'a mut BTreeSet<Name>,
     pub(super) full: Name,
-    empty: Name,
+    pub(super) empty: Name,
     pub(super) team: Name,
     /// The number of a group of the producer's warps.
     pub(super) group: Name,
     /// The position of the block in its cluster.
-    cluster: Name,
+    pub(super) cluster: Name,
     pub(super) fragment: Name,
+    /// Where the accumulator is, if not in registers.
+    pub(super) memory: Option<Memory>,
 }
 
 /// A loop of the program around a place.
 #[derive(Clone)]
-struct Around {
+pub(super) struct Around {
     label: Name,
     /// The iteration.
     at: Index,
@@ -53,10 +56,13 @@ struct Around {
 
 /// What loop variables of isl's loops are called in a role, and the loops around.
 #[derive(Clone, Default)]
-struct Scope {
+pub(super) struct Scope {
     renamed: BTreeMap<Name, Index>,
-    around: Vec<Around>,
+    pub(super) around: Vec<Around>,
 }
+
+/// What a role does in one iteration of the accumulator's loop.
+pub(super) type Tiles<'a> = fn(&mut Program<'a>, &[KernelNode], &Scope) -> Result<Vec<KernelNode>>;
 
 /// A name that nothing has yet.
 pub(super) fn unused(base: &str, taken: &mut BTreeSet<Name>) -> Name {
@@ -90,6 +96,26 @@ pub(super) fn slot(barrier: &Name, at: Index) -> Operand {
     Operand::Tile(Tile { array: barrier.clone(), at, transposed: false })
 }
 
+/// The slot of a ring of so many that iteration `q` uses.
+pub(super) fn remainder(q: &Index, slots: i64) -> Index {
+    match slots {
+        1 => Index::Const(0),
+        slots => simplify(&Index::Mod(Box::new(q.clone()), slots)),
+    }
+}
+
+/// The parity of the phase of a slot in iteration `q`, `later` rounds on.
+pub(super) fn parity(q: &Index, slots: i64, later: i64) -> Operand {
+    let round = Index::FloorDiv(Box::new(q.clone()), slots);
+    let round = add(round, Index::Const(later));
+    let parity = Index::Mod(Box::new(round), 2);
+    Operand::Value(match simplify(&parity) {
+        Index::Const(c) => Index::Const(c),
+        // the verifier knows a parity by its form
+        _moving => parity,
+    })
+}
+
 pub(super) fn one(body: Vec<KernelNode>) -> KernelNode {
     Device::One(body).into()
 }
@@ -102,15 +128,18 @@ impl<'a> Program<'a> {
         let group = unused("group", taken);
         let cluster = unused("block", taken);
         let fragment = plan.product.accumulator.clone();
-        Self { plan, taken, full, empty, team, group, cluster, fragment }
+        let memory = None;
+        Self { plan, taken, full, empty, team, group, cluster, fragment, memory }
     }
 
     /// The program that runs these nodes.
     pub(super) fn block(mut self, nodes: Vec<KernelNode>) -> Result<Device> {
         let (plan, product) = (self.plan, &self.plan.product);
-        let loads = self.producer(&nodes, &Scope::default())?;
-        let loads = if self.fills_itself() { self.in_groups(loads) } else { vec![one(loads)] };
-        let works = self.consumer(&nodes, &Scope::default())?;
+        if product.matrix.tensor {
+            return self.with_tensor_memory(&nodes);
+        }
+        let loads = self.loading(&nodes)?;
+        let works = self.consumer(&nodes, &Scope::default(), Self::tile, true)?;
         let warps = WARPGROUP * product.teams;
         let body = match product.teams {
             1 => works,
@@ -127,18 +156,34 @@ impl<'a> Program<'a> {
             Role { name: "multiply".into(), warps, registers: many, body },
             Role { name: "load".into(), warps: loading, registers: few, body: loads },
         ];
-        let (slots, all) = (plan.stages, self.releasing() * product.teams);
-        let barriers = vec![
+        let (cluster, barriers) = (self.cluster(), self.ring(plan.stages));
+        let (shared, tensors) = (self.shared()?, Vec::new());
+        Ok(Device::Block(Block { cluster, shared, tensors, barriers, roles }))
+    }
+
+    /// What the producer's warps do.
+    pub(super) fn loading(&mut self, nodes: &[KernelNode]) -> Result<Vec<KernelNode>> {
+        let loads = self.producer(nodes, &Scope::default())?;
+        Ok(if self.fills_itself() { self.in_groups(loads) } else { vec![one(loads)] })
+    }
+
+    /// The loops over the blocks of a cluster.
+    pub(super) fn cluster(&self) -> Vec<ClusterLoop> {
+        let looped = |c: &Cluster| ClusterLoop { var: self.cluster.clone(), count: c.count };
+        self.plan.cluster.iter().map(looped).collect()
+    }
+
+    /// The barriers of the operands' ring.
+    pub(super) fn ring(&self, slots: i64) -> Vec<Barrier> {
+        let all = self.releasing() * self.plan.product.teams;
+        vec![
             Barrier { name: self.full.clone(), slots, count: self.arrivals() },
             Barrier { name: self.empty.clone(), slots, count: all },
-        ];
-        let looped = |c: &Cluster| ClusterLoop { var: self.cluster.clone(), count: c.count };
-        let cluster = plan.cluster.iter().map(looped).collect();
-        Ok(Device::Block(Block { cluster, shared: self.shared()?, barriers, roles }))
+        ]
     }
 
     /// The blocks whose warpgroups release a slot: those that get data by this block's copies.
-    fn releasing(&self) -> i64 {
+    pub(super) fn releasing(&self) -> i64 {
         let multicast = self.plan.fills.iter().any(|f| self.shared_by_cluster(f));
         self.plan.cluster.as_ref().filter(|_| multicast).map_or(1, |c| c.count)
     }
@@ -151,7 +196,7 @@ impl<'a> Program<'a> {
         })
     }
 
-    fn shared(&self) -> Result<Vec<Shared>> {
+    pub(super) fn shared(&self) -> Result<Vec<Shared>> {
         let mut out = Vec::new();
         for factor in &self.plan.product.operands {
             let matrix: Vec<i64> = matrix_extents(factor);
@@ -170,7 +215,7 @@ impl<'a> Program<'a> {
     }
 
     /// How often the ring ran before this place, all loops of the program counted.
-    fn count(&self, scope: &Scope, from: usize) -> Result<Index> {
+    pub(super) fn count(&self, scope: &Scope, from: usize) -> Result<Index> {
         let mut out = Index::Const(0);
         for (position, l) in scope.around.iter().enumerate().skip(from) {
             let mut each = 1_i64;
@@ -187,23 +232,13 @@ impl<'a> Program<'a> {
         Ok(out)
     }
 
-    fn slot_of(&self, q: &Index) -> Index {
-        match self.plan.stages {
-            1 => Index::Const(0),
-            stages => simplify(&Index::Mod(Box::new(q.clone()), stages)),
-        }
+    pub(super) fn slot_of(&self, q: &Index) -> Index {
+        remainder(q, self.plan.stages)
     }
 
     /// The parity of a slot's phase in iteration `q`, `later` rounds on.
-    fn parity(&self, q: &Index, later: i64) -> Operand {
-        let round = Index::FloorDiv(Box::new(q.clone()), self.plan.stages);
-        let round = add(round, Index::Const(later));
-        let parity = Index::Mod(Box::new(round), 2);
-        Operand::Value(match simplify(&parity) {
-            Index::Const(c) => Index::Const(c),
-            // the verifier knows a parity by its form
-            _moving => parity,
-        })
+    pub(super) fn parity(&self, q: &Index, later: i64) -> Operand {
+        parity(q, self.plan.stages, later)
     }
 
     /// A loop of isl's with a new variable, and what is known inside.
@@ -236,7 +271,11 @@ impl<'a> Program<'a> {
     }
 
     /// The producer: loops that lead to copies into operands.
-    fn producer(&mut self, nodes: &[KernelNode], scope: &Scope) -> Result<Vec<KernelNode>> {
+    pub(super) fn producer(
+        &mut self,
+        nodes: &[KernelNode],
+        scope: &Scope,
+    ) -> Result<Vec<KernelNode>> {
         let plan = self.plan;
         let fill = |w: usize| matches!(plan.works[w], Work::Fill(_) | Work::Threads(_));
         let mut out = Vec::new();
@@ -359,13 +398,13 @@ impl<'a> Program<'a> {
     }
 
     /// All blocks of the cluster, as an operand.
-    fn all_blocks(&self, count: i64) -> Operand {
+    pub(super) fn all_blocks(&self, count: i64) -> Operand {
         let all = Slice { start: Index::Const(0), extent: Some(count) };
         tile(&CLUSTER.into(), vec![all], false)
     }
 
     /// The coordinates that a piece of work runs at.
-    fn values(&self, scope: &Scope, store: &Store<Index>) -> Vec<Index> {
+    pub(super) fn values(&self, scope: &Scope, store: &Store<Index>) -> Vec<Index> {
         let lookup = |n: &str| scope.renamed.get(n).cloned();
         let mut out: Vec<Index> =
             store.indices.iter().map(|i| simplify(&replace(i, &lookup))).collect();
@@ -376,8 +415,15 @@ impl<'a> Program<'a> {
         out
     }
 
-    /// The consumers: loops around the accumulator, then what is inside one of its iterations.
-    fn consumer(&mut self, nodes: &[KernelNode], scope: &Scope) -> Result<Vec<KernelNode>> {
+    /// A consumer: loops around the accumulator, then what is inside one of its iterations. Copies
+    /// out of the block that it starts are waited for in the end.
+    pub(super) fn consumer(
+        &mut self,
+        nodes: &[KernelNode],
+        scope: &Scope,
+        tile: Tiles<'a>,
+        copies: bool,
+    ) -> Result<Vec<KernelNode>> {
         let plan = self.plan;
         let product = |w: usize| matches!(plan.works[w], Work::Product);
         let outer = nodes.iter().find_map(|node| match node {
@@ -390,14 +436,14 @@ impl<'a> Program<'a> {
             | KernelNode::Store(_)
             | KernelNode::Device(_) => None,
         });
-        let Some(l) = outer else { return self.tile(nodes, scope) };
+        let Some(l) = outer else { return tile(self, nodes, scope) };
         if nodes.len() != 1 {
             return Err(misplaced("loops around the accumulator's hold other work"));
         }
         let (mut made, inner) = self.enter(l, scope)?;
-        made.body = self.consumer(&l.body, &inner)?;
+        made.body = self.consumer(&l.body, &inner, tile, copies)?;
         let mut out = vec![KernelNode::Loop(made)];
-        if scope.around.is_empty() && self.drains() {
+        if scope.around.is_empty() && copies && self.drains() {
             out.push(one(vec![call("tma.wait.read", vec![number(0)])]));
         }
         Ok(out)
@@ -433,8 +479,8 @@ impl<'a> Program<'a> {
             let KernelNode::Store(store) = node else { continue };
             match work_of(store).map(|w| &plan.works[w]) {
                 Some(Work::Elements(elements)) => {
-                    let values = self.values(scope, store);
-                    body.push(self.elements(elements, &values));
+                    let (values, first) = (self.values(scope, store), self.team_starts());
+                    body.push(self.elements(elements, &values, first));
                 }
                 Some(Work::Drain(copy)) => {
                     body.extend(self.drain(copy, &self.values(scope, store), drained, again));
@@ -465,7 +511,7 @@ impl<'a> Program<'a> {
 
     /// The loops inside the accumulator's, down to the instructions. `from` loops of the program
     /// are around the accumulator.
-    fn products(
+    pub(super) fn products(
         &mut self,
         nodes: &[KernelNode],
         scope: &Scope,
@@ -481,6 +527,9 @@ impl<'a> Program<'a> {
                     made.body = self.products(&l.body, &inner, from)?;
                     out.push(KernelNode::Loop(made));
                 }
+                KernelNode::Store(_) if plan.product.matrix.tensor => {
+                    out.extend(self.issued(scope, from)?);
+                }
                 KernelNode::Store(_) => out.extend(self.instructions(scope, from)?),
                 KernelNode::If(..) | KernelNode::Local(_) | KernelNode::Device(_) => {
                     return Err(conditional());
@@ -494,13 +543,11 @@ impl<'a> Program<'a> {
     fn instructions(&mut self, scope: &Scope, from: usize) -> Result<Vec<KernelNode>> {
         let q = self.count(scope, 0)?;
         let at = self.slot_of(&q);
-        let mut first = Index::Const(0);
-        for l in &scope.around[from..] {
-            first = add(first, Index::Sub(Box::new(l.at.clone()), Box::new(l.lower.clone())));
-        }
+        let first = iteration(&scope.around[from..]);
         let wait = vec![slot(&self.full, at.clone()), self.parity(&q, 0)];
         let mut out = vec![call("mbarrier.wait", wait), call("wgmma.fence", Vec::new())];
-        out.extend(self.unrolled(&at, &first));
+        let fragment = self.fragment.clone();
+        out.extend(self.unrolled(&at, &first, &|at| tile(&fragment, at, false)));
         out.push(call("wgmma.commit", Vec::new()));
         let stages = self.plan.stages;
         if stages == 1 {
@@ -549,8 +596,14 @@ impl<'a> Program<'a> {
         Ok(Some(self.release(self.slot_of(&q))))
     }
 
-    /// The instructions of an iteration of the ring, all loops unrolled.
-    fn unrolled(&mut self, at: &Index, first: &Index) -> Vec<KernelNode> {
+    /// The instructions of an iteration of the ring, all loops unrolled; an accumulator's tile is
+    /// the operand for rows and columns of what a team holds.
+    pub(super) fn unrolled(
+        &mut self,
+        at: &Index,
+        first: &Index,
+        accumulator: &dyn Fn(Vec<Slice>) -> Operand,
+    ) -> Vec<KernelNode> {
         let product = &self.plan.product;
         let mut values: BTreeMap<Name, Index> = BTreeMap::new();
         let mut loops = Vec::new();
@@ -578,7 +631,7 @@ impl<'a> Program<'a> {
         let [rows, cols] = product.matrix.extents(Part::D);
         let d = (product.tile.iter().zip([rows, cols]))
             .map(|(start, e)| Slice { start: substitute(start, &lookup), extent: Some(e) });
-        let mut operands = vec![tile(&self.fragment, d.collect(), false)];
+        let mut operands = vec![accumulator(d.collect())];
         for factor in &product.operands {
             let slot = Slice { start: at.clone(), extent: None };
             let dims = factor.tile.iter().filter(|(_, extent)| extent.is_some());
@@ -594,6 +647,13 @@ impl<'a> Program<'a> {
         let inside = |body, (name, extent): (Name, i64)| vec![unroll(&name, extent, body)];
         loops.into_iter().rev().fold(body, inside)
     }
+}
+
+/// How many iterations of these loops ran before, added up: 0 in the first only.
+pub(super) fn iteration(around: &[Around]) -> Index {
+    around.iter().fold(Index::Const(0), |sum, l| {
+        add(sum, Index::Sub(Box::new(l.at.clone()), Box::new(l.lower.clone())))
+    })
 }
 
 fn conditional() -> Box<Diagnostic> {

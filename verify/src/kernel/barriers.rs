@@ -21,6 +21,10 @@ struct Uses {
     awaited: BTreeSet<Name>,
     /// Most threads that arrive together.
     arrivals: BTreeMap<Name, i64>,
+    /// The first matrix instruction that only a commit tells the end of, and the first commit to
+    /// each barrier.
+    issued: Option<String>,
+    commits: BTreeMap<Name, String>,
 }
 
 /// What is wrong with the barriers of a block program.
@@ -37,6 +41,12 @@ pub(super) fn faults(block: &Block) -> Vec<String> {
         if !uses.awaited.contains(name) {
             out.push(format!("`{call}`: nobody waits for its end"));
         }
+    }
+    for (name, call) in uses.commits.iter().filter(|(name, _)| !uses.awaited.contains(*name)) {
+        out.push(format!("`{call}`: nobody waits for `{name}`"));
+    }
+    if let (Some(call), true) = (&uses.issued, uses.commits.is_empty()) {
+        out.push(format!("`{call}`: nothing tells when it is done: commit it to a barrier"));
     }
     for barrier in &block.barriers {
         let threads = uses.arrivals.get(&barrier.name).copied().unwrap_or(0);
@@ -82,7 +92,17 @@ impl Uses {
     fn call(&mut self, call: &Call, threads: i64) {
         let Some(action) = find(&call.instruction).map(|i| i.action) else { return };
         let place = if matches!(action, Action::BoxLoad | Action::BoxMulticast) { 2 } else { 0 };
+        if matches!(action, Action::Matrix(m) if m.tensor) {
+            self.issued.get_or_insert_with(|| call.to_string());
+            return;
+        }
         let Some(name) = barrier(call, place) else { return };
+        if matches!(action, Action::TensorCommit | Action::TensorCommitCluster) {
+            self.commits.entry(name.clone()).or_insert_with(|| call.to_string());
+            let most = self.arrivals.entry(name).or_insert(0);
+            *most = (*most).max(1);
+            return;
+        }
         if place == 2 {
             self.loads.entry(name).or_insert_with(|| call.to_string());
         } else if action == Action::Expect {

@@ -4,7 +4,9 @@
 //! Keeps: after this, every tile has the extents and types of its operand, and starts where the
 //! hardware can start.
 
-use warploom_ir::instruction::{Action, Instruction, Issue, Matrix, Part, Want, find};
+use warploom_ir::instruction::{
+    Action, Instruction, Issue, Matrix, Part, Want, find, tensor_memory,
+};
 use warploom_ir::kernel::Index;
 use warploom_ir::kernel::device::{CLUSTER, Call, Operand, Shared, Tile, WARPGROUP};
 
@@ -16,6 +18,8 @@ const CHUNK: i64 = 16;
 /// Most elements of a box along one dimension, and most dimensions.
 const BOX: i64 = 256;
 const MAX_RANK: usize = 5;
+/// Columns of tensor memory at whose multiples accumulators start.
+const TENSOR_STEP: i64 = 16;
 /// Most bytes that one arrival can announce.
 const MAX_BYTES: i64 = (1 << 20) - 1;
 
@@ -103,7 +107,12 @@ impl Checker {
             Operand::Value(_) => Err(format!("operand {i} is a number")),
         };
         match instruction.action {
+            Action::Matrix(m) if m.tensor => {
+                self.accumulator(&m, tile(0)?)?;
+                self.factors(&m, [tile(1)?, tile(2)?])
+            }
             Action::Matrix(m) => self.matrix(&m, [tile(0)?, tile(1)?, tile(2)?]),
+            Action::TensorLoad(columns) => self.loaded(columns, tile(0)?, tile(1)?),
             Action::LoadMatrix => self.matrices(tile(0)?, tile(1)?),
             Action::StoreMatrix => self.matrices(tile(1)?, tile(0)?),
             Action::CopyAsync => self.chunks(tile(0)?, tile(1)?),
@@ -129,6 +138,11 @@ impl Checker {
             | Action::ArriveCluster
             | Action::MatrixFence
             | Action::MatrixCommit
+            | Action::TensorWait
+            | Action::TensorCommit
+            | Action::TensorCommitCluster
+            | Action::TensorBefore
+            | Action::TensorAfter
             | Action::ProxyFence
             | Action::Sync
             | Action::Implied => Ok(()),
@@ -153,6 +167,7 @@ impl Checker {
         let kind = match want {
             Want::Fragment(_) => context.fragments.contains_key(name),
             Want::Shared => context.shared.contains_key(name),
+            Want::Tensor => context.tensors.contains_key(name),
             Want::Barrier => {
                 let slot = matches!(tile.at.as_slice(), [s] if s.extent.is_none());
                 return match context.barriers.contains_key(name) && slot {
@@ -172,6 +187,7 @@ impl Checker {
                 self.arrays.contains_key(name)
                     && !context.fragments.contains_key(name)
                     && !context.shared.contains_key(name)
+                    && !context.tensors.contains_key(name)
             }
             Want::Constant | Want::Value => false,
         };
@@ -183,26 +199,78 @@ impl Checker {
         Err(format!("`{tile}` is not what it takes, or has the wrong rank"))
     }
 
-    fn matrix(&self, matrix: &Matrix, tiles: [&Tile; 3]) -> Result<(), String> {
-        for (tile, part) in tiles.into_iter().zip([Part::D, Part::A, Part::B]) {
-            let extents = tile.matrix();
-            let dtype = self.arrays.get(&tile.array).map(|b| b.dtype);
-            if extents != Some(matrix.extents(part)) || dtype != Some(matrix.dtype(part)) {
-                let ([r, c], t) = (matrix.extents(part), matrix.dtype(part));
-                return Err(format!("`{tile}` is not {t} of {r}x{c}"));
-            }
-            match matrix.layout(part) {
-                Some(layout) => {
-                    let held = self.context.fragments.get(&tile.array);
-                    if held.is_none_or(|h| h.layout != layout) || tile.transposed {
-                        return Err(format!("`{tile}` has not the layout of this operand"));
-                    }
-                    self.fragment_tile(tile)?;
-                }
-                None => self.described(tile, matrix)?,
-            }
+    fn matrix(&self, matrix: &Matrix, [d, a, b]: [&Tile; 3]) -> Result<(), String> {
+        self.part_of_matrix(matrix, d, Part::D)?;
+        self.factors(matrix, [a, b])
+    }
+
+    fn factors(&self, matrix: &Matrix, [a, b]: [&Tile; 2]) -> Result<(), String> {
+        self.part_of_matrix(matrix, a, Part::A)?;
+        self.part_of_matrix(matrix, b, Part::B)
+    }
+
+    /// A tile has the extents and the type of a part of a matrix instruction.
+    fn fits(&self, matrix: &Matrix, tile: &Tile, part: Part) -> Result<(), String> {
+        let dtype = self.arrays.get(&tile.array).map(|b| b.dtype);
+        if tile.matrix() == Some(matrix.extents(part)) && dtype == Some(matrix.dtype(part)) {
+            return Ok(());
         }
-        Ok(())
+        let ([r, c], t) = (matrix.extents(part), matrix.dtype(part));
+        Err(format!("`{tile}` is not {t} of {r}x{c}"))
+    }
+
+    fn part_of_matrix(&self, matrix: &Matrix, tile: &Tile, part: Part) -> Result<(), String> {
+        self.fits(matrix, tile, part)?;
+        let Some(layout) = matrix.layout(part) else { return self.described(tile, matrix) };
+        let held = self.context.fragments.get(&tile.array);
+        if held.is_none_or(|h| h.layout != layout) || tile.transposed {
+            return Err(format!("`{tile}` has not the layout of this operand"));
+        }
+        self.fragment_tile(tile)
+    }
+
+    /// An accumulator in tensor memory: all lanes, from a column on that an instruction can name.
+    fn accumulator(&self, matrix: &Matrix, tile: &Tile) -> Result<(), String> {
+        self.fits(matrix, tile, Part::D)?;
+        self.lanes(tile, TENSOR_STEP)
+    }
+
+    /// All lanes of some columns of tensor memory, in steps.
+    fn lanes(&self, tile: &Tile, step: i64) -> Result<(), String> {
+        let Some([lane, column]) = rows_and_columns(tile) else {
+            return Err(format!("`{tile}` is not of its buffer's last two dimensions"));
+        };
+        let buffer = &self.context.tensors[&tile.array];
+        let width = buffer.shape.last().copied().unwrap_or(0);
+        if *lane == Index::Const(0)
+            && aligned(column, step)
+            && width % step == 0
+            && !tile.transposed
+        {
+            return Ok(());
+        }
+        Err(format!("`{tile}` does not start at lane 0 and a multiple of {step} columns"))
+    }
+
+    /// Columns of tensor memory that four warps load, each those of the lanes it reaches.
+    fn loaded(&self, columns: i64, fragment: &Tile, tensor: &Tile) -> Result<(), String> {
+        let types = (&self.arrays[&fragment.array], &self.arrays[&tensor.array]);
+        let held = &self.context.fragments[&fragment.array];
+        let one = Some([held.layout.rows, held.layout.cols]);
+        if held.layout != tensor_memory::loaded(columns)
+            || types.0.dtype != types.1.dtype
+            || [fragment.matrix(), tensor.matrix()] != [one; 2]
+            || fragment.transposed
+        {
+            return Err(format!("the tiles differ in type, or are not {columns} columns"));
+        }
+        if self.context.first % WARPGROUP != 0 {
+            return Err("the first of its warps has no number in the block that four divides, so \
+                        that they do not reach these lanes"
+                .to_owned());
+        }
+        self.fragment_tile(fragment)?;
+        self.lanes(tensor, 1)
     }
 
     /// A tile of a fragment is whole tiles of its layout.

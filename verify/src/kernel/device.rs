@@ -9,9 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use warploom_ir::affine::Name;
 use warploom_ir::instruction::fragment::FragmentLayout;
-use warploom_ir::instruction::{descriptor, layout};
+use warploom_ir::instruction::{descriptor, layout, tensor_memory};
 use warploom_ir::kernel::device::{
     Across, Barrier, Block, CLUSTER, Device, Fragment, MAX_CLUSTER, Role, Share, Shared, Teams,
+    Tensor,
     WARP, WARPGROUP,
 };
 use warploom_ir::kernel::{Buffer, Index, KernelLoop, KernelNode, LoopMode, TypedKind};
@@ -47,11 +48,14 @@ pub(super) struct Context {
     pub(super) cluster: usize,
     /// The warps that run a body together, inside a role.
     pub(super) team: Option<i64>,
+    /// The number in the block of the team's first warp, or of a like one's in units of four.
+    pub(super) first: i64,
     pub(super) one: bool,
     /// A body runs for each element of something.
     elements: bool,
     pub(super) fragments: BTreeMap<Name, Held>,
     pub(super) shared: BTreeMap<Name, Shared>,
+    pub(super) tensors: BTreeMap<Name, Tensor>,
     pub(super) barriers: BTreeMap<Name, Barrier>,
     /// Variables that are constants in each copy of their loop's body.
     pub(super) unrolled: BTreeSet<Name>,
@@ -142,6 +146,7 @@ impl Checker {
         for shared in &b.shared {
             self.shared(shared);
         }
+        self.tensors(b);
         for barrier in &b.barriers {
             if barrier.slots < 1 || !(1..=MAX_ARRIVALS).contains(&barrier.count) {
                 let text = format!("`{}` has no slots, or no possible count", barrier.name);
@@ -164,12 +169,13 @@ impl Checker {
             self.context.team = Some(role.warps);
             self.nodes(&role.body, around);
             self.context.team = None;
+            self.context.first = self.context.first.saturating_add(role.warps);
         }
         for text in super::barriers::faults(b) {
             self.fault("E1017", text);
         }
-        for shared in &b.shared {
-            self.arrays.remove(&shared.name);
+        for name in b.shared.iter().map(|s| &s.name).chain(b.tensors.iter().map(|t| &t.name)) {
+            self.arrays.remove(name);
         }
         for l in &b.cluster {
             self.scope.remove(&l.var);
@@ -223,6 +229,32 @@ impl Checker {
         self.context.shared.insert(s.name.clone(), s.clone());
     }
 
+    /// Buffers in tensor memory: all lanes, whole 32 bits, and no more columns than there are.
+    fn tensors(&mut self, b: &Block) {
+        for t in &b.tensors {
+            let lanes = t.shape.len().checked_sub(2).map(|d| t.shape[d]);
+            let whole = lanes == Some(tensor_memory::LANES) && t.shape.iter().all(|e| *e > 0);
+            if !whole || t.dtype.size_bytes() != 4 || t.columns().is_none() {
+                let text = format!(
+                    "`{}` in tensor memory is not {} lanes of columns of 32 bits",
+                    t.name,
+                    tensor_memory::LANES
+                );
+                self.fault("E1013", text);
+            }
+            self.declare(&t.name, t.dtype, &t.shape);
+            self.context.tensors.insert(t.name.clone(), t.clone());
+        }
+        if !b.tensors.is_empty() && b.columns().is_none() {
+            let text = format!(
+                "a block has {} columns of tensor memory, at most {} exist",
+                b.column("").unwrap_or(i64::MAX),
+                tensor_memory::COLUMNS
+            );
+            self.fault("E1013", text);
+        }
+    }
+
     fn declare(&mut self, name: &Name, dtype: warploom_ir::dtype::DType, shape: &[i64]) {
         let buffer = Buffer {
             name: name.clone(),
@@ -256,13 +288,18 @@ impl Checker {
         }
         self.enter(&t.var);
         self.context.team = Some(t.warps);
+        let first = self.context.first;
+        if t.warps % WARPGROUP != 0 && t.count > 1 {
+            // not all of these teams start at such a number
+            self.context.first = 1;
+        }
         self.nodes(&t.body, around);
-        self.context.team = team;
+        (self.context.team, self.context.first) = (team, first);
         self.scope.remove(&t.var);
     }
 
     fn fragment(&mut self, f: &Fragment, around: super::Around) {
-        let Some((layout, _)) = layout(&f.layout) else {
+        let Some(layout) = layout(&f.layout) else {
             let text = format!("`{}` is no operand in registers of any instruction", f.layout);
             return self.fault("E1014", text);
         };
@@ -351,6 +388,14 @@ impl Checker {
                         all.push((array, indices));
                     }
                 });
+            }
+            let tensors = &self.context.tensors;
+            if let Some((array, _)) = all.iter().find(|(array, _)| tensors.contains_key(*array)) {
+                let text = format!(
+                    "statement `{}` accesses `{array}` in tensor memory, which only instructions can",
+                    s.statement
+                );
+                self.fault("E1014", text);
             }
             let fragments = &self.context.fragments;
             let other = |(array, at): &&(&Name, &Vec<Index>)| {

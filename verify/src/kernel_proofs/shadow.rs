@@ -88,7 +88,7 @@ impl Shadow<'_> {
             Device::Teams(t) => self.teams(t),
             Device::One(body) => self.nodes(body),
             Device::Fragment(f) => {
-                let by_warp = layout(&f.layout).is_some_and(|(l, _)| l.n_threads() == WARP);
+                let by_warp = layout(&f.layout).is_some_and(|l| l.n_threads() == WARP);
                 let (name, shape) = (f.name.clone(), f.shape.to_vec());
                 self.private.push(Private { name, dtype: f.dtype, shape, by_warp });
                 let body = self.nodes(&f.body);
@@ -103,11 +103,12 @@ impl Shadow<'_> {
 
     fn block(&mut self, b: &Block) -> Vec<KernelNode> {
         let shared = b.shared.iter().map(|s| (&s.name, s.dtype, s.shape.clone()));
+        let tensors = b.tensors.iter().map(|t| (&t.name, t.dtype, t.shape.clone()));
         let barriers = b.barriers.iter().map(|b| (&b.name, DType::I64, vec![b.slots]));
         let name = Name::from(CLUSTER);
         let blocks = b.cluster.iter().map(|l| l.count).collect::<Vec<_>>();
         let blocks = (!blocks.is_empty()).then_some((&name, DType::I64, blocks));
-        self.private = (shared.chain(barriers).chain(blocks))
+        self.private = (shared.chain(tensors).chain(barriers).chain(blocks))
             .map(|(name, dtype, shape)| Private {
                 name: name.clone(),
                 dtype,

@@ -42,11 +42,21 @@ impl Emitter<'_> {
             Action::Matrix(m) => {
                 let tiles = [tile(&o[0]), tile(&o[1]), tile(&o[2])];
                 let keep = Lin::of(number(&o[3]), &self.env);
-                if m.shared {
+                if m.tensor {
+                    self.tensor_product(&m, code, tiles, &keep);
+                } else if m.shared {
                     self.shared_product(&m, code, tiles, &keep);
                 } else {
                     self.registers_product(&m, code, tiles, &keep);
                 }
+            }
+            Action::TensorLoad(_) => self.tensor_load(code, tile(&o[0]), tile(&o[1])),
+            Action::TensorWait => {
+                let Code::Assembly(text) = code else { unreachable!("it is written as text") };
+                self.pass_through(text);
+            }
+            Action::TensorCommit | Action::TensorCommitCluster => {
+                self.tensor_commit(code, tile(&o[0]), o.get(1).map(tile));
             }
             Action::LoadMatrix => self.matrices(code, tile(&o[0]), tile(&o[1]), true),
             Action::StoreMatrix => self.matrices(code, tile(&o[1]), tile(&o[0]), false),
@@ -78,6 +88,8 @@ impl Emitter<'_> {
             | Action::BoxCommit
             | Action::MatrixFence
             | Action::MatrixCommit
+            | Action::TensorBefore
+            | Action::TensorAfter
             | Action::ProxyFence => self.f.line(&format!("call void {}()", intrinsic(code))),
             Action::Sync => self.sync(code),
             Action::Implied => unreachable!("verified: no call names it"),

@@ -1,7 +1,7 @@
 //! Matrix instructions and the loads and stores of their 8x8 matrices.
 
 use warploom_ir::dtype::DType;
-use warploom_ir::instruction::descriptor::Fields;
+use warploom_ir::instruction::descriptor::{Fields, Reader};
 use warploom_ir::instruction::{Code, Matrix, Part};
 use warploom_ir::kernel::device::{Tile, WARP};
 
@@ -18,7 +18,7 @@ fn structure(elems: &[&str]) -> String {
 
 impl Emitter<'_> {
     /// The numbers of the tiles that a slice of a fragment names, row by row.
-    fn tiles_of(&mut self, tile: &Tile) -> Vec<i64> {
+    pub(super) fn tiles_of(&mut self, tile: &Tile) -> Vec<i64> {
         let r = &self.state().fragments[&tile.array];
         let (sizes, across) = ([r.layout.rows, r.layout.cols], r.tiles[1]);
         let mut ranges = [0..0, 0..0];
@@ -84,7 +84,7 @@ impl Emitter<'_> {
     }
 
     /// The descriptor of a tile in shared memory, as i64.
-    fn descriptor(&mut self, tile: &Tile) -> Value {
+    pub(super) fn descriptor(&mut self, tile: &Tile, reader: Reader) -> Value {
         let shared = self.shared(tile);
         let at = self.starts(tile);
         let offset = self.offset(&shared, &at);
@@ -96,7 +96,7 @@ impl Emitter<'_> {
         let low = self.f.cast("zext nneg", &units, "i64");
         let [.., rows, _] = shared.shape.as_slice() else { unreachable!("verified: panels") };
         let panel = shared.panel.expect("verified: panels");
-        let fields = Fields::of(*rows, panel, tile.transposed).bits();
+        let fields = Fields::of(*rows, panel, tile.transposed).bits(reader);
         self.f.bin_int("or", &low, fields.into())
     }
 
@@ -109,7 +109,7 @@ impl Emitter<'_> {
         keep: &Lin,
     ) {
         let Code::Assembly(text) = code else { unreachable!("there is no intrinsic for it") };
-        let (a, b) = (self.descriptor(tiles[1]), self.descriptor(tiles[2]));
+        let [a, b] = [tiles[1], tiles[2]].map(|t| self.descriptor(t, Reader::Warpgroup));
         let keep = match keep.as_constant() {
             Some(v) => Value::int("i32", i64::from(v != 0).into()),
             None => {
@@ -161,7 +161,11 @@ impl Emitter<'_> {
     /// Waits, and passes all accumulators of the team through the wait.
     pub(super) fn wait_matrix(&mut self, code: &Code, left: i64) {
         let Code::Assembly(text) = code else { unreachable!("it is written as text") };
-        let text = text.replace("{n}", &left.to_string());
+        self.pass_through(&text.replace("{n}", &left.to_string()));
+    }
+
+    /// Assembler text that all fragments of the team go through, so that nothing uses them before.
+    pub(super) fn pass_through(&mut self, text: &str) {
         let names: Vec<_> = (self.state().fragments.iter())
             .filter(|(_, r)| r.layout.n_threads() == 128)
             .map(|(name, r)| (name.clone(), r.tiles[0] * r.tiles[1]))
@@ -178,7 +182,7 @@ impl Emitter<'_> {
             ));
             return;
         }
-        let values = self.tied(&text, &all, &[], "~{memory}");
+        let values = self.tied(text, &all, &[], "~{memory}");
         let mut rest = values.as_slice();
         for (name, tiles) in &names {
             let n = self.state().fragments[name].per_tile();

@@ -14,6 +14,7 @@ mod deal;
 mod matrix;
 mod pairs;
 mod share;
+mod tensor;
 
 use std::collections::BTreeMap;
 
@@ -91,6 +92,8 @@ pub(crate) struct Program {
     pair: Pairing,
     /// Barriers of threads that are in use.
     meetings: i64,
+    /// The address of the block's tensor memory, as i32.
+    tensors: Option<Value>,
 }
 
 /// The name of an intrinsic that nodes stand for.
@@ -206,6 +209,7 @@ impl Emitter<'_> {
             fragments: BTreeMap::new(),
             pair: Pairing::Single,
             meetings: 1,
+            tensors: None,
         });
         for s in &block.shared {
             let pointer = Value::register(SHARED, SHARED_POINTER, 1);
@@ -214,6 +218,7 @@ impl Emitter<'_> {
             self.buffers.insert(s.name.clone(), regs);
         }
         self.enter_cluster(block);
+        self.allocate_tensors(block);
         self.start_barriers(block);
         let end = self.f.label("end");
         let mut first = 0;
@@ -223,6 +228,7 @@ impl Emitter<'_> {
         }
         self.f.br(&end);
         self.f.start(&end);
+        self.free_tensors(block);
         self.leave_cluster(block);
         self.program = None;
     }
@@ -368,7 +374,7 @@ impl Emitter<'_> {
     }
 
     fn fragment(&mut self, f: &Fragment) {
-        let (layout, _) = layout(&f.layout).expect("verified: a known layout");
+        let layout = layout(&f.layout).expect("verified: a known layout");
         let dtype = f.dtype;
         let tiles = [f.shape[0] / layout.rows, f.shape[1] / layout.cols];
         let elem = match dtype.size_bytes() {

@@ -2,8 +2,12 @@
 //!
 //! An agent is a warp, or one asynchronous operation. Two accesses are ordered where the later
 //! agent's clock has reached the time of the earlier access; else they race.
-//! Two clocks: `seen` orders accesses, `visible` says what the copy engine and the tensor cores
-//! (the async proxy) may see of ordinary writes: it follows `seen` at a fence.
+//! Clocks: `seen` orders accesses; `visible` says what the copy engine and the tensor cores (the
+//! async proxy) may see of ordinary writes: it follows `seen` at a fence. Accesses to tensor memory
+//! of different threads are ordered where the first is in `before`, which follows `seen` at a fence
+//! of its thread or when it is committed, and in `after` of the second's thread, which follows what
+//! others told it in `before` at a fence of its own; what such operations know of shared memory is
+//! what their thread had seen at that fence.
 
 /// An agent's number.
 pub(super) type Agent = usize;
@@ -20,6 +24,10 @@ pub(super) struct Stamp {
 pub(super) struct Clock {
     seen: Vec<u32>,
     visible: Vec<u32>,
+    before: Vec<u32>,
+    after: Vec<u32>,
+    /// What was seen at the last fence after which this agent uses tensor memory.
+    settled: Vec<u32>,
 }
 
 fn at(list: &[u32], agent: Agent) -> u32 {
@@ -40,11 +48,37 @@ impl Clock {
     pub(super) fn merge(&mut self, other: &Self) {
         raise(&mut self.seen, &other.seen);
         raise(&mut self.visible, &other.visible);
+        raise(&mut self.before, &other.before);
+    }
+
+    /// What was seen may be told to others as far as tensor memory goes.
+    pub(super) fn fence_before(&mut self) {
+        let Self { seen, before, .. } = self;
+        raise(before, seen);
+    }
+
+    /// What others told comes before this agent's accesses to tensor memory.
+    pub(super) fn fence_after(&mut self) {
+        let Self { seen, before, after, settled, .. } = self;
+        raise(after, before);
+        raise(settled, seen);
+    }
+
+    /// An operation on tensor memory knows only what its thread knew at its last fence.
+    pub(super) fn settle(&mut self) {
+        self.seen.clone_from(&self.settled);
+    }
+
+    /// What another operation of the same thread did to tensor memory comes before this one's
+    /// accesses, and what came before the other's does as well.
+    pub(super) fn follow(&mut self, other: &Self) {
+        raise(&mut self.after, &other.after);
+        raise(&mut self.seen, &other.after);
     }
 
     /// All that was seen becomes visible to the async proxy.
     pub(super) fn fence(&mut self) {
-        let Self { seen, visible } = self;
+        let Self { seen, visible, .. } = self;
         raise(visible, seen);
     }
 
@@ -73,15 +107,22 @@ impl Clock {
 
     /// What the operation itself writes needs no fence.
     fn fence_own(&mut self, stamp: Stamp) {
-        if self.visible.len() <= stamp.agent {
-            self.visible.resize(stamp.agent + 1, 0);
+        for list in [&mut self.visible, &mut self.after] {
+            if list.len() <= stamp.agent {
+                list.resize(stamp.agent + 1, 0);
+            }
+            list[stamp.agent] = stamp.time;
         }
-        self.visible[stamp.agent] = stamp.time;
     }
 
     /// Whether something happened before, as far as this agent knows.
     pub(super) fn has(&self, stamp: Stamp) -> bool {
         at(&self.seen, stamp.agent) >= stamp.time
+    }
+
+    /// Whether an access to tensor memory comes before those of this agent.
+    pub(super) fn follows(&self, stamp: Stamp) -> bool {
+        at(&self.after, stamp.agent) >= stamp.time
     }
 
     /// Whether the async proxy sees an ordinary write.

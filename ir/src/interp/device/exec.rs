@@ -1,5 +1,6 @@
 //! Calls: operands resolved, preconditions checked, effects applied.
 
+use super::clock::Clock;
 use super::shared::{Access, Proxy};
 use super::{Machine, Outcome, Phase, Warp, fault};
 use crate::diag::Result;
@@ -16,9 +17,12 @@ fn tile(operand: &Operand) -> Result<&Tile> {
 
 fn fits(operand: &Operand, want: Want) -> bool {
     match want {
-        Want::Fragment(_) | Want::Shared | Want::Global | Want::Barrier | Want::Blocks => {
-            matches!(operand, Operand::Tile(_))
-        }
+        Want::Fragment(_)
+        | Want::Shared
+        | Want::Tensor
+        | Want::Global
+        | Want::Barrier
+        | Want::Blocks => matches!(operand, Operand::Tile(_)),
         Want::Constant | Want::Value => matches!(operand, Operand::Value(_)),
     }
 }
@@ -53,7 +57,9 @@ impl<'k> Machine<'k, '_> {
             Action::Matrix(matrix) => {
                 let keep = self.number(&o[3], w)? != 0;
                 let tiles = [tile(&o[0])?, tile(&o[1])?, tile(&o[2])?];
-                if matrix.shared {
+                if matrix.tensor {
+                    self.tensor_product(&matrix, tiles, keep, w)?;
+                } else if matrix.shared {
                     self.shared_product(&matrix, tiles, keep, w)?;
                 } else {
                     self.registers_product(&matrix, tiles, keep, w)?;
@@ -97,6 +103,17 @@ impl<'k> Machine<'k, '_> {
             Action::MatrixFence => w.fenced = true,
             Action::MatrixCommit => self.commit(w),
             Action::MatrixWait => return self.wait_matrix(self.count(&o[0], w)?, w),
+            Action::TensorLoad(n) => self.tensor_load(n, tile(&o[0])?, tile(&o[1])?, w)?,
+            Action::TensorWait => self.finish_tensor_loads(w)?,
+            Action::TensorCommit | Action::TensorCommitCluster => {
+                let blocks = match o.get(1) {
+                    Some(blocks) => self.blocks(tile(blocks)?, w)?,
+                    None => vec![w.rank],
+                };
+                self.tensor_commit(tile(&o[0])?, blocks, w)?;
+            }
+            Action::TensorBefore => w.clock.fence_before(),
+            Action::TensorAfter => w.clock.fence_after(),
             Action::ProxyFence => w.clock.fence(),
             Action::Sync => return self.sync(w),
             Action::Implied => return Err(fault("E0521", "a node stands for this instruction")),
@@ -117,7 +134,7 @@ impl<'k> Machine<'k, '_> {
     }
 
     /// The slot of a barrier.
-    fn slot(&self, tile: &Tile, w: &Warp<'k>) -> Result<i64> {
+    pub(super) fn slot(&self, tile: &Tile, w: &Warp<'k>) -> Result<i64> {
         match tile.at.as_slice() {
             [slice] if slice.extent.is_none() => w.index(&slice.start),
             _ => Err(fault("E0521", &format!("`{tile}` is no slot of a barrier"))),
@@ -144,20 +161,32 @@ impl<'k> Machine<'k, '_> {
         w: &mut Warp<'k>,
     ) -> Result<()> {
         let slot = self.slot(to, w)?;
-        let count = self.block.barriers.iter().find(|b| b.name == to.array).map_or(0, |b| b.count);
         for &rank in blocks {
-            let phase = self.phase(rank, &to.array, slot)?;
-            phase.arrived += times;
-            let all = phase.bytes.checked_add(bytes).filter(|_| bytes >= 0);
-            phase.bytes = all.ok_or_else(|| fault("E0521", "an impossible number of bytes"))?;
-            phase.clock.merge(&w.clock);
-            if phase.arrived > count {
-                let text =
-                    format!("`{}[{slot}]` gets more than {count} arrivals in a phase", to.array);
-                return Err(fault("E0521", &text));
-            }
+            let clock = w.clock.clone();
+            self.arrival((rank, &to.array, slot), times, bytes, &clock)?;
             w.clock.tick(w.number);
             self.advance(rank, &to.array, slot)?;
+        }
+        Ok(())
+    }
+
+    /// Arrivals of an agent that knows this, at a slot of a barrier of a block.
+    pub(super) fn arrival(
+        &mut self,
+        (rank, name, slot): (usize, &str, i64),
+        times: i64,
+        bytes: i64,
+        clock: &Clock,
+    ) -> Result<()> {
+        let count = self.block.barriers.iter().find(|b| &*b.name == name).map_or(0, |b| b.count);
+        let phase = self.phase(rank, name, slot)?;
+        phase.arrived += times;
+        let all = phase.bytes.checked_add(bytes).filter(|_| bytes >= 0);
+        phase.bytes = all.ok_or_else(|| fault("E0521", "an impossible number of bytes"))?;
+        phase.clock.merge(clock);
+        if phase.arrived > count {
+            let text = format!("`{name}[{slot}]` gets more than {count} arrivals in a phase");
+            return Err(fault("E0521", &text));
         }
         Ok(())
     }

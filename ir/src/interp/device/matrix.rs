@@ -11,19 +11,20 @@ use super::shared::{Access, Proxy};
 use super::{Machine, Outcome, Team, Warp, fault};
 use crate::diag::Result;
 use crate::dtype::DType;
-use crate::instruction::descriptor::{Fields, address, encode};
+use crate::instruction::descriptor::{Fields, Reader, address, encode};
 use crate::instruction::{Matrix, Part};
 use crate::kernel::device::{Tile, WARP};
 use crate::value::Scalar;
 
 /// The rows of an operand; none where an element is undefined.
-type Rows = Vec<Option<Vec<Scalar>>>;
+pub(super) type Rows = Vec<Option<Vec<Scalar>>>;
 
 /// An operand in shared memory.
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct Source {
-    descriptor: u64,
-    transposed: bool,
+pub(super) struct Source {
+    pub(super) descriptor: u64,
+    pub(super) reader: Reader,
+    pub(super) transposed: bool,
 }
 
 /// One warp's share of an instruction that was issued.
@@ -49,7 +50,7 @@ pub(super) struct Group<'k> {
     clock: Clock,
 }
 
-fn undefined(what: &str) -> Box<crate::diag::Diagnostic> {
+pub(super) fn undefined(what: &str) -> Box<crate::diag::Diagnostic> {
     fault("E0516", &format!("a matrix instruction reads undefined elements of {what}"))
 }
 
@@ -123,7 +124,13 @@ impl<'k> Machine<'k, '_> {
     }
 
     /// The descriptor of an operand: its tile is the buffer's last two dimensions' part.
-    fn source(&self, tile: &Tile, matrix: &Matrix, part: Part, w: &Warp<'k>) -> Result<Source> {
+    pub(super) fn source(
+        &self,
+        tile: &Tile,
+        matrix: &Matrix,
+        part: Part,
+        w: &Warp<'k>,
+    ) -> Result<Source> {
         let wrong = |text: &str| fault("E0521", &format!("`{tile}` {text}"));
         let Some(buffer) = self.shared.find(&tile.array) else {
             return Err(wrong("is no shared buffer"));
@@ -153,7 +160,9 @@ impl<'k> Machine<'k, '_> {
             return Err(wrong("does not start where a descriptor can"));
         }
         let fields = Fields::of(*rows, panel, tile.transposed);
-        Ok(Source { descriptor: encode(start, fields), transposed: tile.transposed })
+        let reader = if matrix.tensor { Reader::Thread } else { Reader::Warpgroup };
+        let (descriptor, transposed) = (encode(start, fields, reader), tile.transposed);
+        Ok(Source { descriptor, reader, transposed })
     }
 
     /// Issues an asynchronous product of shared memory.
@@ -253,17 +262,28 @@ impl<'k> Machine<'k, '_> {
         rows: std::ops::Range<i64>,
         dtype: DType,
     ) -> Result<Rows> {
-        let Source { descriptor, transposed } = p.sources[operand];
         let access = Access { clock: &p.clock, stamp: p.stamp, proxy: Proxy::Async, rank: p.rank };
+        self.described(p.sources[operand], (rows, p.matrix.k), dtype, access)
+    }
+
+    /// The elements that a descriptor stands for: these rows, and so many of the summed index.
+    pub(super) fn described(
+        &mut self,
+        from: Source,
+        (rows, k): (std::ops::Range<i64>, i64),
+        dtype: DType,
+        access: Access<'_>,
+    ) -> Result<Rows> {
+        let Source { descriptor, reader, transposed } = from;
         let bytes = dtype.size_bytes() as i64;
         let mut element = |mn: i64, k: i64| {
-            let at = address(descriptor, mn, k, bytes, transposed);
+            let at = address(descriptor, reader, [mn, k], bytes, transposed);
+            let at = at.ok_or_else(|| fault("E0521", "a descriptor that means nothing"))?;
             self.shared.load(at, dtype, access)
         };
         let mut out = Vec::new();
         for mn in rows {
-            let row: Result<Vec<Option<Scalar>>> =
-                (0..p.matrix.k).map(|k| element(mn, k)).collect();
+            let row: Result<Vec<Option<Scalar>>> = (0..k).map(|k| element(mn, k)).collect();
             out.push(row?.into_iter().collect());
         }
         Ok(out)

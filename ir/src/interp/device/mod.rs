@@ -6,7 +6,8 @@
 //! Each warp runs until it has to wait; copies of the copy engine land when no warp can go on, in
 //! an order of their own, and tensor cores read their operands when their group is waited for:
 //! both at the latest moment that is legal. Whatever the order of this run, accesses that nothing
-//! orders are found by vector clocks (`clock.rs`).
+//! orders are found by vector clocks (`clock.rs`). What accumulates in tensor memory is done when a
+//! commit after it arrives, which is when nothing else can go on either.
 //! Keeps: operands in shared memory are read through descriptors decoded bit by bit.
 
 mod clock;
@@ -17,6 +18,7 @@ mod program;
 mod registers;
 mod shared;
 mod stores;
+mod tensor;
 
 use std::collections::BTreeMap;
 
@@ -33,6 +35,7 @@ use matrix::Group;
 use program::{Step, steps};
 use registers::Registers;
 use shared::SharedMemory;
+use tensor::{Pipe, TensorLoad, TensorMemory};
 
 fn fault(code: &'static str, text: &str) -> Box<Diagnostic> {
     Box::new(Diagnostic::input(code, text))
@@ -68,6 +71,8 @@ struct Warp<'k> {
     /// Groups of matrix instructions: committed, and done as far as this warp knows.
     committed: usize,
     retired: usize,
+    /// Loads of tensor memory that have not been waited for.
+    tensor_loads: Vec<TensorLoad<'k>>,
     copies: Vec<Vec<ChunkCopy>>,
     open_copies: Vec<ChunkCopy>,
     stores: Vec<Vec<BoxCopy>>,
@@ -131,6 +136,9 @@ struct Machine<'k, 'm> {
     groups: BTreeMap<Team, Vec<Group<'k>>>,
     /// Box loads on their way.
     loads: Vec<BoxCopy>,
+    tensors: TensorMemory<'k>,
+    /// Matrix instructions that single threads have issued, by their warp.
+    pipes: BTreeMap<usize, Pipe<'k>>,
     agents: Agent,
 }
 
@@ -189,6 +197,8 @@ pub(super) fn run(
         meetings: BTreeMap::new(),
         groups: BTreeMap::new(),
         loads: Vec::new(),
+        tensors: TensorMemory::new(block, size)?,
+        pipes: BTreeMap::new(),
         agents: warps.len(),
     };
     machine.run(&mut warps)
@@ -215,6 +225,7 @@ fn start<'k>(
         fenced: false,
         committed: 0,
         retired: 0,
+        tensor_loads: Vec::new(),
         copies: Vec::new(),
         open_copies: Vec::new(),
         stores: Vec::new(),
@@ -244,6 +255,7 @@ impl<'k> Machine<'k, '_> {
             }
             match self.loads.pop() {
                 Some(copy) => self.land(&copy)?,
+                None if self.complete()? => {}
                 None => return Err(self.deadlock(warps)),
             }
         }
@@ -342,6 +354,9 @@ impl<'k> Machine<'k, '_> {
         }
         if !self.loads.is_empty() || self.barriers.values().any(|p| p.bytes != 0) {
             left = "box loads, or bytes that a barrier awaits, are on their way";
+        }
+        if self.pipes.values().any(|p| !p.is_empty()) {
+            left = "matrix instructions of one thread are on their way";
         }
         if left.is_empty() {
             Ok(())

@@ -23,7 +23,7 @@ pub(super) struct Registers {
 
 impl Registers {
     pub(super) fn new(f: &Fragment, warps: usize) -> Result<Self> {
-        let Some((layout, _)) = layout(&f.layout) else {
+        let Some(layout) = layout(&f.layout) else {
             return Err(fault("E0521", &format!("`{}` is no operand in registers", f.layout)));
         };
         let [rows, cols] = f.shape;

@@ -16,7 +16,7 @@ pub(in crate::kernel) mod print;
 use super::{Index, KernelNode};
 use crate::affine::Name;
 use crate::dtype::DType;
-use crate::instruction::descriptor;
+use crate::instruction::{descriptor, tensor_memory};
 
 /// Threads of a warp.
 pub const WARP: i64 = 32;
@@ -48,8 +48,9 @@ pub enum Device {
     Call(Call),
 }
 
-/// The program of a block. Before any role starts, the barriers of all blocks of the cluster are
-/// ready; no block of a cluster ends before every role of all of them has ended.
+/// The program of a block. Before any role starts, its tensor memory is allocated and the barriers
+/// of all blocks of the cluster are ready; no block of a cluster ends before every role of all of
+/// them has ended, and when a block's roles have ended its tensor memory is free again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Block {
     /// The loops over the blocks of a cluster around it, the outermost first; none means that each
@@ -57,6 +58,8 @@ pub struct Block {
     pub cluster: Vec<ClusterLoop>,
     /// Buffers in shared memory, each at a multiple of [`SHARED_ALIGN`] in this order.
     pub shared: Vec<Shared>,
+    /// Buffers in tensor memory, side by side in this order.
+    pub tensors: Vec<Tensor>,
     /// Barriers with transaction counts, after the buffers.
     pub barriers: Vec<Barrier>,
     /// What the warps do, from the first warp on.
@@ -96,10 +99,32 @@ impl Block {
         name.is_empty().then_some(at)
     }
 
-    /// Bytes of shared memory in all; `None` where they exceed 64 bits.
+    /// Bytes of shared memory in all; `None` where they exceed 64 bits. With tensor memory the last
+    /// eight hold its address.
     #[must_use]
     pub fn bytes(&self) -> Option<i64> {
-        self.address("")
+        self.address("")?.checked_add(if self.tensors.is_empty() { 0 } else { 8 })
+    }
+
+    /// The first column of a buffer in tensor memory; for no name, the columns of all. `None` where
+    /// there is no such buffer, or they exceed 64 bits.
+    #[must_use]
+    pub fn column(&self, name: &str) -> Option<i64> {
+        let mut at = 0_i64;
+        for t in &self.tensors {
+            if &*t.name == name {
+                return Some(at);
+            }
+            at = at.checked_add(t.columns()?)?;
+        }
+        name.is_empty().then_some(at)
+    }
+
+    /// Columns of tensor memory that the block allocates: a power of two; `None` where there are
+    /// not so many.
+    #[must_use]
+    pub fn columns(&self) -> Option<i64> {
+        tensor_memory::allocated(self.column("")?)
     }
 }
 
@@ -145,6 +170,39 @@ impl Shared {
         };
         let outer = outer.iter().zip(&self.shape).fold(0, |n, (i, e)| n * e + i);
         outer * rows * cols * bytes + descriptor::panel_offset(*row, *col, *rows, bytes, panel)
+    }
+}
+
+/// A buffer in tensor memory. Its last two dimensions are lanes and columns; those before them
+/// lie side by side, row-major.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tensor {
+    /// Its name.
+    pub name: Name,
+    /// Element type, of 32 bits.
+    pub dtype: DType,
+    /// Extents in elements, positive; [`tensor_memory::LANES`] lanes.
+    pub shape: Vec<i64>,
+}
+
+impl Tensor {
+    /// Columns it takes; `None` where they exceed 64 bits.
+    #[must_use]
+    pub fn columns(&self) -> Option<i64> {
+        let lanes = self.shape.len().checked_sub(2)?;
+        let dims = self.shape.iter().enumerate().filter(|(d, _)| *d != lanes);
+        dims.map(|(_, e)| *e).try_fold(1_i64, i64::checked_mul)
+    }
+
+    /// Lane and column of an element, from the buffer's first column on.
+    ///
+    /// # Panics
+    /// The place has fewer than two indices.
+    #[must_use]
+    pub fn place(&self, at: &[i64]) -> [i64; 2] {
+        let [outer @ .., lane, column] = at else { panic!("a buffer of lanes and columns") };
+        let outer = outer.iter().zip(&self.shape).fold(0, |n, (i, e)| n * e + i);
+        [*lane, outer * self.shape.last().copied().unwrap_or(1) + column]
     }
 }
 
@@ -268,7 +326,7 @@ pub struct Call {
 /// An operand of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Operand {
-    /// A part of a buffer, a shared buffer, a fragment, a slot of a barrier, or some blocks of the
+    /// A part of a buffer, a shared buffer, one in tensor memory, a fragment, a slot of a barrier, or some blocks of the
     /// [`CLUSTER`].
     Tile(Tile),
     /// An integer.

@@ -4,7 +4,7 @@
 
 use super::{
     Across, Barrier, Block, Call, ClusterLoop, Device, Fragment, Operand, Role, Share, Shared,
-    Slice, Teams, Tile,
+    Slice, Teams, Tensor, Tile,
 };
 use crate::affine::Name;
 use crate::diag::Result;
@@ -34,7 +34,8 @@ impl Parser {
 
     fn block(&mut self) -> Result<Block> {
         self.expect("{")?;
-        let (mut shared, mut barriers, mut roles) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut shared, mut tensors) = (Vec::new(), Vec::new());
+        let (mut barriers, mut roles) = (Vec::new(), Vec::new());
         while self.eat_word("shared") {
             let name = self.place_name()?;
             self.expect(":")?;
@@ -44,6 +45,14 @@ impl Parser {
             let panel =
                 if self.eat_word("panel") { Some(self.integer("bytes of a panel")?) } else { None };
             shared.push(Shared { name, dtype, shape, panel });
+        }
+        while self.eat_word("tensor") {
+            let name = self.place_name()?;
+            self.expect(":")?;
+            let dtype = self.dtype()?;
+            self.expect("[")?;
+            let shape = self.list("]", |p| p.integer("an extent"))?;
+            tensors.push(Tensor { name, dtype, shape });
         }
         while self.eat_word("barrier") {
             let name = self.place_name()?;
@@ -63,7 +72,7 @@ impl Parser {
             roles.push(Role { name, warps, registers, body: self.nodes()? });
         }
         self.expect("}")?;
-        Ok(Block { cluster: Vec::new(), shared, barriers, roles })
+        Ok(Block { cluster: Vec::new(), shared, tensors, barriers, roles })
     }
 
     fn fragment(&mut self) -> Result<Fragment> {

@@ -56,6 +56,9 @@ fn program(f: &mut Formatter<'_>, b: &Block, indent: usize) -> fmt::Result {
     for shared in &b.shared {
         writeln!(f, "{pad}  {shared}")?;
     }
+    for t in &b.tensors {
+        writeln!(f, "{pad}  tensor {}: {}[{}]", t.name, t.dtype, List(&t.shape))?;
+    }
     for barrier in &b.barriers {
         let (name, slots, count) = (&barrier.name, barrier.slots, barrier.count);
         writeln!(f, "{pad}  barrier {name}[{slots}] count {count}")?;

@@ -1,0 +1,346 @@
+//! The roles of a block program whose sums are in tensor memory: one warp fills the operands'
+//! buffers, one thread multiplies, four warps store results.
+//!
+//! In: the loops that isl made, with pieces of work as leaves. Out: the program.
+//! Keeps: tile `t`, counted over all loops of the program, accumulates in copy `t mod copies` of
+//! the tensor memory. `done` tells that its products are over, `free` that all its sums have been
+//! loaded; with two copies results of one tile are stored while the next one is multiplied. An
+//! operand's slot is released by a commit, when the instructions that read it are done.
+//! Why here: who multiplies and who stores are two roles, where on registers they are one.
+
+use warploom_ir::affine::Name;
+use warploom_ir::diag::Result;
+use warploom_ir::instruction::Part;
+use warploom_ir::instruction::tensor_memory::{COLUMNS, LANES};
+use warploom_ir::kernel::device::{
+    Barrier, Block, Device, Fragment, Role, Slice, Tensor, WARP, WARPGROUP,
+};
+use warploom_ir::kernel::{Index, KernelLoop, KernelNode, LoopMode, Store};
+
+use super::elements::Elements;
+use super::roles::{
+    Program, Scope, add, call, iteration, number, one, parity, remainder, slot, tile, unused, var,
+};
+use super::skeleton::{holds, work_of};
+use super::slabs::Slabs;
+use super::{Work, misplaced, unfit};
+use crate::index::simplify;
+
+/// Most columns that a thread loads at once: so many registers hold them.
+const LOADED: i64 = 32;
+/// Copies of the accumulator where they fit: one that is multiplied, one that is stored.
+const COPIES: i64 = 2;
+
+/// The accumulator in tensor memory and its barriers.
+pub(super) struct Memory {
+    buffer: Name,
+    done: Name,
+    free: Name,
+    copies: i64,
+}
+
+/// A loop over parts of something.
+fn over(name: &Name, count: i64, body: Vec<KernelNode>) -> Vec<KernelNode> {
+    if count == 1 {
+        return body;
+    }
+    vec![KernelNode::Loop(KernelLoop {
+        label: name.clone(),
+        var: name.clone(),
+        lower: Index::Const(0),
+        upper: Index::Const(count),
+        step: 1,
+        mode: LoopMode::Serial,
+        body,
+    })]
+}
+
+/// `size` times the number of a part, where there are several.
+fn start(name: &Name, count: i64, size: i64) -> Index {
+    let at = if count == 1 { Index::Const(0) } else { var(name) };
+    simplify(&Index::Mul(size, Box::new(at)))
+}
+
+const fn whole(extent: i64) -> Slice {
+    Slice { start: Index::Const(0), extent: Some(extent) }
+}
+
+const fn single(start: Index) -> Slice {
+    Slice { start, extent: None }
+}
+
+impl<'a> Program<'a> {
+    /// The program that runs these nodes.
+    pub(super) fn with_tensor_memory(mut self, nodes: &[KernelNode]) -> Result<Device> {
+        let (plan, scope) = (self.plan, Scope::default());
+        let product = &plan.product;
+        let tensor = self.accumulator(self.repeated(nodes))?;
+        let again = |n: &KernelNode| self.repeated(std::slice::from_ref(n));
+        let again = nodes.iter().any(again);
+        let store = self.consumer(nodes, &scope, Self::stored, true)?;
+        let load = self.loading(nodes)?;
+        let loaders = if self.fills_itself() { self.fillers() } else { 1 };
+        let multiply = vec![one(self.consumer(nodes, &scope, Self::multiplied, false)?)];
+        // the first role's warps reach all lanes: their numbers are 0 to 3
+        let role =
+            |name: &str, warps, body| Role { name: name.into(), warps, registers: None, body };
+        let roles = vec![
+            role("store", WARPGROUP, store),
+            role("load", loaders, load),
+            role("multiply", 1, multiply),
+        ];
+        let memory = self.memory();
+        let mut barriers = self.ring(plan.stages);
+        let slots = memory.copies;
+        barriers.push(Barrier { name: memory.done.clone(), slots, count: 1 });
+        if again {
+            // every thread that has loaded its part
+            let count = WARPGROUP * WARP;
+            barriers.push(Barrier { name: memory.free.clone(), slots, count });
+        }
+        debug_assert_eq!(product.teams, 1, "refused where the statement is looked at");
+        let (cluster, shared) = (self.cluster(), self.shared()?);
+        Ok(Device::Block(Block { cluster, shared, tensors: vec![tensor], barriers, roles }))
+    }
+
+    /// Whether a block goes through several tiles.
+    fn repeated(&self, nodes: &[KernelNode]) -> bool {
+        let product = |w: usize| matches!(self.plan.works[w], Work::Product);
+        let tiles = |n: &KernelNode| match n {
+            KernelNode::Loop(l) => self.plan.scope.contains(&l.label) && holds(n, &product),
+            KernelNode::If(..)
+            | KernelNode::Local(_)
+            | KernelNode::Store(_)
+            | KernelNode::Device(_) => false,
+        };
+        nodes.iter().any(tiles)
+    }
+
+    /// Names the accumulator and its barriers, and gives its buffer.
+    fn accumulator(&mut self, repeated: bool) -> Result<Tensor> {
+        let product = &self.plan.product;
+        let [rows, columns] = product.fragment;
+        let all = rows / LANES * columns;
+        if all > COLUMNS {
+            return Err(unfit(format!(
+                "the sums of a tile take {all} columns of tensor memory, and {COLUMNS} exist: take \
+                 a smaller tile"
+            )));
+        }
+        let copies = if repeated { COPIES.min(COLUMNS / all) } else { 1 };
+        let buffer = unused("sums", self.taken);
+        let (done, free) = (unused("done", self.taken), unused("free", self.taken));
+        self.memory = Some(Memory { buffer: buffer.clone(), done, free, copies });
+        let shape = vec![copies, rows / LANES, LANES, columns];
+        Ok(Tensor { name: buffer, dtype: product.matrix.dtype(Part::D), shape })
+    }
+
+    fn memory(&self) -> &Memory {
+        self.memory.as_ref().expect("named before any role is made")
+    }
+
+    /// One tile for the thread that multiplies.
+    fn multiplied(&mut self, nodes: &[KernelNode], scope: &Scope) -> Result<Vec<KernelNode>> {
+        let t = self.count(scope, 0)?;
+        let memory = self.memory();
+        let (copies, at) = (memory.copies, remainder(&t, memory.copies));
+        let done = slot(&memory.done, at.clone());
+        let mut out = Vec::new();
+        if !scope.around.is_empty() {
+            let wait = vec![slot(&memory.free, at), parity(&t, copies, 1)];
+            out.push(call("mbarrier.wait", wait));
+        }
+        out.extend(self.products(nodes, scope, scope.around.len())?);
+        out.push(call("tcgen05.commit", vec![done]));
+        Ok(out)
+    }
+
+    /// One iteration of the ring, for the thread that multiplies.
+    pub(super) fn issued(&mut self, scope: &Scope, from: usize) -> Result<Vec<KernelNode>> {
+        let q = self.count(scope, 0)?;
+        let at = self.slot_of(&q);
+        let mut tiles = scope.clone();
+        tiles.around.truncate(from);
+        let t = self.count(&tiles, 0)?;
+        let first = iteration(&scope.around[from..]);
+        let memory = self.memory();
+        let (buffer, copy) = (memory.buffer.clone(), remainder(&t, memory.copies));
+        let accumulator = |at: Vec<Slice>| {
+            let [rows, columns] = <[Slice; 2]>::try_from(at).expect("rows and columns");
+            let block = simplify(&Index::FloorDiv(Box::new(rows.start), LANES));
+            let at = vec![single(copy.clone()), single(block), whole(LANES), columns];
+            tile(&buffer, at, false)
+        };
+        let wait = vec![slot(&self.full, at.clone()), self.parity(&q, 0)];
+        let mut out = vec![call("mbarrier.wait", wait)];
+        out.push(call("tcgen05.fence.after", Vec::new()));
+        out.extend(self.unrolled(&at, &first, &accumulator));
+        let empty = slot(&self.empty, at);
+        out.push(match self.releasing() {
+            1 => call("tcgen05.commit", vec![empty]),
+            count => call("tcgen05.commit.cluster", vec![empty, self.all_blocks(count)]),
+        });
+        Ok(out)
+    }
+
+    /// One tile for the warps that store results.
+    fn stored(&mut self, nodes: &[KernelNode], scope: &Scope) -> Result<Vec<KernelNode>> {
+        let plan = self.plan;
+        let again = !scope.around.is_empty();
+        let t = self.count(scope, 0)?;
+        let memory = self.memory();
+        let (copies, copy) = (memory.copies, remainder(&t, memory.copies));
+        let free = slot(&memory.free, copy.clone());
+        let wait = vec![slot(&memory.done, copy.clone()), parity(&t, copies, 0)];
+        let mut body = vec![call("mbarrier.wait", wait), call("tcgen05.fence.after", Vec::new())];
+        let drains = plan.works.iter().any(|w| matches!(w, Work::Drain(_)));
+        if again && drains {
+            body.push(one(vec![call("tma.wait.read", vec![number(0)])]));
+            body.push(call("sync", Vec::new()));
+        }
+        let works: Vec<(&Work, &Store<Index>)> = (nodes.iter())
+            .filter_map(|node| match node {
+                KernelNode::Store(s) => Some((&plan.works[work_of(s)?], s)),
+                KernelNode::Loop(_)
+                | KernelNode::If(..)
+                | KernelNode::Local(_)
+                | KernelNode::Device(_) => None,
+            })
+            .collect();
+        let elements: Vec<(&Elements, Vec<Index>)> = (works.iter())
+            .filter_map(|(work, store)| match work {
+                Work::Elements(e) => Some((e, self.values(scope, store))),
+                Work::Product | Work::Fill(_) | Work::Drain(_) | Work::Slabs(_) | Work::Nothing => {
+                    None
+                }
+            })
+            .collect();
+        let slabs = works.iter().filter_map(|(work, store)| Some((work.slabs()?, *store)));
+        let slabs: Vec<(&Slabs, &Store<Index>)> = slabs.collect();
+        let changes = |e: &&(&Elements, Vec<Index>)| {
+            e.0.statements.iter().any(|i| i.store.array == plan.product.accumulator)
+        };
+        if !slabs.is_empty() && elements.iter().any(|e| changes(&e)) {
+            let text = "results leave in slabs, and another statement changes the sums first";
+            return Err(misplaced(text));
+        }
+        if !elements.is_empty() {
+            body.extend(self.parts(&elements, &copy));
+        }
+        for (slabs, store) in slabs {
+            let values = self.values(scope, store);
+            body.extend(self.slabs_of_lanes(slabs, &values, &copy));
+        }
+        if again {
+            body.push(call("tcgen05.fence.before", Vec::new()));
+            body.push(call("mbarrier.arrive", vec![free]));
+        }
+        let mut drained = false;
+        for (work, store) in works {
+            if let Work::Drain(copy) = work {
+                body.extend(self.drain(copy, &self.values(scope, store), drained, again));
+                drained = true;
+            }
+        }
+        if !again && plan.works.iter().any(|w| matches!(w, Work::Slabs(_))) {
+            body.push(one(vec![call("tma.wait.read", vec![number(0)])]));
+        }
+        Ok(body)
+    }
+
+    /// Columns that a thread loads at once, of so many.
+    fn width(columns: i64) -> i64 {
+        if columns % LOADED == 0 { LOADED } else { LOADED / 2 }
+    }
+
+    /// A fragment with some columns of a block of lanes, loaded, and what is done with it.
+    fn loaded(
+        &self,
+        [copy, block, column]: [Index; 3],
+        width: i64,
+        body: Vec<KernelNode>,
+    ) -> KernelNode {
+        let product = &self.plan.product;
+        let name = format!("tcgen05.ld.32x32b.x{width}");
+        let to = tile(&self.fragment, vec![whole(LANES), whole(width)], false);
+        let columns = Slice { start: column, extent: Some(width) };
+        let at = vec![single(copy), single(block), whole(LANES), columns];
+        let from = tile(&self.memory().buffer, at, false);
+        let mut all = vec![call(&name, vec![to, from]), call("tcgen05.wait.ld", Vec::new())];
+        all.extend(body);
+        Device::Fragment(Fragment {
+            name: self.fragment.clone(),
+            dtype: product.matrix.dtype(Part::D),
+            shape: [LANES, width],
+            layout: format!("{name}.d").into(),
+            body: all,
+        })
+        .into()
+    }
+
+    /// Statements over all elements of a tile, some columns after others.
+    fn parts(&mut self, elements: &[(&Elements, Vec<Index>)], copy: &Index) -> Vec<KernelNode> {
+        let [rows, columns] = self.plan.product.fragment;
+        let width = Self::width(columns);
+        let (blocks, parts) = (rows / LANES, columns / width);
+        let (block, part) = (unused("lanes", self.taken), unused("part", self.taken));
+        let (row, column) = (start(&block, blocks, LANES), start(&part, parts, width));
+        let mut body = Vec::new();
+        for (elements, values) in elements {
+            body.push(self.elements(elements, values, [row.clone(), column.clone()]));
+        }
+        let at = [copy.clone(), start(&block, blocks, 1), column];
+        over(&block, blocks, over(&part, parts, vec![self.loaded(at, width, body)]))
+    }
+
+    /// Results that leave in slabs of columns.
+    fn slabs_of_lanes(
+        &mut self,
+        slabs: &Slabs,
+        coordinates: &[Index],
+        copy: &Index,
+    ) -> Vec<KernelNode> {
+        let [rows, _] = self.plan.product.fragment;
+        let width = Self::width(slabs.width);
+        let (blocks, parts) = (rows / LANES, slabs.width / width);
+        let slab = unused("slab", self.taken);
+        let (block, part) = (unused("lanes", self.taken), unused("part", self.taken));
+        let ring = remainder(&var(&slab), slabs.stages);
+        let (row, inside) = (start(&block, blocks, LANES), start(&part, parts, width));
+        let first = simplify(&Index::Mul(slabs.width, Box::new(var(&slab))));
+        let column = add(first, inside.clone());
+        let vars = self.element();
+        let place = [
+            Index::Const(0),
+            ring.clone(),
+            add(row.clone(), var(&vars[0])),
+            add(inside, var(&vars[1])),
+        ];
+        let into = Some((&slabs.copy.buffer, place.as_slice()));
+        let elements = (vars, [row, column.clone()]);
+        let stored = self.across(&slabs.elements, coordinates, elements, into);
+        let at = [copy.clone(), start(&block, blocks, 1), column];
+        let loaded = vec![self.loaded(at, width, vec![stored])];
+        let mut body = vec![
+            one(vec![call("tma.wait.read", vec![number(slabs.stages - 1)])]),
+            call("sync", Vec::new()),
+        ];
+        body.extend(over(&block, blocks, over(&part, parts, loaded)));
+        body.push(call("fence.async", Vec::new()));
+        body.push(call("sync", Vec::new()));
+        let from = vec![single(Index::Const(0)), single(ring), whole(rows), whole(slabs.width)];
+        let from = tile(&slabs.copy.buffer, from, false);
+        let to = self.outside(&slabs.copy, &slab, slabs, coordinates);
+        body.push(one(vec![call("tma.store", vec![to, from]), call("tma.commit", Vec::new())]));
+        // a loop even where there is one slab: its number is the loop's variable
+        vec![KernelNode::Loop(KernelLoop {
+            label: slab.clone(),
+            var: slab,
+            lower: Index::Const(0),
+            upper: Index::Const(slabs.count),
+            step: 1,
+            mode: LoopMode::Serial,
+            body,
+        })]
+    }
+}
