@@ -31,7 +31,8 @@ pub fn layouts(m: &Matrix) -> Vec<Layout> {
     }
     all.push(Layout { panel: 16, transposed: false });
     if m.transposable {
-        let fits = |panel: &i64| m.n * 2 % panel == 0;
+        let bytes = i64::try_from(m.b.size_bytes()).expect("few");
+        let fits = |panel: &i64| m.n * bytes % panel == 0;
         let panels = [16, 32, 64, 128].into_iter().filter(fits);
         all.extend(panels.map(|panel| Layout { panel, transposed: true }));
     }
@@ -54,7 +55,11 @@ pub fn kernel(instruction: &Instruction, m: &Matrix, layout: Layout) -> String {
         let _ = writeln!(text, "{role} {array}: {}[{rows}, {cols}]", m.dtype(part));
     }
     text.push_str("for b in 0..1 block.x { block {\n");
-    let body = if m.shared { from_shared(name, m, layout) } else { from_registers(name, m) };
+    let body = match (m.tensor, m.shared) {
+        (true, _) => in_tensor_memory(name, m, layout),
+        (false, true) => from_shared(name, m, layout),
+        (false, false) => from_registers(name, m),
+    };
     text.push_str(&body);
     text.push_str("} } }\n");
     text
@@ -69,7 +74,9 @@ fn accumulator(name: &str, m: &Matrix, body: &str) -> String {
     )
 }
 
-fn from_shared(name: &str, m: &Matrix, layout: Layout) -> String {
+/// Operands in shared memory: their declarations and barrier, how they are loaded, and the two
+/// calls with this accumulator.
+fn shared_operands(name: &str, m: &Matrix, layout: Layout, d: &str) -> [String; 3] {
     let Layout { panel, transposed } = layout;
     let side = if transposed { " transposed" } else { "" };
     let tile = |part: Part| {
@@ -82,23 +89,47 @@ fn from_shared(name: &str, m: &Matrix, layout: Layout) -> String {
     };
     let (a, b) = (tile(Part::A), tile(Part::B));
     let bytes = (m.m + m.n) * 32;
-    let call = |keep: i64| {
-        let d = format!("F[0 : {}, 0 : {}]", m.m, m.n);
-        format!("do {name}({d}, As{a}{side}, Bs{b}{side}, {keep})\n")
-    };
-    let body = format!(
-        "do mbarrier.wait(full[0], 0)\ndo wgmma.fence()\n{}{}do wgmma.commit()\n\
-         do wgmma.wait(0)\n",
-        call(0),
-        call(1)
-    );
-    format!(
-        "shared As: {}\nshared Bs: {}\nbarrier full[1] count 1\nrole all warps 4 {{\n\
-         one {{\ndo mbarrier.expect(full[0], {bytes})\ndo tma.load(As{a}, A{a}, full[0])\n\
-         do tma.load(Bs{b}, B{b}, full[0])\n}}\n{}}}\n",
+    let declared = format!(
+        "shared As: {}\nshared Bs: {}\n$tensorbarrier full[1] count 1\n",
         shared(Part::A),
-        shared(Part::B),
-        accumulator(name, m, &body)
+        shared(Part::B)
+    );
+    let loads = format!(
+        "do mbarrier.expect(full[0], {bytes})\ndo tma.load(As{a}, A{a}, full[0])\n\
+         do tma.load(Bs{b}, B{b}, full[0])\n"
+    );
+    let call = |keep: i64| format!("do {name}({d}, As{a}{side}, Bs{b}{side}, {keep})\n");
+    [declared, loads, call(0) + &call(1)]
+}
+
+fn from_shared(name: &str, m: &Matrix, layout: Layout) -> String {
+    let d = format!("F[0 : {}, 0 : {}]", m.m, m.n);
+    let [declared, loads, calls] = shared_operands(name, m, layout, &d);
+    let declared = declared.replace("$tensor", "");
+    let body = format!(
+        "do mbarrier.wait(full[0], 0)\ndo wgmma.fence()\n{calls}do wgmma.commit()\n\
+         do wgmma.wait(0)\n"
+    );
+    format!("{declared}role all warps 4 {{\none {{\n{loads}}}\n{}}}\n", accumulator(name, m, &body))
+}
+
+/// One thread loads and multiplies; four warps load 16 columns of tensor memory at a time.
+fn in_tensor_memory(name: &str, m: &Matrix, layout: Layout) -> String {
+    let Matrix { m: rows, n, acc, .. } = m;
+    let [declared, loads, calls] =
+        shared_operands(name, m, layout, &format!("T[0 : {rows}, 0 : {n}]"));
+    let declared = declared.replace("$tensor", &format!("tensor T: {acc}[{rows}, {n}]\n"));
+    let load = "tcgen05.ld.32x32b.x16";
+    format!(
+        "{declared}barrier done[1] count 1\nrole all warps 4 {{\none {{\n{loads}\
+         do mbarrier.wait(full[0], 0)\ndo tcgen05.fence.after()\n{calls}\
+         do tcgen05.commit(done[0])\n}}\n\
+         do mbarrier.wait(done[0], 0)\ndo tcgen05.fence.after()\nfor c in 0..{} {{\n\
+         fragment F: {acc}[{rows}, 16] as {load}.d {{\n\
+         do {load}(F[0 : {rows}, 0 : 16], T[0 : {rows}, 16 * c : 16])\ndo tcgen05.wait.ld()\n\
+         for i, j across F {{ S: D[i, 16 * c + j]:{acc} = F[i, j]:{acc} order serial }}\n\
+         }}\n}}\n}}\n",
+        n / 16
     )
 }
 

@@ -60,12 +60,21 @@ pub fn inputs(nest: &Nest) -> (BTreeMap<Name, i64>, BTreeMap<Name, Tensor>) {
     (sizes, inputs)
 }
 
-/// The kernel, and what the assembler says of its code.
+/// The kernel, and what the assembler says of its code for sm_90a.
 ///
 /// # Panics
 /// The kernel is no block program, computes something else than the nest, or code for it spills.
 #[must_use]
 pub fn agrees(nest: &Nest, schedule: &Schedule) -> (String, String) {
+    agrees_on(nest, schedule, Target::Sm90a)
+}
+
+/// [`agrees`] for a target.
+///
+/// # Panics
+/// As for [`agrees`].
+#[must_use]
+pub fn agrees_on(nest: &Nest, schedule: &Schedule, target: Target) -> (String, String) {
     let lowered = compile::lower(schedule).unwrap_or_else(|e| panic!("{e}"));
     let kernel = lowered.kernel();
     let text = kernel.to_string();
@@ -77,7 +86,7 @@ pub fn agrees(nest: &Nest, schedule: &Schedule) -> (String, String) {
     for (name, tensor) in &want {
         assert_eq!(tensor.bytes(), have[name].bytes(), "{name}\n{text}");
     }
-    let code = lowered.gpu(Target::Sm90a).unwrap_or_else(|e| panic!("{e}\n{text}"));
+    let code = lowered.gpu(target).unwrap_or_else(|e| panic!("{e}\n{text}"));
     let report = compile::resources(&code).unwrap_or_else(|e| panic!("{e}"));
     assert!(report.contains("0 bytes spill stores"), "{report}");
     (text, report)

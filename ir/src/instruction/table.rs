@@ -301,13 +301,14 @@ fn thread_matrix(n: i64, acc: DType, a: DType, b: DType) -> Instruction {
 /// The matrix instructions of one thread that give `n` columns (PTX ISA, 9.7.16.2.1, "Matrix
 /// shape": 128 rows in steps of 16 columns).
 fn by_thread(n: i64) -> Vec<Instruction> {
-    use DType::{Bf16, E4m3, E5m2, F16, F32, I8, I32, Tf32};
+    use DType::{Bf16, E4m3, E5m2, F16, F32, I8, I32, Tf32, U8};
     if !(16..=256).contains(&n) || n % 16 != 0 {
         return Vec::new();
     }
     let floats = [(F32, F16, F16), (F32, Bf16, Bf16), (F32, Tf32, Tf32)];
     let bytes = [E4m3, E5m2].into_iter().flat_map(|a| [E4m3, E5m2].map(|b| (F32, a, b)));
-    let types = floats.into_iter().chain(bytes).chain([(I32, I8, I8)]);
+    let bits = [I8, U8].into_iter().flat_map(|a| [I8, U8].map(|b| (I32, a, b)));
+    let types = floats.into_iter().chain(bytes).chain(bits);
     types.map(|(acc, a, b)| thread_matrix(n, acc, a, b)).collect()
 }
 

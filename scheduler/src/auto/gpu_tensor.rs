@@ -13,7 +13,7 @@
 use warploom_ir::affine::Name;
 use warploom_ir::dtype::DType;
 use warploom_ir::expr::Access;
-use warploom_ir::instruction::{Action, Matrix, matrix_instructions};
+use warploom_ir::instruction::{Action, Matrix, matrix_instructions, tensor_memory};
 use warploom_ir::nest::{AssignOp, Order};
 use warploom_ir::schedule::step::{LayoutTerm, Ref, StepKind};
 use warploom_ir::schedule::{PolyStatement, Tree, TreeLoop, Unit};
@@ -26,10 +26,11 @@ use crate::block;
 use crate::steps::ancestors;
 use crate::steps::stage::local_name;
 
-/// Rows of a warpgroup's instruction.
-const ROWS: i64 = 64;
 /// Bytes of a row of an operand's tile along the sum.
 const SLICE_BYTES: i64 = 128;
+/// Most elements of the sums that a thread holds in registers, and that tensor memory holds.
+const REGISTERS: i64 = 128;
+const CELLS: i64 = tensor_memory::LANES * tensor_memory::COLUMNS;
 /// Most columns of an instruction.
 const COLUMNS: i64 = 256;
 /// Bytes a clock that one multiprocessor gets from the second-level cache where all ask.
@@ -255,12 +256,12 @@ impl Auto {
         let (m, n) = (own(self, &p.row.iter)?, own(self, &p.column.iter)?);
         self.ordered(&[ring.clone(), m.clone(), n.clone(), k.clone()]).then_some(())?;
         let (deep, wide) = if swapped { (n, m) } else { (m, n) };
-        let (team, deep) = self.halves(&deep, ROWS)?;
+        let (team, deep) = self.halves(&deep, p.matrix.m)?;
         let (inner, k) = self.halves(&k, p.matrix.k)?;
         let mut order = vec![ring.clone(), team.clone()];
         // a warpgroup may have several instructions' rows
-        let team = if rows / ROWS > tiles.teams {
-            let (team, below) = self.halves(&team, rows / ROWS / tiles.teams)?;
+        let team = if rows / p.matrix.m > tiles.teams {
+            let (team, below) = self.halves(&team, rows / p.matrix.m / tiles.teams)?;
             order = vec![ring.clone(), team.clone(), below];
             team
         } else {
@@ -416,6 +417,8 @@ impl Auto {
             staged: out.is_some_and(|o| o < held),
             shared,
             multiprocessors: options.multiprocessors,
+            deep: p.matrix.m,
+            tensor: p.matrix.tensor,
         };
         size.best()
     }
@@ -437,6 +440,10 @@ pub(super) struct Size {
     /// Bytes of shared memory of a multiprocessor.
     pub(super) shared: i64,
     pub(super) multiprocessors: i64,
+    /// Rows of an instruction.
+    pub(super) deep: i64,
+    /// The sums are in tensor memory, and one thread multiplies.
+    pub(super) tensor: bool,
 }
 
 impl Size {
@@ -480,14 +487,18 @@ impl Size {
             if swapped { (self.columns, self.rows) } else { (self.rows, self.columns) };
         // no tile is much larger than what it covers
         if columns >= wide + 8.max(wide / 4)
-            || rows >= 2 * deep.max(ROWS)
+            || rows >= 2 * deep.max(self.deep)
+            || rows % self.deep != 0
+            || (self.tensor && columns % 16 != 0)
             || columns * 2 < wide.min(64)
         {
             return None;
         }
-        let (slice, teams) = (SLICE_BYTES / self.factor, (rows / ROWS).min(2));
+        let teams = if self.tensor { 1 } else { (rows / self.deep).min(2) };
+        let slice = SLICE_BYTES / self.factor;
         // both operands' panels are whole rows of 16 bytes in either direction
         let held = rows / teams * columns / 128;
+        let room = if self.tensor { tensor_memory::COLUMNS } else { REGISTERS };
         // a tile leaves in slabs where the instruction's columns are the results'
         let parts = columns % SLAB == 0 && columns > SLAB && self.out == SLAB_BYTES;
         let slab = match (self.staged, swapped, parts) {
@@ -503,7 +514,7 @@ impl Size {
         };
         let each = (rows + columns) * slice * self.factor;
         let stages = ((self.shared - results - 2048) / each).min(STAGES);
-        (held <= 128 && stages >= 2).then_some(Tiles {
+        (held <= room && stages >= if self.tensor { 3 } else { 2 }).then_some(Tiles {
             rows,
             columns,
             slice,
@@ -521,21 +532,27 @@ impl Size {
         let blocks = self.blocks(t) * parts;
         let waves = up(blocks, self.multiprocessors);
         let slices = up(t.part.unwrap_or(self.sum), t.slice);
-        // a row of 64 takes as long as its operands' bytes take to be read, at least
-        let operands = (ROWS + t.columns) * SLICE_BYTES / SHARED;
-        let products = (t.rows / ROWS) * operands.max(t.columns * SLICE_BYTES / 64);
+        // the instruction's rows take as long as its operands' bytes take to be read, at least
+        let operands = (self.deep + t.columns) * SLICE_BYTES / SHARED;
+        let products = (t.rows / self.deep) * operands.max(t.columns * SLICE_BYTES / 64);
         let busy = blocks.min(self.multiprocessors);
         let cache = (CACHE * self.multiprocessors / busy).min(PORT);
         let bytes = (t.rows + t.columns) * SLICE_BYTES / cache;
         let results = t.rows * t.columns * self.out / 32;
         let [a, b] = if t.swapped { [1, 0] } else { [0, 1] }.map(|i| i64::from(self.threads[i]));
         let filled = (t.rows * a + t.columns * b) * t.slice / FILLED;
-        let tiles = waves * (slices * products.max(bytes).max(filled) + results + LATENCY);
+        let one = slices * products.max(bytes).max(filled);
+        let tiles = if self.tensor && 2 * t.rows * t.columns <= CELLS {
+            // one tile is stored while the next one is multiplied
+            waves * one.max(results) + results + LATENCY
+        } else {
+            waves * (one + results + LATENCY)
+        };
         let factors = (self.rows + self.columns) * self.sum * self.factor;
         let memory = (factors + self.rows * self.columns * self.out) * self.batch
             / (MEMORY * self.multiprocessors);
         // of what others hide a little shows: wide tiles read their operands less often
-        let hidden = (waves * slices * (t.rows / ROWS) * operands + tiles.min(memory)) / 16;
+        let hidden = (waves * slices * (t.rows / self.deep) * operands + tiles.min(memory)) / 16;
         let sums = parts * self.rows * self.columns * self.batch * HELD;
         let combined = t.part.map_or(0, |_| LAUNCH + 2 * sums / (CACHE * self.multiprocessors));
         tiles.max(memory) + hidden + combined
@@ -592,6 +609,8 @@ mod tests {
             staged: true,
             shared: 227 << 10,
             multiprocessors: 132,
+            deep: 64,
+            tensor: false,
         }
     }
 

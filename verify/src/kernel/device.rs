@@ -12,8 +12,7 @@ use warploom_ir::instruction::fragment::FragmentLayout;
 use warploom_ir::instruction::{descriptor, layout, tensor_memory};
 use warploom_ir::kernel::device::{
     Across, Barrier, Block, CLUSTER, Device, Fragment, MAX_CLUSTER, Role, Share, Shared, Teams,
-    Tensor,
-    WARP, WARPGROUP,
+    Tensor, WARP, WARPGROUP,
 };
 use warploom_ir::kernel::{Buffer, Index, KernelLoop, KernelNode, LoopMode, TypedKind};
 
@@ -392,7 +391,7 @@ impl Checker {
             let tensors = &self.context.tensors;
             if let Some((array, _)) = all.iter().find(|(array, _)| tensors.contains_key(*array)) {
                 let text = format!(
-                    "statement `{}` accesses `{array}` in tensor memory, which only instructions can",
+                    "statement `{}` accesses `{array}` in tensor memory, as only instructions can",
                     s.statement
                 );
                 self.fault("E1014", text);

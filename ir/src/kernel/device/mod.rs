@@ -326,8 +326,8 @@ pub struct Call {
 /// An operand of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Operand {
-    /// A part of a buffer, a shared buffer, one in tensor memory, a fragment, a slot of a barrier, or some blocks of the
-    /// [`CLUSTER`].
+    /// A part of a buffer, a shared buffer, one in tensor memory, a fragment, a slot of a barrier,
+    /// or some blocks of the [`CLUSTER`].
     Tile(Tile),
     /// An integer.
     Value(Index),
