@@ -210,9 +210,12 @@ impl<'a> Program<'a> {
         let elements: Vec<(&Elements, Vec<Index>)> = (works.iter())
             .filter_map(|(work, store)| match work {
                 Work::Elements(e) => Some((e, self.values(scope, store))),
-                Work::Product | Work::Fill(_) | Work::Drain(_) | Work::Slabs(_) | Work::Nothing => {
-                    None
-                }
+                Work::Product
+                | Work::Fill(_)
+                | Work::Threads(_)
+                | Work::Drain(_)
+                | Work::Slabs(_)
+                | Work::Nothing => None,
             })
             .collect();
         let slabs = works.iter().filter_map(|(work, store)| Some((work.slabs()?, *store)));

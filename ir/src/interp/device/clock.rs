@@ -34,6 +34,13 @@ fn at(list: &[u32], agent: Agent) -> u32 {
     list.get(agent).copied().unwrap_or(0)
 }
 
+fn set(list: &mut Vec<u32>, stamp: Stamp) {
+    if list.len() <= stamp.agent {
+        list.resize(stamp.agent + 1, 0);
+    }
+    list[stamp.agent] = stamp.time;
+}
+
 fn raise(list: &mut Vec<u32>, other: &[u32]) {
     if list.len() < other.len() {
         list.resize(other.len(), 0);
@@ -64,9 +71,10 @@ impl Clock {
         raise(settled, seen);
     }
 
-    /// An operation on tensor memory knows only what its thread knew at its last fence.
-    pub(super) fn settle(&mut self) {
+    /// An operation on tensor memory knows itself and what its thread knew at its last fence.
+    pub(super) fn settle(&mut self, own: Stamp) {
         self.seen.clone_from(&self.settled);
+        set(&mut self.seen, own);
     }
 
     /// What another operation of the same thread did to tensor memory comes before this one's
@@ -107,12 +115,8 @@ impl Clock {
 
     /// What the operation itself writes needs no fence.
     fn fence_own(&mut self, stamp: Stamp) {
-        for list in [&mut self.visible, &mut self.after] {
-            if list.len() <= stamp.agent {
-                list.resize(stamp.agent + 1, 0);
-            }
-            list[stamp.agent] = stamp.time;
-        }
+        set(&mut self.visible, stamp);
+        set(&mut self.after, stamp);
     }
 
     /// Whether something happened before, as far as this agent knows.

@@ -187,7 +187,7 @@ impl<'k> Machine<'k, '_> {
         let a = self.source(tiles[1], matrix, Part::A, w)?;
         let b = self.source(tiles[2], matrix, Part::B, w)?;
         let (mut clock, stamp) = self.fork(w);
-        clock.settle();
+        clock.settle(stamp);
         let shape = [matrix.m, matrix.n, matrix.k];
         let pipe = self.pipes.entry(w.number).or_default();
         // instructions of one shape run one after the other
