@@ -47,7 +47,8 @@ pub(crate) struct SpecArgs {
     /// Type of the inputs of an einsum or formula (default: that of the files, else f32).
     #[arg(long)]
     pub(crate) dtype: Option<String>,
-    /// Accumulation type of an einsum or formula.
+    /// How sums of an einsum or formula add: a type, and what additions may drop, as in
+    /// `f32 keeps 13 over 128`.
     #[arg(long)]
     pub(crate) acc: Option<String>,
     /// Output type of an einsum or formula.

@@ -12,7 +12,7 @@ pub(crate) fn spec(args: &SpecArgs) -> Result<(Spec, SpecTypes)> {
     let types = SpecTypes {
         operands: Vec::new(),
         dtype: dtype(args.dtype.as_deref())?,
-        acc: dtype(args.acc.as_deref())?,
+        acc: args.acc.as_deref().map(str::parse).transpose()?,
         out: dtype(args.out_dtype.as_deref())?,
         sizes: warploom::parse_sizes(&args.size)?,
     };

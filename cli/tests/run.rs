@@ -22,6 +22,23 @@ fn matmul_in_every_float_type() {
 }
 
 #[test]
+fn sums_that_may_drop_bits() {
+    let types = ["--dtype", "e4m3", "--acc", "f32 keeps 13 over 128", "--out-dtype", "f32"];
+    let spec = ["mk,nk->mn", "--size", "m=128,n=136,k=256"];
+    verified(&[spec.as_slice(), types.as_slice()].concat());
+    verified(&[["s[] += A[i] * B[i]", "--size", "i=99"].as_slice(), types.as_slice()].concat());
+    let shown = |types: &[&str]| {
+        let all = ["emit"].iter().chain(&spec).chain(types).copied();
+        let all: Vec<&str> = all.chain(["--target", "sm_90a", "--stage", "schedule"]).collect();
+        text(&warploom(&all))
+    };
+    let said = shown(&types);
+    assert!(said.contains("with wgmma") && said.contains("f32.e4m3.e4m3"), "{said}");
+    let said = shown(&["--dtype", "e4m3", "--acc", "f32", "--out-dtype", "f32"]);
+    assert!(!said.contains("wgmma"), "{said}");
+}
+
+#[test]
 fn the_size_of_the_readme() {
     verified(&["mk,kn->mn", "--size", "m=512,n=384,k=640", "--dtype", "f32"]);
 }

@@ -15,7 +15,7 @@ use crate::diag::{Diagnostic, Result, Source, Span};
 use crate::dtype::DType;
 use crate::expr::{Access, BinOp, Expr, Literal, Rounding, UnOp};
 use crate::kernel::{Store, Typed, TypedKind};
-use crate::nest::{Array, AssignOp, Nest, Statement};
+use crate::nest::{Array, AssignOp, Nest, Order, Statement};
 use crate::value::int_range;
 
 /// Types a statement of a nest.
@@ -104,6 +104,7 @@ impl Typing<'_> {
                 .error("E0302", message, "the old value would be rounded before the update")
                 .with_help("give `acc` a wider type or the array a narrower one".into()));
         }
+        self.kept(s, e)?;
         let arithmetic = matches!(s.op, AssignOp::Add | AssignOp::Mul);
         if arithmetic && e == DType::Bool {
             let message = format!("`{}` is not defined on bool", s.op.text());
@@ -112,6 +113,23 @@ impl Typing<'_> {
                 .with_help("use `max=` for or, `min=` for and".into()));
         }
         Ok(e)
+    }
+
+    /// `keeps` stands at a sum of floats whose order is free.
+    fn kept(&self, s: &Statement, e: DType) -> Result<()> {
+        let Some(keeps) = s.keeps else { return Ok(()) };
+        let why = if s.op != AssignOp::Add || !e.is_float() {
+            "is no sum of floats".to_owned()
+        } else if matches!(s.order, Order::Serial | Order::Exact) || s.strict {
+            format!("rounds as written (`order {}`)", s.order.text())
+        } else if keeps.bits > e.precision_bits() {
+            format!("has no more than the {} bits of {e}", e.precision_bits())
+        } else {
+            return Ok(());
+        };
+        let message = format!("`{keeps}` is said of `{}`, which {why}", s.name);
+        let help = "`keeps N` loosens `+=` of floats with `order fixed` or `order any`";
+        Err(self.error("E0303", message, "in this statement").with_help(help.into()))
     }
 
     fn array(&self, access: &Access) -> Result<&Array> {

@@ -8,7 +8,7 @@ use warploom_ir::diag::Span;
 use warploom_ir::dtype::DType;
 use warploom_ir::expr::{Access, BinOp, Expr, Literal, Rounding, UnOp};
 use warploom_ir::nest::{
-    Array, AssignOp, Constraint, Loop, Nest, Node, Order, Param, Role, Statement, ValueRange,
+    Array, AssignOp, Constraint, Keeps, Loop, Nest, Node, Order, Param, Role, Statement, ValueRange,
 };
 
 const EXAMPLES: [&str; 6] = [
@@ -198,16 +198,18 @@ fn statement() -> impl Strategy<Value = Statement> {
         expr(),
         prop::option::of(expr()),
         prop::option::of(prop::sample::select(DType::ALL.to_vec())),
+        prop::option::of((1_u32..60, prop::option::of(1_u32..5000))),
         prop::sample::select(vec![Order::Serial, Order::Fixed, Order::Any, Order::Exact]),
         any::<bool>(),
     )
-        .prop_map(|(target, op, value, guard, acc, order, strict)| Statement {
+        .prop_map(|(target, op, value, guard, acc, keeps, order, strict)| Statement {
             name: "".into(),
             target,
             op,
             value,
             guard,
             acc,
+            keeps: keeps.map(|(bits, over)| Keeps { bits, over }),
             order,
             strict,
             span: Span::NONE,

@@ -10,7 +10,7 @@ use warploom_ir::diag::{Diagnostic, Result, Source};
 use warploom_ir::dtype::DType;
 use warploom_ir::einsum::{Einsum, EinsumOptions, OperandType};
 use warploom_ir::nest::formula::{Formula, FormulaTypes};
-use warploom_ir::nest::{Nest, Role};
+use warploom_ir::nest::{Accumulation, Nest, Role};
 
 use crate::bind::Sizes;
 
@@ -32,8 +32,8 @@ pub struct SpecTypes {
     pub operands: Vec<(DType, Option<Vec<usize>>)>,
     /// Type of operands beyond the list; `f32` where nothing is said.
     pub dtype: Option<DType>,
-    /// Accumulation type.
-    pub acc: Option<DType>,
+    /// How sums add.
+    pub acc: Option<Accumulation>,
     /// Output type.
     pub out: Option<DType>,
     /// Sizes by name; an einsum takes its labels' sizes from here.
@@ -71,7 +71,9 @@ impl Spec {
             Self::Formula(text) => {
                 let formula = Formula::parse(text)?;
                 let mut chosen = FormulaTypes::all(default);
-                (chosen.acc, chosen.out) = (types.acc, types.out);
+                chosen.acc = types.acc.map(|a| a.acc);
+                chosen.keeps = types.acc.and_then(|a| a.keeps);
+                chosen.out = types.out;
                 let given = formula.arrays().iter().filter(|a| a.role == Role::In);
                 for (array, (dtype, _)) in given.zip(&types.operands) {
                     chosen.arrays.insert(array.name.clone(), *dtype);
@@ -93,7 +95,8 @@ impl Spec {
                     .filter_map(|(n, &v)| Some((n.clone(), u64::try_from(v).ok()?)))
                     .collect();
                 let options = EinsumOptions {
-                    acc: types.acc,
+                    acc: types.acc.map(|a| a.acc),
+                    keeps: types.acc.and_then(|a| a.keeps),
                     out_dtype: types.out,
                     sizes,
                     ..Default::default()

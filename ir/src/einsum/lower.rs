@@ -13,7 +13,7 @@ use crate::affine::{Affine, Name};
 use crate::diag::{Result, Span};
 use crate::dtype::DType;
 use crate::expr::{Access, BinOp, Expr, Literal, Rounding};
-use crate::nest::{Array, AssignOp, Loop, Nest, Node, Order, Param, Role, Statement};
+use crate::nest::{Array, AssignOp, Keeps, Loop, Nest, Node, Order, Param, Role, Statement};
 
 /// A value to be multiplied: an operand or a temporary, with its index expressions.
 #[derive(Clone)]
@@ -36,6 +36,7 @@ struct Builder<'a> {
     axes: &'a Axes,
     types: Types,
     order: Order,
+    keeps: Option<Keeps>,
     span: Span,
     nest: Nest,
     n_statements: usize,
@@ -50,8 +51,8 @@ pub(super) fn lower(
 ) -> Result<Nest> {
     let nest = Nest { source: einsum.source.clone(), ..Nest::default() };
     let span = Span::new(0, einsum.source.text.len());
-    let order = options.order;
-    let mut builder = Builder { axes, types, order, span, nest, n_statements: 0 };
+    let (order, keeps) = (options.order, options.keeps);
+    let mut builder = Builder { axes, types, order, keeps, span, nest, n_statements: 0 };
     builder.declare_params();
     let mut values = builder.declare_inputs(einsum, operands);
     let output = mask_of(axes.output.iter().copied());
@@ -241,6 +242,7 @@ impl Builder<'_> {
             value,
             guard: None,
             acc: acc.filter(|&acc| acc != default),
+            keeps: self.keeps.filter(|_| op == AssignOp::Add),
             order: if op.is_update() { self.order } else { Order::Serial },
             strict: false,
             span: self.span,

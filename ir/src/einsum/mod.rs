@@ -19,7 +19,7 @@ use std::fmt;
 use crate::affine::Name;
 use crate::diag::{Result, Source, Span};
 use crate::dtype::DType;
-use crate::nest::{Nest, Order};
+use crate::nest::{Keeps, Nest, Order};
 
 /// A place in a term.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -134,6 +134,8 @@ pub struct EinsumOptions {
     /// Type of products and sums. Default: floats narrower than `f32` in `f32`, other types in
     /// the type of the result (integers wrap, as in NumPy).
     pub acc: Option<DType>,
+    /// What the additions of sums may drop.
+    pub keeps: Option<Keeps>,
     /// Type of the result. Default: NumPy's for these operands; `acc` where that is given and
     /// the operands are integers.
     pub out_dtype: Option<DType>,
@@ -147,7 +149,13 @@ pub struct EinsumOptions {
 
 impl Default for EinsumOptions {
     fn default() -> Self {
-        Self { acc: None, out_dtype: None, order: Order::Fixed, sizes: BTreeMap::new() }
+        Self {
+            acc: None,
+            keeps: None,
+            out_dtype: None,
+            order: Order::Fixed,
+            sizes: BTreeMap::new(),
+        }
     }
 }
 

@@ -26,16 +26,12 @@ pub enum Adder {
 }
 
 impl Adder {
-    /// Whether a sum loses no more than one in the accumulator's type would for each addition.
+    /// Whether each addition keeps so many bits below the largest of what it adds.
     #[must_use]
-    pub const fn keeps(self, acc: DType) -> bool {
+    pub const fn keeps(self, bits: u32) -> bool {
         match self {
             Self::Wrapping | Self::Sequential => true,
-            Self::Aligned { fraction } => match acc {
-                DType::F16 => fraction >= 11,
-                DType::F32 => fraction >= 24,
-                _wider => false,
-            },
+            Self::Aligned { fraction } => fraction >= bits.cast_signed(),
         }
     }
 }

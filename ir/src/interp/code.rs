@@ -11,7 +11,7 @@ use crate::diag::{Diagnostic, Result, Source, Span};
 use crate::dtype::DType;
 use crate::expr::{BinOp, Rounding, UnOp};
 use crate::kernel::{Store, Typed, TypedKind};
-use crate::nest::{AssignOp, Role};
+use crate::nest::{AssignOp, Keeps, Role};
 use crate::tensor::Tensor;
 use crate::value::{Scalar, UndefinedOp};
 
@@ -260,6 +260,8 @@ pub(crate) struct StoreCode<X, V> {
     /// How many operations of the value's evaluation round.
     operations: u32,
     guard: Option<Code<X, V>>,
+    /// What the statement's additions may drop.
+    pub(crate) keeps: Option<Keeps>,
 }
 
 impl<X, V> StoreCode<X, V> {
@@ -454,6 +456,7 @@ impl<X: IndexCode, V: Copy> StoreCode<X, V> {
             value,
             value_type: store.value.dtype,
             guard: guard.transpose()?,
+            keeps: None,
         })
     }
 
@@ -473,7 +476,7 @@ impl<X: IndexCode, V: Copy> StoreCode<X, V> {
         if self.op.is_update() {
             let old = memory.read(self.target.array, at)?;
             let old = D::convert(old, self.dtype, self.value_type, Rounding::Nearest, false);
-            value = D::combine(self.op, old, value, self.value_type, self.dtype)?;
+            value = D::combine(self.op, old, value, [self.value_type, self.dtype], self.keeps)?;
         }
         let value = D::store(value, self.value_type, self.dtype);
         Ok(Some(Pending { array: self.target.array, at, value }))

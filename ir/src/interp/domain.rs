@@ -6,7 +6,7 @@
 
 use crate::dtype::DType;
 use crate::expr::{BinOp, Literal, Rounding, UnOp};
-use crate::nest::AssignOp;
+use crate::nest::{AssignOp, Keeps};
 use crate::value::{self, Scalar, UndefinedOp};
 
 type Outcome<V> = Result<V, UndefinedOp>;
@@ -50,13 +50,14 @@ pub(crate) trait Domain {
         v
     }
 
-    /// What an assignment makes of the old and the new value, in type `from`, stored as `to`.
+    /// What an assignment makes of the old and the new value, evaluated in the first type, stored
+    /// as the second, where additions may drop bits.
     fn combine(
         op: AssignOp,
         old: Self::V,
         new: Self::V,
-        _from: DType,
-        _to: DType,
+        _types: [DType; 2],
+        _keeps: Option<Keeps>,
     ) -> Outcome<Self::V> {
         match op {
             AssignOp::Set => Ok(new),
@@ -113,16 +114,18 @@ pub(crate) struct Wide {
     error: f64,
     /// Sum of the unit roundoffs of the updates since.
     updates: f64,
+    /// What additions since may have dropped, as a multiple of the magnitude.
+    dropped: f64,
 }
 
 impl Wide {
     const fn new(value: Scalar, magnitude: f64, error: f64) -> Self {
-        Self { value, magnitude, error, updates: 0.0 }
+        Self { value, magnitude, error, updates: 0.0, dropped: 0.0 }
     }
 
     /// The most that a computation in the nest's types is off.
     pub(crate) fn bound(&self) -> f64 {
-        self.error + scaled(self.updates.exp_m1(), self.magnitude)
+        self.error + scaled((self.updates + self.dropped).exp_m1(), self.magnitude)
     }
 }
 
@@ -146,6 +149,14 @@ fn roundoff(dtype: DType) -> f64 {
 fn store_roundoff(from: DType, to: DType) -> f64 {
     let exact = from == from.compute_type() && from.widens_to(to);
     if exact || !from.is_float() || !to.is_float() { 0.0 } else { roundoff(from).max(roundoff(to)) }
+}
+
+/// What additions may have dropped after one more: up to 2^(1-N), as the largest of what is added
+/// may be twice its power of two; partial sums lose no more together than one of them could.
+fn dropped(before: f64, keeps: Option<Keeps>) -> f64 {
+    let Some(Keeps { bits, over }) = keeps else { return before };
+    let each = 2_f64.powi(1 - i32::try_from(bits).unwrap_or(53));
+    (before + each).min(over.map_or(f64::INFINITY, |terms| f64::from(terms) * each))
 }
 
 /// Errors of a function that jumps: by one where the operand is off.
@@ -265,12 +276,19 @@ impl Domain for Widened {
         Wide::new(v.value, v.magnitude, v.bound() + scaled(u.exp_m1(), v.magnitude))
     }
 
-    fn combine(op: AssignOp, old: Wide, new: Wide, from: DType, to: DType) -> Outcome<Wide> {
+    fn combine(
+        op: AssignOp,
+        old: Wide,
+        new: Wide,
+        [from, to]: [DType; 2],
+        keeps: Option<Keeps>,
+    ) -> Outcome<Wide> {
         let rounding = roundoff(from.compute_type()) + store_roundoff(from, to);
         let combined = |op: BinOp, (a, b): (f64, f64)| -> Outcome<Wide> {
             let Wide { value, magnitude, .. } = Self::binary(op, old, new)?;
             let error = scaled(old.error, a) + scaled(new.bound(), b);
-            Ok(Wide { value, magnitude, error, updates: old.updates + rounding })
+            let updates = old.updates + rounding;
+            Ok(Wide { value, magnitude, error, updates, dropped: dropped(old.dropped, keeps) })
         };
         match op {
             AssignOp::Set => Ok(new),

@@ -298,7 +298,7 @@ impl<D: Domain> Machine<D> {
             let names = Names { params: &params, loops: loops.clone() };
             let scope = loops.iter().cloned().zip(0..).collect();
             let mut one = StoreCode::new::<_, D>(&store, &memory, scope, &mut |e| names.linear(e))?;
-            one.span = s.span;
+            (one.span, one.keeps) = (s.span, s.keeps);
             one.source = nest.source.clone();
             code.push(one);
         }

@@ -115,6 +115,7 @@ pub fn assign(target: Access, op: AssignOp, value: Expr) -> Node {
         value,
         guard: None,
         acc: None,
+        keeps: None,
         order: Order::Serial,
         strict: false,
         span: Span::NONE,

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Array, AssignOp, Loop, Nest, Node, Order, Role, Statement};
+use super::{Array, AssignOp, Keeps, Loop, Nest, Node, Order, Role, Statement};
 use crate::affine::{Affine, Name};
 use crate::diag::{Diagnostic, Result, Span};
 use crate::dtype::DType;
@@ -21,6 +21,7 @@ pub(super) struct Raw {
     pub(super) value: Expr,
     pub(super) guard: Option<Expr>,
     pub(super) acc: Option<DType>,
+    pub(super) keeps: Option<Keeps>,
     pub(super) order: Option<Order>,
     pub(super) strict: bool,
     pub(super) span: Span,
@@ -38,6 +39,7 @@ impl Raw {
             value: self.value,
             guard: self.guard,
             acc: self.acc,
+            keeps: self.keeps,
             order: self.order.unwrap_or_default(),
             strict: self.strict,
             span: self.span,
@@ -135,6 +137,7 @@ fn assign(name: Name, target: Access, value: Expr, span: Span) -> Statement {
         value,
         guard: None,
         acc: None,
+        keeps: None,
         order: Order::Serial,
         strict: false,
         span,

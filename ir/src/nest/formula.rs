@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::expand::{Dim, Raw, expand_over};
 use super::parse::Parser;
-use super::{Array, Nest, Param, Role};
+use super::{Array, AssignOp, Keeps, Nest, Param, Role};
 use crate::affine::{Affine, Atom, Name};
 use crate::diag::{Diagnostic, Result, Source, Span};
 use crate::dtype::DType;
@@ -24,6 +24,8 @@ pub struct FormulaTypes {
     pub arrays: BTreeMap<Name, DType>,
     /// Accumulation type of every update; by default the target's compute type.
     pub acc: Option<DType>,
+    /// What the additions of every sum may drop.
+    pub keeps: Option<Keeps>,
     /// Outputs that `arrays` does not name; by default the smallest type that holds every input.
     pub out: Option<DType>,
 }
@@ -32,7 +34,7 @@ impl FormulaTypes {
     /// Every array of one type.
     #[must_use]
     pub fn all(input: DType) -> Self {
-        Self { input, arrays: BTreeMap::new(), acc: None, out: None }
+        Self { input, arrays: BTreeMap::new(), acc: None, keeps: None, out: None }
     }
 }
 
@@ -107,6 +109,9 @@ impl Formula {
             let earlier = !written.insert(raw.target.array.clone());
             if raw.op.is_update() {
                 raw.acc = raw.acc.or(types.acc);
+            }
+            if raw.op == AssignOp::Add {
+                raw.keeps = raw.keeps.or(types.keeps);
             }
             let dims = raw
                 .free

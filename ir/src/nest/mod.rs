@@ -267,7 +267,27 @@ impl Order {
     }
 }
 
-/// `NAME: target op value [when guard] [acc T] [order O] [strict]`.
+/// What the additions of a sum may drop: `keeps 13 over 128`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Keeps {
+    /// Each addition may drop what is below 2^-bits of the largest of the terms and of the sums of
+    /// terms that it adds.
+    pub bits: u32,
+    /// Only inside partial sums of at most so many terms, which are then added in the
+    /// accumulation type; `None`: in the whole sum.
+    pub over: Option<u32>,
+}
+
+/// How a sum adds, as the command line says it: `f32 keeps 13 over 128`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Accumulation {
+    /// The type.
+    pub acc: DType,
+    /// What additions may drop.
+    pub keeps: Option<Keeps>,
+}
+
+/// `NAME: target op value [when guard] [acc T] [keeps N [over P]] [order O] [strict]`.
 #[derive(Clone, Debug)]
 pub struct Statement {
     /// Unique in the nest.
@@ -283,6 +303,8 @@ pub struct Statement {
     /// The type in which the value is evaluated and combined; by default the target's compute
     /// type joined with the value's.
     pub acc: Option<DType>,
+    /// What its additions may drop; nothing but the roundings of `acc` where nothing is said.
+    pub keeps: Option<Keeps>,
     /// Order of a reduction.
     pub order: Order,
     /// Forbids contracting a·b + c into fma.
@@ -299,6 +321,7 @@ impl PartialEq for Statement {
             && self.value == other.value
             && self.guard == other.guard
             && self.acc == other.acc
+            && self.keeps == other.keeps
             && self.order == other.order
             && self.strict == other.strict
     }

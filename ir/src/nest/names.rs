@@ -7,10 +7,10 @@ use crate::affine::Name;
 use crate::diag::{Diagnostic, Result, Source, Span};
 
 /// Words that name nothing but themselves.
-const RESERVED: [&str; 29] = [
+const RESERVED: [&str; 30] = [
     "param", "in", "out", "inout", "temp", "const", "assume", "integer", "for", "step", "downto",
-    "if", "else", "and", "or", "mod", "when", "acc", "order", "strict", "true", "false", "inf",
-    "nan", "index", "min", "max", "floor", "not",
+    "if", "else", "and", "or", "mod", "when", "acc", "keeps", "order", "strict", "true", "false",
+    "inf", "nan", "index", "min", "max", "floor", "not",
 ];
 
 /// Whether a word may not be a name.

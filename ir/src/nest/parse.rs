@@ -8,7 +8,10 @@ use std::str::FromStr;
 
 use super::expand::{Raw, expand};
 use super::names::{duplicate, is_reserved, name_statements};
-use super::{Array, AssignOp, Constraint, Loop, Nest, Node, Order, Param, Role, ValueRange};
+use super::{
+    Accumulation, Array, AssignOp, Constraint, Keeps, Loop, Nest, Node, Order, Param, Role,
+    ValueRange,
+};
 use crate::affine::{Affine, Name};
 use crate::diag::{Diagnostic, Result, Source, Span};
 use crate::dtype::DType;
@@ -30,6 +33,24 @@ pub(super) struct Parser {
     /// Every iterator so far: declarations are printed first, so that a later one would clash.
     iterators: BTreeMap<Name, Span>,
     written: BTreeSet<Name>,
+}
+
+impl FromStr for Accumulation {
+    type Err = Box<Diagnostic>;
+
+    /// Reads `f32` or `f32 keeps 13 over 128`, as behind a statement's `acc`.
+    fn from_str(text: &str) -> Result<Self> {
+        let mut parser = Parser::new(&Source::new("accumulation", text))?;
+        let acc = parser.dtype()?;
+        let keeps = matches!(parser.cur.peek(), Tok::Ident(w) if &**w == "keeps").then(|| {
+            parser.cur.bump();
+            parser.keeps()
+        });
+        match parser.cur.peek() {
+            Tok::End => Ok(Self { acc, keeps: keeps.transpose()? }),
+            _ => Err(parser.cur.unexpected("`keeps N`, `keeps N over P` or the end")),
+        }
+    }
 }
 
 impl Nest {
@@ -479,6 +500,7 @@ impl Parser {
             value,
             guard: None,
             acc: None,
+            keeps: None,
             order: None,
             strict: false,
             span: from,
@@ -526,6 +548,7 @@ impl Parser {
         let given = match &*word {
             "when" => raw.guard.is_some(),
             "acc" => raw.acc.is_some(),
+            "keeps" => raw.keeps.is_some(),
             "order" => raw.order.is_some(),
             "strict" => raw.strict,
             _ => return Ok(false),
@@ -538,6 +561,7 @@ impl Parser {
         match &*word {
             "when" => raw.guard = Some(self.value()?),
             "acc" => raw.acc = Some(self.dtype()?),
+            "keeps" => raw.keeps = Some(self.keeps()?),
             "order" => {
                 let (name, span) = self.cur.ident("an order (serial fixed any exact)")?;
                 let all = [Order::Serial, Order::Fixed, Order::Any, Order::Exact];
@@ -551,6 +575,28 @@ impl Parser {
             _ => raw.strict = true,
         }
         Ok(true)
+    }
+
+    /// What follows `keeps`.
+    fn keeps(&mut self) -> Result<Keeps> {
+        let bits = self.count("the bits that additions keep")?;
+        let over = matches!(self.cur.peek(), Tok::Ident(w) if &**w == "over")
+            && matches!(self.cur.peek_at(1), Tok::Int(_));
+        if !over {
+            return Ok(Keeps { bits, over: None });
+        }
+        self.cur.bump();
+        Ok(Keeps { bits, over: Some(self.count("the terms of a partial sum")?) })
+    }
+
+    /// A number from 1.
+    fn count(&mut self, what: &str) -> Result<u32> {
+        let span = self.cur.span();
+        let value = self.cur.integer(what)?;
+        u32::try_from(value).ok().filter(|n| *n > 0).ok_or_else(|| {
+            let message = format!("{value} are not {what}");
+            self.cur.error("E0105", message, span, "write a number from 1")
+        })
     }
 
     /// As [`name_statements`].

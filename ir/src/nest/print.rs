@@ -5,7 +5,7 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use super::{Array, Constraint, Loop, Nest, Node, Order, Role, Statement};
+use super::{Array, Constraint, Keeps, Loop, Nest, Node, Order, Role, Statement};
 use crate::affine::Affine;
 use crate::expr::{Access, BinOp, Expr, Literal, Rounding, UnOp};
 
@@ -148,6 +148,13 @@ impl Display for Constraint {
     }
 }
 
+impl Display for Keeps {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "keeps {}", self.bits)?;
+        self.over.map_or(Ok(()), |terms| write!(f, " over {terms}"))
+    }
+}
+
 impl Display for Statement {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {} {} {}", self.name, self.target, self.op.text(), self.value)?;
@@ -156,6 +163,9 @@ impl Display for Statement {
         }
         if let Some(acc) = self.acc {
             write!(f, " acc {acc}")?;
+        }
+        if let Some(keeps) = self.keeps {
+            write!(f, " {keeps}")?;
         }
         if self.order != Order::Serial {
             write!(f, " order {}", self.order.text())?;

@@ -211,6 +211,7 @@ mod tests {
             value: Expr::Literal(Literal::Int(0)),
             guard: None,
             acc: None,
+            keeps: None,
             order: Order::Serial,
             strict: false,
             span: Span::NONE,

@@ -64,6 +64,7 @@ fn typed(target: DType, op: AssignOp, acc: Option<DType>, value: Expr) -> Result
         value,
         guard: None,
         acc,
+        keeps: None,
         order: crate::nest::Order::Serial,
         strict: false,
         span: Span::NONE,
@@ -199,4 +200,29 @@ fn a_cast_takes_its_operand_in_its_own_type() {
     let mut seen = Vec::new();
     store.value.visit(&mut |t| seen.push(t.dtype));
     assert_eq!(seen, [DType::F64, DType::Bf16, DType::F32]);
+}
+
+#[test]
+fn sums_alone_may_drop_bits() {
+    let check = |statement: &str| {
+        let text = format!(
+            "in A: f32[4]  in N: i32[4]  out C: f32[]  out I: i32[]\n\
+             for i in 0..4 {{ S: {statement} }}\n"
+        );
+        let nest: crate::nest::Nest = text.parse().unwrap_or_else(|e| panic!("{e}"));
+        type_statement(&nest, nest.statements()[0].statement).map_err(|e| e.code)
+    };
+    assert!(check("C[] += A[i] keeps 13 order any").is_ok());
+    assert!(check("C[] += A[i] acc f64 keeps 30 over 8 order fixed").is_ok());
+    for wrong in [
+        "C[] += A[i] keeps 13",
+        "C[] += A[i] keeps 13 order exact",
+        "C[] += A[i] keeps 13 order any strict",
+        "C[] += A[i] keeps 25 order any",
+        "C[] *= A[i] keeps 13 order any",
+        "C[] = A[i] keeps 13 order any",
+        "I[] += N[i] keeps 13 order any",
+    ] {
+        assert!(check(wrong).is_err_and(|e| e == "E0303"), "{wrong}");
+    }
 }

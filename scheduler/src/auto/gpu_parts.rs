@@ -138,6 +138,7 @@ impl Auto {
             fillers: p.fillers.clone(),
             target: s.statement.target.clone(),
             matrix: p.matrix,
+            partial: p.partial,
             out: None,
         })
     }

@@ -58,6 +58,8 @@ const SLAB: i64 = 64;
 const SLABS: i64 = 2;
 /// Bytes of an element of slabs.
 const SLAB_BYTES: i64 = 2;
+/// Most sums that a thread holds where slices have sums of their own, which are as many again.
+const PARTIAL_SUMS: i64 = 96;
 /// Blocks of a cluster.
 const PAIR: i64 = 2;
 /// Most rows of tiles that neighbouring blocks share.
@@ -78,6 +80,8 @@ pub(super) struct Product {
     pub(super) target: Access,
     /// An instruction of the right types, of any number of columns.
     pub(super) matrix: Matrix,
+    /// Most terms of partial sums, where the instruction's sums are to be added to others.
+    pub(super) partial: Option<i64>,
     /// A statement that gives the results to an array, which the copy engine can write.
     pub(super) out: Option<(Name, Name)>,
 }
@@ -168,6 +172,8 @@ impl Auto {
         };
         let matrix = instruction(&poly, s, &factors, options.target)?;
         let fillers = [0, 1].map(|i| self.filler(&factors[i], sum, matrix.transposable));
+        let whole = matrix.adder.keeps(matrix.acc.precision_bits());
+        let partial = s.statement.keeps.and_then(|k| k.over).filter(|_| !whole).map(i64::from);
         let results = names.iter().filter_map(|n| poly.statement(n)).filter(|o| {
             o.statement.name != s.statement.name
                 && o.statement.target.array != target.array
@@ -185,6 +191,7 @@ impl Auto {
             fillers,
             target,
             matrix,
+            partial,
             out,
         })
     }
@@ -413,6 +420,7 @@ impl Auto {
             batch: p.batch.iter().map(|l| l.extent).product(),
             factor,
             threads: [0, 1].map(|i| p.fillers[i] != Filler::Engine),
+            partial: p.partial.map(|terms| terms / p.matrix.k * p.matrix.k),
             out: out.unwrap_or(held),
             staged: out.is_some_and(|o| o < held),
             shared,
@@ -435,6 +443,8 @@ pub(super) struct Size {
     pub(super) out: i64,
     /// Threads fill the operand of the rows, and that of the columns.
     pub(super) threads: [bool; 2],
+    /// Most iterations of the sum in a slice, which then has sums of its own.
+    pub(super) partial: Option<i64>,
     /// The results go through shared memory.
     pub(super) staged: bool,
     /// Bytes of shared memory of a multiprocessor.
@@ -495,10 +505,14 @@ impl Size {
             return None;
         }
         let teams = if self.tensor { 1 } else { (rows / self.deep).min(2) };
-        let slice = SLICE_BYTES / self.factor;
+        let slice = (SLICE_BYTES / self.factor).min(self.partial.unwrap_or(i64::MAX));
         // both operands' panels are whole rows of 16 bytes in either direction
         let held = rows / teams * columns / 128;
-        let room = if self.tensor { tensor_memory::COLUMNS } else { REGISTERS };
+        let room = match (self.tensor, self.partial) {
+            (true, _) => tensor_memory::COLUMNS,
+            (false, None) => REGISTERS,
+            (false, Some(_)) => PARTIAL_SUMS,
+        };
         // a tile leaves in slabs where the instruction's columns are the results'
         let parts = columns % SLAB == 0 && columns > SLAB && self.out == SLAB_BYTES;
         let slab = match (self.staged, swapped, parts) {
@@ -514,7 +528,7 @@ impl Size {
         };
         let each = (rows + columns) * slice * self.factor;
         let stages = ((self.shared - results - 2048) / each).min(STAGES);
-        (held <= room && stages >= if self.tensor { 3 } else { 2 }).then_some(Tiles {
+        (slice > 0 && held <= room && stages >= if self.tensor { 3 } else { 2 }).then_some(Tiles {
             rows,
             columns,
             slice,
@@ -573,9 +587,10 @@ fn instruction(
     let dtype = |name: &Name| poly.array(name).map(|a| a.dtype);
     let (a, b) = (dtype(&factors[0].array)?, dtype(&factors[1].array)?);
     let acc: DType = dtype(&s.statement.target.array)?;
+    let bits = s.statement.keeps.map_or(acc.precision_bits(), |k| k.bits);
     matrix_instructions().into_iter().find_map(|i| match i.action {
         Action::Matrix(m) => {
-            let fits = m.shared && m.a == a && m.b == b && m.acc == acc && m.adder.keeps(acc);
+            let fits = m.shared && m.a == a && m.b == b && m.acc == acc && m.adder.keeps(bits);
             (fits && i.targets.contains(&target)).then_some(m)
         }
         _other => None,
@@ -605,6 +620,7 @@ mod tests {
             batch: 1,
             factor: 2,
             threads: [false; 2],
+            partial: None,
             out: 2,
             staged: true,
             shared: 227 << 10,

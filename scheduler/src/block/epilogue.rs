@@ -100,8 +100,13 @@ impl Program<'_> {
         Device::Across(Across { vars, fragment: self.fragment.clone(), body }).into()
     }
 
-    /// Results that leave in slabs of columns.
-    pub(super) fn slabs(&mut self, slabs: &Slabs, coordinates: &[Index]) -> KernelNode {
+    /// Results that leave in slabs of columns; so many slabs left `before`.
+    pub(super) fn slabs(
+        &mut self,
+        slabs: &Slabs,
+        coordinates: &[Index],
+        before: &Index,
+    ) -> KernelNode {
         let product = &self.plan.product;
         let results = unused("results", self.taken);
         let vars = self.element();
@@ -113,7 +118,7 @@ impl Program<'_> {
         let column = unused("columns", self.taken);
         let shared = |rows: Slice, columns: Slice| {
             let one = |start| Slice { start, extent: None };
-            let slot = Index::Mod(Box::new(var(&slab)), slabs.stages);
+            let slot = Index::Mod(Box::new(add(before.clone(), var(&slab))), slabs.stages);
             let at = vec![one(self.team_index()), one(simplify(&slot)), rows, columns];
             tile(&slabs.copy.buffer, at, false)
         };

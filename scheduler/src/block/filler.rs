@@ -59,7 +59,8 @@ impl Program<'_> {
             return 1;
         }
         let [rows, cols] = self.plan.product.fragment;
-        let held = rows * cols / (WARPGROUP * WARP);
+        let sums = if self.plan.product.partial { 2 } else { 1 };
+        let held = sums * rows * cols / (WARPGROUP * WARP);
         let others = (held + OTHERS) * WARP * WARPGROUP * self.plan.product.teams;
         let room = (REGISTERS - others) / (FILLING * WARP * WARPGROUP);
         room.clamp(1, GROUPS).min(self.plan.stages)
@@ -96,7 +97,8 @@ impl Program<'_> {
     /// Registers of each thread of the two roles; none where a thread's share of all is enough.
     pub(super) fn registers(&self, warps: i64) -> [Option<i64>; 2] {
         let [rows, cols] = self.plan.product.fragment;
-        let held = rows * cols / (WARPGROUP * WARP);
+        let sums = if self.plan.product.partial { 2 } else { 1 };
+        let held = sums * rows * cols / (WARPGROUP * WARP);
         let producer = WARP * self.fillers();
         let share = REGISTERS / (WARP * warps + producer);
         if held + OTHERS <= share {

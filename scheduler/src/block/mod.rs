@@ -23,6 +23,7 @@ mod product;
 mod roles;
 mod skeleton;
 mod slabs;
+mod sums;
 mod tensor_memory;
 
 use std::collections::{BTreeMap, BTreeSet};

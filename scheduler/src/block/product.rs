@@ -74,6 +74,9 @@ pub(super) struct Product {
     pub(super) operands: [Operand; 2],
     /// The first instruction sets the accumulator instead of adding to it.
     pub(super) starts_at_zero: bool,
+    /// The instructions of an iteration of the ring have a sum of their own, which is then added to
+    /// the accumulator.
+    pub(super) partial: bool,
 }
 
 /// What is asked about the statement.
@@ -140,6 +143,7 @@ impl Product {
             [question.operand(a.0, &a.1, Part::A)?, question.operand(b.0, &b.1, Part::B)?];
         let mut product = question.accumulated(target, &accumulator, operands)?;
         product.instruction = instruction;
+        product.partial = product.partial_sums(site)?;
         (product.scope, product.ring) = (scope, ring);
         product.check(site, model, target, &factors)?;
         Ok(product)
@@ -279,10 +283,6 @@ fn factors(site: &Site<'_>, store: &Store<Affine>, matrix: &Matrix) -> Answer<[A
     // integers wrap: every order gives the same bits
     if matrix.adder != Adder::Wrapping && (store.strict || store.order == Order::Serial) {
         return wrong("sums in a fixed order, which tensor cores do not keep (`order fixed`)");
-    }
-    let exact = matrix.adder.keeps(matrix.acc);
-    if !exact {
-        return wrong("would lose bits that its type promises: the adder keeps fewer");
     }
     if store.dtype != matrix.acc || store.value.dtype != matrix.acc {
         return wrong(&format!("sums in {}, the instruction in {}", store.value.dtype, matrix.acc));
@@ -552,6 +552,7 @@ impl<'a> Question<'a> {
             tile,
             operands,
             starts_at_zero: false,
+            partial: false,
         })
     }
 }

@@ -12,14 +12,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use warploom_ir::affine::Name;
 use warploom_ir::diag::{Diagnostic, Result};
 use warploom_ir::dtype::DType;
-use warploom_ir::instruction::Part;
 use warploom_ir::kernel::device::{
-    Barrier, Block, CLUSTER, Call, ClusterLoop, Device, Fragment, Operand, Role, Shared, Slice,
-    Teams, Tile, WARPGROUP,
+    Barrier, Block, CLUSTER, Call, ClusterLoop, Device, Operand, Role, Shared, Slice, Teams, Tile,
+    WARPGROUP,
 };
 use warploom_ir::kernel::{Condition, Index, KernelLoop, KernelNode, LoopMode, Store};
 
-use super::epilogue::unroll;
 use super::filling::Filling;
 use super::moves::Move;
 use super::product::Operand as Factor;
@@ -488,7 +486,11 @@ impl<'a> Program<'a> {
                 }
                 Some(Work::Slabs(slabs)) => {
                     let values = self.values(scope, store);
-                    body.push(self.slabs(slabs, &values));
+                    let before = match slabs.count % slabs.stages {
+                        0 => Index::Const(0),
+                        _left => Index::Mul(slabs.count, Box::new(self.count(scope, 0)?)),
+                    };
+                    body.push(self.slabs(slabs, &values, &simplify(&before)));
                 }
                 Some(Work::Product | Work::Fill(_) | Work::Threads(_) | Work::Nothing) | None => {}
             }
@@ -496,17 +498,10 @@ impl<'a> Program<'a> {
         if !again && plan.works.iter().any(|w| matches!(w, Work::Slabs(_))) {
             body.push(one(vec![call("tma.wait.read", vec![number(0)])]));
         }
-        let product = &plan.product;
-        Ok(vec![
-            Device::Fragment(Fragment {
-                name: self.fragment.clone(),
-                dtype: product.matrix.dtype(Part::D),
-                shape: product.fragment,
-                layout: format!("{}.d", product.instruction).into(),
-                body,
-            })
-            .into(),
-        ])
+        if plan.product.partial && plan.product.starts_at_zero {
+            body.insert(0, self.zeroed());
+        }
+        Ok(vec![self.sums(&self.fragment, body)])
     }
 
     /// The loops inside the accumulator's, down to the instructions. `from` loops of the program
@@ -545,7 +540,11 @@ impl<'a> Program<'a> {
         let at = self.slot_of(&q);
         let first = iteration(&scope.around[from..]);
         let wait = vec![slot(&self.full, at.clone()), self.parity(&q, 0)];
-        let mut out = vec![call("mbarrier.wait", wait), call("wgmma.fence", Vec::new())];
+        let wait = call("mbarrier.wait", wait);
+        if self.plan.product.partial {
+            return Ok(vec![wait, self.partial_sum(at)]);
+        }
+        let mut out = vec![wait, call("wgmma.fence", Vec::new())];
         let fragment = self.fragment.clone();
         out.extend(self.unrolled(&at, &first, &|at| tile(&fragment, at, false)));
         out.push(call("wgmma.commit", Vec::new()));
@@ -564,7 +563,7 @@ impl<'a> Program<'a> {
         Ok(out)
     }
 
-    fn release(&self, at: Index) -> KernelNode {
+    pub(super) fn release(&self, at: Index) -> KernelNode {
         one(vec![match self.releasing() {
             1 => call("mbarrier.arrive", vec![slot(&self.empty, at)]),
             count => {
@@ -576,7 +575,7 @@ impl<'a> Program<'a> {
 
     /// The release of the last slot of a tile, where another tile follows.
     fn release_last(&self, node: &KernelNode, scope: &Scope) -> Result<Option<KernelNode>> {
-        if scope.around.is_empty() || self.plan.stages == 1 {
+        if scope.around.is_empty() || self.plan.stages == 1 || self.plan.product.partial {
             return Ok(None);
         }
         let plan = self.plan;
@@ -594,58 +593,6 @@ impl<'a> Program<'a> {
         }
         let q = self.count(&inner, 0)?;
         Ok(Some(self.release(self.slot_of(&q))))
-    }
-
-    /// The instructions of an iteration of the ring, all loops unrolled; an accumulator's tile is
-    /// the operand for rows and columns of what a team holds.
-    pub(super) fn unrolled(
-        &mut self,
-        at: &Index,
-        first: &Index,
-        accumulator: &dyn Fn(Vec<Slice>) -> Operand,
-    ) -> Vec<KernelNode> {
-        let product = &self.plan.product;
-        let mut values: BTreeMap<Name, Index> = BTreeMap::new();
-        let mut loops = Vec::new();
-        let mut later = first.clone();
-        for counter in &product.counters {
-            if counter.team {
-                values.insert(counter.var.clone(), self.team_index());
-            } else if counter.extent == 1 {
-                values.insert(counter.var.clone(), Index::Const(0));
-            } else {
-                let name = unused(&counter.var, self.taken);
-                values.insert(counter.var.clone(), var(&name));
-                loops.push((name, counter.extent));
-            }
-            if counter.reduction && !counter.team {
-                later = add(later, values[&counter.var].clone());
-            }
-        }
-        let lookup = |n: &str| values.get(n).cloned();
-        let keep = match (product.starts_at_zero, later) {
-            (false, _) => Index::Const(1),
-            (true, Index::Const(c)) => Index::Const(c.min(1)),
-            (true, later) => Index::Min(Box::new(later), Box::new(Index::Const(1))),
-        };
-        let [rows, cols] = product.matrix.extents(Part::D);
-        let d = (product.tile.iter().zip([rows, cols]))
-            .map(|(start, e)| Slice { start: substitute(start, &lookup), extent: Some(e) });
-        let mut operands = vec![accumulator(d.collect())];
-        for factor in &product.operands {
-            let slot = Slice { start: at.clone(), extent: None };
-            let dims = factor.tile.iter().filter(|(_, extent)| extent.is_some());
-            let dims = dims.map(|(start, extent)| Slice {
-                start: substitute(start, &lookup),
-                extent: *extent,
-            });
-            let all = std::iter::once(slot).chain(dims).collect();
-            operands.push(tile(&factor.buffer, all, factor.transposed));
-        }
-        operands.push(Operand::Value(keep));
-        let body = vec![call(&product.instruction, operands)];
-        let inside = |body, (name, extent): (Name, i64)| vec![unroll(&name, extent, body)];
-        loops.into_iter().rev().fold(body, inside)
     }
 }
 

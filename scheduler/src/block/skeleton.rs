@@ -86,6 +86,7 @@ fn statement(plan: &Plan, number: usize, depth: usize) -> Result<PolyStatement> 
         value: Expr::Literal(Literal::Int(0)),
         guard: None,
         acc: None,
+        keeps: None,
         order: Order::Serial,
         strict: false,
         span: Span::NONE,

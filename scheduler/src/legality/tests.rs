@@ -27,6 +27,7 @@ fn set(name: &str, target: Access, op: AssignOp, value: Expr) -> Node {
         value,
         guard: None,
         acc: None,
+        keeps: None,
         order: Order::Fixed,
         strict: false,
         span: Span::NONE,

@@ -378,6 +378,7 @@ impl<'a> Reduction<'a> {
             value: identity(old.statement.op, dtype),
             guard: None,
             acc: None,
+            keeps: None,
             order: Order::Serial,
             strict: false,
             span: Span::NONE,

@@ -406,6 +406,7 @@ impl Copy<'_> {
             value: Expr::Read(read),
             guard: None,
             acc: None,
+            keeps: None,
             order: Order::Serial,
             strict: false,
             span,

@@ -274,6 +274,7 @@ fn statements(s: &Statement) -> Vec<Statement> {
     let mut out = vec![
         Statement { guard: None, ..s.clone() },
         Statement { acc: None, ..s.clone() },
+        Statement { keeps: None, ..s.clone() },
         Statement { strict: false, ..s.clone() },
         Statement { order: Order::Serial, ..s.clone() },
         Statement { op: AssignOp::Set, ..s.clone() },

@@ -1,0 +1,179 @@
+//! The sums of an iteration of the ring: into the accumulator, or into sums of their own.
+//!
+//! In: the product and the slot that its operands are in. Out: the instructions, unrolled; where
+//! the adder keeps fewer bits than the accumulator's type, sums of the iteration alone, which are
+//! then added to the accumulator.
+
+use std::collections::BTreeMap;
+
+use warploom_ir::affine::Name;
+use warploom_ir::expr::Literal;
+use warploom_ir::instruction::Part;
+use warploom_ir::kernel::device::{Across, Device, Fragment, Operand, Slice};
+use warploom_ir::kernel::{Index, KernelNode, Store, Typed, TypedKind};
+use warploom_ir::nest::{AssignOp, Order};
+
+use super::epilogue::unroll;
+use super::product::Product;
+use super::roles::{Program, add, call, number, tile, unused, var};
+use super::{Answer, Site, unfit};
+use crate::index::substitute;
+
+impl Product {
+    /// Whether iterations of the ring have sums of their own: the adder keeps fewer bits than the
+    /// accumulator's type, and the statement allows that in partial sums only.
+    pub(super) fn partial_sums(&self, site: &Site<'_>) -> Answer<bool> {
+        let s = &site.poly.statements[site.statement].statement;
+        let (adder, acc) = (self.matrix.adder, self.matrix.acc);
+        if adder.keeps(acc.precision_bits()) {
+            return Ok(false);
+        }
+        let Some(keeps) = s.keeps.filter(|k| adder.keeps(k.bits)) else {
+            let kept = (1..acc.precision_bits()).rev().find(|b| adder.keeps(*b)).unwrap_or(0);
+            let refusal = unfit(format!(
+                "`{}` would lose bits that its sum promises: the adder of `{}` keeps {kept} below \
+                 the largest of what it adds",
+                s.name, self.instruction
+            ));
+            let help = format!(
+                "write `keeps {kept} over 128` behind the statement if that will do in partial \
+                 sums of 128 terms, or `keeps {kept}` if it will in the whole sum"
+            );
+            return Err(Box::new(refusal.help(help)).into());
+        };
+        let Some(most) = keeps.over else { return Ok(false) };
+        let counters = self.counters.iter().filter(|c| c.reduction && !c.team);
+        let terms = counters.map(|c| c.extent).product::<i64>().saturating_mul(self.matrix.k);
+        if terms <= i64::from(most) {
+            return Ok(true);
+        }
+        let ring = &site.path[self.ring].name;
+        let text = format!(
+            "an iteration of `{ring}` adds {terms} products, and partial sums of `{}` have at most \
+             {most} terms",
+            s.name
+        );
+        let help = format!("split the loop that is summed over by {most} or less");
+        Err(Box::new(unfit(text).help(help)).into())
+    }
+}
+
+impl Program<'_> {
+    /// As [`Self::instructions`], into a sum of its own that is then added to the accumulator.
+    pub(super) fn partial_sum(&mut self, at: Index) -> KernelNode {
+        let sum = unused("partial", self.taken);
+        let mut body = vec![call("wgmma.fence", Vec::new())];
+        body.extend(self.unrolled(&at, &Index::Const(0), &|at| tile(&sum, at, false)));
+        body.push(call("wgmma.commit", Vec::new()));
+        body.push(call("wgmma.wait", vec![number(0)]));
+        body.push(self.release(at));
+        body.push(self.added(&sum));
+        self.sums(&sum, body)
+    }
+
+    /// A fragment of sums of the instruction.
+    pub(super) fn sums(&self, name: &Name, body: Vec<KernelNode>) -> KernelNode {
+        let product = &self.plan.product;
+        Device::Fragment(Fragment {
+            name: name.clone(),
+            dtype: product.matrix.dtype(Part::D),
+            shape: product.fragment,
+            layout: format!("{}.d", product.instruction).into(),
+            body,
+        })
+        .into()
+    }
+
+    /// Sets the accumulator to zero.
+    pub(super) fn zeroed(&mut self) -> KernelNode {
+        let acc = self.plan.product.matrix.acc;
+        let zero = Typed { dtype: acc, kind: TypedKind::Literal(Literal::Int(0)) };
+        self.updated("zero", AssignOp::Set, |_| zero)
+    }
+
+    /// Adds a fragment to the accumulator.
+    fn added(&mut self, sums: &Name) -> KernelNode {
+        let dtype = self.plan.product.matrix.acc;
+        let read = |indices: &[Index]| Typed {
+            dtype,
+            kind: TypedKind::Read { array: sums.clone(), indices: indices.to_vec() },
+        };
+        self.updated("add", AssignOp::Add, read)
+    }
+
+    /// Updates every element of the accumulator.
+    fn updated(
+        &mut self,
+        name: &str,
+        op: AssignOp,
+        value: impl FnOnce(&[Index]) -> Typed<Index>,
+    ) -> KernelNode {
+        let vars = [unused("i", self.taken), unused("j", self.taken)];
+        let indices: Vec<Index> = vars.iter().map(var).collect();
+        let store = Store {
+            statement: format!("{}_{name}", self.fragment).into(),
+            array: self.fragment.clone(),
+            dtype: self.plan.product.matrix.acc,
+            value: value(&indices),
+            indices,
+            op,
+            guard: None,
+            order: Order::Serial,
+            strict: false,
+        };
+        let body = vec![KernelNode::Store(store)];
+        Device::Across(Across { vars, fragment: self.fragment.clone(), body }).into()
+    }
+
+    /// The instructions of an iteration of the ring, all loops unrolled; an accumulator's tile is
+    /// the operand for rows and columns of what a team holds.
+    pub(super) fn unrolled(
+        &mut self,
+        at: &Index,
+        first: &Index,
+        accumulator: &dyn Fn(Vec<Slice>) -> Operand,
+    ) -> Vec<KernelNode> {
+        let product = &self.plan.product;
+        let mut values: BTreeMap<Name, Index> = BTreeMap::new();
+        let mut loops = Vec::new();
+        let mut later = first.clone();
+        for counter in &product.counters {
+            if counter.team {
+                values.insert(counter.var.clone(), self.team_index());
+            } else if counter.extent == 1 {
+                values.insert(counter.var.clone(), Index::Const(0));
+            } else {
+                let name = unused(&counter.var, self.taken);
+                values.insert(counter.var.clone(), var(&name));
+                loops.push((name, counter.extent));
+            }
+            if counter.reduction && !counter.team {
+                later = add(later, values[&counter.var].clone());
+            }
+        }
+        let lookup = |n: &str| values.get(n).cloned();
+        let keep = match (product.starts_at_zero || product.partial, later) {
+            (false, _) => Index::Const(1),
+            (true, Index::Const(c)) => Index::Const(c.min(1)),
+            (true, later) => Index::Min(Box::new(later), Box::new(Index::Const(1))),
+        };
+        let [rows, cols] = product.matrix.extents(Part::D);
+        let d = (product.tile.iter().zip([rows, cols]))
+            .map(|(start, e)| Slice { start: substitute(start, &lookup), extent: Some(e) });
+        let mut operands = vec![accumulator(d.collect())];
+        for factor in &product.operands {
+            let slot = Slice { start: at.clone(), extent: None };
+            let dims = factor.tile.iter().filter(|(_, extent)| extent.is_some());
+            let dims = dims.map(|(start, extent)| Slice {
+                start: substitute(start, &lookup),
+                extent: *extent,
+            });
+            let all = std::iter::once(slot).chain(dims).collect();
+            operands.push(tile(&factor.buffer, all, factor.transposed));
+        }
+        operands.push(Operand::Value(keep));
+        let body = vec![call(&product.instruction, operands)];
+        let inside = |body, (name, extent): (Name, i64)| vec![unroll(&name, extent, body)];
+        loops.into_iter().rev().fold(body, inside)
+    }
+}
