@@ -136,6 +136,13 @@ fn results_leave_in_slabs() {
         .replace("temp Acc", "in Bias: f32[136]\ntemp Acc");
     let text = check(&biased, &in_slabs(2, GRID, "n.0", ""));
     assert!(text.contains("else"), "{text}");
+    // results of 32 bits are stored by the threads that hold them
+    for (from, shape) in [("Acc[m, n]\n}", [136, 136, 72]), ("Acc[m, n] + 1.0\n}", [128, 256, 64])]
+    {
+        let text = product("mk", "kn", "f32", shape).replace("Acc[m, n]\n}", from);
+        let text = check(&text, &in_slabs(2, GRID, "n.0", ""));
+        assert!(text.contains("across acc[0 : 64, 64 * slab : 64]"), "{text}");
+    }
 }
 
 #[test]

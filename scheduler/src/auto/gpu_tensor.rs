@@ -10,11 +10,11 @@
 //! clocks of the tensor cores in each multiprocessor, in whole waves of blocks; the rates are those
 //! measured on H200 (4096 operations of 16 bits a clock; 46 bytes a clock from the cache).
 
-use warploom_ir::affine::Name;
+use warploom_ir::affine::{Affine, Name};
 use warploom_ir::dtype::DType;
 use warploom_ir::expr::Access;
 use warploom_ir::instruction::{Action, Matrix, matrix_instructions, tensor_memory};
-use warploom_ir::nest::{AssignOp, Order};
+use warploom_ir::nest::{AssignOp, Order, Role as ArrayRole};
 use warploom_ir::schedule::step::{LayoutTerm, Ref, StepKind};
 use warploom_ir::schedule::{PolyStatement, Tree, TreeLoop, Unit};
 use warploom_ir::target::{Axis, Place, Target};
@@ -53,11 +53,9 @@ const HELD: i64 = 4;
 const FEWEST_SLICES: i64 = 8;
 /// Most slices that are worth being in flight.
 const STAGES: i64 = 8;
-/// Columns of a slab of results, and slabs in shared memory at once.
-const SLAB: i64 = 64;
+/// Bytes of a row of a slab of results, and slabs in shared memory at once.
+const SLAB_BYTES: i64 = 128;
 const SLABS: i64 = 2;
-/// Bytes of an element of slabs.
-const SLAB_BYTES: i64 = 2;
 /// Most sums that a thread holds where slices have sums of their own, which are as many again.
 const PARTIAL_SUMS: i64 = 96;
 /// Blocks of a cluster.
@@ -82,8 +80,9 @@ pub(super) struct Product {
     pub(super) matrix: Matrix,
     /// Most terms of partial sums, where the instruction's sums are to be added to others.
     pub(super) partial: Option<i64>,
-    /// A statement that gives the results to an array, which the copy engine can write.
-    pub(super) out: Option<(Name, Name)>,
+    /// An array for results that the copy engine can write, and the statement that gives them to
+    /// it; none where it is the sums' own.
+    pub(super) out: Option<(Option<Name>, Name)>,
 }
 
 /// Who brings a factor to shared memory.
@@ -180,7 +179,13 @@ impl Auto {
                 && o.statement.value.reads().iter().any(|a| a.array == target.array)
         });
         let mut outs = results.filter(|o| self.by_engine(&o.statement.target));
-        let out = outs.next().map(|o| (o.statement.name.clone(), o.statement.target.array.clone()));
+        let out = match outs.next().map(|o| &o.statement) {
+            Some(s) => Some((Some(s.name.clone()), s.target.array.clone())),
+            None => {
+                let kept = poly.array(&target.array).is_some_and(|a| a.role != ArrayRole::Temp);
+                (kept && self.by_engine(&target)).then(|| (None, target.array.clone()))
+            }
+        };
         Some(Product {
             statement: s.statement.name.clone(),
             row: row.clone(),
@@ -380,16 +385,31 @@ impl Auto {
             return Some(());
         };
         let whole = width == if tiles.swapped { tiles.rows } else { tiles.columns };
-        let at = if whole { at.clone() } else { self.slabs(p, statement, width)? };
+        let at = match statement {
+            _ if whole => at.clone(),
+            Some(statement) => {
+                let row = self.loop_of(statement, &p.row.iter)?;
+                let column = self.loop_of(statement, &p.column.iter)?;
+                self.slabs(row, &column, width)?
+            }
+            // the copy back has a loop for each dimension
+            None => {
+                let back = format!("{}_back", local_name(out, at));
+                let dim = |l: &Line| {
+                    let own = |e: &Affine| e.as_var() == Some(&l.iter);
+                    let at = p.target.indices.iter().position(own)?;
+                    Some(Name::from(format!("{back}.{at}")))
+                };
+                self.slabs(dim(&p.row)?, &dim(&p.column)?, width)?
+            }
+        };
         self.must(stage(out, &at))?;
         self.must(engine(format!("{}_back.0", local_name(out, &at))))
     }
 
-    /// A loop over slabs of a statement's results; its name.
-    fn slabs(&mut self, p: &Product, statement: &Name, width: i64) -> Option<Name> {
-        let row = self.loop_of(statement, &p.row.iter)?;
-        let column = self.loop_of(statement, &p.column.iter)?;
-        let (slab, column) = self.halves(&column, width)?;
+    /// A loop over slabs of a statement's results, which has these loops; its name.
+    fn slabs(&mut self, row: Name, column: &Name, width: i64) -> Option<Name> {
+        let (slab, column) = self.halves(column, width)?;
         self.ordered(&[slab.clone(), row, column]).then_some(())?;
         let target = Ref::from(slab.clone());
         self.must(StepKind::Ring { target, stages: SLABS })?;
@@ -422,7 +442,8 @@ impl Auto {
             threads: [0, 1].map(|i| p.fillers[i] != Filler::Engine),
             partial: p.partial.map(|terms| terms / p.matrix.k * p.matrix.k),
             out: out.unwrap_or(held),
-            staged: out.is_some_and(|o| o < held),
+            staged: out.is_some(),
+            kept: p.out.as_ref().is_some_and(|o| o.0.is_none()),
             shared,
             multiprocessors: options.multiprocessors,
             deep: p.matrix.m,
@@ -447,6 +468,8 @@ pub(super) struct Size {
     pub(super) partial: Option<i64>,
     /// The results go through shared memory.
     pub(super) staged: bool,
+    /// The sums are the results: threads write small tiles of them themselves.
+    pub(super) kept: bool,
     /// Bytes of shared memory of a multiprocessor.
     pub(super) shared: i64,
     pub(super) multiprocessors: i64,
@@ -514,16 +537,18 @@ impl Size {
             (false, Some(_)) => PARTIAL_SUMS,
         };
         // a tile leaves in slabs where the instruction's columns are the results'
-        let parts = columns % SLAB == 0 && columns > SLAB && self.out == SLAB_BYTES;
+        let width = SLAB_BYTES / self.out;
+        let parts = columns % width == 0 && columns > width && [2, 4].contains(&self.out);
         let slab = match (self.staged, swapped, parts) {
             (false, _, _) => None,
-            (true, false, true) => Some(SLAB),
+            (true, false, true) => Some(width),
+            (true, _, _) if self.kept => None,
             (true, false, false) => Some(columns),
             (true, true, _) => Some(rows),
         };
         let results = match slab {
             None => 0,
-            Some(SLAB) if !swapped && parts => rows * SLAB * SLABS.min(columns / SLAB) * self.out,
+            Some(_) if !swapped && parts => rows * SLAB_BYTES * SLABS.min(columns / width),
             Some(_) => rows * columns * self.out,
         };
         let each = (rows + columns) * slice * self.factor;
@@ -623,6 +648,7 @@ mod tests {
             partial: None,
             out: 2,
             staged: true,
+            kept: false,
             shared: 227 << 10,
             multiprocessors: 132,
             deep: 64,

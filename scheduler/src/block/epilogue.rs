@@ -22,6 +22,16 @@ use crate::index::{simplify, simplify_condition, substitute};
 /// Rows and columns of the matrices that a warpgroup stores with one instruction.
 const STORED: [i64; 2] = [64, 16];
 
+/// Elements of a fragment that statements run for.
+pub(super) struct Held {
+    /// Their rows and columns in the fragment.
+    pub(super) vars: [Name; 2],
+    /// The row and column of the fragment's first element in the accumulator.
+    pub(super) first: [Index; 2],
+    /// Rows and columns of the fragment; empty for all of it.
+    pub(super) part: Vec<Slice>,
+}
+
 impl Program<'_> {
     pub(super) fn team_index(&self) -> Index {
         if self.plan.product.teams == 1 { Index::Const(0) } else { var(&self.team) }
@@ -46,8 +56,8 @@ impl Program<'_> {
         coordinates: &[Index],
         first: [Index; 2],
     ) -> KernelNode {
-        let vars = self.element();
-        self.across(elements, coordinates, (vars, first), None)
+        let held = Held { vars: self.element(), first, part: Vec::new() };
+        self.across(elements, coordinates, held, None)
     }
 
     /// Names for the row and column of an element in a fragment.
@@ -55,13 +65,13 @@ impl Program<'_> {
         [unused("i", self.taken), unused("j", self.taken)]
     }
 
-    /// Statements for each element `vars` of a fragment that starts at `first`; with `into`, they
-    /// write to this place, zeros where they do not run.
+    /// Statements for each of these elements; with `into`, they write to this place, zeros where
+    /// they do not run.
     pub(super) fn across(
         &mut self,
         elements: &Elements,
         coordinates: &[Index],
-        (vars, first): ([Name; 2], [Index; 2]),
+        Held { vars, first, part }: Held,
         into: Option<(&Name, &[Index])>,
     ) -> KernelNode {
         let product = &self.plan.product;
@@ -97,65 +107,91 @@ impl Program<'_> {
                 guard => KernelNode::If(guard, vec![store], otherwise),
             });
         }
-        Device::Across(Across { vars, fragment: self.fragment.clone(), body }).into()
+        Device::Across(Across { vars, fragment: self.fragment.clone(), part, body }).into()
     }
 
-    /// Results that leave in slabs of columns; so many slabs left `before`.
+    /// Results that leave in slabs of columns; so many slabs left `before`. Those of 16 bits are
+    /// converted for all slabs at once and stored as matrices, others by the threads that hold
+    /// them.
     pub(super) fn slabs(
         &mut self,
         slabs: &Slabs,
         coordinates: &[Index],
         before: &Index,
     ) -> KernelNode {
-        let product = &self.plan.product;
-        let results = unused("results", self.taken);
-        let vars = self.element();
-        let own = vars.clone().map(|v| var(&v));
-        let place = (vars, self.team_starts());
-        let stored = self.across(&slabs.elements, coordinates, place, Some((&results, &own)));
-        let slab = unused("slab", self.taken);
-        let block = unused("rows", self.taken);
-        let column = unused("columns", self.taken);
-        let shared = |rows: Slice, columns: Slice| {
-            let one = |start| Slice { start, extent: None };
-            let slot = Index::Mod(Box::new(add(before.clone(), var(&slab))), slabs.stages);
-            let at = vec![one(self.team_index()), one(simplify(&slot)), rows, columns];
-            tile(&slabs.copy.buffer, at, false)
+        let fragment = self.plan.product.fragment;
+        let (slab, results) = (unused("slab", self.taken), unused("results", self.taken));
+        let slot = Index::Mod(Box::new(add(before.clone(), var(&slab))), slabs.stages);
+        let slot = simplify(&slot);
+        let start = simplify(&Index::Mul(slabs.width, Box::new(var(&slab))));
+        let matrices = slabs.dtype.size_bytes() == 2;
+        let whole = |extent| Slice { start: Index::Const(0), extent: Some(extent) };
+        let (vars, first) = (self.element(), self.team_starts());
+        let [row, column] = vars.each_ref().map(var);
+        let stored = if matrices {
+            self.matrices(slabs, &slot, &start, &results)
+        } else {
+            let column = add(column.clone(), Index::Mul(-1, Box::new(start.clone())));
+            let place = [self.team_index(), slot.clone(), row.clone(), simplify(&column)];
+            let columns = Slice { start, extent: Some(slabs.width) };
+            let part = vec![whole(fragment[0]), columns];
+            let held = Held { vars: vars.clone(), first: first.clone(), part };
+            self.across(&slabs.elements, coordinates, held, Some((&slabs.copy.buffer, &place)))
         };
+        let inside = self.slab_tile(slabs, &slot, [whole(fragment[0]), whole(slabs.width)]);
+        let outside = self.outside(&slabs.copy, &slab, slabs, coordinates);
+        let leave = vec![call("tma.store", vec![outside, inside]), call("tma.commit", Vec::new())];
+        let body = vec![
+            one(vec![call("tma.wait.read", vec![number(slabs.stages - 1)])]),
+            call("sync", Vec::new()),
+            stored,
+            call("fence.async", Vec::new()),
+            call("sync", Vec::new()),
+            one(leave),
+        ];
+        let loops = unroll(&slab, slabs.count, body);
+        if !matrices {
+            return loops;
+        }
+        let held = Held { vars, first, part: Vec::new() };
+        let own = [row, column];
+        let converted = self.across(&slabs.elements, coordinates, held, Some((&results, &own)));
+        Device::Fragment(Fragment {
+            name: results,
+            dtype: slabs.dtype,
+            shape: fragment,
+            layout: format!("{}.d", self.plan.product.instruction).into(),
+            body: vec![converted, loops],
+        })
+        .into()
+    }
+
+    /// Rows and columns of a slab in a slot.
+    fn slab_tile(&self, slabs: &Slabs, slot: &Index, [rows, columns]: [Slice; 2]) -> Operand {
+        let one = |start| Slice { start, extent: None };
+        let at = vec![one(self.team_index()), one(slot.clone()), rows, columns];
+        tile(&slabs.copy.buffer, at, false)
+    }
+
+    /// The columns of `results` from `start` on, stored as matrices.
+    fn matrices(
+        &mut self,
+        slabs: &Slabs,
+        slot: &Index,
+        start: &Index,
+        results: &Name,
+    ) -> KernelNode {
+        let (block, column) = (unused("rows", self.taken), unused("columns", self.taken));
         let [high, wide] = STORED;
         let times = |n: i64, v: &Name| simplify(&Index::Mul(n, Box::new(var(v))));
         let rows = || Slice { start: times(high, &block), extent: Some(high) };
         let own = Slice { start: times(wide, &column), extent: Some(wide) };
-        let from = add(times(slabs.width, &slab), times(wide, &column));
+        let from = add(start.clone(), times(wide, &column));
         let held = vec![rows(), Slice { start: from, extent: Some(wide) }];
-        let store = call("stmatrix", vec![shared(rows(), own), tile(&results, held, false)]);
-        let mut body = vec![
-            one(vec![call("tma.wait.read", vec![number(slabs.stages - 1)])]),
-            call("sync", Vec::new()),
-            unroll(
-                &block,
-                product.fragment[0] / high,
-                vec![unroll(&column, slabs.width / wide, vec![store])],
-            ),
-            call("fence.async", Vec::new()),
-            call("sync", Vec::new()),
-        ];
-        let whole = |extent| Slice { start: Index::Const(0), extent: Some(extent) };
-        let inside = shared(whole(product.fragment[0]), whole(slabs.width));
-        let outside = self.outside(&slabs.copy, &slab, slabs, coordinates);
-        body.push(one(vec![
-            call("tma.store", vec![outside, inside]),
-            call("tma.commit", Vec::new()),
-        ]));
-        let loops = unroll(&slab, slabs.count, body);
-        Device::Fragment(Fragment {
-            name: results,
-            dtype: slabs.dtype,
-            shape: product.fragment,
-            layout: format!("{}.d", product.instruction).into(),
-            body: vec![stored, loops],
-        })
-        .into()
+        let to = self.slab_tile(slabs, slot, [rows(), own]);
+        let store = call("stmatrix", vec![to, tile(results, held, false)]);
+        let columns = vec![unroll(&column, slabs.width / wide, vec![store])];
+        unroll(&block, self.plan.product.fragment[0] / high, columns)
     }
 
     /// Where a team's part of a slab goes.

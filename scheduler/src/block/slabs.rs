@@ -4,7 +4,8 @@
 //! of the loop and the copy engine copies that away. Out: the statements as for whole tiles, the
 //! copy, and how the slabs lie in the accumulator.
 //! Keeps: a slab is all rows of the accumulator and the same number of columns, the next slab the
-//! next columns. The buffer's types have 16 bits, as the instruction that stores them needs.
+//! next columns. Elements of 16 bits are stored by an instruction for matrices of them, those of 32
+//! bits by the threads that hold them.
 //! Why here: shared memory for a whole tile of results would cost the operands' ring a stage.
 
 use warploom_ir::affine::{Affine, Name};
@@ -55,8 +56,9 @@ impl Slabs {
         };
         let target = &site.poly.statements[instance.statement].statement.target;
         let array = site.poly.array(&moved.buffer).expect("accesses are of known arrays");
-        if target.array != moved.buffer || array.dtype.size_bytes() != 2 {
-            return Err(misfit("does not store elements of 16 bits to the buffer it copies").into());
+        if target.array != moved.buffer || ![2, 4].contains(&array.dtype.size_bytes()) {
+            let why = "does not store elements of 16 or 32 bits to the buffer it copies";
+            return Err(misfit(why).into());
         }
         if product.dims != [product.rank - 2, product.rank - 1] {
             return Err(misfit("stores transposed: stage the results of whole tiles").into());

@@ -122,7 +122,8 @@ impl Program<'_> {
             strict: false,
         };
         let body = vec![KernelNode::Store(store)];
-        Device::Across(Across { vars, fragment: self.fragment.clone(), body }).into()
+        Device::Across(Across { vars, fragment: self.fragment.clone(), part: Vec::new(), body })
+            .into()
     }
 
     /// The instructions of an iteration of the ring, all loops unrolled; an accumulator's tile is

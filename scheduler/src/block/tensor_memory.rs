@@ -18,6 +18,7 @@ use warploom_ir::kernel::device::{
 use warploom_ir::kernel::{Index, KernelLoop, KernelNode, LoopMode, Store};
 
 use super::elements::Elements;
+use super::epilogue::Held;
 use super::roles::{
     Program, Scope, add, call, iteration, number, one, parity, remainder, slot, tile, unused, var,
 };
@@ -320,8 +321,8 @@ impl<'a> Program<'a> {
             add(inside, var(&vars[1])),
         ];
         let into = Some((&slabs.copy.buffer, place.as_slice()));
-        let elements = (vars, [row, column.clone()]);
-        let stored = self.across(&slabs.elements, coordinates, elements, into);
+        let held = Held { vars, first: [row, column.clone()], part: Vec::new() };
+        let stored = self.across(&slabs.elements, coordinates, held, into);
         let at = [copy.clone(), start(&block, blocks, 1), column];
         let loaded = vec![self.loaded(at, width, vec![stored])];
         let mut body = vec![

@@ -281,7 +281,7 @@ impl Checker {
     }
 
     /// A part of a fragment in these steps, which is known when the code is made.
-    fn part(&self, tile: &Tile, sizes: [i64; 2]) -> Result<(), String> {
+    pub(super) fn part(&self, tile: &Tile, sizes: [i64; 2]) -> Result<(), String> {
         let whole =
             tile.at.iter().zip(sizes).all(|(s, size)| {
                 aligned(&s.start, size) && s.extent.is_some_and(|e| e % size == 0)

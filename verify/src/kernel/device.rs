@@ -334,6 +334,7 @@ impl Checker {
         if self.context.one {
             self.fault("E1016", "one thread cannot go across a fragment of many");
         }
+        self.across_part(a, &of);
         a.vars.iter().for_each(|v| self.enter(v));
         self.context.elements = true;
         self.nodes(&a.body, around);
@@ -342,6 +343,29 @@ impl Checker {
         a.vars.iter().for_each(|v| {
             self.scope.remove(v);
         });
+    }
+
+    /// A part is rows and columns of the fragment that are known when the code is made.
+    fn across_part(&mut self, a: &Across, of: &Held) {
+        let Some(tile) = a.tile() else { return };
+        let place = format!("`{tile}`");
+        for s in &a.part {
+            self.index(&s.start, &place, 0);
+        }
+        let two = tile.at.len() == 2 && tile.at.iter().all(|s| s.extent.is_some_and(|e| e > 0));
+        let whole = if of.layout.is_matrices() {
+            of.layout.matrix_steps()
+        } else {
+            [of.layout.rows, of.layout.cols]
+        };
+        let known = if two {
+            self.part(&tile, whole)
+        } else {
+            Err(format!("{place} is no rows and columns: `D[0 : 64, 0 : 64]`"))
+        };
+        if let Err(why) = known {
+            self.fault("E1016", why);
+        }
     }
 
     /// Indices that threads share out; fragments have no element for a tuple of them.

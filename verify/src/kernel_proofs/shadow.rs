@@ -44,15 +44,16 @@ struct Shadow<'k> {
 }
 
 fn parallel(var: Name, count: i64, mode: LoopMode, body: Vec<KernelNode>) -> KernelNode {
-    KernelNode::Loop(KernelLoop {
-        label: var.clone(),
-        var,
-        lower: Index::Const(0),
-        upper: Index::Const(count),
-        step: 1,
-        mode,
-        body,
-    })
+    ranged(var, [Index::Const(0), Index::Const(count)], mode, body)
+}
+
+fn ranged(
+    var: Name,
+    [lower, upper]: [Index; 2],
+    mode: LoopMode,
+    body: Vec<KernelNode>,
+) -> KernelNode {
+    KernelNode::Loop(KernelLoop { label: var.clone(), var, lower, upper, step: 1, mode, body })
 }
 
 fn offset(start: &Index, by: Index) -> Index {
@@ -140,8 +141,12 @@ impl Shadow<'_> {
             return Vec::new();
         };
         let mut out = self.nodes(&a.body);
-        for (var, extent) in a.vars.iter().zip(&of.shape).rev() {
-            out = vec![parallel(var.clone(), *extent, LoopMode::Parallel, out)];
+        for (side, (var, extent)) in a.vars.iter().zip(&of.shape).enumerate().rev() {
+            let (lower, upper) = match a.part.get(side) {
+                None => (Index::Const(0), Index::Const(*extent)),
+                Some(s) => (s.start.clone(), offset(&s.start, Index::Const(s.extent.unwrap_or(1)))),
+            };
+            out = vec![ranged(var.clone(), [lower, upper], LoopMode::Parallel, out)];
         }
         if of.by_warp && self.team > 1 {
             // every warp of the team does the same

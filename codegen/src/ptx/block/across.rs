@@ -4,10 +4,11 @@
 //! that LLVM shares address computations.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use warploom_ir::affine::Name;
 use warploom_ir::instruction::fragment::Digit;
-use warploom_ir::kernel::device::Across;
+use warploom_ir::kernel::device::{Across, Slice};
 
 use super::{Pairing, Registers};
 use crate::llvm::build::Value;
@@ -40,6 +41,18 @@ impl Emitter<'_> {
         at
     }
 
+    /// Rows and columns of the part that is gone across; none where it is all. Its steps are such
+    /// that a register is in it for all threads or for none.
+    fn part_of(&self, a: &Across) -> Vec<Range<i64>> {
+        let range = |s: &Slice| {
+            let start = Lin::of(&s.start, &self.env).as_constant();
+            let start = start.expect("verified: known after unrolling");
+            start..start + s.extent.unwrap_or(1)
+        };
+        a.part.iter().map(range).collect()
+    }
+
+    /// The body for each register of the fragment, or of a part of it.
     pub(super) fn across(&mut self, a: &Across) {
         let r = self.state().fragments[&a.fragment].clone();
         let thread = self.holder(&r.layout);
@@ -53,6 +66,7 @@ impl Emitter<'_> {
         same.retain(|(_, other)| other.layout == r.layout && other.tiles == r.tiles);
         let pairs = self.stores_pairs(a, &r.layout, &bases);
         let mut parts = Parts::new();
+        let inside = self.part_of(a);
         for tile in 0..r.tiles[0] * r.tiles[1] {
             for value in 0..r.layout.n_values() {
                 let [row, col] = r.layout.origin(value);
@@ -60,6 +74,9 @@ impl Emitter<'_> {
                     tile / r.tiles[1] * r.layout.rows + row,
                     tile % r.tiles[1] * r.layout.cols + col,
                 ];
+                if !inside.iter().zip(at).all(|(range, i)| range.contains(&i)) {
+                    continue;
+                }
                 let dims: Vec<Lin> =
                     bases.iter().zip(at).map(|(base, at)| Lin::var(base).offset(at)).collect();
                 for (var, lin) in a.vars.iter().zip(&dims) {

@@ -4,12 +4,14 @@
 //! Keeps: the threads of a warp are one agent for races; that they do not race with each other is
 //! the verifier's proof.
 
+use std::ops::Range;
+
 use super::shared::{Access, Proxy};
 use super::{Machine, Warp, fault};
 use crate::diag::Result;
 use crate::expr::Rounding;
 use crate::interp::code::Memory;
-use crate::kernel::device::{Across, Share, WARP};
+use crate::kernel::device::{Across, Share, Slice, WARP};
 use crate::kernel::{Index, KernelNode, Store, Typed, TypedKind};
 use crate::nest::Role;
 use crate::value::{Scalar, UndefinedOp, binary, combine, fma, unary};
@@ -35,6 +37,15 @@ fn outside(array: &str, at: &[i64]) -> Box<crate::diag::Diagnostic> {
     fault("E0515", &format!("`{array}` is accessed outside its bounds at {at:?}"))
 }
 
+/// The rows and columns of a part of a fragment; none where it is all.
+fn part(a: &Across, w: &Warp<'_>) -> Result<Vec<Range<i64>>> {
+    let range = |s: &Slice| {
+        let start = w.index(&s.start)?;
+        Ok(start..start + s.extent.unwrap_or(1))
+    };
+    a.part.iter().map(range).collect()
+}
+
 impl<'k> Machine<'k, '_> {
     /// Runs the body for each element of the fragment that this warp holds.
     pub(super) fn across(&mut self, a: &Across, w: &mut Warp<'k>) -> Result<()> {
@@ -44,6 +55,8 @@ impl<'k> Machine<'k, '_> {
         };
         let (layout, tiles) = (registers.layout.clone(), registers.tiles);
         let first = registers.first_thread(w.number - w.team().first);
+        let part = part(a, w)?;
+        let inside = |at: [i64; 2]| part.iter().zip(at).all(|(range, i)| range.contains(&i));
         w.fenced = false;
         for tile in 0..tiles[0] * tiles[1] {
             for lane in 0..WARP {
@@ -51,6 +64,9 @@ impl<'k> Machine<'k, '_> {
                     let [row, col] = layout.element(first + lane, value);
                     let [rows, cols] =
                         [tile / tiles[1] * layout.rows, tile % tiles[1] * layout.cols];
+                    if !inside([rows + row, cols + col]) {
+                        continue;
+                    }
                     w.env.insert(a.vars[0].clone(), rows + row);
                     w.env.insert(a.vars[1].clone(), cols + col);
                     let slot = w.fragments[name].slot(lane, tile, value);

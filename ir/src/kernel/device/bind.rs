@@ -1,6 +1,6 @@
-//! Changes the indices of a block program's calls; bodies are the caller's.
+//! Changes the indices of a block program's calls and parts; bodies are the caller's.
 
-use super::{Call, Device, Operand, Slice};
+use super::{Across, Call, Device, Operand, Slice};
 use crate::kernel::Index;
 
 impl Device {
@@ -8,8 +8,13 @@ impl Device {
     #[must_use]
     pub fn map_index(&self, f: &mut dyn FnMut(&Index) -> Index) -> Self {
         let mut out = self.clone();
-        if let Self::Call(call) = &mut out {
-            call.map_index(f);
+        match &mut out {
+            Self::Call(call) => call.map_index(f),
+            Self::Across(Across { part, .. }) => {
+                part.iter_mut().for_each(|Slice { start, .. }| *start = f(start));
+            }
+            Self::Block(_) | Self::Teams(_) | Self::One(_) | Self::Fragment(_) | Self::Share(_) => {
+            }
         }
         out
     }

@@ -266,8 +266,19 @@ pub struct Across {
     pub vars: [Name; 2],
     /// The fragment.
     pub fragment: Name,
+    /// Its rows and columns for which the body runs; empty where it runs for all.
+    pub part: Vec<Slice>,
     /// What runs for each element.
     pub body: Vec<KernelNode>,
+}
+
+impl Across {
+    /// The part as an operand of the fragment, where it is not all.
+    #[must_use]
+    pub fn tile(&self) -> Option<Tile> {
+        let (array, at) = (self.fragment.clone(), self.part.clone());
+        (!at.is_empty()).then_some(Tile { array, at, transposed: false })
+    }
 }
 
 /// Guards and stores over all tuples of indices below some extents, dealt to the threads of a team.

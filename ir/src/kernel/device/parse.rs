@@ -90,8 +90,8 @@ impl Parser {
         Ok(Fragment { name, dtype, shape, layout, body: self.nodes()? })
     }
 
-    /// The rest of `for ROW, COL across FRAGMENT { … }` or of `for I, … over EXTENT, … by PIECE, …
-    /// { … }`, after the first name.
+    /// The rest of `for ROW, COL across FRAGMENT { … }`, maybe of a part `[…]` of it, or of
+    /// `for I, … over EXTENT, … by PIECE, … { … }`, after the first name.
     pub(in crate::kernel) fn elements(&mut self, first: Name) -> Result<KernelNode> {
         let mut vars = vec![first];
         while self.eat(",") {
@@ -101,8 +101,9 @@ impl Parser {
             let vars = [row.clone(), col.clone()];
             self.expect_word("across")?;
             let fragment = self.name()?;
+            let part = if self.eat("[") { self.slices()? } else { Vec::new() };
             self.expect("{")?;
-            return Ok(Device::Across(Across { vars, fragment, body: self.nodes()? }).into());
+            return Ok(Device::Across(Across { vars, fragment, part, body: self.nodes()? }).into());
         }
         if !self.eat_word("over") {
             return Err(self.unexpected("`across` or `over`"));
@@ -184,12 +185,17 @@ impl Parser {
         }
         let array = self.name()?;
         self.expect("[")?;
-        let at = self.list("]", |p| {
+        let at = self.slices()?;
+        Ok(Operand::Tile(Tile { array, at, transposed: self.eat_word("transposed") }))
+    }
+
+    /// The rest of `[START : EXTENT, …]`.
+    fn slices(&mut self) -> Result<Vec<Slice>> {
+        self.list("]", |p| {
             let start = p.index()?;
             let extent = if p.eat(":") { Some(p.integer("an extent")?) } else { None };
             Ok(Slice { start, extent })
-        })?;
-        Ok(Operand::Tile(Tile { array, at, transposed: self.eat_word("transposed") }))
+        })
     }
 
     /// Whether a comma, or `over`, comes after the name that is next.

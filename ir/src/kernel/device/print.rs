@@ -95,7 +95,10 @@ pub(in crate::kernel) fn device(f: &mut Formatter<'_>, d: &Device, indent: usize
         }
         Device::Across(a) => {
             let [row, col] = &a.vars;
-            writeln!(f, "{pad}for {row}, {col} across {} {{", a.fragment)?;
+            match a.tile() {
+                Some(part) => writeln!(f, "{pad}for {row}, {col} across {part} {{")?,
+                None => writeln!(f, "{pad}for {row}, {col} across {} {{", a.fragment)?,
+            }
             &a.body
         }
         Device::Share(s) => {

@@ -46,6 +46,11 @@ fn the_text_round_trips() {
     let bound = kernel.bind(&[("M".into(), 256)].into());
     assert!(!bound.to_string().contains('M'), "{bound}");
     assert!(bound.to_string().contains("for b in 0..floordiv(256, 128) block.x"));
+    let part = TEXT.replace("across D {", "across D[0 : 64, M - 128 : 32] {");
+    let part = part.parse::<Kernel>().unwrap();
+    assert!(
+        part.bind(&[("M".into(), 256)].into()).to_string().contains("D[0 : 64, 256 - 128 : 32] {")
+    );
 }
 
 /// Indices that threads share out.
