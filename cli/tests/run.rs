@@ -100,6 +100,7 @@ fn every_nest_of_the_examples() {
         ("ozaki1_bf16", "M=9,N=10,K=16"),
         ("ozaki1_pointwise", "M=9,N=10,K=16"),
         ("ozaki2_int8", "M=9,N=10,K=16"),
+        ("ozaki2_dgemm", "M=9,N=10,K=16"),
     ] {
         verified(&[&format!("examples/nests/{file}.nest"), "--size", sizes]);
     }
