@@ -11,6 +11,7 @@ const MMA: &str = include_str!("../../examples/kernels/gemm_mma.kernel");
 const BF16: &str = include_str!("../../examples/kernels/gemm_wgmma_bf16.kernel");
 const CLUSTER: &str = include_str!("../../examples/kernels/gemm_wgmma_cluster.kernel");
 const MULTICAST: &str = include_str!("../../examples/kernels/gemm_wgmma_multicast.kernel");
+const TENSOR: &str = include_str!("../../examples/kernels/gemm_tcgen05.kernel");
 const WGMMA: &str = include_str!("../../examples/kernels/gemm_wgmma.kernel");
 
 fn sealed(text: &str) -> Verified<Kernel> {
@@ -49,6 +50,31 @@ fn a_product_on_warpgroups_assembles() {
     let boxes: Vec<_> = launch.maps.iter().map(|m| (m.buffer, m.extents.clone())).collect();
     assert_eq!(boxes, [(0, vec![128, 64]), (1, vec![256, 64])]);
     assert!(said.contains("Used 168 registers"), "{said}");
+}
+
+/// Sums in tensor memory: the block's first warp allocates and frees, one thread multiplies.
+#[test]
+fn a_product_in_tensor_memory_assembles() {
+    let (code, _) = assembled(TENSOR, Target::Sm100a);
+    let ptx = code.ptx.split_whitespace().collect::<Vec<_>>().join(" ");
+    for (text, count) in [
+        ("tcgen05.alloc.cta_group::1.sync.aligned.shared::cta.b32", 1),
+        ("tcgen05.relinquish_alloc_permit.cta_group::1.sync.aligned", 1),
+        ("tcgen05.dealloc.cta_group::1.sync.aligned.b32", 1),
+        ("tcgen05.mma.cta_group::1.kind::f16", 4),
+        ("tcgen05.commit.cta_group::1", 2),
+        ("tcgen05.ld.sync.aligned.32x32b.x32.b32", 1),
+        ("tcgen05.wait::ld.sync.aligned", 1),
+    ] {
+        assert_eq!(ptx.matches(text).count(), count, "{text}:\n{ptx}");
+    }
+    // idesc of 128 x 256 in bf16 with f32 sums
+    assert!(ptx.contains(&0x0840_0490.to_string()), "{ptx}");
+    let launch = code.launches()[0];
+    assert_eq!(launch.block, [192, 1, 1]);
+    assert_eq!(launch.shared_bytes, 4 * 49152 + 8 * 9 + 8);
+    let error = compile(&sealed(TENSOR), Target::Sm90a).expect_err("no tensor memory");
+    assert_eq!(error.code, "E1205");
 }
 
 /// Blocks of a cluster: the grid is a multiple, loads go to both, arrivals too.

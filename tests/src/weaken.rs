@@ -16,7 +16,7 @@ pub struct Weakened {
 }
 
 /// Calls that order others, or end or announce asynchronous work.
-const ORDERING: [&str; 14] = [
+const ORDERING: [&str; 19] = [
     "mbarrier.wait",
     "mbarrier.expect",
     "mbarrier.arrive",
@@ -25,6 +25,11 @@ const ORDERING: [&str; 14] = [
     "wgmma.fence",
     "wgmma.commit",
     "wgmma.wait",
+    "tcgen05.commit",
+    "tcgen05.commit.cluster",
+    "tcgen05.fence.after",
+    "tcgen05.fence.before",
+    "tcgen05.wait.ld",
     "cp.async.commit",
     "cp.async.wait",
     "sync",

@@ -210,6 +210,7 @@ fn blocks_of_a_cluster_load_for_each_other() {
     let text = check(&product(["mk", "kn"], BF16, [328, 136, 200]), &in_slabs(&shape));
     assert!(text.contains("tma.load.multicast(Bs"), "{text}");
     assert!(text.contains("tcgen05.commit.cluster(empty"), "{text}");
+    assert!(text.contains("for tail in 0..3"), "{text}");
 }
 
 #[test]

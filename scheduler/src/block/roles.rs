@@ -578,9 +578,16 @@ impl<'a> Program<'a> {
         if scope.around.is_empty() || self.plan.stages == 1 || self.plan.product.partial {
             return Ok(None);
         }
+        let inner = self.last(std::slice::from_ref(node), scope);
+        let q = self.count(&inner, 0)?;
+        Ok(Some(self.release(self.slot_of(&q))))
+    }
+
+    /// The place of the last product below some nodes.
+    pub(super) fn last(&self, nodes: &[KernelNode], scope: &Scope) -> Scope {
         let plan = self.plan;
         let mut inner = scope.clone();
-        let mut nodes = std::slice::from_ref(node);
+        let mut nodes = nodes;
         let product = |w: usize| matches!(plan.works[w], Work::Product);
         while let Some(KernelNode::Loop(l)) = nodes.iter().find(|n| holds(n, &product)) {
             let lookup = |n: &str| inner.renamed.get(n).cloned();
@@ -591,8 +598,7 @@ impl<'a> Program<'a> {
             inner.around.push(Around { label, at: last, lower, upper });
             nodes = &l.body;
         }
-        let q = self.count(&inner, 0)?;
-        Ok(Some(self.release(self.slot_of(&q))))
+        inner
     }
 }
 

@@ -40,12 +40,9 @@ pub(super) struct Memory {
     copies: i64,
 }
 
-/// A loop over parts of something.
-fn over(name: &Name, count: i64, body: Vec<KernelNode>) -> Vec<KernelNode> {
-    if count == 1 {
-        return body;
-    }
-    vec![KernelNode::Loop(KernelLoop {
+/// A loop from 0.
+fn repeat(name: &Name, count: i64, body: Vec<KernelNode>) -> KernelNode {
+    KernelNode::Loop(KernelLoop {
         label: name.clone(),
         var: name.clone(),
         lower: Index::Const(0),
@@ -53,7 +50,12 @@ fn over(name: &Name, count: i64, body: Vec<KernelNode>) -> Vec<KernelNode> {
         step: 1,
         mode: LoopMode::Serial,
         body,
-    })]
+    })
+}
+
+/// A loop over parts of something; none where there is one part.
+fn over(name: &Name, count: i64, body: Vec<KernelNode>) -> Vec<KernelNode> {
+    if count == 1 { body } else { vec![repeat(name, count, body)] }
 }
 
 /// `size` times the number of a part, where there are several.
@@ -79,7 +81,10 @@ impl<'a> Program<'a> {
         let again = |n: &KernelNode| self.repeated(std::slice::from_ref(n));
         let again = nodes.iter().any(again);
         let store = self.consumer(nodes, &scope, Self::stored, true)?;
-        let load = self.loading(nodes)?;
+        let mut load = self.loading(nodes)?;
+        if self.releasing() > 1 {
+            load.push(self.tail(nodes)?);
+        }
         let loaders = if self.fills_itself() { self.fillers() } else { 1 };
         let multiply = vec![one(self.consumer(nodes, &scope, Self::multiplied, false)?)];
         // the first role's warps reach all lanes: their numbers are 0 to 3
@@ -102,6 +107,17 @@ impl<'a> Program<'a> {
         debug_assert_eq!(product.teams, 1, "refused where the statement is looked at");
         let (cluster, shared) = (self.cluster(), self.shared()?);
         Ok(Device::Block(Block { cluster, shared, tensors: vec![tensor], barriers, roles }))
+    }
+
+    /// Waits until every slot is released for the last time: commits of other blocks arrive at this
+    /// block's barriers, which must still be there.
+    fn tail(&mut self, nodes: &[KernelNode]) -> Result<KernelNode> {
+        let all = self.count(&self.last(nodes, &Scope::default()), 0)?;
+        let later = unused("tail", self.taken);
+        let q = add(add(all, Index::Const(1)), var(&later));
+        let wait = vec![slot(&self.empty, self.slot_of(&q)), self.parity(&q, 1)];
+        let body = vec![call("mbarrier.wait", wait)];
+        Ok(one(vec![repeat(&later, self.plan.stages, body)]))
     }
 
     /// Whether a block goes through several tiles.
@@ -337,14 +353,6 @@ impl<'a> Program<'a> {
         let to = self.outside(&slabs.copy, &slab, slabs, coordinates);
         body.push(one(vec![call("tma.store", vec![to, from]), call("tma.commit", Vec::new())]));
         // a loop even where there is one slab: its number is the loop's variable
-        vec![KernelNode::Loop(KernelLoop {
-            label: slab.clone(),
-            var: slab,
-            lower: Index::Const(0),
-            upper: Index::Const(slabs.count),
-            step: 1,
-            mode: LoopMode::Serial,
-            body,
-        })]
+        vec![repeat(&slab, slabs.count, body)]
     }
 }

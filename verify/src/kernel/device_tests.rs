@@ -6,6 +6,7 @@ const MMA: &str = include_str!("../../../examples/kernels/gemm_mma.kernel");
 const BF16: &str = include_str!("../../../examples/kernels/gemm_wgmma_bf16.kernel");
 const CLUSTER: &str = include_str!("../../../examples/kernels/gemm_wgmma_cluster.kernel");
 const MULTICAST: &str = include_str!("../../../examples/kernels/gemm_wgmma_multicast.kernel");
+const TENSOR: &str = include_str!("../../../examples/kernels/gemm_tcgen05.kernel");
 const WGMMA: &str = include_str!("../../../examples/kernels/gemm_wgmma.kernel");
 
 fn codes(text: &str) -> Vec<&'static str> {
@@ -18,7 +19,7 @@ fn codes(text: &str) -> Vec<&'static str> {
 
 #[test]
 fn the_examples_are_sealed() {
-    for text in [MMA, WGMMA, BF16, MULTICAST, CLUSTER] {
+    for text in [MMA, WGMMA, BF16, MULTICAST, CLUSTER, TENSOR] {
         let kernel: Kernel = text.parse().unwrap();
         let found = crate::kernel(kernel).err().unwrap_or_default();
         assert!(found.is_empty(), "{}", found[0]);
@@ -67,6 +68,31 @@ const BROKEN: &[(&str, &str, &str, &str)] = &[
     (MULTICAST, "for r in 0..2 cluster", "if 1 >= 0", "E1001"),
     (MULTICAST, "barrier full", "barrier cluster", "E1001"),
     (MULTICAST, "shared As", "shared cluster", "E1001"),
+    (TENSOR, "tensor T: f32[128, 256]", "tensor T: f32[3, 128, 256]", "E1013"),
+    (TENSOR, "tensor T: f32[128, 256]", "tensor T: f32[64, 256]", "E1013"),
+    (TENSOR, "tensor T: f32[128, 256]", "tensor T: bf16[128, 256]", "E1013"),
+    (TENSOR, "tensor T: f32[128, 256]", "tensor T: i32[128, 256]", "E1015"),
+    (TENSOR, "tensor T: f32[128, 256]", "tensor As: f32[128, 256]", "E1001"),
+    (TENSOR, "tensor T: f32[128, 256]", "tensor T: f32[128, 128]", "E0811"),
+    (TENSOR, "T[0 : 128, 0 : 256]", "T[0 : 128, 8 : 256]", "E1015"),
+    (TENSOR, "T[0 : 128, 0 : 256]", "T[0 : 64, 0 : 256]", "E1015"),
+    (TENSOR, "T[0 : 128, 0 : 256]", "As[0, 0 : 128, 0 : 64]", "E1015"),
+    (TENSOR, "T[0 : 128, 32 * c : 32]", "T[0 : 128, 32 * c : 16]", "E1015"),
+    (TENSOR, "T[0 : 128, 32 * c : 32]", "T[32 : 128, 32 * c : 32]", "E1015"),
+    (TENSOR, "T[0 : 128, 32 * c : 32]", "T[0 : 128, 256 * c : 32]", "E0811"),
+    (TENSOR, "as tcgen05.ld.32x32b.x32.d", "as wgmma.m64n32k16.f32.bf16.bf16.d", "E1015"),
+    (TENSOR, "as tcgen05.ld.32x32b.x32.d", "as tcgen05.ld.32x32b.x64.d", "E1014"),
+    (TENSOR, "as tcgen05.ld.32x32b.x32.d", "as tcgen05.ld.32x32b.x33.d", "E1014"),
+    // its first warp would be the block's second, which does not reach the first lanes
+    (TENSOR, "role store warps 4 {", "role idle warps 1 { }\nrole store warps 4 {", "E1015"),
+    (TENSOR, "role store warps 4 {", "role store warps 8 {", "E1014"),
+    (TENSOR, "one {\n            for q", "if 1 >= 0 {\n            for q", "E1015"),
+    (TENSOR, "= D[i, j]:f32", "= T[i, j]:f32", "E1014"),
+    (TENSOR, "A[128 * bm : 128, 64 * k : 64]", "T[0 : 128, 0 : 64]", "E1015"),
+    (TENSOR, "do tcgen05.commit(done[0])", "do tcgen05.commit(done)", "E1015"),
+    (TENSOR, "do tcgen05.commit(done[0])", "do tcgen05.commit(done[1])", "E0811"),
+    (TENSOR, "do mbarrier.wait(done[0], 0)", "", "E1017"),
+    (TENSOR, "do tcgen05.wait.ld()", "do tcgen05.alloc()", "E1015"),
     (WGMMA, "do mbarrier.expect(full[mod(k, 4)], 49152)", "", "E1017"),
     (WGMMA, "do mbarrier.wait(full[mod(q, 4)], mod(floordiv(q, 4), 2))", "", "E1017"),
     (
@@ -111,6 +137,14 @@ fn one_broken_program_per_rule() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Nothing tells when the products are done.
+#[test]
+fn products_that_nobody_commits_are_refused() {
+    let ring = "do tcgen05.commit(empty[mod(q, 4)])";
+    let none = TENSOR.replace(ring, "").replace("do tcgen05.commit(done[0])", "");
+    assert!(codes(&none).contains(&"E1017"));
 }
 
 /// Without the loop over warps every warp would write the same elements.

@@ -13,6 +13,7 @@ use crate::tensor::Tensor;
 const MMA: &str = include_str!("../../../../examples/kernels/gemm_mma.kernel");
 const BF16: &str = include_str!("../../../../examples/kernels/gemm_wgmma_bf16.kernel");
 const MULTICAST: &str = include_str!("../../../../examples/kernels/gemm_wgmma_multicast.kernel");
+const TENSOR: &str = include_str!("../../../../examples/kernels/gemm_tcgen05.kernel");
 const WGMMA: &str = include_str!("../../../../examples/kernels/gemm_wgmma.kernel");
 
 /// Smaller tiles of the same program, so that many runs take little time.
@@ -39,6 +40,26 @@ fn small_pairs() -> String {
         .replace("256 * bn", "16 * bn")
         .replace("[64, 256]", "[64, 16]")
         .replace("49152", "18432")
+}
+
+/// Tiles of 16 columns in tensor memory.
+fn small_tensor() -> String {
+    TENSOR
+        .replace("tcgen05.mma.m128n256k16", "tcgen05.mma.m128n16k16")
+        .replace("0 : 256", "0 : 16")
+        .replace("256 * bn : 256", "16 * bn : 16")
+        .replace("[4, 256, 64]", "[4, 16, 64]")
+        .replace("N + 255, 256", "N + 15, 16")
+        .replace("256 * bn", "16 * bn")
+        .replace("[128, 256]", "[128, 16]")
+        .replace("49152", "18432")
+        .replace("for c in 0..8", "for c in 0..1")
+        .replace("x32(", "x16(")
+        .replace("x32.d", "x16.d")
+        .replace("[128, 32] as", "[128, 16] as")
+        .replace("D[0 : 128, 0 : 32]", "D[0 : 128, 0 : 16]")
+        .replace("32 * c : 32", "16 * c : 16")
+        .replace("32 * c + j", "16 * c + j")
 }
 
 fn inputs(m: usize, n: usize, k: usize) -> BTreeMap<Name, Tensor> {
@@ -83,6 +104,80 @@ fn products_by_warpgroups_are_right() {
     check(BF16, 130, 24, 72);
     check(MULTICAST, 140, 24, 72);
     check(&small_pairs(), 270, 20, 520);
+}
+
+#[test]
+fn products_in_tensor_memory_are_right() {
+    check(TENSOR, 130, 24, 72);
+    check(&small_tensor(), 70, 20, 520);
+}
+
+#[test]
+fn programs_in_tensor_memory_that_are_wrong_are_noticed() {
+    let cases = [
+        ("do mbarrier.wait(empty[mod(k, 4)], mod(floordiv(k, 4) + 1, 2))", "", "E0521 E0522"),
+        ("do mbarrier.wait(full[mod(q, 4)], mod(floordiv(q, 4), 2))", "", UNORDERED),
+        ("mod(floordiv(q, 4), 2)", "mod(floordiv(q, 4) + 1, 2)", UNORDERED),
+        ("do mbarrier.wait(done[0], 0)", "", UNORDERED),
+        // the results' fence, then that of the thread that multiplies
+        ("do tcgen05.fence.after()", "", "E0522"),
+        ("do tcgen05.fence.after()\n              for kk", "for kk", "E0522"),
+        ("do tcgen05.wait.ld()", "", "E0522 E0525"),
+        ("do tcgen05.commit(empty[mod(q, 4)])", "", "E0523"),
+        ("do tcgen05.commit(done[0])", "", "E0523"),
+        (
+            "do tcgen05.commit(done[0])",
+            "do tcgen05.commit(done[0])\n do tcgen05.commit(done[0])",
+            "E0525",
+        ),
+        ("empty[4] count 1", "empty[4] count 2", "E0523"),
+        ("min(q + kk, 1)", "1", "E0516"),
+        ("in 0..4 unroll", "in 0..5 unroll", "E0515"),
+        ("T[0 : 128, 0 : 16], As", "T[0 : 128, 16 : 16], As", "E0515"),
+        ("tensor T: f32[128, 16]", "tensor T: i32[128, 16]", "E0521"),
+        ("tensor T: f32[128, 16]", "tensor T: f32[64, 16]", "E0521"),
+        ("tensor T: f32[128, 16]", "tensor T: f32[128, 528]", "E0521"),
+        ("T[0 : 128, 16 * c : 16]", "T[0 : 64, 16 * c : 16]", "E0521"),
+        ("role store warps 4 {", "role idle warps 1 { }\n role store warps 4 {", "E0521"),
+        ("one {\n            for q", "if 1 >= 0 {\n            for q", "E0521"),
+    ];
+    all_noticed(&small_tensor(), &cases);
+}
+
+/// A second product into the same columns is ordered after the loads by the fences of both sides.
+#[test]
+fn tensor_memory_is_written_again_after_its_loads() {
+    let text = small_tensor()
+        .replace("done[1] count 1", "done[1] count 1\nbarrier free[1] count 128")
+        .replace("role store warps 4 {", "role store warps 4 {\nfor t in 0..2 {")
+        .replace("do mbarrier.wait(done[0], 0)", "do mbarrier.wait(done[0], mod(t, 2))")
+        .replace("        role load", "role load")
+        .replace(
+            "}\nrole load warps 1 {\n          one {\n            for k in 0..floordiv(K + 63, 64) {",
+            "do tcgen05.fence.before()\ndo mbarrier.arrive(free[0])\n}\n}\n\
+             role load warps 1 {\none {\nfor k in 0..2 * floordiv(K + 63, 64) {",
+        )
+        .replace("64 * k : 64", "64 * mod(k, 2) : 64")
+        .replace(
+            "for q in 0..floordiv(K + 63, 64) {",
+            "for u in 0..2 {\ndo mbarrier.wait(free[0], mod(u + 1, 2))\nfor p in 0..2 {",
+        )
+        .replace("(q, 4)", "(2 * u + p, 4)")
+        .replace("min(q + kk, 1)", "min(p + kk, 1)")
+        .replace("do tcgen05.commit(done[0])", "do tcgen05.commit(done[0])\n}");
+    let right = product(&text, 70, 16, 128).unwrap_or_else(|e| panic!("{e}\n{text}"));
+    let once = product(&small_tensor(), 70, 16, 128).unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!(right, once);
+    for gone in [
+        "do tcgen05.fence.before()",
+        "do mbarrier.wait(free[0], mod(u + 1, 2))",
+        "do mbarrier.wait(done[0], mod(t, 2))",
+        "do tcgen05.wait.ld()",
+    ] {
+        let changed = text.replacen(gone, "", 1);
+        let found = product(&changed, 70, 16, 128).map_or_else(|d| d.code, |_| "nothing");
+        assert!("E0522 E0523 E0521 E0516 E0525".contains(found), "{gone}: {found}");
+    }
 }
 
 /// Operands that lie transposed, and every panel.
@@ -244,7 +339,7 @@ fn products_through_shared_memory_that_are_wrong_are_noticed() {
 /// Without any one of its calls a program is refused, or computes something else.
 #[test]
 fn every_call_is_needed() {
-    for text in [small(WGMMA), small_pairs(), MMA.to_owned()] {
+    for text in [small(WGMMA), small_pairs(), small_tensor(), MMA.to_owned()] {
         let right = product(&text, 70, 12, 520).unwrap_or_else(|e| panic!("{e}"));
         let lines: Vec<&str> = text.lines().collect();
         let calls = (0..lines.len()).filter(|i| lines[*i].trim_start().starts_with("do "));

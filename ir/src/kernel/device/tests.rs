@@ -152,3 +152,38 @@ fn buffers_lie_behind_each_other() {
     assert_eq!(b.shared[0].offset(&[1, 2, 3]), 128 * 128 + 2 * 128 + 6);
     assert_eq!(b.shared[1].offset(&[1, 2]), 28);
 }
+
+/// Buffers in tensor memory lie side by side, and their address has a place in shared memory.
+#[test]
+fn tensor_memory_round_trips() {
+    let text = "kernel k() {
+  for b in 0..1 block.x {
+    block {
+      shared S: bf16[128, 64] panel 128
+      tensor T: f32[2, 128, 48]
+      tensor U: i32[128, 16]
+      barrier done[3] count 1
+      role all warps 4 {
+        one {
+          do tcgen05.commit(done[0])
+        }
+        do tcgen05.fence.before()
+        fragment D: f32[128, 16] as tcgen05.ld.32x32b.x16.d {
+          do tcgen05.ld.32x32b.x16(D[0 : 128, 0 : 16], T[1, 0 : 128, 32 : 16])
+          do tcgen05.wait.ld()
+        }
+      }
+    }
+  }
+}
+";
+    let kernel: Kernel = text.parse().unwrap();
+    assert_eq!(kernel.to_string(), text);
+    let [KernelNode::Loop(l)] = kernel.body.as_slice() else { panic!("a loop") };
+    let [KernelNode::Device(d)] = l.body.as_slice() else { panic!("the block") };
+    let Device::Block(b) = &**d else { panic!("the block") };
+    assert_eq!((b.column("T"), b.column("U"), b.column("S")), (Some(0), Some(96), None));
+    assert_eq!((b.column(""), b.columns()), (Some(112), Some(128)));
+    assert_eq!(b.tensors[0].place(&[1, 5, 7]), [5, 55]);
+    assert_eq!((b.address(""), b.bytes()), (Some(16384 + 24), Some(16384 + 32)));
+}
