@@ -126,7 +126,12 @@ fn rings_of_any_length_and_tiles_that_fit_once() {
 
 #[test]
 fn other_types_are_other_instructions() {
-    for types in [["f16", "f32", "f16"], ["tf32", "f32", "f32"], ["i8", "i32", "i32"]] {
+    for types in [
+        ["f16", "f32", "f16"],
+        ["tf32", "f32", "f32"],
+        ["e4m3", "f32", "f32"],
+        ["i8", "i32", "i32"],
+    ] {
         check(&product(ROWS, types, [136, 72, 144]), &script(types, &PLAIN));
     }
     // bytes may lie transposed
@@ -195,6 +200,10 @@ fn results_leave_in_slabs() {
     assert!(text.contains("else"), "{text}");
     let stay = Shape { tile: [128, 128], ..PERSISTENT };
     check(&product(ROWS, BF16, [512, 128, 136]), &in_slabs(&stay));
+    // three slabs in a ring of two: the next tile goes on with the other one
+    let odd = Shape { tile: [128, 192], ..PERSISTENT };
+    let text = check(&product(ROWS, BF16, [512, 192, 72]), &in_slabs(&odd));
+    assert!(text.contains("3 * t_"), "{text}");
 }
 
 #[test]
@@ -263,6 +272,13 @@ fn refusals_say_why() {
     let teams = Shape { tile: [256, 64], ..PLAIN };
     let teams = script(WIDE, &teams) + "map S1.m.1.0 to warpgroup\n";
     refused(&text, &teams, "E0731", "one thread issues");
+    // sums that begin with what is there
+    let onto = "in A: bf16[128, 64]\nin B: bf16[64, 64]\ninout Acc: f32[128, 64]\n\
+                for m in 0..128, n in 0..64, k in 0..64 {\n\
+                S1: Acc[m, n] += A[m, k] * B[n, k] order fixed\n}\n";
+    let steps = script(WIDE, &PLAIN).replace("distribute n.1\ndistribute m.1\n", "");
+    let steps = steps.replace("S1.m.1", "m.1").replace("S1.n.1", "n.1");
+    refused(onto, &steps, "E0731", "start at zero");
     // what other targets lack
     let (_, schedule) = replayed(&text, &script(WIDE, &PLAIN));
     let lowered = compile::lower(&schedule).unwrap_or_else(|e| panic!("{e}"));

@@ -243,6 +243,7 @@ impl Plan {
         let block = &site.path[site.outside - 1].body;
         plan.collect(site, model, block, site.outside)?;
         plan.check_fills(site)?;
+        plan.check_tensor_memory()?;
         Ok(plan)
     }
 

@@ -24,7 +24,7 @@ use super::roles::{
 };
 use super::skeleton::{holds, work_of};
 use super::slabs::Slabs;
-use super::{Work, misplaced, unfit};
+use super::{Plan, Work, misplaced, unfit};
 use crate::index::simplify;
 
 /// Most columns that a thread loads at once: so many registers hold them.
@@ -72,14 +72,52 @@ const fn single(start: Index) -> Slice {
     Slice { start, extent: None }
 }
 
+impl Plan {
+    /// Whether the sums can be in tensor memory, where the statement's instruction has them there.
+    pub(super) fn check_tensor_memory(&self) -> Result<()> {
+        let product = &self.product;
+        if !product.matrix.tensor {
+            return Ok(());
+        }
+        let [rows, columns] = product.fragment;
+        let all = rows / LANES * columns;
+        if all > COLUMNS {
+            return Err(unfit(format!(
+                "the sums of a tile take {all} columns of tensor memory, and {COLUMNS} exist: take \
+                 a smaller tile"
+            )));
+        }
+        let at = self.works.iter().position(|w| matches!(w, Work::Product)).unwrap_or(0);
+        let reads = |w: &Work| matches!(w, Work::Elements(_) | Work::Drain(_) | Work::Slabs(_));
+        if !product.starts_at_zero || self.works[..at].iter().any(reads) {
+            let refusal = unfit("sums in tensor memory start at zero, and these do not");
+            let help = "sum into a temporary that is set to zero, and add it to the rest after";
+            return Err(Box::new(refusal.help(help)));
+        }
+        let changed = |w: &Work| match w {
+            Work::Elements(e) => e.statements.iter().any(|i| i.store.array == product.accumulator),
+            Work::Product
+            | Work::Fill(_)
+            | Work::Threads(_)
+            | Work::Drain(_)
+            | Work::Slabs(_)
+            | Work::Nothing => false,
+        };
+        if self.works.iter().any(|w| w.slabs().is_some()) && self.works.iter().any(changed) {
+            let text = "results leave in slabs, and another statement changes the sums first";
+            return Err(misplaced(text));
+        }
+        Ok(())
+    }
+}
+
 impl<'a> Program<'a> {
     /// The program that runs these nodes.
     pub(super) fn with_tensor_memory(mut self, nodes: &[KernelNode]) -> Result<Device> {
         let (plan, scope) = (self.plan, Scope::default());
         let product = &plan.product;
-        let tensor = self.accumulator(self.repeated(nodes))?;
-        let again = |n: &KernelNode| self.repeated(std::slice::from_ref(n));
-        let again = nodes.iter().any(again);
+        let again = self.repeated(nodes);
+        let tensor = self.accumulator(again);
         let store = self.consumer(nodes, &scope, Self::stored, true)?;
         let mut load = self.loading(nodes)?;
         if self.releasing() > 1 {
@@ -134,22 +172,16 @@ impl<'a> Program<'a> {
     }
 
     /// Names the accumulator and its barriers, and gives its buffer.
-    fn accumulator(&mut self, repeated: bool) -> Result<Tensor> {
+    fn accumulator(&mut self, repeated: bool) -> Tensor {
         let product = &self.plan.product;
         let [rows, columns] = product.fragment;
         let all = rows / LANES * columns;
-        if all > COLUMNS {
-            return Err(unfit(format!(
-                "the sums of a tile take {all} columns of tensor memory, and {COLUMNS} exist: take \
-                 a smaller tile"
-            )));
-        }
         let copies = if repeated { COPIES.min(COLUMNS / all) } else { 1 };
         let buffer = unused("sums", self.taken);
         let (done, free) = (unused("done", self.taken), unused("free", self.taken));
         self.memory = Some(Memory { buffer: buffer.clone(), done, free, copies });
         let shape = vec![copies, rows / LANES, LANES, columns];
-        Ok(Tensor { name: buffer, dtype: product.matrix.dtype(Part::D), shape })
+        Tensor { name: buffer, dtype: product.matrix.dtype(Part::D), shape }
     }
 
     fn memory(&self) -> &Memory {
@@ -237,19 +269,16 @@ impl<'a> Program<'a> {
             .collect();
         let slabs = works.iter().filter_map(|(work, store)| Some((work.slabs()?, *store)));
         let slabs: Vec<(&Slabs, &Store<Index>)> = slabs.collect();
-        let changes = |e: &&(&Elements, Vec<Index>)| {
-            e.0.statements.iter().any(|i| i.store.array == plan.product.accumulator)
-        };
-        if !slabs.is_empty() && elements.iter().any(|e| changes(&e)) {
-            let text = "results leave in slabs, and another statement changes the sums first";
-            return Err(misplaced(text));
-        }
         if !elements.is_empty() {
             body.extend(self.parts(&elements, &copy));
         }
         for (slabs, store) in slabs {
             let values = self.values(scope, store);
-            body.extend(self.slabs_of_lanes(slabs, &values, &copy));
+            let before = match slabs.count % slabs.stages {
+                0 => Index::Const(0),
+                _left => simplify(&Index::Mul(slabs.count, Box::new(t.clone()))),
+            };
+            body.extend(self.slabs_of_lanes(slabs, &values, [&copy, &before]));
         }
         if again {
             body.push(call("tcgen05.fence.before", Vec::new()));
@@ -313,19 +342,19 @@ impl<'a> Program<'a> {
         over(&block, blocks, over(&part, parts, vec![self.loaded(at, width, body)]))
     }
 
-    /// Results that leave in slabs of columns.
+    /// Results that leave in slabs of columns; so many slabs left `before`.
     fn slabs_of_lanes(
         &mut self,
         slabs: &Slabs,
         coordinates: &[Index],
-        copy: &Index,
+        [copy, before]: [&Index; 2],
     ) -> Vec<KernelNode> {
         let [rows, _] = self.plan.product.fragment;
         let width = Self::width(slabs.width);
         let (blocks, parts) = (rows / LANES, slabs.width / width);
         let slab = unused("slab", self.taken);
         let (block, part) = (unused("lanes", self.taken), unused("part", self.taken));
-        let ring = remainder(&var(&slab), slabs.stages);
+        let ring = remainder(&add(before.clone(), var(&slab)), slabs.stages);
         let (row, inside) = (start(&block, blocks, LANES), start(&part, parts, width));
         let first = simplify(&Index::Mul(slabs.width, Box::new(var(&slab))));
         let column = add(first, inside.clone());

@@ -153,7 +153,8 @@ fn tensor_memory_is_written_again_after_its_loads() {
         .replace("do mbarrier.wait(done[0], 0)", "do mbarrier.wait(done[0], mod(t, 2))")
         .replace("        role load", "role load")
         .replace(
-            "}\nrole load warps 1 {\n          one {\n            for k in 0..floordiv(K + 63, 64) {",
+            "}\nrole load warps 1 {\n          one {\n            \
+             for k in 0..floordiv(K + 63, 64) {",
             "do tcgen05.fence.before()\ndo mbarrier.arrive(free[0])\n}\n}\n\
              role load warps 1 {\none {\nfor k in 0..2 * floordiv(K + 63, 64) {",
         )
