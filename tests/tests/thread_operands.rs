@@ -114,12 +114,31 @@ fn one_operand_by_threads_and_one_by_the_copy_engine() {
 
 /// What the automatic schedule makes of a nest on a GPU with so many multiprocessors.
 fn auto(text: &str, multiprocessors: i64) -> String {
+    let (nest, schedule) = scheduled(text, multiprocessors);
+    agrees(&nest, &schedule)
+}
+
+fn scheduled(text: &str, multiprocessors: i64) -> (Nest, Schedule) {
     let nest: Nest = text.parse().unwrap_or_else(|e| panic!("{e}"));
     let start = Schedule::new(&nest).unwrap_or_else(|e| panic!("{e}"));
     let options = GpuOptions { multiprocessors, ..GpuOptions::of(Target::Sm90a) };
     let schedule = auto_gpu(&start, &options).unwrap_or_else(|e| panic!("{e}"));
     assert_eq!(start.replay(schedule.script()).ok().as_ref(), Some(&schedule));
-    agrees(&nest, &schedule)
+    (nest, schedule)
+}
+
+/// A thread's share of all registers is enough for its part of the sums, whatever the tiles.
+#[test]
+fn threads_that_fill_leave_registers_for_sums() {
+    for [m, n, k] in [[300, 5000, 777], [4093, 4095, 4097], [2048, 2046, 2050], [65, 8191, 777]] {
+        let (_, schedule) = scheduled(&product("mk", "kn", [m, n, k]), 132);
+        let lowered = compile::lower(&schedule).unwrap_or_else(|e| panic!("{e}"));
+        let code = lowered.gpu(Target::Sm90a).unwrap_or_else(|e| panic!("{e}"));
+        let report = compile::resources(&code).unwrap_or_else(|e| panic!("{e}"));
+        let script = schedule.script();
+        assert!(script.to_string().contains("thread.x"), "{script}");
+        assert!(report.contains("0 bytes spill stores") && !report.contains("C75"), "{report}");
+    }
 }
 
 #[test]
@@ -157,6 +176,40 @@ fn producers_are_computed_on_the_way() {
         let text = check(&nest, &fused(3));
         assert!(text.contains("over") && text.contains("tma.load(Bs"), "{text}");
     }
+}
+
+/// A product whose factors are computed from elements of arrays of these types.
+fn computed([a, b]: [&str; 2], [f, g]: [&str; 2], [m, n, k]: [i64; 3]) -> String {
+    let first = f.replace('@', "A[m, k]");
+    let second = g.replace('@', "B[k, n]");
+    format!(
+        "in A: {a}[{m}, {k}]\nin B: {b}[{k}, {n}]\nout Out: f32[{m}, {n}]\n\
+         for m in 0..{m} {{\nfor n in 0..{n} {{\nS0: Out[m, n] = 0.0\n\
+         for k in 0..{k} {{ S1: Out[m, n] += {first} * {second} order fixed }}\n}}\n}}\n"
+    )
+}
+
+#[test]
+fn factors_are_converted_on_the_way() {
+    let cases = [
+        (["f32", "bf16"], ["cast_bf16(@)", "@"], true),
+        (["bf16", "e4m3"], ["@", "@"], true),
+        (["i8", "bf16"], ["@", "@"], true),
+        (["f32", "f32"], ["cast_bf16(@ * 0.5)", "cast_bf16(max(@, 0.0))"], false),
+    ];
+    for (types, values, engine) in cases {
+        let nest = computed(types, values, [72, 64, 80]);
+        let text = auto(&nest, 132);
+        assert!(text.contains("over") && text.contains("tma.load") == engine, "{text}");
+        check(&nest, &script(2, "thread.x", "thread.x"));
+    }
+    // f16 has values that bf16 has not
+    let nest: Nest = computed(["f16", "bf16"], ["@", "@"], [64, 64, 64]).parse().expect("a nest");
+    let start = Schedule::new(&nest).unwrap_or_else(|e| panic!("{e}"));
+    let script: Script = script(2, "thread.x", "thread.x").parse().expect("a script");
+    let schedule = start.replay(&script).unwrap_or_else(|e| panic!("{}", e.diagnostic));
+    let error = compile::lower(&schedule).expect_err("no instruction takes both");
+    assert!(error.code == "E0731", "{error}");
 }
 
 /// A product of bytes whose factors are not along the sum.

@@ -12,8 +12,9 @@
 
 use warploom_ir::affine::{Affine, Name};
 use warploom_ir::dtype::DType;
-use warploom_ir::expr::Access;
+use warploom_ir::expr::{Access, BinOp};
 use warploom_ir::instruction::{Action, Matrix, matrix_instructions, tensor_memory};
+use warploom_ir::kernel::TypedKind;
 use warploom_ir::nest::{AssignOp, Order, Role as ArrayRole};
 use warploom_ir::schedule::step::{LayoutTerm, Ref, StepKind};
 use warploom_ir::schedule::{PolyStatement, Tree, TreeLoop, Unit};
@@ -23,6 +24,7 @@ use super::gpu::GpuOptions;
 use super::tiles::extent;
 use super::{Auto, children};
 use crate::block;
+use crate::block::factor::Factor;
 use crate::steps::ancestors;
 use crate::steps::stage::local_name;
 
@@ -41,8 +43,9 @@ const PORT: i64 = 64;
 const MEMORY: i64 = 16;
 /// Bytes a clock of shared memory.
 const SHARED: i64 = 128;
-/// Elements a clock that threads fill an operand with.
-const FILLED: i64 = 12;
+/// Elements that one, two and three groups of threads fill an operand with in 8 clocks: loads on
+/// their way against the memory's latency, then loads and stores of two bytes.
+const FILLED: [i64; 3] = [64, 100, 112];
 /// Clocks until the first slices have come, and from the last product to the next tile.
 const LATENCY: i64 = 1500;
 /// Clocks of one more launch, and from its blocks' first loads to their last stores.
@@ -169,8 +172,23 @@ impl Auto {
         let ([row], [column], [sum]) = (row.as_slice(), column.as_slice(), sum.as_slice()) else {
             return None;
         };
-        let matrix = instruction(&poly, s, &factors, options.target)?;
-        let fillers = [0, 1].map(|i| self.filler(&factors[i], sum, matrix.transposable));
+        let store = crate::lower::typed(&poly, &self.at.nest().source, s).ok()?;
+        let TypedKind::Binary(BinOp::Mul, a, b) = &store.value.kind else { return None };
+        let values = [Factor::of(a)?, Factor::of(b)?];
+        if values.iter().zip(&factors).any(|(v, f)| v.array != f.array) {
+            return None;
+        }
+        let matrix = instruction(&poly, s, &values, options.target)?;
+        let plain = [values[0].plain(matrix.a), values[1].plain(matrix.b)];
+        let fillers = [0, 1].map(|i| {
+            let filler = self.filler(&factors[i], sum, matrix.transposable);
+            match filler {
+                Filler::Engine if !plain[i] => {
+                    Filler::Threads((0..factors[i].indices.len()).collect())
+                }
+                other => other,
+            }
+        });
         let whole = matrix.adder.keeps(matrix.acc.precision_bits());
         let partial = s.statement.keeps.and_then(|k| k.over).filter(|_| !whole).map(i64::from);
         let results = names.iter().filter_map(|n| poly.statement(n)).filter(|o| {
@@ -429,7 +447,7 @@ impl Auto {
 
     /// The tiles with the least estimated time.
     fn best(&self, p: &Product, options: &GpuOptions) -> Option<Tiles> {
-        let factor = self.bytes_of(&p.factors[0].array);
+        let factor = p.matrix.a.size_bytes() as i64;
         let out = p.out.as_ref().map(|o| self.bytes_of(&o.1));
         let held = self.bytes_of(&p.target.array);
         let shared = i64::from(options.target.gpu()?.shared_bytes);
@@ -579,7 +597,11 @@ impl Size {
         let bytes = (t.rows + t.columns) * SLICE_BYTES / cache;
         let results = t.rows * t.columns * self.out / 32;
         let [a, b] = if t.swapped { [1, 0] } else { [0, 1] }.map(|i| i64::from(self.threads[i]));
-        let filled = (t.rows * a + t.columns * b) * t.slice / FILLED;
+        let sums = if self.partial.is_some() { 2 } else { 1 };
+        let held = sums * t.rows / t.teams * t.columns / 128;
+        let groups = block::filler::groups(held, t.teams, t.stages);
+        let rate = usize::try_from(groups - 1).ok().and_then(|at| FILLED.get(at)).unwrap_or(&1);
+        let filled = 8 * (t.rows * a + t.columns * b) * t.slice / rate;
         let one = slices * products.max(bytes).max(filled);
         let tiles = if self.tensor && 2 * t.rows * t.columns <= CELLS {
             // one tile is stored while the next one is multiplied
@@ -602,24 +624,29 @@ fn up(n: i64, d: i64) -> i64 {
     (n + d - 1) / d
 }
 
-/// The instruction for a statement's types, with the fewest columns.
+/// The instruction for a statement's types, with the fewest columns: one that takes the factors as
+/// they are, else one that takes their values.
 fn instruction(
     poly: &warploom_ir::schedule::Poly,
     s: &PolyStatement,
-    factors: &[Access; 2],
+    values: &[Factor; 2],
     target: Target,
 ) -> Option<Matrix> {
-    let dtype = |name: &Name| poly.array(name).map(|a| a.dtype);
-    let (a, b) = (dtype(&factors[0].array)?, dtype(&factors[1].array)?);
-    let acc: DType = dtype(&s.statement.target.array)?;
+    let acc: DType = poly.array(&s.statement.target.array).map(|a| a.dtype)?;
     let bits = s.statement.keeps.map_or(acc.precision_bits(), |k| k.bits);
-    matrix_instructions().into_iter().find_map(|i| match i.action {
-        Action::Matrix(m) => {
-            let fits = m.shared && m.a == a && m.b == b && m.acc == acc && m.adder.keeps(bits);
-            (fits && i.targets.contains(&target)).then_some(m)
-        }
-        _other => None,
-    })
+    let [a, b] = values;
+    let all = matrix_instructions();
+    let such = |fits: &dyn Fn(&Factor, DType) -> bool| {
+        all.iter().find_map(|i| match i.action {
+            Action::Matrix(m) => {
+                let sums = m.shared && m.acc == acc && m.adder.keeps(bits);
+                let there = sums && i.targets.contains(&target);
+                (there && fits(a, m.a) && fits(b, m.b)).then_some(m)
+            }
+            _other => None,
+        })
+    };
+    such(&|f, dtype| f.plain(dtype)).or_else(|| such(&|f, dtype| f.fits(dtype)))
 }
 
 /// Rows of tiles in a group: as few rows and columns as possible for all tiles that run at once.

@@ -24,6 +24,8 @@ const WORD: i64 = 4;
 
 /// Registers of a thread that only starts copies, and the most that others can have.
 const FEW: i64 = 24;
+/// Fewest registers beside the accumulator that its code can do with.
+const LEAST: i64 = 48;
 /// Registers of a thread that fills operands, and most groups of such threads.
 const FILLING: i64 = 64;
 const GROUPS: i64 = 3;
@@ -40,6 +42,15 @@ struct Dealt {
     piece: Vec<i64>,
     /// Row and column of the buffer's last two dimensions.
     at: [Index; 2],
+}
+
+/// Groups of the producer's warps that fill operands, where each thread of so many warpgroups holds
+/// so many sums.
+pub(crate) fn groups(held: i64, teams: i64, stages: i64) -> i64 {
+    // the assembler gives all threads what a thread's share of all registers is
+    let share = |groups: i64| REGISTERS / (WARP * WARPGROUP * (groups + teams)) / 8 * 8;
+    let fits = |groups: &i64| share(*groups) >= held + LEAST;
+    (1..=GROUPS.min(stages)).rev().find(fits).unwrap_or(1)
 }
 
 impl Program<'_> {
@@ -61,9 +72,7 @@ impl Program<'_> {
         let [rows, cols] = self.plan.product.fragment;
         let sums = if self.plan.product.partial { 2 } else { 1 };
         let held = sums * rows * cols / (WARPGROUP * WARP);
-        let others = (held + OTHERS) * WARP * WARPGROUP * self.plan.product.teams;
-        let room = (REGISTERS - others) / (FILLING * WARP * WARPGROUP);
-        room.clamp(1, GROUPS).min(self.plan.stages)
+        groups(held, self.plan.product.teams, self.plan.stages)
     }
 
     /// What all groups do, each as a team.

@@ -17,6 +17,7 @@ use warploom_ir::target::Place;
 use warploom_isl::{DimType, Map};
 
 use super::elements::iterators_of;
+use super::factor::converted;
 use super::product::{Operand, Product, elements};
 use super::{Answer, Site, misplaced, place_of, unfit};
 use crate::footprint::{Iterations, fresh};
@@ -70,7 +71,7 @@ impl Filling {
         let at = place_of(site.poly, name);
         let s = &site.poly.statements[at].statement;
         let Some(operand) = product.operand(&s.target.array) else { return Ok(None) };
-        let store = crate::lower::typed(site.poly, site.source, &site.poly.statements[at])?;
+        let mut store = crate::lower::typed(site.poly, site.source, &site.poly.statements[at])?;
         if store.op != AssignOp::Set || store.guard.is_some() {
             let text = format!("`{name}` does not set each of the elements that it fills");
             return Err(unfit(text).into());
@@ -102,6 +103,10 @@ impl Filling {
             return Err(unfit(text).into());
         };
         let guard = guard(site, model, at, (operand, element), &iterations, &places)?;
+        if let Some(factor) = &operand.value {
+            store.value = factor.with(&converted(store.value, store.dtype), operand.dtype);
+            store.dtype = operand.dtype;
+        }
         let iterators = site.poly.statements[at].iters.clone();
         let sources = sources(model, &store, &iterators, &values, &places);
         Ok(Some(Self {

@@ -16,7 +16,8 @@
 
 mod elements;
 mod epilogue;
-mod filler;
+pub(crate) mod factor;
+pub(crate) mod filler;
 mod filling;
 mod moves;
 mod product;

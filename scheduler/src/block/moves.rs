@@ -103,6 +103,14 @@ impl Move {
         product: &Product,
     ) -> Answer<Self> {
         let operand = product.operand(&self.buffer).expect("the caller found the operand");
+        if operand.value.is_some() {
+            let text = format!("the product computes with elements of `{}` first", self.buffer);
+            let help = format!(
+                "let threads fill it with what the product takes: `map {}.0 to thread.x`",
+                self.buffer
+            );
+            return Err(Box::new(unfit(text).help(help)).into());
+        }
         self.extents.clone_from(&operand.extents);
         self.checked(site, model)
     }

@@ -16,6 +16,7 @@ use warploom_ir::nest::{Array, AssignOp, Constraint, Order};
 use warploom_ir::schedule::{TreeLoop, Unit};
 use warploom_isl::{DimType, Map};
 
+use super::factor::Factor;
 use super::{Answer, Site, put, unfit};
 use crate::footprint::{Box_, Iterations};
 use crate::poly_isl::Model;
@@ -36,8 +37,10 @@ pub(super) struct Counter {
 pub(super) struct Operand {
     /// The staged buffer.
     pub(super) buffer: Name,
-    /// Element type.
+    /// Element type, as the instruction takes it.
     pub(super) dtype: DType,
+    /// What an element is computed as, where it is not the staged buffer's as it is.
+    pub(super) value: Option<Factor>,
     /// Extents of the buffer's dimensions, enough for all instructions.
     pub(super) extents: Vec<i64>,
     /// Per dimension of the buffer: the first element and extent of the instruction's tile, over
@@ -107,7 +110,8 @@ impl Product {
         let (instruction, matrix) = instruction(site)?;
         let store =
             crate::lower::typed(site.poly, site.source, &site.poly.statements[site.statement])?;
-        let factors = factors(site, &store, &matrix)?;
+        let [first, second] = factors(site, &store, &matrix)?;
+        let (factors, values) = ([first.0, second.0], [first.1, second.1]);
         let target = &site.poly.statements[site.statement].statement.target;
         let scope = site.depth_of(&target.array, "the accumulator")?;
         let scope = innermost(site, model, &target.array, scope)?;
@@ -125,8 +129,8 @@ impl Product {
         question.count(ring)?;
         let accumulator = question.footprint(target)?;
         let mut sides = Vec::new();
-        for access in &factors {
-            sides.push((access, question.footprint(access)?));
+        for (access, value) in factors.iter().zip(&values) {
+            sides.push(((access, value), question.footprint(access)?));
         }
         let has = |f: &Footprint, i: usize| f.index.contains(&Some(i));
         let side = |i: usize| sides.iter().find(|(_, f)| has(f, i) && has(f, 2) && !has(f, 1 - i));
@@ -270,8 +274,12 @@ fn tensorized<'a>(site: &Site<'a>) -> Answer<[&'a TreeLoop; 3]> {
 }
 
 /// The two factors that the statement multiplies and adds to its target.
-fn factors(site: &Site<'_>, store: &Store<Affine>, matrix: &Matrix) -> Answer<[Access; 2]> {
-    let wrong = |why: &str| -> Answer<[Access; 2]> {
+fn factors(
+    site: &Site<'_>,
+    store: &Store<Affine>,
+    matrix: &Matrix,
+) -> Answer<[(Access, Factor); 2]> {
+    let wrong = |why: &str| -> Answer<[(Access, Factor); 2]> {
         Err(unfit(format!("`{}` {why}", store.statement)).into())
     };
     let TypedKind::Binary(BinOp::Mul, a, b) = &store.value.kind else {
@@ -288,7 +296,7 @@ fn factors(site: &Site<'_>, store: &Store<Affine>, matrix: &Matrix) -> Answer<[A
         return wrong(&format!("sums in {}, the instruction in {}", store.value.dtype, matrix.acc));
     }
     let accesses = site.poly.statements[site.statement].statement.value.reads();
-    let (Some(first), Some(second)) = (factor(a, matrix), factor(b, matrix)) else {
+    let (Some(first), Some(second)) = (of_buffer(a, matrix), of_buffer(b, matrix)) else {
         let both = if matrix.a == matrix.b {
             format!("two elements of type {}", matrix.a)
         } else {
@@ -297,20 +305,15 @@ fn factors(site: &Site<'_>, store: &Store<Affine>, matrix: &Matrix) -> Answer<[A
         return wrong(&format!("does not multiply {both}"));
     };
     let access = |array: &Name| accesses.iter().find(|a| a.array == *array).map(|a| (*a).clone());
-    match (access(first), access(second)) {
-        (Some(a), Some(b)) if a.array != b.array => Ok([a, b]),
+    match (access(&first.array), access(&second.array)) {
+        (Some(a), Some(b)) if a.array != b.array => Ok([(a, first), (b, second)]),
         _same => wrong("reads both factors from one buffer: stage them for each read"),
     }
 }
 
-/// The array that a factor is an element of, converted without loss where the types differ.
-fn factor<'v>(value: &'v Typed<Affine>, matrix: &Matrix) -> Option<&'v Name> {
-    let inner = match &value.kind {
-        TypedKind::Convert { value, .. } => value,
-        _plain => value,
-    };
-    let TypedKind::Read { array, .. } = &inner.kind else { return None };
-    (inner.dtype == matrix.a || inner.dtype == matrix.b).then_some(array)
+/// A factor whose values the instruction can take.
+fn of_buffer(value: &Typed<Affine>, matrix: &Matrix) -> Option<Factor> {
+    Factor::of(value).filter(|f| f.fits(matrix.a) || f.fits(matrix.b))
 }
 
 impl<'a> Question<'a> {
@@ -435,7 +438,12 @@ impl<'a> Question<'a> {
         })
     }
 
-    fn operand(&self, access: &Access, found: &Footprint, part: Part) -> Answer<Operand> {
+    fn operand(
+        &self,
+        (access, value): (&Access, &Factor),
+        found: &Footprint,
+        part: Part,
+    ) -> Answer<Operand> {
         let own = match part {
             Part::A => 0,
             Part::B | Part::D => 1,
@@ -456,21 +464,24 @@ impl<'a> Question<'a> {
             return Err(unfit(text).into());
         }
         let transposed = place(2) < place(own);
-        self.readable(array, part, transposed)?;
-        Ok(Operand { buffer: access.array.clone(), dtype: array.dtype, extents, tile, transposed })
+        self.readable(array, value, part, transposed)?;
+        let dtype = self.matrix.dtype(part);
+        let value = Some(value.clone()).filter(|v| !v.plain(dtype));
+        let buffer = access.array.clone();
+        Ok(Operand { buffer, dtype, value, extents, tile, transposed })
     }
 
     /// Whether the instruction can read a buffer of this type, and the way it lies.
-    fn readable(&self, array: &Array, part: Part, transposed: bool) -> Answer<()> {
+    fn readable(&self, array: &Array, value: &Factor, part: Part, transposed: bool) -> Answer<()> {
         let (side, dtype) = match part {
             Part::A => ("m", self.matrix.a),
             Part::B | Part::D => ("n", self.matrix.b),
         };
-        if array.dtype != dtype {
+        if !value.fits(dtype) {
             return Err(unfit(format!(
                 "`{}` has the instruction's {side} and type {}, and the instruction takes {dtype} \
                  there",
-                array.name, array.dtype
+                array.name, value.value.dtype
             ))
             .into());
         }
@@ -480,8 +491,8 @@ impl<'a> Question<'a> {
                  operands of type {dtype} cannot lie transposed in shared memory",
                 array.name
             ));
-            let help = "only operands of 16 bits may lie either way; store the array with the \
-                        summed index last";
+            let help = "only operands of 16 bits may lie either way: threads can turn it around, \
+                        as `stage A at k.0 as As layout 1, 0` and `map As.0 to thread.x`";
             return Err(Box::new(refusal.help(help)).into());
         }
         Ok(())

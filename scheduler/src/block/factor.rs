@@ -1,0 +1,143 @@
+//! What of a factor is an element of an operand in shared memory, and what the product adds.
+//!
+//! In: a factor of the tensorized statement: an element of a buffer, converted or computed with.
+//! Out: the value that the instruction takes, in a type whose values are all values of the
+//! instruction's. Keeps: what is left out converts without loss, so the product is the same.
+//! Why here: threads compute this value on the way to shared memory, where the copy engine cannot.
+
+use warploom_ir::affine::{Affine, Name};
+use warploom_ir::dtype::DType;
+use warploom_ir::expr::Rounding;
+use warploom_ir::kernel::{Typed, TypedKind};
+use warploom_ir::value::Scalar;
+
+/// A factor without the conversions that widen it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Factor {
+    /// The one array that it reads.
+    pub(crate) array: Name,
+    /// Its value.
+    pub(crate) value: Typed<Affine>,
+}
+
+impl Factor {
+    /// The factor, where it reads one element and no index.
+    pub(crate) fn of(value: &Typed<Affine>) -> Option<Self> {
+        let mut inner = value;
+        while let TypedKind::Convert { value, .. } = &inner.kind {
+            if !lossless(value.dtype, inner.dtype) {
+                break;
+            }
+            inner = value;
+        }
+        let (mut arrays, mut others) = (Vec::new(), false);
+        inner.visit(&mut |v| match &v.kind {
+            TypedKind::Read { array, .. } => arrays.push(array.clone()),
+            TypedKind::Index(_) => others = true,
+            TypedKind::Literal(_)
+            | TypedKind::Unary(..)
+            | TypedKind::Binary(..)
+            | TypedKind::Fma(..)
+            | TypedKind::Select(..)
+            | TypedKind::Convert { .. }
+            | TypedKind::Bitcast(_) => {}
+        });
+        let first = arrays.first().cloned();
+        let array = first.filter(|a| !others && arrays.iter().all(|other| other == a))?;
+        Some(Self { array, value: inner.clone() })
+    }
+
+    /// Whether an instruction that multiplies this type can take its values.
+    pub(crate) fn fits(&self, dtype: DType) -> bool {
+        lossless(self.value.dtype, dtype)
+    }
+
+    /// Whether an element of its array is the value of this type, as it is.
+    pub(crate) fn plain(&self, dtype: DType) -> bool {
+        matches!(self.value.kind, TypedKind::Read { .. }) && self.value.dtype == dtype
+    }
+
+    /// The value in this type, where `element` stands for the element that it reads.
+    pub(crate) fn with(&self, element: &Typed<Affine>, dtype: DType) -> Typed<Affine> {
+        converted(put(&self.value, element), dtype)
+    }
+}
+
+/// A value in a type, rounded to nearest.
+pub(crate) fn converted(value: Typed<Affine>, dtype: DType) -> Typed<Affine> {
+    if value.dtype == dtype {
+        return value;
+    }
+    let (rounding, value) = (Rounding::Nearest, Box::new(value));
+    Typed { dtype, kind: TypedKind::Convert { rounding, saturate: false, value } }
+}
+
+/// A value with another one in the place of every read.
+fn put(value: &Typed<Affine>, element: &Typed<Affine>) -> Typed<Affine> {
+    let go = |v: &Typed<Affine>| Box::new(put(v, element));
+    let kind = match &value.kind {
+        TypedKind::Read { .. } => return element.clone(),
+        TypedKind::Literal(_) | TypedKind::Index(_) => value.kind.clone(),
+        TypedKind::Unary(op, a) => TypedKind::Unary(*op, go(a)),
+        TypedKind::Binary(op, a, b) => TypedKind::Binary(*op, go(a), go(b)),
+        TypedKind::Fma(a, b, c) => TypedKind::Fma(go(a), go(b), go(c)),
+        TypedKind::Select(a, b, c) => TypedKind::Select(go(a), go(b), go(c)),
+        TypedKind::Convert { rounding, saturate, value } => {
+            TypedKind::Convert { rounding: *rounding, saturate: *saturate, value: go(value) }
+        }
+        TypedKind::Bitcast(a) => TypedKind::Bitcast(go(a)),
+    };
+    Typed { dtype: value.dtype, kind }
+}
+
+/// Whether every value of a type is one of another.
+fn lossless(from: DType, to: DType) -> bool {
+    let nearest = |v: Scalar, to| v.convert(to, Rounding::Nearest, false);
+    match from.size_bytes() {
+        _ if from == to => true,
+        bytes @ (1 | 2) if from != DType::Bool && to != DType::Bool => (0..1_u64 << (8 * bytes))
+            .all(|bits| {
+                let value = Scalar::from_bits(from, bits);
+                let there = nearest(value, to);
+                let back = nearest(there, from);
+                let finite = |v: Scalar| v.to_f64().is_finite();
+                let same = back.bits() == value.bits() && finite(value) == finite(there);
+                same && (value.to_f64() == there.to_f64()) || value.is_nan() && there.is_nan()
+            }),
+        _ => matches!(
+            (from, to),
+            (DType::Tf32, DType::F32 | DType::F64)
+                | (DType::F32 | DType::I32 | DType::U32, DType::F64)
+                | (DType::I32 | DType::U32, DType::I64)
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn widening_conversions_keep_every_value() {
+        use DType::{Bf16, E4m3, E5m2, F16, F32, I8, I32, Tf32, U8};
+        for (from, to) in [
+            (E4m3, Bf16),
+            (E4m3, F16),
+            (E5m2, F16),
+            (I8, Bf16),
+            (U8, Bf16),
+            (I8, I32),
+            (F16, F32),
+            (F16, Tf32),
+            (Bf16, F32),
+            (Tf32, F32),
+        ] {
+            assert!(lossless(from, to), "{from} {to}");
+        }
+        for (from, to) in
+            [(F16, Bf16), (Bf16, F16), (E4m3, E5m2), (E4m3, I8), (F32, Bf16), (U8, I8), (I32, F32)]
+        {
+            assert!(!lossless(from, to), "{from} {to}");
+        }
+    }
+}
