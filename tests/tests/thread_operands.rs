@@ -31,10 +31,10 @@ fn check(text: &str, script: &str) -> String {
     let script: Script = script.parse().unwrap_or_else(|e| panic!("{e}\n{script}"));
     let start = Schedule::new(&nest).unwrap_or_else(|e| panic!("{e}"));
     let schedule = start.replay(&script).unwrap_or_else(|e| panic!("{}", e.diagnostic));
-    agrees(&nest, &schedule)
+    agrees(&nest, &schedule, Target::Sm90a)
 }
 
-fn agrees(nest: &Nest, schedule: &Schedule) -> String {
+fn agrees(nest: &Nest, schedule: &Schedule, target: Target) -> String {
     let lowered = compile::lower(schedule).unwrap_or_else(|e| panic!("{e}"));
     let kernel = lowered.kernel();
     let text = kernel.to_string();
@@ -55,7 +55,7 @@ fn agrees(nest: &Nest, schedule: &Schedule) -> String {
     for (name, tensor) in &want {
         assert_eq!(tensor.bytes(), have[name].bytes(), "{name}\n{text}");
     }
-    let code = lowered.gpu(Target::Sm90a).unwrap_or_else(|e| panic!("{e}\n{text}"));
+    let code = lowered.gpu(target).unwrap_or_else(|e| panic!("{e}\n{text}"));
     let report = compile::resources(&code).unwrap_or_else(|e| panic!("{e}"));
     assert!(report.contains("0 bytes spill stores") && !report.contains("C75"), "{report}\n{text}");
     text
@@ -114,14 +114,14 @@ fn one_operand_by_threads_and_one_by_the_copy_engine() {
 
 /// What the automatic schedule makes of a nest on a GPU with so many multiprocessors.
 fn auto(text: &str, multiprocessors: i64) -> String {
-    let (nest, schedule) = scheduled(text, multiprocessors);
-    agrees(&nest, &schedule)
+    let (nest, schedule) = scheduled(text, multiprocessors, Target::Sm90a);
+    agrees(&nest, &schedule, Target::Sm90a)
 }
 
-fn scheduled(text: &str, multiprocessors: i64) -> (Nest, Schedule) {
+fn scheduled(text: &str, multiprocessors: i64, target: Target) -> (Nest, Schedule) {
     let nest: Nest = text.parse().unwrap_or_else(|e| panic!("{e}"));
     let start = Schedule::new(&nest).unwrap_or_else(|e| panic!("{e}"));
-    let options = GpuOptions { multiprocessors, ..GpuOptions::of(Target::Sm90a) };
+    let options = GpuOptions { multiprocessors, ..GpuOptions::of(target) };
     let schedule = auto_gpu(&start, &options).unwrap_or_else(|e| panic!("{e}"));
     assert_eq!(start.replay(schedule.script()).ok().as_ref(), Some(&schedule));
     (nest, schedule)
@@ -131,7 +131,7 @@ fn scheduled(text: &str, multiprocessors: i64) -> (Nest, Schedule) {
 #[test]
 fn threads_that_fill_leave_registers_for_sums() {
     for [m, n, k] in [[300, 5000, 777], [4093, 4095, 4097], [2048, 2046, 2050], [65, 8191, 777]] {
-        let (_, schedule) = scheduled(&product("mk", "kn", [m, n, k]), 132);
+        let (_, schedule) = scheduled(&product("mk", "kn", [m, n, k]), 132, Target::Sm90a);
         let lowered = compile::lower(&schedule).unwrap_or_else(|e| panic!("{e}"));
         let code = lowered.gpu(Target::Sm90a).unwrap_or_else(|e| panic!("{e}"));
         let report = compile::resources(&code).unwrap_or_else(|e| panic!("{e}"));
@@ -252,5 +252,14 @@ fn what_threads_wrote_is_fenced_and_counted() {
         let refused = compile::kernel(kernel.clone()).is_err();
         let found = interp::kernel::run(&kernel, &BTreeMap::new(), &inputs).is_err();
         assert!(refused || found, "{from} -> {to}");
+    }
+}
+
+#[test]
+fn tensor_memory_takes_operands_that_threads_fill() {
+    for shape in [[127, 129, 131], [300, 72, 50]] {
+        let (nest, schedule) = scheduled(&product("mk", "kn", shape), 132, Target::Sm100a);
+        let text = agrees(&nest, &schedule, Target::Sm100a);
+        assert!(text.contains("tcgen05") && text.contains("over"), "{text}");
     }
 }
