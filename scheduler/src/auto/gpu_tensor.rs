@@ -636,7 +636,7 @@ fn instruction(
     let bits = s.statement.keeps.map_or(acc.precision_bits(), |k| k.bits);
     let [a, b] = values;
     let all = matrix_instructions();
-    let such = |fits: &dyn Fn(&Factor, DType) -> bool| {
+    let such = |fits: &dyn Fn(&Factor, DType) -> bool, bits: u32| {
         all.iter().find_map(|i| match i.action {
             Action::Matrix(m) => {
                 let sums = m.shared && m.acc == acc && m.adder.keeps(bits);
@@ -646,7 +646,13 @@ fn instruction(
             _other => None,
         })
     };
-    such(&|f, dtype| f.plain(dtype)).or_else(|| such(&|f, dtype| f.fits(dtype)))
+    let plain = |f: &Factor, dtype: DType| f.plain(dtype);
+    match such(&plain, bits) {
+        // one that takes them and drops bits of the sums is for the user to ask for
+        None if such(&plain, 0).is_some() => None,
+        None => such(&|f, dtype| f.fits(dtype), bits),
+        found => found,
+    }
 }
 
 /// Rows of tiles in a group: as few rows and columns as possible for all tiles that run at once.
