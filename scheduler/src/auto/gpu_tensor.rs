@@ -172,23 +172,7 @@ impl Auto {
         let ([row], [column], [sum]) = (row.as_slice(), column.as_slice(), sum.as_slice()) else {
             return None;
         };
-        let store = crate::lower::typed(&poly, &self.at.nest().source, s).ok()?;
-        let TypedKind::Binary(BinOp::Mul, a, b) = &store.value.kind else { return None };
-        let values = [Factor::of(a)?, Factor::of(b)?];
-        if values.iter().zip(&factors).any(|(v, f)| v.array != f.array) {
-            return None;
-        }
-        let matrix = instruction(&poly, s, &values, options.target)?;
-        let plain = [values[0].plain(matrix.a), values[1].plain(matrix.b)];
-        let fillers = [0, 1].map(|i| {
-            let filler = self.filler(&factors[i], sum, matrix.transposable);
-            match filler {
-                Filler::Engine if !plain[i] => {
-                    Filler::Threads((0..factors[i].indices.len()).collect())
-                }
-                other => other,
-            }
-        });
+        let (matrix, fillers) = self.brought(s, &factors, sum, options.target)?;
         let whole = matrix.adder.keeps(matrix.acc.precision_bits());
         let partial = s.statement.keeps.and_then(|k| k.over).filter(|_| !whole).map(i64::from);
         let results = names.iter().filter_map(|n| poly.statement(n)).filter(|o| {
@@ -217,6 +201,35 @@ impl Auto {
             partial,
             out,
         })
+    }
+
+    /// The instruction for a statement, and who brings each of its factors to shared memory.
+    fn brought(
+        &self,
+        s: &PolyStatement,
+        factors: &[Access; 2],
+        sum: &Line,
+        target: Target,
+    ) -> Option<(Matrix, [Filler; 2])> {
+        let poly = self.at.poly();
+        let store = crate::lower::typed(poly, &self.at.nest().source, s).ok()?;
+        let TypedKind::Binary(BinOp::Mul, a, b) = &store.value.kind else { return None };
+        let values = [Factor::of(a)?, Factor::of(b)?];
+        if values.iter().zip(factors).any(|(v, f)| v.array != f.array) {
+            return None;
+        }
+        let matrix = instruction(poly, s, &values, target)?;
+        let plain = [values[0].plain(matrix.a), values[1].plain(matrix.b)];
+        let fillers = [0, 1].map(|i| {
+            let filler = self.filler(&factors[i], sum, matrix.transposable);
+            match filler {
+                Filler::Engine if !plain[i] => {
+                    Filler::Threads((0..factors[i].indices.len()).collect())
+                }
+                other => other,
+            }
+        });
+        Some((matrix, fillers))
     }
 
     /// Who brings a factor to shared memory, along whose rows the sum has to run unless it can be
