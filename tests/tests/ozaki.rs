@@ -10,6 +10,7 @@ use warploom_ir::interp;
 use warploom_ir::nest::Nest;
 use warploom_ir::target::Target;
 use warploom_ir::tensor::{Tensor, random_word};
+use warploom_tests::tensor::replayed;
 
 const DGEMM: &str = include_str!("../../examples/nests/ozaki2_dgemm.nest");
 const INT8: &str = include_str!("../../examples/nests/ozaki2_int8.nest");
@@ -32,6 +33,53 @@ fn run(text: &str, [m, n, k]: [usize; 3], inputs: &BTreeMap<Name, Tensor>) -> Te
     assert!(!report.contains("C75"), "{report}");
     assert_eq!(report.matches("spill stores").count(), report.matches("0 bytes spill s").count());
     have["C"].clone()
+}
+
+/// Scheme I: all pairs of slices of a tile in one block, one after the other.
+const PAIRS: &str = "tile G0.m, G0.n by 128, 128
+reorder G0.m.0, G0.n.0, G0.p, G0.q, G0.m.1, G0.n.1
+distribute G0.n.1
+distribute G0.m.1
+split G1.k by 64
+reorder G1.k.0, G1.m.1, G1.n.1, G1.k.1
+split G1.m.1 by 64
+split G1.k.1 by 16
+reorder G1.k.0, G1.m.1.0, G1.k.1.0, G1.m.1.1, G1.n.1, G1.k.1.1
+stage T at G0.q
+stage SA at G1.k.0 as As
+stage SB at G1.k.0 as Bs
+map As.0 to tma
+map Bs.0 to tma
+map G1.m.1.0 to warpgroup
+tensorize G1.m.1.1, G1.n.1, G1.k.1.1 with wgmma.m64n128k16.f32.bf16.bf16
+ring G1.k.0 by 3
+map G0.n.0 to block.x
+map G0.m.0 to block.y
+";
+
+#[test]
+fn pairs_of_slices_run_in_one_block() {
+    let [m, n, k] = [40, 136, 136];
+    let text = include_str!("../../examples/nests/ozaki1_bf16.nest");
+    let sizes = format!("param M = {m}, N = {n}, K = {k}");
+    let (nest, schedule) = replayed(&text.replacen("param M, N, K", &sizes, 1), PAIRS);
+    let lowered = compile::lower(&schedule).unwrap_or_else(|e| panic!("{e}"));
+    let kernel = lowered.kernel().to_string();
+    // four slices, ten pairs: loops over q of four lengths
+    for (lower, upper) in [(0, 4), (0, 3), (0, 2), (0, 1)] {
+        assert!(kernel.contains(&format!("in {lower}..{upper} label G0.q")), "{kernel}");
+    }
+    let random = |shape: &[usize], seed| Tensor::random(DType::F64, shape, seed).expect("small");
+    let inputs =
+        BTreeMap::from([("A".into(), random(&[m, k], 1)), ("B".into(), random(&[k, n], 2))]);
+    let want = interp::nest::run(&nest, &BTreeMap::new(), &inputs);
+    let want = want.unwrap_or_else(|e| panic!("{e}"));
+    let have = interp::kernel::run(lowered.kernel(), &BTreeMap::new(), &inputs);
+    let have = have.unwrap_or_else(|e| panic!("{e}\n{kernel}"));
+    assert_eq!(want["C"].bytes(), have["C"].bytes());
+    let code = lowered.gpu(Target::Sm90a).unwrap_or_else(|e| panic!("{e}"));
+    let report = compile::resources(&code).unwrap_or_else(|e| panic!("{e}"));
+    assert!(!report.contains("C75"), "{report}");
 }
 
 /// Integers below 2^41 in magnitude, of very different ones.

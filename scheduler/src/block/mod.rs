@@ -22,6 +22,7 @@ mod filling;
 mod moves;
 mod product;
 mod roles;
+mod rounds;
 mod skeleton;
 mod slabs;
 mod sums;

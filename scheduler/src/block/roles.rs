@@ -21,10 +21,11 @@ use warploom_ir::kernel::{Condition, Index, KernelLoop, KernelNode, LoopMode, St
 use super::filling::Filling;
 use super::moves::Move;
 use super::product::Operand as Factor;
+use super::rounds::{NONE, Runs};
 use super::skeleton::{holds, work_of};
 use super::tensor_memory::Memory;
 use super::{Cluster, Plan, Work, misplaced};
-use crate::index::{difference, replace, simplify, substitute};
+use crate::index::{replace, simplify, substitute};
 
 /// Makes one block program.
 pub(super) struct Program<'a> {
@@ -45,11 +46,14 @@ pub(super) struct Program<'a> {
 /// A loop of the program around a place.
 #[derive(Clone)]
 pub(super) struct Around {
-    label: Name,
+    pub(super) label: Name,
     /// The iteration.
-    at: Index,
-    lower: Index,
-    upper: Index,
+    pub(super) at: Index,
+    pub(super) lower: Index,
+    /// What one of its iterations runs.
+    pub(super) each: Runs,
+    /// What has run before its first one since the iteration around began.
+    pub(super) before: Runs,
 }
 
 /// What loop variables of isl's loops are called in a role, and the loops around.
@@ -132,6 +136,7 @@ impl<'a> Program<'a> {
 
     /// The program that runs these nodes.
     pub(super) fn block(mut self, nodes: Vec<KernelNode>) -> Result<Device> {
+        let nodes = self.peeled(nodes);
         let (plan, product) = (self.plan, &self.plan.product);
         if product.matrix.tensor {
             return self.with_tensor_memory(&nodes);
@@ -212,24 +217,6 @@ impl<'a> Program<'a> {
         Ok(out)
     }
 
-    /// How often the ring ran before this place, all loops of the program counted.
-    pub(super) fn count(&self, scope: &Scope, from: usize) -> Result<Index> {
-        let mut out = Index::Const(0);
-        for (position, l) in scope.around.iter().enumerate().skip(from) {
-            let mut each = 1_i64;
-            for inner in &scope.around[position + 1..] {
-                let length = difference(&inner.upper, &inner.lower).ok_or_else(|| {
-                    let text = format!("how often loop `{}` runs is not known", inner.label);
-                    Box::new(misplaced(text).help("fix the sizes: `--size` or `param K = 512`"))
-                })?;
-                each = each.saturating_mul(length);
-            }
-            let at = Index::Sub(Box::new(l.at.clone()), Box::new(l.lower.clone()));
-            out = add(out, Index::Mul(each, Box::new(at)));
-        }
-        Ok(out)
-    }
-
     pub(super) fn slot_of(&self, q: &Index) -> Index {
         remainder(q, self.plan.stages)
     }
@@ -240,7 +227,12 @@ impl<'a> Program<'a> {
     }
 
     /// A loop of isl's with a new variable, and what is known inside.
-    fn enter(&mut self, l: &KernelLoop, scope: &Scope) -> Result<(KernelLoop, Scope)> {
+    fn enter(
+        &mut self,
+        l: &KernelLoop,
+        scope: &Scope,
+        before: Runs,
+    ) -> Result<(KernelLoop, Scope)> {
         if l.step != 1 {
             let text = format!("loop `{}` of a block program has a step", l.label);
             return Err(misplaced(text));
@@ -250,12 +242,7 @@ impl<'a> Program<'a> {
         let name = unused(&l.var, self.taken);
         let mut inner = scope.clone();
         inner.renamed.insert(l.var.clone(), var(&name));
-        inner.around.push(Around {
-            label: l.label.clone(),
-            at: var(&name),
-            lower: lower.clone(),
-            upper: upper.clone(),
-        });
+        inner.around.push(self.around(l, var(&name), lower.clone(), before));
         let made = KernelLoop {
             var: name,
             label: l.label.clone(),
@@ -279,10 +266,12 @@ impl<'a> Program<'a> {
         let mut out = Vec::new();
         let mut copies: Vec<(&Move, &Store<Index>)> = Vec::new();
         let mut fillings: Vec<(&Filling, Vec<Index>)> = Vec::new();
+        let mut before = NONE;
         for node in nodes.iter().filter(|n| holds(n, &fill)) {
             match node {
                 KernelNode::Loop(l) => {
-                    let (mut made, inner) = self.enter(l, scope)?;
+                    let (mut made, inner) = self.enter(l, scope, before)?;
+                    before = self.after(before, l);
                     made.body = self.producer(&l.body, &inner)?;
                     out.push(KernelNode::Loop(made));
                 }
@@ -316,7 +305,7 @@ impl<'a> Program<'a> {
         fillings: &[(&Filling, Vec<Index>)],
         scope: &Scope,
     ) -> Result<Vec<KernelNode>> {
-        let q = self.count(scope, 0)?;
+        let q = self.count(scope)?;
         let at = self.slot_of(&q);
         let mut bytes = 0;
         let mut loads = Vec::new();
@@ -424,23 +413,26 @@ impl<'a> Program<'a> {
     ) -> Result<Vec<KernelNode>> {
         let plan = self.plan;
         let product = |w: usize| matches!(plan.works[w], Work::Product);
-        let outer = nodes.iter().find_map(|node| match node {
-            KernelNode::Loop(l) if plan.scope.contains(&l.label) && holds(node, &product) => {
-                Some(l)
+        let outer = |node: &&KernelNode| {
+            matches!(node, KernelNode::Loop(l) if plan.scope.contains(&l.label))
+                && holds(node, &product)
+        };
+        match nodes.iter().filter(outer).count() {
+            0 => return tile(self, nodes, scope),
+            count if count < nodes.len() => {
+                return Err(misplaced("loops around the accumulator's hold other work"));
             }
-            KernelNode::Loop(_)
-            | KernelNode::If(..)
-            | KernelNode::Local(_)
-            | KernelNode::Store(_)
-            | KernelNode::Device(_) => None,
-        });
-        let Some(l) = outer else { return tile(self, nodes, scope) };
-        if nodes.len() != 1 {
-            return Err(misplaced("loops around the accumulator's hold other work"));
+            _all => {}
         }
-        let (mut made, inner) = self.enter(l, scope)?;
-        made.body = self.consumer(&l.body, &inner, tile, copies)?;
-        let mut out = vec![KernelNode::Loop(made)];
+        let mut out = Vec::new();
+        let mut before = NONE;
+        for node in nodes {
+            let KernelNode::Loop(l) = node else { continue };
+            let (mut made, inner) = self.enter(l, scope, before)?;
+            before = self.after(before, l);
+            made.body = self.consumer(&l.body, &inner, tile, copies)?;
+            out.push(KernelNode::Loop(made));
+        }
         if scope.around.is_empty() && copies && self.drains() {
             out.push(one(vec![call("tma.wait.read", vec![number(0)])]));
         }
@@ -488,7 +480,7 @@ impl<'a> Program<'a> {
                     let values = self.values(scope, store);
                     let before = match slabs.count % slabs.stages {
                         0 => Index::Const(0),
-                        _left => Index::Mul(slabs.count, Box::new(self.count(scope, 0)?)),
+                        _left => Index::Mul(slabs.count, Box::new(self.count(scope)?)),
                     };
                     body.push(self.slabs(slabs, &values, &simplify(&before)));
                 }
@@ -518,7 +510,7 @@ impl<'a> Program<'a> {
         for node in nodes.iter().filter(|n| holds(n, &product)) {
             match node {
                 KernelNode::Loop(l) => {
-                    let (mut made, inner) = self.enter(l, scope)?;
+                    let (mut made, inner) = self.enter(l, scope, NONE)?;
                     made.body = self.products(&l.body, &inner, from)?;
                     out.push(KernelNode::Loop(made));
                 }
@@ -536,7 +528,7 @@ impl<'a> Program<'a> {
 
     /// One iteration of the ring, for a consumer.
     fn instructions(&mut self, scope: &Scope, from: usize) -> Result<Vec<KernelNode>> {
-        let q = self.count(scope, 0)?;
+        let q = self.count(scope)?;
         let at = self.slot_of(&q);
         let first = iteration(&scope.around[from..]);
         let wait = vec![slot(&self.full, at.clone()), self.parity(&q, 0)];
@@ -579,7 +571,7 @@ impl<'a> Program<'a> {
             return Ok(None);
         }
         let inner = self.last(std::slice::from_ref(node), scope);
-        let q = self.count(&inner, 0)?;
+        let q = self.count(&inner)?;
         Ok(Some(self.release(self.slot_of(&q))))
     }
 
@@ -589,16 +581,28 @@ impl<'a> Program<'a> {
         let mut inner = scope.clone();
         let mut nodes = nodes;
         let product = |w: usize| matches!(plan.works[w], Work::Product);
-        while let Some(KernelNode::Loop(l)) = nodes.iter().find(|n| holds(n, &product)) {
+        loop {
+            let mut loops = nodes.iter().filter_map(|n| match n {
+                KernelNode::Loop(l) if holds(n, &product) => Some(l),
+                KernelNode::Loop(_)
+                | KernelNode::If(..)
+                | KernelNode::Local(_)
+                | KernelNode::Store(_)
+                | KernelNode::Device(_) => None,
+            });
+            let Some(mut l) = loops.next() else { return inner };
+            let mut before = NONE;
+            for next in loops {
+                before = self.after(before, l);
+                l = next;
+            }
             let lookup = |n: &str| inner.renamed.get(n).cloned();
             let (lower, upper) = (replace(&l.lower, &lookup), replace(&l.upper, &lookup));
-            let last = simplify(&Index::Sub(Box::new(upper.clone()), Box::new(Index::Const(1))));
+            let last = simplify(&Index::Sub(Box::new(upper), Box::new(Index::Const(1))));
             inner.renamed.insert(l.var.clone(), last.clone());
-            let label = l.label.clone();
-            inner.around.push(Around { label, at: last, lower, upper });
+            inner.around.push(self.around(l, last, lower, before));
             nodes = &l.body;
         }
-        inner
     }
 }
 

@@ -150,7 +150,7 @@ impl<'a> Program<'a> {
     /// Waits until every slot is released for the last time: commits of other blocks arrive at this
     /// block's barriers, which must still be there.
     fn tail(&mut self, nodes: &[KernelNode]) -> Result<KernelNode> {
-        let all = self.count(&self.last(nodes, &Scope::default()), 0)?;
+        let all = self.count(&self.last(nodes, &Scope::default()))?;
         let later = unused("tail", self.taken);
         let q = add(add(all, Index::Const(1)), var(&later));
         let wait = vec![slot(&self.empty, self.slot_of(&q)), self.parity(&q, 1)];
@@ -190,7 +190,7 @@ impl<'a> Program<'a> {
 
     /// One tile for the thread that multiplies.
     fn multiplied(&mut self, nodes: &[KernelNode], scope: &Scope) -> Result<Vec<KernelNode>> {
-        let t = self.count(scope, 0)?;
+        let t = self.count(scope)?;
         let memory = self.memory();
         let (copies, at) = (memory.copies, remainder(&t, memory.copies));
         let done = slot(&memory.done, at.clone());
@@ -206,11 +206,11 @@ impl<'a> Program<'a> {
 
     /// One iteration of the ring, for the thread that multiplies.
     pub(super) fn issued(&mut self, scope: &Scope, from: usize) -> Result<Vec<KernelNode>> {
-        let q = self.count(scope, 0)?;
+        let q = self.count(scope)?;
         let at = self.slot_of(&q);
         let mut tiles = scope.clone();
         tiles.around.truncate(from);
-        let t = self.count(&tiles, 0)?;
+        let t = self.count(&tiles)?;
         let first = iteration(&scope.around[from..]);
         let memory = self.memory();
         let (buffer, copy) = (memory.buffer.clone(), remainder(&t, memory.copies));
@@ -236,7 +236,7 @@ impl<'a> Program<'a> {
     fn stored(&mut self, nodes: &[KernelNode], scope: &Scope) -> Result<Vec<KernelNode>> {
         let plan = self.plan;
         let again = !scope.around.is_empty();
-        let t = self.count(scope, 0)?;
+        let t = self.count(scope)?;
         let memory = self.memory();
         let (copies, copy) = (memory.copies, remainder(&t, memory.copies));
         let free = slot(&memory.free, copy.clone());

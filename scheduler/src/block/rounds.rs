@@ -1,0 +1,154 @@
+//! How often the loops of a block program have run before a place: slots and parities follow.
+//!
+//! In: the loops that isl made. Out: the number of tiles, or of iterations of the ring, before the
+//! one at hand; and the loops with those peeled on which the lengths of others depend (triangles):
+//! each iteration becomes a loop of its own, inside which lengths are numbers.
+//! Requires: apart from peeled loops, lengths that do not change.
+
+use warploom_ir::affine::Name;
+use warploom_ir::diag::Result;
+use warploom_ir::kernel::{Index, KernelLoop, KernelNode, Store};
+
+use super::roles::{Around, Program, Scope, add};
+use super::skeleton::holds;
+use super::{Work, misplaced};
+use crate::index::{difference, replace, replace_condition, simplify, uses};
+
+/// Most iterations of a loop that is peeled.
+const PEELED: i64 = 64;
+
+/// Numbers of tiles and of iterations of the ring; nothing where they are not known.
+pub(super) type Runs = [Option<i64>; 2];
+
+/// None of either.
+pub(super) const NONE: Runs = [Some(0); 2];
+
+impl Program<'_> {
+    /// How often nodes come to a tile, and to an iteration of the ring.
+    fn runs(&self, nodes: &[KernelNode]) -> Runs {
+        let plan = self.plan;
+        let product = |w: usize| matches!(plan.works[w], Work::Product);
+        let fill = |w: usize| matches!(plan.works[w], Work::Fill(_) | Work::Threads(_));
+        let such: &dyn Fn(usize) -> bool =
+            if nodes.iter().any(|n| holds(n, &product)) { &product } else { &fill };
+        let mut out = NONE;
+        for node in nodes.iter().filter(|n| holds(n, such)) {
+            match node {
+                KernelNode::Loop(l) => out = summed(out, self.runs_of(l)),
+                KernelNode::Store(_) => return [Some(1); 2],
+                KernelNode::If(..) | KernelNode::Local(_) | KernelNode::Device(_) => {
+                    return [None; 2];
+                }
+            }
+        }
+        out
+    }
+
+    fn runs_of(&self, l: &KernelLoop) -> Runs {
+        let length = difference(&l.upper, &l.lower);
+        let [tiles, rings] = self.runs(&l.body).map(|each| each?.checked_mul(length?));
+        [if self.plan.scope.contains(&l.label) { tiles } else { Some(1) }, rings]
+    }
+
+    /// What has run after a loop behind others.
+    pub(super) fn after(&self, before: Runs, l: &KernelLoop) -> Runs {
+        summed(before, self.runs_of(l))
+    }
+
+    /// A loop around a place, at an iteration, behind others.
+    pub(super) fn around(&self, l: &KernelLoop, at: Index, lower: Index, before: Runs) -> Around {
+        Around { label: l.label.clone(), at, lower, each: self.runs(&l.body), before }
+    }
+
+    /// How many tiles, or inside the loops of a tile iterations of the ring, were before a place,
+    /// all loops of the program counted.
+    pub(super) fn count(&self, scope: &Scope) -> Result<Index> {
+        let ring = scope.around.iter().any(|l| !self.plan.scope.contains(&l.label));
+        let unit = usize::from(ring);
+        let mut out = Index::Const(0);
+        for l in &scope.around {
+            let at = simplify(&Index::Sub(Box::new(l.at.clone()), Box::new(l.lower.clone())));
+            // in its only iteration it does not matter how long that is
+            let each = if at == Index::Const(0) { Some(0) } else { l.each[unit] };
+            let (Some(each), Some(before)) = (each, l.before[unit]) else {
+                let text = format!("how often the loops in `{}` run is not known", l.label);
+                let help = "fix the sizes: `--size` or `param K = 512`";
+                return Err(Box::new(misplaced(text).help(help)));
+            };
+            out = add(out, add(Index::Const(before), Index::Mul(each, Box::new(at))));
+        }
+        Ok(out)
+    }
+
+    /// The nodes in which loops around the accumulator's have been peeled where others depend on
+    /// them in length.
+    pub(super) fn peeled(&self, nodes: Vec<KernelNode>) -> Vec<KernelNode> {
+        let mut out = Vec::new();
+        for node in nodes {
+            let KernelNode::Loop(l) = node else {
+                out.push(node);
+                continue;
+            };
+            let (Index::Const(lower), Index::Const(upper)) = (&l.lower, &l.upper) else {
+                let body = self.peeled(l.body);
+                out.push(KernelNode::Loop(KernelLoop { body, ..l }));
+                continue;
+            };
+            let few = self.plan.scope.contains(&l.label) && upper - lower <= PEELED;
+            if !few || l.step != 1 || !decides(&l.body, &l.var) {
+                let body = self.peeled(l.body);
+                out.push(KernelNode::Loop(KernelLoop { body, ..l }));
+                continue;
+            }
+            for at in *lower..*upper {
+                let body = self.peeled(fixed(&l.body, &l.var, at));
+                let (lower, upper) = (Index::Const(at), Index::Const(at + 1));
+                out.push(KernelNode::Loop(KernelLoop { body, lower, upper, ..l.clone() }));
+            }
+        }
+        out
+    }
+}
+
+fn summed(a: Runs, b: Runs) -> Runs {
+    [0, 1].map(|unit| a[unit]?.checked_add(b[unit]?))
+}
+
+/// Whether the length of a loop depends on a variable.
+fn decides(nodes: &[KernelNode], var: &Name) -> bool {
+    nodes.iter().any(|node| match node {
+        KernelNode::Loop(l) => {
+            let moves = uses(&l.lower, var) || uses(&l.upper, var);
+            moves && difference(&l.upper, &l.lower).is_none() || decides(&l.body, var)
+        }
+        KernelNode::If(_, a, b) => decides(a, var) || decides(b, var),
+        KernelNode::Local(l) => decides(&l.body, var),
+        KernelNode::Store(_) | KernelNode::Device(_) => false,
+    })
+}
+
+/// Nodes with a number for a variable; pieces of work stay what they are.
+fn fixed(nodes: &[KernelNode], var: &Name, at: i64) -> Vec<KernelNode> {
+    let lookup = |n: &str| (*n == **var).then_some(Index::Const(at));
+    let index = |e: &Index| simplify(&replace(e, &lookup));
+    let all = |nodes: &[KernelNode]| fixed(nodes, var, at);
+    nodes
+        .iter()
+        .map(|node| match node {
+            KernelNode::Loop(l) => KernelNode::Loop(KernelLoop {
+                lower: index(&l.lower),
+                upper: index(&l.upper),
+                body: all(&l.body),
+                ..l.clone()
+            }),
+            KernelNode::If(c, a, b) => {
+                KernelNode::If(replace_condition(c, &lookup), all(a), all(b))
+            }
+            KernelNode::Store(s) => {
+                let indices = s.indices.iter().map(index).collect();
+                KernelNode::Store(Store { indices, ..s.clone() })
+            }
+            node @ (KernelNode::Local(_) | KernelNode::Device(_)) => node.clone(),
+        })
+        .collect()
+}
