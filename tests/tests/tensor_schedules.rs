@@ -3,8 +3,10 @@
 //!
 //! Data are small integers, so that every sum is exact in f32 and results must agree bit for bit.
 
-use warploom::Schedule;
-use warploom::compile;
+use std::collections::BTreeMap;
+
+use warploom::{Schedule, Spec, SpecTypes, bind, compile};
+use warploom_ir::dtype::DType;
 use warploom_ir::nest::Nest;
 use warploom_ir::schedule::step::Script;
 use warploom_ir::target::Target;
@@ -214,4 +216,36 @@ fn refusals_say_why() {
     refused(&part, &plain, "E0731", "does not touch");
     let triangle = text.replace("for k in 0..64 {", "for k in 0..m {");
     refused(&triangle, &plain, "E0731", "");
+}
+
+/// Rows, columns and sums of several indices each, in any order.
+#[test]
+fn contractions_choose_contiguous_indices() {
+    let cases = [
+        ("fbea,cedf->dcba", "16,24,24,16,8,16", "tma.load(B"),
+        ("ceda,dbe->cba", "24,40,3,5,16", "tma.load(A"),
+        ("dabfe,fc->edcba", "8,3,8,4,16,24", "tma.load(A"),
+        ("mk,kn->nm", "72,40,80", "tma.store(Out"),
+        // no factor's rows are those of a box
+        ("akb,kcd->acbd", "9,20,5,7,3", "over"),
+    ];
+    for (einsum, sizes, words) in cases {
+        let mut labels: Vec<char> = einsum.chars().filter(char::is_ascii_alphabetic).collect();
+        labels.sort_unstable();
+        labels.dedup();
+        let sizes: BTreeMap<char, usize> =
+            labels.into_iter().zip(sizes.split(',').map(|n| n.parse().expect("a size"))).collect();
+        let (inputs, _) = einsum.split_once("->").expect("an einsum");
+        let shape = |o: &str| o.chars().map(|l| sizes[&l]).collect::<Vec<_>>();
+        let operands = inputs.split(',').map(|o| (DType::Bf16, Some(shape(o)))).collect();
+        let types = SpecTypes { operands, ..SpecTypes::default() };
+        let nest = Spec::Einsum(einsum.to_owned()).nest(&types).unwrap_or_else(|e| panic!("{e}"));
+        let nest =
+            bind(&nest, &BTreeMap::new(), &BTreeMap::new()).unwrap_or_else(|e| panic!("{e}"));
+        let start = Schedule::new(&nest).unwrap_or_else(|e| panic!("{e}"));
+        let options = GpuOptions::of(Target::Sm90a);
+        let schedule = auto_gpu(&start, &options).unwrap_or_else(|e| panic!("{e}"));
+        let (text, _) = agrees(&nest, &schedule);
+        assert!(text.contains(words), "{einsum}: {words}\n{text}");
+    }
 }

@@ -134,6 +134,7 @@ impl Auto {
             column: named(&p.column)?,
             sum: Line { extent: length, ..named(&p.sum)? },
             batch,
+            others: Vec::new(),
             factors: p.factors.clone(),
             fillers: p.fillers.clone(),
             target: s.statement.target.clone(),

@@ -21,6 +21,7 @@ use warploom_ir::schedule::{PolyStatement, Tree, TreeLoop, Unit};
 use warploom_ir::target::{Axis, Place, Target};
 
 use super::gpu::GpuOptions;
+use super::gpu_tensor_loops::Chosen;
 use super::tiles::extent;
 use super::{Auto, children};
 use crate::block;
@@ -73,8 +74,11 @@ pub(super) struct Product {
     pub(super) row: Line,
     pub(super) column: Line,
     pub(super) sum: Line,
-    /// Loops around the rows and columns, outermost first.
+    /// Loops around the rows and columns, outermost first: those of both factors, and further rows
+    /// and columns.
     pub(super) batch: Vec<Line>,
+    /// Further sums, around the sum.
+    pub(super) others: Vec<Line>,
     pub(super) factors: [Access; 2],
     /// Who fills each of them.
     pub(super) fillers: [Filler; 2],
@@ -151,7 +155,7 @@ impl Auto {
             .filter(|s| s.statement.op == AssignOp::Add && s.statement.order != Order::Serial);
         let (s, None) = (updates.next()?, updates.next()) else { return None };
         let target = s.statement.target.clone();
-        let factors: [Access; 2] =
+        let mut factors: [Access; 2] =
             <[&Access; 2]>::try_from(s.statement.value.reads()).ok()?.map(Access::clone);
         let tree = self.at.tree().clone();
         let mut lines = [Vec::new(), Vec::new(), Vec::new(), Vec::new()];
@@ -168,11 +172,14 @@ impl Auto {
             let extent = extent(&poly, s, &iter)?;
             lines[part].push(Line { name: l.name.clone(), iter, extent });
         }
-        let [row, column, sum, batch] = lines;
-        let ([row], [column], [sum]) = (row.as_slice(), column.as_slice(), sum.as_slice()) else {
-            return None;
-        };
-        let (matrix, fillers) = self.brought(s, &factors, sum, options.target)?;
+        // the results' last dimension is the instruction's columns
+        let end = target.indices.last().and_then(Affine::as_var);
+        if lines[0].iter().any(|l| Some(&l.iter) == end) {
+            factors.reverse();
+            lines.swap(0, 1);
+        }
+        let Chosen { row, column, sum, batch, others } = Chosen::of(lines, &factors, &target)?;
+        let (matrix, fillers) = self.brought(s, &factors, [&row, &column, &sum], options.target)?;
         let whole = matrix.adder.keeps(matrix.acc.precision_bits());
         let partial = s.statement.keeps.and_then(|k| k.over).filter(|_| !whole).map(i64::from);
         let results = names.iter().filter_map(|n| poly.statement(n)).filter(|o| {
@@ -180,20 +187,27 @@ impl Auto {
                 && o.statement.target.array != target.array
                 && o.statement.value.reads().iter().any(|a| a.array == target.array)
         });
-        let mut outs = results.filter(|o| self.by_engine(&o.statement.target));
+        // a tile of the results is rows of a box where its dimensions are the last two
+        let boxed = |a: &Access| {
+            let two = a.indices.iter().rev().take(2);
+            let tile = |e: &Affine| [&row, &column].iter().any(|l| e.as_var() == Some(&l.iter));
+            two.filter(|e| tile(e)).count() == 2 && self.by_engine(a)
+        };
+        let mut outs = results.filter(|o| boxed(&o.statement.target));
         let out = match outs.next().map(|o| &o.statement) {
             Some(s) => Some((Some(s.name.clone()), s.target.array.clone())),
             None => {
                 let kept = poly.array(&target.array).is_some_and(|a| a.role != ArrayRole::Temp);
-                (kept && self.by_engine(&target)).then(|| (None, target.array.clone()))
+                (kept && boxed(&target)).then(|| (None, target.array.clone()))
             }
         };
         Some(Product {
             statement: s.statement.name.clone(),
-            row: row.clone(),
-            column: column.clone(),
-            sum: sum.clone(),
+            row,
+            column,
+            sum,
             batch,
+            others,
             factors,
             fillers,
             target,
@@ -208,20 +222,23 @@ impl Auto {
         &self,
         s: &PolyStatement,
         factors: &[Access; 2],
-        sum: &Line,
+        [row, column, sum]: [&Line; 3],
         target: Target,
     ) -> Option<(Matrix, [Filler; 2])> {
         let poly = self.at.poly();
         let store = crate::lower::typed(poly, &self.at.nest().source, s).ok()?;
         let TypedKind::Binary(BinOp::Mul, a, b) = &store.value.kind else { return None };
-        let values = [Factor::of(a)?, Factor::of(b)?];
+        let mut values = [Factor::of(a)?, Factor::of(b)?];
+        if values[0].array != factors[0].array {
+            values.reverse();
+        }
         if values.iter().zip(factors).any(|(v, f)| v.array != f.array) {
             return None;
         }
         let matrix = instruction(poly, s, &values, target)?;
         let plain = [values[0].plain(matrix.a), values[1].plain(matrix.b)];
-        let fillers = [0, 1].map(|i| {
-            let filler = self.filler(&factors[i], sum, matrix.transposable);
+        let fillers = [(0, row), (1, column)].map(|(i, own)| {
+            let filler = self.filler(&factors[i], [own, sum], matrix.transposable);
             match filler {
                 Filler::Engine if !plain[i] => {
                     Filler::Threads((0..factors[i].indices.len()).collect())
@@ -232,12 +249,13 @@ impl Auto {
         Some((matrix, fillers))
     }
 
-    /// Who brings a factor to shared memory, along whose rows the sum has to run unless it can be
-    /// transposed.
-    fn filler(&self, factor: &Access, sum: &Line, transposable: bool) -> Filler {
-        let along = |d: &usize| factor.indices[*d].vars().contains(&sum.iter);
+    /// Who brings a factor to shared memory, along whose rows the sum has to run, or the rows or
+    /// columns that are its own where it can be transposed.
+    fn filler(&self, factor: &Access, [own, sum]: [&Line; 2], transposable: bool) -> Filler {
+        let uses = |d: usize, l: &Line| factor.indices[d].vars().contains(&l.iter);
+        let along = |d: &usize| uses(*d, sum);
         let rank = factor.indices.len();
-        let last = transposable || rank == 0 || along(&(rank - 1));
+        let last = rank == 0 || along(&(rank - 1)) || transposable && uses(rank - 1, own);
         if last && self.by_engine(factor) {
             return Filler::Engine;
         }
@@ -255,6 +273,15 @@ impl Auto {
             let row = a.shape.last().and_then(|e| e.eval(&fixed));
             row.is_some_and(|n| n * (a.dtype.size_bytes() as i64) % 16 == 0)
         })
+    }
+
+    /// Bytes of an array; none where its size is not known.
+    fn whole(&self, access: &Access) -> i64 {
+        let poly = self.at.poly();
+        let fixed = |name: &str| poly.params.iter().find(|p| &*p.name == name)?.value;
+        let shape = poly.array(&access.array).map(|a| a.shape.iter().map(|e| e.eval(&fixed)));
+        let count = shape.and_then(|s| s.product::<Option<i64>>()).unwrap_or(0);
+        count.saturating_mul(self.bytes_of(&access.array))
     }
 
     fn bytes_of(&self, array: &str) -> i64 {
@@ -295,9 +322,11 @@ impl Auto {
         }
         let s = &p.statement;
         let own = |auto: &Self, iter: &Name| auto.loop_of(s, iter);
+        let others = p.others.iter().map(|l| l.name.clone());
         let (ring, k) = self.halves(&p.sum.name, slice)?;
         let (m, n) = (own(self, &p.row.iter)?, own(self, &p.column.iter)?);
-        self.ordered(&[ring.clone(), m.clone(), n.clone(), k.clone()]).then_some(())?;
+        let inside = [ring.clone(), m.clone(), n.clone(), k.clone()];
+        self.ordered(&others.chain(inside).collect::<Vec<_>>()).then_some(())?;
         let (deep, wide) = if swapped { (n, m) } else { (m, n) };
         let (team, deep) = self.halves(&deep, p.matrix.m)?;
         let (inner, k) = self.halves(&k, p.matrix.k)?;
@@ -341,8 +370,14 @@ impl Auto {
         if rows * columns * batches <= options.multiprocessors || !p.batch.is_empty() {
             let batch = p.batch.iter().map(|l| l.name.clone());
             let all: Vec<Name> = batch.chain([m, n.clone()]).collect();
-            let outer = all.len().saturating_sub(3);
-            for (l, axis) in all[outer..].iter().zip(&places[3 - (all.len() - outer)..]) {
+            if all.len() > places.len() {
+                let name = Name::from(format!("{}_tile", p.statement));
+                let loops = all.into_iter().map(Ref::from).collect();
+                self.must(StepKind::Raster { loops, name: Ref::from(name.clone()) })?;
+                self.must(map(&name, Axis::X))?;
+                return Some(n);
+            }
+            for (l, axis) in all.iter().zip(&places[places.len() - all.len()..]) {
                 self.must(map(l, *axis))?;
             }
             return Some(n);
@@ -469,6 +504,8 @@ impl Auto {
             columns: p.column.extent,
             sum: p.sum.extent,
             batch: p.batch.iter().map(|l| l.extent).product(),
+            others: p.others.iter().map(|l| l.extent).product(),
+            bytes: p.factors.iter().chain([&p.target]).map(|a| self.whole(a)).sum(),
             factor,
             threads: [0, 1].map(|i| p.fillers[i] != Filler::Engine),
             partial: p.partial.map(|terms| terms / p.matrix.k * p.matrix.k),
@@ -490,6 +527,10 @@ pub(super) struct Size {
     pub(super) columns: i64,
     pub(super) sum: i64,
     pub(super) batch: i64,
+    /// Iterations of further sums.
+    pub(super) others: i64,
+    /// Bytes of the three arrays.
+    pub(super) bytes: i64,
     /// Bytes of an element of the factors and of the result.
     pub(super) factor: i64,
     pub(super) out: i64,
@@ -535,7 +576,8 @@ impl Size {
         let free = self.multiprocessors / self.blocks(&whole);
         let slices = self.sum / whole.slice;
         let fits = |n: &i64| slices % n == 0 && slices / n >= FEWEST_SLICES;
-        let parts = (2..=free).rev().find(fits).filter(|_| self.sum % whole.slice == 0)?;
+        let alone = self.sum % whole.slice == 0 && self.others == 1;
+        let parts = (2..=free).rev().find(fits).filter(|_| alone)?;
         Some(Tiles { part: Some(self.sum / parts), slab: None, ..whole })
     }
 
@@ -601,7 +643,7 @@ impl Size {
         let parts = t.part.map_or(1, |length| up(self.sum, length));
         let blocks = self.blocks(t) * parts;
         let waves = up(blocks, self.multiprocessors);
-        let slices = up(t.part.unwrap_or(self.sum), t.slice);
+        let slices = up(t.part.unwrap_or(self.sum), t.slice) * self.others;
         // the instruction's rows take as long as its operands' bytes take to be read, at least
         let operands = (self.deep + t.columns) * SLICE_BYTES / SHARED;
         let products = (t.rows / self.deep) * operands.max(t.columns * SLICE_BYTES / 64);
@@ -622,9 +664,7 @@ impl Size {
         } else {
             waves * (one + results + LATENCY)
         };
-        let factors = (self.rows + self.columns) * self.sum * self.factor;
-        let memory = (factors + self.rows * self.columns * self.out) * self.batch
-            / (MEMORY * self.multiprocessors);
+        let memory = self.bytes / (MEMORY * self.multiprocessors);
         // of what others hide a little shows: wide tiles read their operands less often
         let hidden = (waves * slices * (t.rows / self.deep) * operands + tiles.min(memory)) / 16;
         let sums = parts * self.rows * self.columns * self.batch * HELD;
@@ -689,6 +729,8 @@ mod tests {
             columns,
             sum,
             batch: 1,
+            others: 1,
+            bytes: 2 * ((rows + columns) * sum + rows * columns),
             factor: 2,
             threads: [false; 2],
             partial: None,

@@ -27,6 +27,7 @@ mod gpu_lines;
 mod gpu_parts;
 mod gpu_reduce;
 mod gpu_tensor;
+mod gpu_tensor_loops;
 mod gpu_tiles;
 mod gpu_transpose;
 mod host;

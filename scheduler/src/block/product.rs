@@ -402,11 +402,16 @@ impl<'a> Question<'a> {
         Ok(Footprint { offset, index })
     }
 
-    /// Those of the tensorized loops each of which, with the loops around, decides an index.
+    /// Those of the tensorized loops each of which, with the loops around, decides an index; none
+    /// where these decide it alone.
     fn deciding(&self, e: &Affine, loops: &[usize]) -> Answer<Vec<usize>> {
         let name = &self.site.poly.statements[self.site.statement].statement.name;
         let around = self.iterations.rows(self.site.tree, name);
         let place = self.model.rows(self.site.statement, std::slice::from_ref(e))?;
+        let known = self.model.rows(self.site.statement, &around)?.reverse()?;
+        if known.apply_range(&place)?.is_single_valued()? {
+            return Ok(Vec::new());
+        }
         let mut out = Vec::new();
         for i in loops {
             let rows = [around.as_slice(), &[self.tensor[*i].rows[name].clone()]].concat();
