@@ -1,4 +1,4 @@
-//! Products on tensor cores: tiles, rings and rasters from a closed-form estimate of the time.
+//! Products on tensor cores: tiles, rings and rasters, of sizes that `gpu_tensor_size` estimates.
 //!
 //! In: a nest with one statement that adds products of two elements, and others over the elements
 //! of its result. Out: tiles that a block's warpgroups multiply, operands that the copy engine
@@ -6,14 +6,11 @@
 //! Keeps: which loop is the instruction's `m`, `n` or `k` follows from the accesses, as for every
 //! contraction; further loops are batches. Where the copy engine cannot read an operand, threads
 //! fill it; where a step or the lowering refuses, the nest is left to the other schedules.
-//! Sources: the estimate counts, as that of DeepGEMM does, bytes from the second-level cache and
-//! clocks of the tensor cores in each multiprocessor, in whole waves of blocks; the rates are those
-//! measured on H200 (4096 operations of 16 bits a clock; 46 bytes a clock from the cache).
 
 use warploom_ir::affine::{Affine, Name};
 use warploom_ir::dtype::DType;
 use warploom_ir::expr::{Access, BinOp};
-use warploom_ir::instruction::{Action, Matrix, matrix_instructions, tensor_memory};
+use warploom_ir::instruction::{Action, Matrix, matrix_instructions};
 use warploom_ir::kernel::TypedKind;
 use warploom_ir::nest::{AssignOp, Order, Role as ArrayRole};
 use warploom_ir::schedule::step::{LayoutTerm, Ref, StepKind};
@@ -22,6 +19,7 @@ use warploom_ir::target::{Axis, Place, Target};
 
 use super::gpu::GpuOptions;
 use super::gpu_tensor_loops::Chosen;
+use super::gpu_tensor_size::{SLABS, Size, Tiles, group};
 use super::tiles::extent;
 use super::{Auto, children};
 use crate::block;
@@ -29,43 +27,10 @@ use crate::block::factor::Factor;
 use crate::steps::ancestors;
 use crate::steps::stage::local_name;
 
-/// Bytes of a row of an operand's tile along the sum.
-const SLICE_BYTES: i64 = 128;
-/// Most elements of the sums that a thread holds in registers, and that tensor memory holds.
-const REGISTERS: i64 = 128;
-const CELLS: i64 = tensor_memory::LANES * tensor_memory::COLUMNS;
 /// Most columns of an instruction.
 const COLUMNS: i64 = 256;
-/// Bytes a clock that one multiprocessor gets from the second-level cache where all ask.
-const CACHE: i64 = 46;
-/// Bytes a clock that one can get where others are idle.
-const PORT: i64 = 64;
-/// Bytes a clock from memory, each multiprocessor's share.
-const MEMORY: i64 = 16;
-/// Bytes a clock of shared memory.
-const SHARED: i64 = 128;
-/// Elements that one, two and three groups of threads fill an operand with in 8 clocks: loads on
-/// their way against the memory's latency, then loads and stores of two bytes.
-const FILLED: [i64; 3] = [64, 100, 112];
-/// Clocks until the first slices have come, and from the last product to the next tile.
-const LATENCY: i64 = 1500;
-/// Clocks of one more launch, and from its blocks' first loads to their last stores.
-const LAUNCH: i64 = 8000;
-/// Bytes of a partial sum.
-const HELD: i64 = 4;
-/// Fewest slices that are worth a part of the sum.
-const FEWEST_SLICES: i64 = 8;
-/// Most slices that are worth being in flight.
-const STAGES: i64 = 8;
-/// Bytes of a row of a slab of results, and slabs in shared memory at once.
-const SLAB_BYTES: i64 = 128;
-const SLABS: i64 = 2;
-/// Most sums that a thread holds where slices have sums of their own, which are as many again.
-const PARTIAL_SUMS: i64 = 96;
 /// Blocks of a cluster.
 const PAIR: i64 = 2;
-/// Most rows of tiles that neighbouring blocks share.
-const GROUP: i64 = 16;
 
 /// What is known of a product.
 pub(super) struct Product {
@@ -108,27 +73,6 @@ pub(super) struct Line {
     pub(super) name: Name,
     pub(super) iter: Name,
     pub(super) extent: i64,
-}
-
-/// Sizes of the tiles.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Tiles {
-    /// Rows and columns of a block's tile of the result, as the instruction has them.
-    pub(super) rows: i64,
-    pub(super) columns: i64,
-    /// Iterations of the sum in a slice.
-    pub(super) slice: i64,
-    /// Warpgroups, one below the other.
-    pub(super) teams: i64,
-    /// The instruction's rows are the result's columns.
-    pub(super) swapped: bool,
-    /// Slices in flight.
-    pub(super) stages: i64,
-    /// Columns of the results that are written to shared memory at once; none where threads write
-    /// to memory themselves.
-    pub(super) slab: Option<i64>,
-    /// Iterations of the sum that a block takes, where others take the rest.
-    pub(super) part: Option<i64>,
 }
 
 impl Auto {
@@ -521,162 +465,6 @@ impl Auto {
     }
 }
 
-/// What the estimate depends on.
-pub(super) struct Size {
-    pub(super) rows: i64,
-    pub(super) columns: i64,
-    pub(super) sum: i64,
-    pub(super) batch: i64,
-    /// Iterations of further sums.
-    pub(super) others: i64,
-    /// Bytes of the three arrays.
-    pub(super) bytes: i64,
-    /// Bytes of an element of the factors and of the result.
-    pub(super) factor: i64,
-    pub(super) out: i64,
-    /// Threads fill the operand of the rows, and that of the columns.
-    pub(super) threads: [bool; 2],
-    /// Most iterations of the sum in a slice, which then has sums of its own.
-    pub(super) partial: Option<i64>,
-    /// The results go through shared memory.
-    pub(super) staged: bool,
-    /// The sums are the results: threads write small tiles of them themselves.
-    pub(super) kept: bool,
-    /// Bytes of shared memory of a multiprocessor.
-    pub(super) shared: i64,
-    pub(super) multiprocessors: i64,
-    /// Rows of an instruction.
-    pub(super) deep: i64,
-    /// The sums are in tensor memory, and one thread multiplies.
-    pub(super) tensor: bool,
-}
-
-impl Size {
-    /// The tiles with the least estimated time; the first of equals.
-    pub(super) fn best(&self) -> Option<Tiles> {
-        let mut best: Option<(i64, Tiles)> = None;
-        for swapped in [false, true] {
-            for rows in [128, 64, 256] {
-                for columns in [256, 192, 128, 64, 32, 16, 8] {
-                    let Some(whole) = self.tiles(rows, columns, swapped) else { continue };
-                    for tiles in [Some(whole), self.parts(whole)].into_iter().flatten() {
-                        let time = self.clocks(&tiles);
-                        if best.as_ref().is_none_or(|b| time < b.0) {
-                            best = Some((time, tiles));
-                        }
-                    }
-                }
-            }
-        }
-        best.map(|b| b.1)
-    }
-
-    /// Blocks that one wave of tiles leaves without work take parts of the sum, all as long.
-    fn parts(&self, whole: Tiles) -> Option<Tiles> {
-        let free = self.multiprocessors / self.blocks(&whole);
-        let slices = self.sum / whole.slice;
-        let fits = |n: &i64| slices % n == 0 && slices / n >= FEWEST_SLICES;
-        let alone = self.sum % whole.slice == 0 && self.others == 1;
-        let parts = (2..=free).rev().find(fits).filter(|_| alone)?;
-        Some(Tiles { part: Some(self.sum / parts), slab: None, ..whole })
-    }
-
-    /// Tiles of the result.
-    fn blocks(&self, t: &Tiles) -> i64 {
-        let (deep, wide) =
-            if t.swapped { (self.columns, self.rows) } else { (self.rows, self.columns) };
-        up(deep, t.rows) * up(wide, t.columns) * self.batch
-    }
-
-    fn tiles(&self, rows: i64, columns: i64, swapped: bool) -> Option<Tiles> {
-        let (deep, wide) =
-            if swapped { (self.columns, self.rows) } else { (self.rows, self.columns) };
-        // no tile is much larger than what it covers
-        if columns >= wide + 8.max(wide / 4)
-            || rows >= 2 * deep.max(self.deep)
-            || rows % self.deep != 0
-            || (self.tensor && columns % 16 != 0)
-            || columns * 2 < wide.min(64)
-        {
-            return None;
-        }
-        let teams = if self.tensor { 1 } else { (rows / self.deep).min(2) };
-        let slice = (SLICE_BYTES / self.factor).min(self.partial.unwrap_or(i64::MAX));
-        // both operands' panels are whole rows of 16 bytes in either direction
-        let held = rows / teams * columns / 128;
-        let room = match (self.tensor, self.partial) {
-            (true, _) => tensor_memory::COLUMNS,
-            (false, None) => REGISTERS,
-            (false, Some(_)) => PARTIAL_SUMS,
-        };
-        // a tile leaves in slabs where the instruction's columns are the results'
-        let width = SLAB_BYTES / self.out;
-        let parts = columns % width == 0 && columns > width && [2, 4].contains(&self.out);
-        let slab = match (self.staged, swapped, parts) {
-            (false, _, _) => None,
-            (true, false, true) => Some(width),
-            (true, _, _) if self.kept => None,
-            (true, false, false) => Some(columns),
-            (true, true, _) => Some(rows),
-        };
-        let results = match slab {
-            None => 0,
-            Some(_) if !swapped && parts => rows * SLAB_BYTES * SLABS.min(columns / width),
-            Some(_) => rows * columns * self.out,
-        };
-        let each = (rows + columns) * slice * self.factor;
-        let stages = ((self.shared - results - 2048) / each).min(STAGES);
-        (slice > 0 && held <= room && stages >= if self.tensor { 3 } else { 2 }).then_some(Tiles {
-            rows,
-            columns,
-            slice,
-            teams,
-            swapped,
-            stages,
-            slab,
-            part: None,
-        })
-    }
-
-    /// Clocks until all is done.
-    fn clocks(&self, t: &Tiles) -> i64 {
-        let parts = t.part.map_or(1, |length| up(self.sum, length));
-        let blocks = self.blocks(t) * parts;
-        let waves = up(blocks, self.multiprocessors);
-        let slices = up(t.part.unwrap_or(self.sum), t.slice) * self.others;
-        // the instruction's rows take as long as its operands' bytes take to be read, at least
-        let operands = (self.deep + t.columns) * SLICE_BYTES / SHARED;
-        let products = (t.rows / self.deep) * operands.max(t.columns * SLICE_BYTES / 64);
-        let busy = blocks.min(self.multiprocessors);
-        let cache = (CACHE * self.multiprocessors / busy).min(PORT);
-        let bytes = (t.rows + t.columns) * SLICE_BYTES / cache;
-        let results = t.rows * t.columns * self.out / 32;
-        let [a, b] = if t.swapped { [1, 0] } else { [0, 1] }.map(|i| i64::from(self.threads[i]));
-        let sums = if self.partial.is_some() { 2 } else { 1 };
-        let held = sums * t.rows / t.teams * t.columns / 128;
-        let groups = block::filler::groups(held, t.teams, t.stages);
-        let rate = usize::try_from(groups - 1).ok().and_then(|at| FILLED.get(at)).unwrap_or(&1);
-        let filled = 8 * (t.rows * a + t.columns * b) * t.slice / rate;
-        let one = slices * products.max(bytes).max(filled);
-        let tiles = if self.tensor && 2 * t.rows * t.columns <= CELLS {
-            // one tile is stored while the next one is multiplied
-            waves * one.max(results) + results + LATENCY
-        } else {
-            waves * (one + results + LATENCY)
-        };
-        let memory = self.bytes / (MEMORY * self.multiprocessors);
-        // of what others hide a little shows: wide tiles read their operands less often
-        let hidden = (waves * slices * (t.rows / self.deep) * operands + tiles.min(memory)) / 16;
-        let sums = parts * self.rows * self.columns * self.batch * HELD;
-        let combined = t.part.map_or(0, |_| LAUNCH + 2 * sums / (CACHE * self.multiprocessors));
-        tiles.max(memory) + hidden + combined
-    }
-}
-
-fn up(n: i64, d: i64) -> i64 {
-    (n + d - 1) / d
-}
-
 /// The instruction for a statement's types, with the fewest columns: one that takes the factors as
 /// they are, else one that takes their values.
 fn instruction(
@@ -705,79 +493,5 @@ fn instruction(
         None if such(&plain, 0).is_some() => None,
         None => such(&|f, dtype| f.fits(dtype), bits),
         found => found,
-    }
-}
-
-/// Rows of tiles in a group: as few rows and columns as possible for all tiles that run at once.
-fn group(rows: i64, columns: i64, [along, across]: [i64; 2], blocks: i64) -> i64 {
-    let touched = |g: i64| {
-        let width = ((blocks + g - 1) / g).min(columns);
-        let deep = (blocks + g * width - 1) / (g * width) * g;
-        deep.min(rows) * along + width * across
-    };
-    let divisors = (1..=GROUP.min(rows)).filter(|g| rows % g == 0);
-    divisors.min_by_key(|g| touched(*g)).unwrap_or(1)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn size(rows: i64, columns: i64, sum: i64) -> Size {
-        Size {
-            rows,
-            columns,
-            sum,
-            batch: 1,
-            others: 1,
-            bytes: 2 * ((rows + columns) * sum + rows * columns),
-            factor: 2,
-            threads: [false; 2],
-            partial: None,
-            out: 2,
-            staged: true,
-            kept: false,
-            shared: 227 << 10,
-            multiprocessors: 132,
-            deep: 64,
-            tensor: false,
-        }
-    }
-
-    #[test]
-    fn large_products_take_large_tiles() {
-        let t = size(8192, 8192, 8192).best().unwrap();
-        assert_eq!((t.rows, t.columns, t.teams, t.swapped), (128, 256, 2, false));
-        assert!(t.stages >= 3, "{t:?}");
-    }
-
-    #[test]
-    fn few_rows_become_columns() {
-        let t = size(16, 8192, 8192).best().unwrap();
-        assert!(t.swapped && t.columns == 16 && t.rows == 64, "{t:?}");
-    }
-
-    #[test]
-    fn small_products_keep_many_multiprocessors_busy() {
-        let t = size(1024, 1024, 1024).best().unwrap();
-        assert!(t.rows * t.columns <= 128 * 128, "{t:?}");
-    }
-
-    #[test]
-    fn long_sums_are_parted_where_that_pays() {
-        let t = size(64, 64, 1 << 20).best().unwrap();
-        assert_eq!((t.part, t.slab), (Some(8192), None), "{t:?}");
-        // memory takes as long either way
-        assert_eq!(size(64, 8192, 8192).best().unwrap().part, None);
-        assert_eq!(size(256, 256, 512).best().unwrap().part, None);
-        // equal parts only
-        assert_eq!(size(64, 64, 64 * 1021).best().unwrap().part, None);
-    }
-
-    #[test]
-    fn groups_share_rows() {
-        assert_eq!(group(64, 32, [128, 256], 132) % 8, 0);
-        assert_eq!(group(7, 32, [128, 256], 132), 7);
-        assert_eq!(group(1, 32, [128, 256], 132), 1);
     }
 }

@@ -28,6 +28,7 @@ mod gpu_parts;
 mod gpu_reduce;
 mod gpu_tensor;
 mod gpu_tensor_loops;
+mod gpu_tensor_size;
 mod gpu_tiles;
 mod gpu_transpose;
 mod host;
