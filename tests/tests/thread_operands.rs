@@ -104,6 +104,16 @@ fn rows_of_any_length() {
     }
 }
 
+/// Slots are filled several times: each warp releases what it has read.
+#[test]
+fn rings_that_come_round() {
+    for (stages, b) in [(1, "thread.x"), (2, "thread.x"), (3, "thread.x"), (3, "tma")] {
+        check(&product("mk", "kn", [130, 72, 459]), &script(stages, "thread.x", b));
+    }
+    // blocks that stay, with the sums of a tile after those of another
+    auto(&product("mk", "nk", [250, 520, 333]), 2);
+}
+
 #[test]
 fn one_operand_by_threads_and_one_by_the_copy_engine() {
     let text = check(&product("mk", "kn", [130, 72, 77]), &script(3, "thread.x", "tma"));
@@ -176,6 +186,30 @@ fn producers_are_computed_on_the_way() {
         let text = check(&nest, &fused(3));
         assert!(text.contains("over") && text.contains("tma.load(Bs"), "{text}");
     }
+}
+
+/// A slice of an Ozaki scheme is split off binary64 elements on the way to the tensor cores.
+#[test]
+fn a_slice_of_binary64_is_split_on_the_way() {
+    let nest = bytes("i8", "i32", [72, 64, 200])
+        .replace("A[k, m]", "A[m, k]")
+        .replace(
+            "in A: i8[200, 72]\n",
+            "in X: f64[72, 200]\nin scale: i32[72]\ntemp A: i8[72, 200]\n",
+        )
+        .replacen(
+            "for m in",
+            "for i in 0..72 {\nfor j in 0..200 {\n\
+             P: A[i, j] = cast_i8_rtz(ldexp(X[i, j], scale[i])) }\n}\nfor m in",
+            1,
+        );
+    let script = fused(2)
+        .replace("split k by 64", "split k by 128")
+        .replace("split k.1 by 16", "split k.1 by 32")
+        .replace("map Bs.0 to tma", "map Bs.0 to thread.x")
+        .replace("m64n64k16.f32.bf16.bf16", "m64n64k32.i32.i8.i8");
+    let text = check(&nest, &script);
+    assert!(text.contains("ldexp") && text.contains("i8[2, 128, 128] panel 128"), "{text}");
 }
 
 /// A product whose factors are computed from elements of arrays of these types.

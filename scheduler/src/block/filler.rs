@@ -97,6 +97,12 @@ impl Program<'_> {
         }
     }
 
+    /// Warps of a warpgroup that release a slot: one for all, or each where threads fill it.
+    pub(super) fn releasers(&self) -> i64 {
+        let products = self.fills_itself() && !self.plan.product.matrix.tensor;
+        if products { WARPGROUP } else { 1 }
+    }
+
     /// Arrivals at `full` in each phase.
     pub(super) fn arrivals(&self) -> i64 {
         let copies = i64::from(!self.plan.fills.is_empty());

@@ -178,7 +178,7 @@ impl<'a> Program<'a> {
 
     /// The barriers of the operands' ring.
     pub(super) fn ring(&self, slots: i64) -> Vec<Barrier> {
-        let all = self.releasing() * self.plan.product.teams;
+        let all = self.releasing() * self.plan.product.teams * self.releasers();
         vec![
             Barrier { name: self.full.clone(), slots, count: self.arrivals() },
             Barrier { name: self.empty.clone(), slots, count: all },
@@ -555,24 +555,34 @@ impl<'a> Program<'a> {
         Ok(out)
     }
 
-    pub(super) fn release(&self, at: Index) -> KernelNode {
-        one(vec![match self.releasing() {
+    /// A slot may be filled again. Where threads do that, each warp says so for what it has read:
+    /// the others may still wait for their products.
+    pub(super) fn release(&mut self, at: Index) -> KernelNode {
+        let arrive = one(vec![match self.releasing() {
             1 => call("mbarrier.arrive", vec![slot(&self.empty, at)]),
             count => {
                 let operands = vec![slot(&self.empty, at), self.all_blocks(count)];
                 call("mbarrier.arrive.cluster", operands)
             }
-        }])
+        }]);
+        match self.releasers() {
+            1 => arrive,
+            count => {
+                let (var, body) = (unused("warp", self.taken), vec![arrive]);
+                Device::Teams(Teams { var, count, warps: 1, body }).into()
+            }
+        }
     }
 
     /// The release of the last slot of a tile, where another tile follows.
-    fn release_last(&self, node: &KernelNode, scope: &Scope) -> Result<Option<KernelNode>> {
+    fn release_last(&mut self, node: &KernelNode, scope: &Scope) -> Result<Option<KernelNode>> {
         if scope.around.is_empty() || self.plan.stages == 1 || self.plan.product.partial {
             return Ok(None);
         }
         let inner = self.last(std::slice::from_ref(node), scope);
         let q = self.count(&inner)?;
-        Ok(Some(self.release(self.slot_of(&q))))
+        let at = self.slot_of(&q);
+        Ok(Some(self.release(at)))
     }
 
     /// The place of the last product below some nodes.
