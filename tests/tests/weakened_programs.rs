@@ -23,7 +23,7 @@ const MULTICAST: &str = include_str!("../../examples/kernels/gemm_wgmma_multicas
 const TENSOR: &str = include_str!("../../examples/kernels/gemm_tcgen05.kernel");
 
 /// Changes that nobody can notice, as the program is right with them: the change's text, and why.
-const HARMLESS: [(&str, &str); 9] = [
+const HARMLESS: [(&str, &str); 10] = [
     ("do mbarrier.wait(empty[mod(k_0_2 + 1, 3)], mod(", IN_ORDER),
     ("do mbarrier.wait(empty[mod(k + 1, 3)], mod(", IN_ORDER),
     ("do mbarrier.wait(empty[mod(k + 1, 4)], mod(", IN_ORDER),
@@ -37,6 +37,7 @@ const HARMLESS: [(&str, &str); 9] = [
          may come before they are announced",
     ),
     ("32) + 1 {", "a step behind the end of K adds zeros"),
+    ("for k_0_2 in 0..8 + 1 label", "threads fill one more slot, and nobody reads it"),
 ];
 const IN_ORDER: &str = "slots become free in order: the producer waits for the next slot, one turn \
                         earlier or in the turn before, and so for its own";
@@ -55,7 +56,19 @@ struct Program {
 fn scheduled(name: &'static str, out: &str, sizes: [usize; 3], persistent: bool) -> Program {
     let (rows, teams) = if persistent { (128, "map S1.m.1.0 to warpgroup\n") } else { (64, "") };
     let instruction = "wgmma.m64n8k16.f32.bf16.bf16";
-    by_script(name, out, sizes, (persistent, [rows, 8], 64, teams, instruction))
+    let steps = format!("{ENGINE}{teams}");
+    by_script(name, out, sizes, (persistent, [rows, 8], 64, &steps, instruction))
+}
+
+/// The same where threads fill the operands. That the threads of a warp meet before one arrives is
+/// left out: here they run in step, so nobody could notice.
+fn filled(name: &'static str, sizes: [usize; 3], b: &str) -> Program {
+    let steps = format!("map As.0 to thread.x\nmap Bs.0 to {b}\n");
+    let instruction = "wgmma.m64n8k16.f32.bf16.bf16";
+    let program = by_script(name, "f32", sizes, (false, [64, 8], 64, &steps, instruction));
+    let (before, after) = program.text.split_once("warps 1 {").expect("warps arrive by themselves");
+    let text = format!("{before}warps 1 {{{}", after.replacen("do sync()", "", 1));
+    Program { text, ..program }
 }
 
 /// The same in tensor memory, in tiles of so many rows and 16 columns.
@@ -66,7 +79,7 @@ fn in_tensor_memory(
     (persistent, rows): (bool, i64),
 ) -> Program {
     let instruction = "tcgen05.mma.m128n16k16.f32.bf16.bf16";
-    by_script(name, out, sizes, (persistent, [rows, 16], 128, "", instruction))
+    by_script(name, out, sizes, (persistent, [rows, 16], 128, ENGINE, instruction))
 }
 
 /// The program that a person wrote for tensor memory, in tiles of 128 x 16.
@@ -88,6 +101,9 @@ fn by_hand() -> Program {
         .replace("32 * c + j", "8 * c + j");
     written("by hand", &text, [128, 16, 520])
 }
+
+/// Both operands by the copy engine.
+const ENGINE: &str = "map As.0 to tma\nmap Bs.0 to tma\n";
 
 /// A product by a script: whether blocks stay, a tile, an instruction's rows, further steps, and
 /// the instruction's name.
@@ -122,8 +138,7 @@ fn by_script(
          split k by 64\nreorder k.0, S1.m.1, S1.n.1, k.1\nsplit S1.m.1 by {deep}\nsplit k.1 by 16\n\
          reorder k.0, S1.m.1.0, k.1.0, S1.m.1.1, S1.n.1, k.1.1\n\
          stage Acc at {at} as acc\nstage A at k.0 as As\nstage B at k.0 as Bs\n{drain}\
-         map As.0 to tma\nmap Bs.0 to tma\n{teams}\
-         tensorize S1.m.1.1, S1.n.1, k.1.1 with {instruction}\nring k.0 by 3\n{blocks}"
+         {teams}tensorize S1.m.1.1, S1.n.1, k.1.1 with {instruction}\nring k.0 by 3\n{blocks}"
     );
     let nest: Nest = nest.parse().unwrap_or_else(|e| panic!("{e}"));
     let script: Script = script.parse().unwrap_or_else(|e| panic!("{e}"));
@@ -231,6 +246,12 @@ fn weakened_block_programs_are_noticed() {
         written("warps", MMA, [64, 64, 136]),
     ];
     all_noticed(&programs, 300);
+}
+
+#[test]
+fn weakened_programs_whose_threads_fill_operands_are_noticed() {
+    let programs = [filled("both", [64, 8, 459], "thread.x"), filled("one", [64, 8, 456], "tma")];
+    all_noticed(&programs, 60);
 }
 
 #[test]

@@ -21,6 +21,8 @@ struct Uses {
     awaited: BTreeSet<Name>,
     /// Most threads that arrive together.
     arrivals: BTreeMap<Name, i64>,
+    /// Teams around that all run what is looked at: their numbers and how many there are.
+    teams: Vec<(Name, i64)>,
     /// The first matrix instruction that only a commit tells the end of, and the first commit to
     /// each barrier.
     issued: Option<String>,
@@ -66,6 +68,12 @@ fn barrier(call: &Call, operand: usize) -> Option<Name> {
     }
 }
 
+/// Whether a call is the same for each value of a variable.
+fn fixed(call: &Call, var: &Name) -> bool {
+    let without = |name: &str| (*name != **var).then_some(0);
+    call.indices().into_iter().all(|i| i.eval(&without).is_some())
+}
+
 impl Uses {
     /// `threads` run each node together.
     fn nodes(&mut self, nodes: &[KernelNode], threads: i64) {
@@ -73,15 +81,22 @@ impl Uses {
             match node {
                 KernelNode::Loop(l) => self.nodes(&l.body, threads),
                 KernelNode::If(_, a, b) => {
+                    // perhaps for some of the teams only
+                    let teams = std::mem::take(&mut self.teams);
                     self.nodes(a, threads);
                     self.nodes(b, threads);
+                    self.teams = teams;
                 }
                 KernelNode::Local(l) => self.nodes(&l.body, threads),
                 KernelNode::Store(_) => {}
                 KernelNode::Device(d) => match &**d {
                     Device::Call(call) => self.call(call, threads),
                     Device::One(body) => self.nodes(body, 1),
-                    Device::Teams(t) => self.nodes(&t.body, t.warps.saturating_mul(WARP)),
+                    Device::Teams(t) => {
+                        self.teams.push((t.var.clone(), t.count));
+                        self.nodes(&t.body, t.warps.saturating_mul(WARP));
+                        self.teams.pop();
+                    }
                     Device::Fragment(f) => self.nodes(&f.body, threads),
                     Device::Across(_) | Device::Share(_) | Device::Block(_) => {}
                 },
@@ -110,8 +125,10 @@ impl Uses {
         } else if action == Action::Wait {
             self.awaited.insert(name);
         } else if matches!(action, Action::Arrive | Action::ArriveCluster) {
+            let teams = self.teams.iter().filter(|(var, _)| fixed(call, var));
+            let all = teams.fold(threads, |n, (_, count)| n.saturating_mul(*count));
             let most = self.arrivals.entry(name).or_insert(0);
-            *most = threads.max(*most);
+            *most = all.max(*most);
         }
     }
 }
