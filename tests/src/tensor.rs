@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use warploom::{Schedule, compile};
+use warploom::{Kernel, Schedule, compile};
 use warploom_ir::affine::Name;
 use warploom_ir::dtype::DType;
 use warploom_ir::interp;
@@ -30,7 +30,11 @@ pub fn replayed(text: &str, script: &str) -> (Nest, Schedule) {
 }
 
 /// Integers from -4 to 4 where the type is a float, else any.
-fn values(dtype: DType, shape: &[usize], seed: u64) -> Tensor {
+///
+/// # Panics
+/// The tensor is too large for this machine.
+#[must_use]
+pub fn values(dtype: DType, shape: &[usize], seed: u64) -> Tensor {
     if !dtype.is_float() {
         return Tensor::random(dtype, shape, seed).expect("a small tensor");
     }
@@ -79,6 +83,7 @@ pub fn agrees_on(nest: &Nest, schedule: &Schedule, target: Target) -> (String, S
     let kernel = lowered.kernel();
     let text = kernel.to_string();
     assert!(kernel.has_block_program(), "{text}");
+    assert_eq!(text.parse::<Kernel>().as_ref().ok(), Some(kernel), "{text}");
     let (sizes, inputs) = inputs(nest);
     let want = interp::nest::run(nest, &sizes, &inputs).unwrap_or_else(|e| panic!("{e}"));
     let have = interp::kernel::run(kernel, &sizes, &inputs);

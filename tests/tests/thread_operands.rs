@@ -8,56 +8,23 @@ use std::collections::BTreeMap;
 
 use warploom::Schedule;
 use warploom::compile;
-use warploom_ir::affine::Name;
 use warploom_ir::dtype::DType;
 use warploom_ir::interp;
-use warploom_ir::nest::{Nest, Role};
+use warploom_ir::nest::Nest;
 use warploom_ir::schedule::step::Script;
 use warploom_ir::target::Target;
-use warploom_ir::tensor::{Tensor, random_word};
 use warploom_scheduler::{GpuOptions, auto_gpu};
-
-/// Integers from -4 to 4.
-fn integers(dtype: DType, shape: &[usize], seed: u64) -> Tensor {
-    let count = shape.iter().product::<usize>();
-    let value = |i: usize| (random_word(seed, i as u64) % 9) as f64 - 4.0;
-    let values: Vec<f64> = (0..count).map(value).collect();
-    Tensor::from_f64s(dtype, shape, &values).expect("small integers fit every type")
-}
+use warploom_tests::tensor::{agrees_on, replayed, values};
 
 /// The kernel of a script for a nest, run by the interpreter, compared, and assembled.
 fn check(text: &str, script: &str) -> String {
-    let nest: Nest = text.parse().unwrap_or_else(|e| panic!("{e}\n{text}"));
-    let script: Script = script.parse().unwrap_or_else(|e| panic!("{e}\n{script}"));
-    let start = Schedule::new(&nest).unwrap_or_else(|e| panic!("{e}"));
-    let schedule = start.replay(&script).unwrap_or_else(|e| panic!("{}", e.diagnostic));
+    let (nest, schedule) = replayed(text, script);
     agrees(&nest, &schedule, Target::Sm90a)
 }
 
 fn agrees(nest: &Nest, schedule: &Schedule, target: Target) -> String {
-    let lowered = compile::lower(schedule).unwrap_or_else(|e| panic!("{e}"));
-    let kernel = lowered.kernel();
-    let text = kernel.to_string();
-    assert!(kernel.has_block_program(), "{text}");
-    assert_eq!(text.parse::<warploom::Kernel>().as_ref().ok(), Some(kernel), "{text}");
-    let sizes = BTreeMap::<Name, i64>::new();
-    let mut inputs = BTreeMap::new();
-    for (seed, a) in (1..).zip(&nest.arrays) {
-        let shape = a.shape.iter().map(|e| e.as_constant().expect("sizes are fixed"));
-        let shape: Vec<usize> = shape.map(|e| usize::try_from(e).expect("positive")).collect();
-        if matches!(a.role, Role::In | Role::InOut) {
-            inputs.insert(a.name.clone(), integers(a.dtype, &shape, seed));
-        }
-    }
-    let want = interp::nest::run(nest, &sizes, &inputs).unwrap_or_else(|e| panic!("{e}"));
-    let have = interp::kernel::run(kernel, &sizes, &inputs);
-    let have = have.unwrap_or_else(|e| panic!("{e}\n{text}"));
-    for (name, tensor) in &want {
-        assert_eq!(tensor.bytes(), have[name].bytes(), "{name}\n{text}");
-    }
-    let code = lowered.gpu(target).unwrap_or_else(|e| panic!("{e}\n{text}"));
-    let report = compile::resources(&code).unwrap_or_else(|e| panic!("{e}"));
-    assert!(report.contains("0 bytes spill stores") && !report.contains("C75"), "{report}\n{text}");
+    let (text, report) = agrees_on(nest, schedule, target);
+    assert!(!report.contains("C75"), "{report}\n{text}");
     text
 }
 
@@ -272,7 +239,7 @@ fn bytes_are_rearranged_on_the_way() {
 #[test]
 fn what_threads_wrote_is_fenced_and_counted() {
     let text = check(&product("mk", "nk", [64, 64, 77]), &script(2, "thread.x", "thread.x"));
-    let inputs = |seed, rows| integers(DType::Bf16, &[rows, 77], seed);
+    let inputs = |seed, rows| values(DType::Bf16, &[rows, 77], seed);
     let inputs = BTreeMap::from([("A".into(), inputs(1, 64)), ("B".into(), inputs(2, 64))]);
     let wrong = [
         ("do fence.async()", ""),

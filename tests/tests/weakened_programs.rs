@@ -8,13 +8,12 @@
 
 use std::collections::BTreeMap;
 
-use warploom::{Schedule, compile};
+use warploom::compile;
 use warploom_ir::dtype::DType;
 use warploom_ir::interp::kernel::run;
 use warploom_ir::kernel::Kernel;
-use warploom_ir::nest::Nest;
-use warploom_ir::schedule::step::Script;
 use warploom_ir::tensor::{Tensor, random_word};
+use warploom_tests::tensor::replayed;
 use warploom_tests::weaken::{Weakened, weakened};
 
 const BF16: &str = include_str!("../../examples/kernels/gemm_wgmma_bf16.kernel");
@@ -140,10 +139,7 @@ fn by_script(
          stage Acc at {at} as acc\nstage A at k.0 as As\nstage B at k.0 as Bs\n{drain}\
          {teams}tensorize S1.m.1.1, S1.n.1, k.1.1 with {instruction}\nring k.0 by 3\n{blocks}"
     );
-    let nest: Nest = nest.parse().unwrap_or_else(|e| panic!("{e}"));
-    let script: Script = script.parse().unwrap_or_else(|e| panic!("{e}"));
-    let start = Schedule::new(&nest).unwrap_or_else(|e| panic!("{e}"));
-    let schedule = start.replay(&script).unwrap_or_else(|e| panic!("{}", e.diagnostic));
+    let (_, schedule) = replayed(&nest, &script);
     let lowered = compile::lower(&schedule).unwrap_or_else(|e| panic!("{e}"));
     Program { name, text: lowered.kernel().to_string(), shapes: [[m, k], [n, k]] }
 }

@@ -13,6 +13,7 @@ use warploom_ir::schedule::{PolyStatement, TreeLoop};
 
 use super::Auto;
 use super::gpu_tensor::{Line, Product};
+use super::gpu_tensor_size::up;
 use super::order::{Kind, Part, order_step};
 use super::solver::Solved;
 use crate::steps::ancestors;
@@ -118,7 +119,7 @@ impl Auto {
         let poly = self.at.poly();
         let s = poly.statement(&p.statement)?;
         let loops = ancestors(self.at.tree(), &p.statement);
-        let parts = (p.sum.extent + length - 1) / length;
+        let parts = up(p.sum.extent, length);
         let outer = loops.first()?.name.clone();
         let named = |line: &Line| {
             let name = self.loop_of(&p.statement, &line.iter)?;

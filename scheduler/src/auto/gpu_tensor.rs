@@ -19,7 +19,7 @@ use warploom_ir::target::{Axis, Place, Target};
 
 use super::gpu::GpuOptions;
 use super::gpu_tensor_loops::Chosen;
-use super::gpu_tensor_size::{SLABS, Size, Tiles, group};
+use super::gpu_tensor_size::{SLABS, Size, Tiles, group, up};
 use super::tiles::extent;
 use super::{Auto, children};
 use crate::block;
@@ -211,20 +211,21 @@ impl Auto {
 
     /// Whether the copy engine can move boxes of an array: rows of whole 16 bytes.
     fn by_engine(&self, access: &Access) -> bool {
+        let row = self.extents(access).last().copied().flatten();
+        row.is_some_and(|n| n * self.bytes_of(&access.array) % 16 == 0)
+    }
+
+    /// Extents of an array, where they are known.
+    fn extents(&self, access: &Access) -> Vec<Option<i64>> {
         let poly = self.at.poly();
         let fixed = |name: &str| poly.params.iter().find(|p| &*p.name == name)?.value;
-        poly.array(&access.array).is_some_and(|a| {
-            let row = a.shape.last().and_then(|e| e.eval(&fixed));
-            row.is_some_and(|n| n * (a.dtype.size_bytes() as i64) % 16 == 0)
-        })
+        let shape = poly.array(&access.array).map_or(&[][..], |a| &a.shape);
+        shape.iter().map(|e| e.eval(&fixed)).collect()
     }
 
     /// Bytes of an array; none where its size is not known.
     fn whole(&self, access: &Access) -> i64 {
-        let poly = self.at.poly();
-        let fixed = |name: &str| poly.params.iter().find(|p| &*p.name == name)?.value;
-        let shape = poly.array(&access.array).map(|a| a.shape.iter().map(|e| e.eval(&fixed)));
-        let count = shape.and_then(|s| s.product::<Option<i64>>()).unwrap_or(0);
+        let count = self.extents(access).into_iter().product::<Option<i64>>().unwrap_or(0);
         count.saturating_mul(self.bytes_of(&access.array))
     }
 
@@ -306,7 +307,7 @@ impl Auto {
         [along, across]: [i64; 2],
         options: &GpuOptions,
     ) -> Option<Name> {
-        let count = |l: &Line, size: i64| (l.extent + size - 1) / size;
+        let count = |l: &Line, size: i64| up(l.extent, size);
         let (rows, columns) = (count(&p.row, along), count(&p.column, across));
         let places = [Axis::Z, Axis::Y, Axis::X];
         let map = |l: &Name, axis| StepKind::Map(Ref::from(l.clone()), Place::Block(axis));

@@ -217,15 +217,16 @@ impl Size {
     }
 }
 
-fn up(n: i64, d: i64) -> i64 {
+/// How many of `d` cover `n`.
+pub(super) fn up(n: i64, d: i64) -> i64 {
     (n + d - 1) / d
 }
 
 /// Rows of tiles in a group: as few rows and columns as possible for all tiles that run at once.
 pub(super) fn group(rows: i64, columns: i64, [along, across]: [i64; 2], blocks: i64) -> i64 {
     let touched = |g: i64| {
-        let width = ((blocks + g - 1) / g).min(columns);
-        let deep = (blocks + g * width - 1) / (g * width) * g;
+        let width = up(blocks, g).min(columns);
+        let deep = up(blocks, g * width) * g;
         deep.min(rows) * along + width * across
     };
     let divisors = (1..=GROUP.min(rows)).filter(|g| rows % g == 0);

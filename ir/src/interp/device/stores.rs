@@ -33,7 +33,7 @@ pub(super) fn flat(shape: &[usize], at: &[i64]) -> Option<usize> {
     (shape.len() == at.len()).then_some(position)
 }
 
-fn outside(array: &str, at: &[i64]) -> Box<crate::diag::Diagnostic> {
+pub(super) fn outside(array: &str, at: &[i64]) -> Box<crate::diag::Diagnostic> {
     fault("E0515", &format!("`{array}` is accessed outside its bounds at {at:?}"))
 }
 

@@ -12,6 +12,7 @@ use super::clock::{Clock, Stamp};
 use super::matrix::{Source, undefined};
 use super::registers::Registers;
 use super::shared::{Access, Proxy};
+use super::stores::outside;
 use super::{Machine, Warp, fault, race};
 use crate::affine::Name;
 use crate::diag::Result;
@@ -162,8 +163,7 @@ impl<'k> Machine<'k, '_> {
                 *i >= 0 && i.checked_add(s.extent.unwrap_or(1)).is_some_and(|end| end <= *e)
             });
         if !inside {
-            let text = format!("`{}` is accessed outside its bounds at {at:?}", tile.array);
-            return Err(fault("E0515", &text));
+            return Err(outside(&tile.array, &at));
         }
         let [lane, column] = buffer.place(&at);
         let first = self.block.column(&buffer.name).expect("it is in this block");
