@@ -216,7 +216,7 @@ fn a_product_on_warps_assembles_for_every_gpu() {
         assert!(code.ptx.contains("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32"));
         assert!(code.ptx.contains("ldmatrix.sync.aligned.m8n8.x4"), "{}", code.ptx);
         assert!(code.ptx.contains("cp.async.cg.shared.global"), "{}", code.ptx);
-        assert_eq!(code.launches()[0].chunked, [0, 1]);
+        assert_eq!(code.launches()[0].chunked, [(0, 16), (1, 16)]);
     }
 }
 

@@ -59,8 +59,9 @@ pub struct GpuLaunch {
     pub shared_bytes: u32,
     /// Boxes that the copy engine moves.
     pub maps: Vec<TensorMap>,
-    /// Positions in [`Kernel::buffers`] of arrays whose rows are multiples of 16 bytes.
-    pub chunked: Vec<usize>,
+    /// Positions in [`Kernel::buffers`] of arrays that are copied in pieces, and the bytes of a
+    /// piece, which their rows are multiples of.
+    pub chunked: Vec<(usize, i64)>,
 }
 
 /// What the copy engine moves at once of an array: a box as wide as a panel

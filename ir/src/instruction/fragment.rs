@@ -77,21 +77,28 @@ impl FragmentLayout {
         position(&self.values, value)
     }
 
-    /// Whether each warp's part is made of 8x8 matrices as `ldmatrix` loads them: each thread
-    /// holds two neighbours, four threads a row, eight rows a matrix; one register each.
+    /// Whether each warp's part is made of matrices as `ldmatrix` loads them, for elements of so
+    /// many bytes, 1, 2 or 4: each thread holds four bytes of neighbours, four threads a row, eight
+    /// rows a matrix; one register each.
     #[must_use]
-    pub fn is_matrices(&self) -> bool {
-        let pair = self.values.first() == Some(&Digit::cols(2, 1));
-        let eights = |d: &Digit| d.stride % 8 == 0;
-        let rest = self.values.iter().skip(1).all(eights);
-        let warp = self.threads.get(..2) == Some(&[Digit::cols(4, 2), Digit::rows(8, 1)]);
-        pair && rest && warp && self.threads[2..].iter().all(|d| eights(d) && !d.along_cols)
+    pub fn is_matrices(&self, bytes: i64) -> bool {
+        let run = 4 / bytes;
+        let whole = |d: &Digit| d.stride % if d.along_cols { 4 * run } else { 8 } == 0;
+        let rest = match (run, self.values.split_first()) {
+            (0, _) => return false,
+            (1, _) => self.values.as_slice(),
+            (_, Some((first, rest))) if *first == Digit::cols(run, 1) => rest,
+            (_, _) => return false,
+        };
+        let warp = self.threads.get(..2) == Some(&[Digit::cols(4, run), Digit::rows(8, 1)]);
+        let others = |d: &Digit| whole(d) && !d.along_cols;
+        warp && rest.iter().all(whole) && self.threads[2..].iter().all(others)
     }
 
-    /// In what a part of a fragment made of matrices has to start and end, for each warp to hold
-    /// as much of it: rows and columns.
+    /// In what a part of a fragment made of matrices of elements of so many bytes has to start and
+    /// end, for each warp to hold as much of it: rows and columns.
     #[must_use]
-    pub fn matrix_steps(&self) -> [i64; 2] {
-        if self.threads.len() > 2 { [self.rows, 8] } else { [8, 8] }
+    pub fn matrix_steps(&self, bytes: i64) -> [i64; 2] {
+        [if self.threads.len() > 2 { self.rows } else { 8 }, 16 / bytes]
     }
 }

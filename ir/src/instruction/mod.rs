@@ -66,7 +66,8 @@ pub struct Matrix {
     pub shared: bool,
     /// D is in tensor memory, and one thread issues the instruction; else it is a fragment.
     pub tensor: bool,
-    /// A and B may lie transposed in shared memory.
+    /// A and B may lie transposed in shared memory: descriptors can say so, or the threads' loads
+    /// of fragments cost as much.
     pub transposable: bool,
 }
 
@@ -152,12 +153,14 @@ impl Matrix {
 pub enum Action {
     /// `(D, A, B, keep)`: a matrix product added to D.
     Matrix(Matrix),
-    /// `(fragment, shared)`: loads 8x8 matrices of 16-bit elements.
+    /// `(fragment, shared)`: loads matrices of eight rows of 16 bytes, those of 16-bit elements
+    /// also transposed.
     LoadMatrix,
     /// `(shared, fragment)`: stores 8x8 matrices of 16-bit elements.
     StoreMatrix,
-    /// `(shared, global)`: the team's threads copy 16 bytes each, asynchronously; zero outside.
-    CopyAsync,
+    /// `(shared, global)`: the team's threads copy chunks of so many bytes, asynchronously; zero
+    /// outside.
+    CopyAsync(i64),
     /// `()`: closes this thread's group of asynchronous copies.
     CopyCommit,
     /// `(n)`: all but the last n groups of this thread's asynchronous copies are done.
@@ -248,7 +251,7 @@ impl Action {
             }
             Self::LoadMatrix => &[Fragment(None), Shared],
             Self::StoreMatrix => &[Shared, Fragment(None)],
-            Self::CopyAsync => &[Shared, Global],
+            Self::CopyAsync(_) => &[Shared, Global],
             Self::BoxLoad => &[Shared, Global, Barrier],
             Self::BoxMulticast => &[Shared, Global, Barrier, Blocks],
             Self::BoxStore => &[Global, Shared],

@@ -21,7 +21,9 @@ type Row = (&'static str, &'static [Target], Issue, Action, &'static str);
 
 /// Copies, fences and barriers: name, targets, issue, meaning, LLVM's intrinsic.
 const ROWS: &[Row] = &[
-    ("cp.async.16", ALL, Issue::Any, Action::CopyAsync, "cp.async.cg.shared.global.16.s"),
+    ("cp.async.16", ALL, Issue::Any, Action::CopyAsync(16), "cp.async.cg.shared.global.16.s"),
+    ("cp.async.8", ALL, Issue::Any, Action::CopyAsync(8), "cp.async.ca.shared.global.8.s"),
+    ("cp.async.4", ALL, Issue::Any, Action::CopyAsync(4), "cp.async.ca.shared.global.4.s"),
     ("cp.async.commit", ALL, Issue::Any, Action::CopyCommit, "cp.async.commit.group"),
     ("cp.async.wait", ALL, Issue::Any, Action::CopyWait, "cp.async.wait.group"),
     (
@@ -223,28 +225,20 @@ const fn ptx(dtype: DType) -> &'static str {
     }
 }
 
-fn warp_matrix(m: i64, n: i64, k: i64, acc: DType, of: DType, adder: Adder) -> Instruction {
-    let suffix = match of {
+fn warp_matrix([m, n, k]: [i64; 3], acc: DType, a: DType, b: DType, adder: Adder) -> Instruction {
+    let suffix = match a {
         DType::F16 => format!("{acc}.{acc}"),
-        other => ptx(other).to_owned(),
+        _ if a == b => ptx(a).to_owned(),
+        _mixed => format!("{}.{}", ptx(a), ptx(b)),
     };
-    let matrix = Matrix {
-        m,
-        n,
-        k,
-        a: of,
-        b: of,
-        acc,
-        adder,
-        shared: false,
-        tensor: false,
-        transposable: false,
-    };
+    // 8x8 matrices of 16 bits are transposed on the way, wide elements are loaded one by one
+    let (shared, tensor, transposable) = (false, false, a.size_bytes() > 1);
+    let hopper = m > 8 && a == DType::F64;
     Instruction {
-        name: format!("mma.m{m}n{n}k{k}.{acc}.{of}.{of}"),
-        targets: ALL,
+        name: format!("mma.m{m}n{n}k{k}.{acc}.{a}.{b}"),
+        targets: if hopper { COPY_ENGINE } else { ALL },
         issue: Issue::Warp,
-        action: Action::Matrix(matrix),
+        action: Action::Matrix(Matrix { m, n, k, a, b, acc, adder, shared, tensor, transposable }),
         code: Code::Intrinsic(format!("llvm.nvvm.mma.m{m}n{n}k{k}.row.col.{suffix}")),
     }
 }
@@ -326,16 +320,16 @@ fn load(name: &str) -> Option<Instruction> {
     })
 }
 
-/// The matrix instructions of one warp.
+/// The matrix instructions of one warp. Those of f64 with 16 rows came with Hopper.
 fn by_warp() -> Vec<Instruction> {
-    use DType::{Bf16, F16, F32, F64, I8, I32, Tf32};
-    vec![
-        warp_matrix(16, 8, 16, F32, F16, AMPERE),
-        warp_matrix(16, 8, 16, F32, Bf16, AMPERE),
-        warp_matrix(16, 8, 8, F32, Tf32, AMPERE),
-        warp_matrix(16, 8, 32, I32, I8, Adder::Wrapping),
-        warp_matrix(8, 8, 4, F64, F64, Adder::Sequential),
-    ]
+    use DType::{Bf16, F16, F32, F64, I8, I32, Tf32, U8};
+    let floats = [(F16, 16), (Bf16, 16), (Tf32, 8)];
+    let floats = floats.map(|(of, k)| warp_matrix([16, 8, k], F32, of, of, AMPERE));
+    let bits = [I8, U8].into_iter().flat_map(|a| [I8, U8].map(|b| (a, b)));
+    let bits = bits.map(|(a, b)| warp_matrix([16, 8, 32], I32, a, b, Adder::Wrapping));
+    let doubles = [[16, 8, 16], [16, 8, 8], [16, 8, 4], [8, 8, 4]];
+    let doubles = doubles.map(|shape| warp_matrix(shape, F64, F64, F64, Adder::Sequential));
+    floats.into_iter().chain(bits).chain(doubles).collect()
 }
 
 /// The matrix instructions of a warpgroup that give `n` columns.

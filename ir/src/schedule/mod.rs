@@ -81,13 +81,19 @@ pub enum Unit {
     Cluster,
     /// Each iteration on four neighbouring warps of its own.
     Warpgroup,
+    /// Each iteration on a warp of its own.
+    Warp,
     /// All iterations, of this loop and those inside, are one box of the copy engine.
     CopyEngine,
+    /// All iterations, of this loop and those inside, are one box that the block's threads copy
+    /// asynchronously.
+    AsyncCopy,
 }
 
 impl Unit {
     /// Every unit.
-    pub const ALL: [Self; 3] = [Self::Cluster, Self::Warpgroup, Self::CopyEngine];
+    pub const ALL: [Self; 5] =
+        [Self::Cluster, Self::Warpgroup, Self::Warp, Self::CopyEngine, Self::AsyncCopy];
 
     /// Its text.
     #[must_use]
@@ -95,7 +101,9 @@ impl Unit {
         match self {
             Self::Cluster => "cluster",
             Self::Warpgroup => "warpgroup",
+            Self::Warp => "warp",
             Self::CopyEngine => "tma",
+            Self::AsyncCopy => "async",
         }
     }
 

@@ -146,18 +146,18 @@ pub(super) struct BoxOf {
     pub(super) panel: i64,
 }
 
-/// Whether each row of an array is a multiple of 16 bytes.
+/// Whether each row of an array is a multiple of so many bytes.
 ///
 /// # Errors
 /// `E1102` where one is not.
-pub(super) fn rows(buffer: &Buffer, shape: &[usize]) -> Result<()> {
+pub(super) fn rows(buffer: &Buffer, shape: &[usize], bytes: i64) -> Result<()> {
     let row = shape.last().copied().unwrap_or(1) * buffer.dtype.size_bytes();
-    if shape.len() < 2 || (row as u64).is_multiple_of(ALIGNMENT) {
+    if shape.len() < 2 || row as i64 % bytes == 0 {
         return Ok(());
     }
     let text = format!(
-        "the rows of `{}` have {row} bytes, no multiple of {ALIGNMENT}: this kernel copies them \
-         in pieces of {ALIGNMENT}",
+        "the rows of `{}` have {row} bytes, no multiple of {bytes}: this kernel copies them in \
+         pieces of {bytes}",
         buffer.name
     );
     Err(error("E1102", text))
@@ -174,7 +174,7 @@ pub(super) fn box_of(
     address: u64,
     map: &TensorMap,
 ) -> Result<BoxOf> {
-    rows(buffer, shape)?;
+    rows(buffer, shape, 16)?;
     let extents: Vec<u64> = shape.iter().rev().map(|&e| e as u64).collect();
     if extents.iter().any(|e| *e == 0 || *e > 1 << 32) {
         let text = format!("`{}` has the shape {shape:?}, which has no boxes", buffer.name);

@@ -139,8 +139,8 @@ impl LoadedProgram {
     ) -> Result<Vec<Vec<EncodedMap>>> {
         let buffers = &self.kernel().buffers;
         let of = |launch: &GpuLaunch| {
-            for &b in &launch.chunked {
-                args::rows(&buffers[b], &shapes[b])?;
+            for &(b, bytes) in &launch.chunked {
+                args::rows(&buffers[b], &shapes[b], bytes)?;
             }
             let encode = |map: &TensorMap| {
                 let (b, at) = (map.buffer, arguments[map.buffer].address);

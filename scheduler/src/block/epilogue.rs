@@ -15,6 +15,7 @@ use warploom_ir::nest::{AssignOp, Constraint};
 
 use super::elements::Elements;
 use super::moves::Move;
+use super::product::Counter;
 use super::roles::{Program, add, by_name, call, number, one, tile, unused, var};
 use super::slabs::Slabs;
 use crate::index::{simplify, simplify_condition, substitute};
@@ -37,10 +38,28 @@ impl Program<'_> {
         if self.plan.product.teams == 1 { Index::Const(0) } else { var(&self.team) }
     }
 
+    /// The counters that are teams, by the number of the team: the last of them is fastest.
+    pub(super) fn team_counters(&self) -> Vec<(Name, Index)> {
+        let mut around = 1;
+        let teams = self.plan.product.counters.iter().rev().filter(|c| c.team);
+        let value = |c: &Counter| {
+            let whole = Index::FloorDiv(Box::new(self.team_index()), around);
+            let last = around * c.extent == self.plan.product.teams;
+            around *= c.extent;
+            let value = match c.extent {
+                1 => Index::Const(0),
+                _ if last => whole,
+                extent => Index::Mod(Box::new(whole), extent),
+            };
+            (c.var.clone(), simplify(&value))
+        };
+        teams.map(value).collect()
+    }
+
     /// The first row or column of a team in the accumulator's buffer.
     fn team_start(&self, side: usize) -> Index {
-        let step = self.plan.product.team_step[side];
-        simplify(&Index::Mul(step, Box::new(self.team_index())))
+        let (names, values): (Vec<Name>, Vec<Index>) = self.team_counters().into_iter().unzip();
+        substitute(&self.plan.product.team_first[side], &by_name(&names, &values))
     }
 
     /// The first row and column of a team in the accumulator's buffer.

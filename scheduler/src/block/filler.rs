@@ -146,8 +146,8 @@ impl Program<'_> {
         out
     }
 
-    /// A statement for each element of an operand's slot.
-    fn share(&mut self, filling: &Filling, coordinates: &[Index], at: &Index) -> KernelNode {
+    /// A statement for each element of an operand's slot, shared out among the team's threads.
+    pub(super) fn share(&mut self, filling: &Filling, coordinates: &[Index], at: &Index) -> KernelNode {
         let plan = self.plan;
         let factor = plan.product.operand(&filling.buffer).expect("fillings are of operands");
         let dealt = self.dealt(filling, factor);

@@ -27,6 +27,7 @@ mod skeleton;
 mod slabs;
 mod sums;
 mod tensor_memory;
+mod warps;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -245,6 +246,7 @@ impl Plan {
         let block = &site.path[site.outside - 1].body;
         plan.collect(site, model, block, site.outside)?;
         plan.check_fills(site)?;
+        plan.check_warps()?;
         plan.check_tensor_memory()?;
         Ok(plan)
     }
@@ -304,7 +306,8 @@ impl Plan {
             }
             let staged = self.staging.contains_key(&moved.buffer);
             if staged && depth == scope {
-                return Ok(Work::Drain(moved.draining(site, model, self.product.whole())?));
+                let whole = self.product.whole();
+                return Ok(Work::Drain(moved.draining(site, model, whole, &self.product)?));
             }
             let text = format!("`{}` is no copy of a block program there", moved.statement);
             return Err(misplaced(text).into());
@@ -351,9 +354,11 @@ impl Plan {
                     "`{}` is not filled by one copy or statement at the ring's loop",
                     operand.buffer
                 );
+                let by_warps = self.product.by_warps();
+                let (unit, who) =
+                    if by_warps { ("async", "they") } else { ("tma", "the copy engine") };
                 let help = format!(
-                    "write `map {0}.0 to tma`, or `map {0}.0 to thread.x` where the copy engine \
-                     cannot",
+                    "write `map {0}.0 to {unit}`, or `map {0}.0 to thread.x` where {who} cannot",
                     operand.buffer
                 );
                 return Err(Box::new(misplaced(text).help(help)).into());

@@ -7,15 +7,30 @@
 
 use warploom_ir::affine::{Affine, Name};
 use warploom_ir::expr::{Access, Expr};
-use warploom_ir::instruction::descriptor::PANELS;
+use warploom_ir::instruction::descriptor::{CHUNK, PANELS};
+use warploom_ir::kernel::Index;
+use warploom_ir::kernel::device::{self, Slice};
 use warploom_ir::nest::Constraint;
 use warploom_ir::schedule::{Tree, Unit};
 use warploom_isl::Map;
 
-use super::product::{Product, elements};
+use super::product::{Operand, Product, elements};
+use super::roles::{add, by_name, matrix_extents, tile};
 use super::{Answer, Site, misplaced, place_of, unfit};
 use crate::footprint::{Iterations, fresh};
+use crate::index::substitute;
 use crate::poly_isl::Model;
+
+/// Bytes that a thread can copy asynchronously at once.
+const CHUNKS: [i64; 3] = [CHUNK, 8, 4];
+
+/// A number that divides an expression whatever its variables are; 0 for zero.
+pub(super) fn divisor(e: &Affine) -> i64 {
+    const fn gcd(a: i64, b: i64) -> i64 {
+        if b == 0 { a } else { gcd(b, a % b) }
+    }
+    e.terms().fold(e.constant_part(), |d, (_, c)| gcd(d, c)).saturating_abs()
+}
 
 /// A copy between an array and a buffer.
 pub(super) struct Move {
@@ -31,6 +46,10 @@ pub(super) struct Move {
     pub(super) along: Vec<usize>,
     /// Elements in each dimension of the buffer.
     pub(super) extents: Vec<i64>,
+    /// Who copies: the copy engine, or threads.
+    unit: Unit,
+    /// Bytes that a thread copies at once.
+    pub(super) chunk: i64,
     /// The elements that the statement copies.
     touched: Map,
 }
@@ -39,17 +58,21 @@ impl Move {
     /// The copy that a subtree is, right inside the loop `around`.
     pub(super) fn of(site: &Site<'_>, model: &Model, tree: &Tree, around: &str) -> Answer<Self> {
         let names = tree.statements();
-        let engine = matches!(tree, Tree::Loop(l) if l.marks.unit == Some(Unit::CopyEngine));
+        let unit = match tree {
+            Tree::Loop(l) => l.marks.unit,
+            Tree::Sequence(_) | Tree::Statement(_) => None,
+        };
+        let copies = |u: &Unit| matches!(u, Unit::CopyEngine | Unit::AsyncCopy);
         let [name] = names.as_slice() else {
-            return Err(misplaced("the copy engine runs one copy at a time").into());
+            return Err(misplaced("a box is what one statement copies").into());
         };
         let at = place_of(site.poly, name);
         let s = &site.poly.statements[at];
-        let (Expr::Read(read), None, None, true) =
-            (&s.statement.value, &s.origin, &s.statement.guard, engine)
+        let (Expr::Read(read), None, None, Some(unit)) =
+            (&s.statement.value, &s.origin, &s.statement.guard, unit.filter(copies))
         else {
             return Err(misplaced(format!(
-                "`{name}` is no copy that `stage` made, so the copy engine cannot run it"
+                "`{name}` is no copy that `stage` made, so it cannot be copied as a box"
             ))
             .into());
         };
@@ -79,7 +102,7 @@ impl Move {
                 }
             }
             along.push(found.ok_or_else(|| {
-                unfit(format!("`{name}` changes the layout, which the copy engine cannot"))
+                unfit(format!("`{name}` changes the layout, which a copy of a box cannot"))
             })?);
         }
         let extents = along.iter().map(|d| box_.extent[*d]).collect();
@@ -91,6 +114,8 @@ impl Move {
             coordinates: iterations.names,
             along,
             extents,
+            unit,
+            chunk: CHUNK,
             touched,
         })
     }
@@ -111,6 +136,20 @@ impl Move {
             );
             return Err(Box::new(unfit(text).help(help)).into());
         }
+        let [own, other] = match product.by_warps() {
+            true => [Unit::AsyncCopy, Unit::CopyEngine],
+            false => [Unit::CopyEngine, Unit::AsyncCopy],
+        };
+        if self.unit != own {
+            let text = format!(
+                "`{}` is copied to `{}`, and operands of `{}` are not",
+                self.buffer,
+                other.name(),
+                product.instruction
+            );
+            let help = format!("write `map {}.0 to {}`", self.buffer, own.name());
+            return Err(Box::new(misplaced(text).help(help)).into());
+        }
         self.extents.clone_from(&operand.extents);
         self.checked(site, model)
     }
@@ -121,14 +160,20 @@ impl Move {
         site: &Site<'_>,
         model: &Model,
         extents: Vec<i64>,
+        product: &Product,
     ) -> Answer<Self> {
         self.extents = extents;
+        if self.unit != Unit::CopyEngine || product.by_warps() {
+            let text = format!("`{}` does not leave the block by the copy engine", self.buffer);
+            let help = "threads store what they hold: leave out the buffer";
+            return Err(Box::new(misplaced(text).help(help)).into());
+        }
         self.checked(site, model)
     }
 
     /// Whether the box holds nothing of the array but what the statement copies, and is one that
-    /// the copy engine can copy.
-    fn checked(self, site: &Site<'_>, model: &Model) -> Answer<Self> {
+    /// its unit can copy.
+    fn checked(mut self, site: &Site<'_>, model: &Model) -> Answer<Self> {
         let array = site.poly.array(&self.array).expect("accesses are of known arrays");
         let bytes = array.dtype.size_bytes() as i64;
         let last = array.shape.len().checked_sub(1);
@@ -140,7 +185,24 @@ impl Move {
             .into());
         }
         let row = array.shape.last().and_then(|e| model.fixed(e));
-        if row.is_none_or(|n| n * bytes % 16 != 0) {
+        let start = self.start.last().map_or(0, divisor);
+        let width = self.extents.last().copied().unwrap_or(1);
+        let whole = |chunk: &&i64| {
+            let divides = |n: i64| n * bytes % **chunk == 0;
+            **chunk >= bytes && row.is_some_and(divides) && divides(start) && divides(width)
+        };
+        if self.unit == Unit::AsyncCopy {
+            let Some(chunk) = CHUNKS.iter().find(whole) else {
+                let text = format!(
+                    "the rows of `{}`, or where the tiles start in them, are no known multiple of \
+                     4 bytes, which asynchronous copies need",
+                    self.array
+                );
+                let help = format!("let threads fill it: `map {}.0 to thread.x`", self.buffer);
+                return Err(Box::new(unfit(text).help(help)).into());
+            };
+            self.chunk = *chunk;
+        } else if row.is_none_or(|n| n * bytes % CHUNK != 0) {
             return Err(unfit(format!(
                 "the rows of `{}` are no known multiple of 16 bytes, which the copy engine needs",
                 self.array
@@ -177,6 +239,36 @@ impl Move {
         }
         let all = model.relation(&self.coordinates, &places, &facts)?;
         Ok(all.intersect_domain(&self.touched.domain()?)?)
+    }
+
+    /// A part of the box in slot `at` of an operand's buffer, and where it comes from, at these
+    /// coordinates; of each dimension of the operand's tiles its first element and extent.
+    pub(super) fn boxes(
+        &self,
+        factor: &Operand,
+        at: &Index,
+        values: &[Index],
+        part: &dyn Fn(usize) -> (Index, i64),
+    ) -> Vec<device::Operand> {
+        let rank = matrix_extents(factor).len();
+        let mut inside = vec![Slice { start: at.clone(), extent: None }];
+        inside.extend((0..rank).map(|d| {
+            let (start, extent) = part(d);
+            Slice { start, extent: Some(extent) }
+        }));
+        let lookup = by_name(&self.coordinates, values);
+        let outside = self.start.iter().enumerate().map(|(d, start)| {
+            let start = substitute(start, &lookup);
+            let b = self.along.iter().position(|a| *a == d);
+            let place = b
+                .filter(|b| factor.tile[*b].1.is_some())
+                .map(|b| factor.tile[..b].iter().filter(|(_, extent)| extent.is_some()).count());
+            match place.map(part) {
+                Some((first, extent)) => Slice { start: add(start, first), extent: Some(extent) },
+                None => Slice { start, extent: None },
+            }
+        });
+        vec![tile(&self.buffer, inside, false), tile(&self.array, outside.collect(), false)]
     }
 
     /// Bytes of a panel of the buffer: the widest that divides its rows.

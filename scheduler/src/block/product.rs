@@ -6,7 +6,7 @@
 //! on that loop. The statement computes exactly what the tiles would, except for elements that are
 //! zero in both operands or results that no instance has ([`Product::check`]).
 
-use warploom_ir::affine::{Affine, Name};
+use warploom_ir::affine::{Affine, Atom, Name};
 use warploom_ir::dtype::DType;
 use warploom_ir::expr::{Access, BinOp};
 use warploom_ir::instruction::numerics::Adder;
@@ -43,6 +43,8 @@ pub(super) struct Operand {
     pub(super) value: Option<Factor>,
     /// Extents of the buffer's dimensions, enough for all instructions.
     pub(super) extents: Vec<i64>,
+    /// Elements without use at the end of the buffer's rows.
+    pub(super) pad: i64,
     /// Per dimension of the buffer: the first element and extent of the instruction's tile, over
     /// the counters; an extent of `None` is one element that all instructions share.
     pub(super) tile: Vec<(Affine, Option<i64>)>,
@@ -69,8 +71,8 @@ pub(super) struct Product {
     pub(super) rank: usize,
     /// Rows and columns that a team holds.
     pub(super) fragment: [i64; 2],
-    /// Rows and columns from a team's first element to the next team's.
-    pub(super) team_step: [i64; 2],
+    /// The first row and column of a team, over the counters that are teams.
+    pub(super) team_first: [Affine; 2],
     /// The first row and column of an instruction's tile in the fragment, over the counters.
     pub(super) tile: [Affine; 2],
     /// `A`, then `B`.
@@ -157,10 +159,18 @@ impl Product {
     pub(super) fn whole(&self) -> Vec<i64> {
         let mut out = vec![1; self.rank];
         for side in 0..2 {
-            let teams = if self.team_step[side] == 0 { 1 } else { self.teams };
-            out[self.dims[side]] = self.fragment[side] * teams;
+            let reach = |sum, (atom, c)| {
+                let counter = self.counters.iter().find(|n| is_counter(atom, n));
+                sum + c * (counter.map_or(1, |n| n.extent) - 1)
+            };
+            out[self.dims[side]] = self.team_first[side].terms().fold(self.fragment[side], reach);
         }
         out
+    }
+
+    /// Whether the instruction takes its factors from registers.
+    pub(super) const fn by_warps(&self) -> bool {
+        !self.matrix.shared && !self.matrix.tensor
     }
 
     /// The operand with this buffer.
@@ -254,12 +264,6 @@ fn instruction(site: &Site<'_>) -> Answer<(Name, Matrix)> {
     let Some(Action::Matrix(matrix)) = find(&name).map(|i| i.action) else {
         return Err(unfit(format!("`{name}` is no matrix instruction")).into());
     };
-    if !matrix.shared {
-        return Err(unfit(format!(
-            "`{name}` takes its factors from registers, which lowering does not fill yet"
-        ))
-        .into());
-    }
     Ok((name, matrix))
 }
 
@@ -345,10 +349,14 @@ impl<'a> Question<'a> {
                 let text = format!("loop `{}` has no constant length", l.name);
                 return Err(unfit(text).into());
             };
-            let team = l.marks.unit == Some(Unit::Warpgroup);
-            if l.marks.unit.is_some() != team || (team && self.counters.iter().any(|c| c.team)) {
-                let text = format!("loop `{}` is no loop of a matrix product", l.name);
-                return Err(unfit(text).into());
+            let by_warps = !self.matrix.shared;
+            let own = if by_warps { Unit::Warp } else { Unit::Warpgroup };
+            let team = l.marks.unit == Some(own);
+            let second = team && !by_warps && self.counters.iter().any(|c| c.team);
+            if l.marks.unit.is_some() != team || second {
+                let refusal = unfit(format!("loop `{}` is no loop of a matrix product", l.name));
+                let help = format!("the teams of this instruction are loops mapped to `{}`", own.name());
+                return Err(Box::new(refusal.help(help)).into());
             }
             let var: Name = l.name.replace('.', "_").into();
             let first = put(&offset[0], &around.names, &self.values)?;
@@ -423,13 +431,8 @@ impl<'a> Question<'a> {
         Ok(out)
     }
 
-    fn weight_of(&self, atom: &warploom_ir::affine::Atom) -> Option<usize> {
-        match atom {
-            warploom_ir::affine::Atom::Var(name) => {
-                self.counters.iter().position(|c| c.var == *name)
-            }
-            warploom_ir::affine::Atom::FloorDiv(..) | warploom_ir::affine::Atom::Mod(..) => None,
-        }
+    fn weight_of(&self, atom: &Atom) -> Option<usize> {
+        self.counters.iter().position(|c| is_counter(atom, c))
     }
 
     /// How far an offset goes while counters run, without the team's if that is asked.
@@ -473,7 +476,43 @@ impl<'a> Question<'a> {
         let dtype = self.matrix.dtype(part);
         let value = Some(value.clone()).filter(|v| !v.plain(dtype));
         let buffer = access.array.clone();
-        Ok(Operand { buffer, dtype, value, extents, tile, transposed })
+        let pad = if self.matrix.shared { 0 } else { self.pad(array, access)? };
+        Ok(Operand { buffer, dtype, value, extents, pad, tile, transposed })
+    }
+
+    /// Elements at the end of a buffer's rows that the statement does not touch in any iteration of
+    /// the ring.
+    fn pad(&self, array: &Array, access: &Access) -> Answer<i64> {
+        let Self { site, model, .. } = self;
+        let own = site.poly.scopes[&access.array].coordinates;
+        let ring = &site.poly.scopes[&access.array].at;
+        let iterations = Iterations::of(site.poly, site.tree, ring);
+        let touched =
+            elements(site, model, site.statement, &iterations, &access.indices[own..])?;
+        let used = iterations.bounding_box(&touched)?.and_then(|b| b.extent.last().copied());
+        let row = array.shape.last().and_then(|e| model.fixed(e));
+        Ok(row.zip(used).map_or(0, |(row, used)| (row - used).max(0)))
+    }
+
+    /// Whether teams that run over these first rows and columns have all elements, each once.
+    fn apart(&self, first: &[Affine; 2], fragment: [i64; 2]) -> bool {
+        let mut found = 0;
+        for (side, first) in first.iter().enumerate() {
+            let mut steps: Vec<(i64, i64)> = (first.terms())
+                .filter_map(|(atom, c)| Some((c, self.counters[self.weight_of(atom)?].extent)))
+                .filter(|(_, extent)| *extent > 1)
+                .collect();
+            steps.sort_unstable();
+            found += steps.len();
+            let mut next = fragment[side];
+            for (step, extent) in steps {
+                if step != next {
+                    return false;
+                }
+                next *= extent;
+            }
+        }
+        found == self.counters.iter().filter(|c| c.team && c.extent > 1).count()
     }
 
     /// Whether the instruction can read a buffer of this type, and the way it lies.
@@ -520,37 +559,30 @@ impl<'a> Question<'a> {
             return Err(unfit("the accumulator is no matrix of the instruction's m and n").into());
         }
         let mut fragment = [0; 2];
-        let mut team_step = [0; 2];
+        let mut team_first = [Affine::constant(0), Affine::constant(0)];
         let mut tile = [Affine::constant(0), Affine::constant(0)];
-        let teams = self.counters.iter().find(|c| c.team).map_or(1, |c| c.extent);
+        let teams = self.counters.iter().filter(|c| c.team).map(|c| c.extent).product();
         for side in 0..2 {
             let offset = &found.offset[dims[side]];
             fragment[side] = self.reach(offset, false) + sizes[side];
             for (atom, c) in offset.terms() {
                 let at = self.weight_of(atom).expect("offsets are over the counters");
-                if self.counters[at].team {
-                    team_step[side] = c;
-                } else {
-                    let term = Affine::var(self.counters[at].var.clone()).scale(c)?;
-                    tile[side] = tile[side].add(&term)?;
-                }
+                let term = Affine::var(self.counters[at].var.clone()).scale(c)?;
+                let part = if self.counters[at].team { &mut team_first } else { &mut tile };
+                part[side] = part[side].add(&term)?;
                 self.counters[at].reduction = false;
             }
             tile[side] = tile[side].add_const(offset.constant_part())?;
         }
-        let apart = team_step[0] == fragment[0] && team_step[1] == 0
-            || team_step[1] == fragment[1] && team_step[0] == 0;
         if teams > 1 && self.matrix.tensor {
             return Err(unfit(
                 "one thread issues the instruction for all rows: leave out `to warpgroup`",
             )
             .into());
         }
-        if teams > 1 && !apart {
-            return Err(unfit("each warpgroup needs rows or columns of its own").into());
-        }
-        if teams == 1 {
-            team_step = [0; 2];
+        if !self.apart(&team_first, fragment) {
+            let who = if self.matrix.shared { "warpgroup" } else { "warp" };
+            return Err(unfit(format!("each {who} needs rows or columns of its own")).into());
         }
         Ok(Product {
             instruction: Name::from(""),
@@ -564,13 +596,18 @@ impl<'a> Question<'a> {
             dims,
             rank: found.index.len(),
             fragment,
-            team_step,
+            team_first,
             tile,
             operands,
             starts_at_zero: false,
             partial: false,
         })
     }
+}
+
+/// Whether an atom is a counter.
+pub(super) fn is_counter(atom: &Atom, counter: &Counter) -> bool {
+    matches!(atom, Atom::Var(name) if *name == counter.var)
 }
 
 /// Pairs of coordinates and elements of an access to a buffer.

@@ -59,7 +59,7 @@ pub(super) struct Around {
 /// What loop variables of isl's loops are called in a role, and the loops around.
 #[derive(Clone, Default)]
 pub(super) struct Scope {
-    renamed: BTreeMap<Name, Index>,
+    pub(super) renamed: BTreeMap<Name, Index>,
     pub(super) around: Vec<Around>,
 }
 
@@ -140,6 +140,9 @@ impl<'a> Program<'a> {
         let (plan, product) = (self.plan, &self.plan.product);
         if product.matrix.tensor {
             return self.with_tensor_memory(&nodes);
+        }
+        if product.by_warps() {
+            return self.with_warps(&nodes);
         }
         let loads = self.loading(&nodes)?;
         let works = self.consumer(&nodes, &Scope::default(), Self::tile, true)?;
@@ -355,28 +358,8 @@ impl<'a> Program<'a> {
             }
             Some(_) | None => (Index::Const(0), extents[d]),
         };
-        let mut inside = vec![Slice { start: at.clone(), extent: None }];
-        inside.extend((0..extents.len()).map(|d| {
-            let (start, extent) = part(d);
-            Slice { start, extent: Some(extent) }
-        }));
-        let lookup = by_name(&copy.coordinates, values);
-        let outside = copy.start.iter().enumerate().map(|(d, start)| {
-            let start = substitute(start, &lookup);
-            let b = copy.along.iter().position(|a| *a == d);
-            let place = b
-                .filter(|b| factor.tile[*b].1.is_some())
-                .map(|b| factor.tile[..b].iter().filter(|(_, extent)| extent.is_some()).count());
-            match place.map(part) {
-                Some((first, extent)) => Slice { start: add(start, first), extent: Some(extent) },
-                None => Slice { start, extent: None },
-            }
-        });
-        let mut operands = vec![
-            tile(&copy.buffer, inside, false),
-            tile(&copy.array, outside.collect(), false),
-            slot(&self.full, at.clone()),
-        ];
+        let mut operands = copy.boxes(factor, at, values, &part);
+        operands.push(slot(&self.full, at.clone()));
         if divided.is_none() {
             return call("tma.load", operands);
         }

@@ -74,12 +74,13 @@ impl Slabs {
         let number = offset[0].add(&Affine::var(var.clone()))?;
         let width = Self::width(site, model, statement, l, product, &moved, &number)?;
         let columns = product.whole()[product.dims[1]];
-        if width * extent[0] < columns || width % 16 != 0 || product.team_step[1] != 0 {
+        let below = product.team_first[1].as_constant() == Some(0);
+        if width * extent[0] < columns || width % 16 != 0 || !below {
             return Err(misfit("has slabs that are no equal parts of 16 columns or more").into());
         }
         let mut extents = product.whole();
         extents[product.dims[1]] = width;
-        let mut copy = moved.draining(site, model, extents)?;
+        let mut copy = moved.draining(site, model, extents, product)?;
         let inner = copy.coordinates.pop().expect("the loop is a coordinate");
         for start in &mut copy.start {
             *start = put(start, std::slice::from_ref(&inner), std::slice::from_ref(&number))?;

@@ -135,13 +135,14 @@ impl Program<'_> {
         accumulator: &dyn Fn(Vec<Slice>) -> Operand,
     ) -> Vec<KernelNode> {
         let product = &self.plan.product;
-        let mut values: BTreeMap<Name, Index> = BTreeMap::new();
+        let mut values: BTreeMap<Name, Index> = self.team_counters().into_iter().collect();
         let mut loops = Vec::new();
         let mut later = first.clone();
         for counter in &product.counters {
             if counter.team {
-                values.insert(counter.var.clone(), self.team_index());
-            } else if counter.extent == 1 {
+                continue;
+            }
+            if counter.extent == 1 {
                 values.insert(counter.var.clone(), Index::Const(0));
             } else {
                 let name = unused(&counter.var, self.taken);

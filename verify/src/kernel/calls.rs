@@ -113,9 +113,9 @@ impl Checker {
             }
             Action::Matrix(m) => self.matrix(&m, [tile(0)?, tile(1)?, tile(2)?]),
             Action::TensorLoad(columns) => self.loaded(columns, tile(0)?, tile(1)?),
-            Action::LoadMatrix => self.matrices(tile(0)?, tile(1)?),
-            Action::StoreMatrix => self.matrices(tile(1)?, tile(0)?),
-            Action::CopyAsync => self.chunks(tile(0)?, tile(1)?),
+            Action::LoadMatrix => self.matrices(tile(0)?, tile(1)?, true),
+            Action::StoreMatrix => self.matrices(tile(1)?, tile(0)?, false),
+            Action::CopyAsync(bytes) => self.chunks(bytes, tile(0)?, tile(1)?),
             Action::BoxLoad | Action::BoxMulticast => self.boxes(tile(0)?, tile(1)?),
             Action::BoxStore => self.boxes(tile(1)?, tile(0)?),
             Action::Wait => match &call.operands[1] {
@@ -314,34 +314,35 @@ impl Checker {
     }
 
     /// `ldmatrix` and `stmatrix`.
-    fn matrices(&self, fragment: &Tile, shared: &Tile) -> Result<(), String> {
+    fn matrices(&self, fragment: &Tile, shared: &Tile, load: bool) -> Result<(), String> {
         let held = &self.context.fragments[&fragment.array];
         let buffer = &self.context.shared[&shared.array];
-        if !held.layout.is_matrices() || buffer.dtype.size_bytes() != 2 {
-            return Err(format!("`{fragment}` is not made of 8x8 matrices of 16-bit elements"));
+        let bytes = buffer.dtype.size_bytes() as i64;
+        if !held.layout.is_matrices(bytes) || bytes != 2 && (shared.transposed || !load) {
+            return Err(format!("`{fragment}` is not made of matrices of eight rows of 16 bytes"));
         }
         if self.arrays[&fragment.array].dtype != buffer.dtype {
             return Err("the types differ".to_owned());
         }
-        self.part(fragment, held.layout.matrix_steps())?;
+        self.part(fragment, held.layout.matrix_steps(bytes))?;
         // of each warp that holds a part
-        let n = product(&fragment.extents()) / (2 * held.layout.n_threads());
+        let n = product(&fragment.extents()) * bytes / (4 * held.layout.n_threads());
         if fragment.matrix() != shared.matrix() || fragment.transposed || ![1, 2, 4].contains(&n) {
             return Err(format!("the tiles differ, or are {n} matrices and not 1, 2 or 4"));
         }
         let Some([row, col]) = rows_and_columns(shared) else {
             return Err(format!("`{shared}` is not of its buffer's last two dimensions"));
         };
-        if aligned(col, 8) && aligned(row, 8) && Self::chunked(buffer) {
+        if aligned(col, CHUNK / bytes) && aligned(row, 8) && Self::chunked(buffer, CHUNK) {
             return Ok(());
         }
-        Err(format!("`{shared}` starts at no multiple of 8 rows and columns"))
+        Err(format!("`{shared}` starts at no multiple of 8 rows and 16 bytes"))
     }
 
-    /// Whether every row of a shared buffer starts at a multiple of 16 bytes.
-    fn chunked(buffer: &Shared) -> bool {
+    /// Whether every row of a shared buffer starts at a multiple of so many bytes, at most 16.
+    fn chunked(buffer: &Shared, bytes: i64) -> bool {
         let cols = buffer.shape.last().copied().unwrap_or(0);
-        buffer.panel.is_some() || cols % (CHUNK / buffer.dtype.size_bytes() as i64) == 0
+        buffer.panel.is_some() || cols.saturating_mul(buffer.dtype.size_bytes() as i64) % bytes == 0
     }
 
     fn same_tiles(&self, shared: &Tile, global: &Tile) -> Result<(), String> {
@@ -355,27 +356,23 @@ impl Checker {
         Ok(())
     }
 
-    /// Copies of 16 bytes by each thread.
-    fn chunks(&self, shared: &Tile, global: &Tile) -> Result<(), String> {
+    /// Copies of so many bytes by each thread.
+    fn chunks(&self, bytes: i64, shared: &Tile, global: &Tile) -> Result<(), String> {
         self.same_tiles(shared, global)?;
         if self.context.one {
             return Err("it is issued by all threads of a team".to_owned());
         }
         let buffer = &self.context.shared[&shared.array];
-        let wide = CHUNK / buffer.dtype.size_bytes() as i64;
-        let whole = [shared, global].iter().all(|tile| {
+        let wide = bytes / buffer.dtype.size_bytes() as i64;
+        let whole = wide > 0 && [shared, global].iter().all(|tile| {
             tile.at
                 .last()
                 .is_some_and(|s| aligned(&s.start, wide) && s.extent.is_some_and(|e| e % wide == 0))
         });
-        let threads = self.context.team.unwrap_or(1) * 32;
-        let chunks = product(&shared.extents()) / wide;
-        if whole && Self::chunked(buffer) && chunks % threads == 0 {
+        if whole && Self::chunked(buffer, bytes) {
             return Ok(());
         }
-        Err(format!(
-            "the tile's rows are no multiples of 16 bytes, or not {threads} threads' share"
-        ))
+        Err(format!("the tile's rows are no multiples of {bytes} bytes"))
     }
 
     /// Boxes of the copy engine.

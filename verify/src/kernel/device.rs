@@ -353,8 +353,8 @@ impl Checker {
             self.index(&s.start, &place, 0);
         }
         let two = tile.at.len() == 2 && tile.at.iter().all(|s| s.extent.is_some_and(|e| e > 0));
-        let whole = if of.layout.is_matrices() {
-            of.layout.matrix_steps()
+        let whole = if of.layout.is_matrices(2) {
+            of.layout.matrix_steps(2)
         } else {
             [of.layout.rows, of.layout.cols]
         };

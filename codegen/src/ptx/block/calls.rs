@@ -60,7 +60,7 @@ impl Emitter<'_> {
             }
             Action::LoadMatrix => self.matrices(code, tile(&o[0]), tile(&o[1]), true),
             Action::StoreMatrix => self.matrices(code, tile(&o[1]), tile(&o[0]), false),
-            Action::CopyAsync => self.chunks(code, tile(&o[0]), tile(&o[1])),
+            Action::CopyAsync(bytes) => self.chunks(code, bytes, tile(&o[0]), tile(&o[1])),
             Action::BoxLoad | Action::BoxMulticast => {
                 let tiles = [tile(&o[0]), tile(&o[1]), tile(&o[2])];
                 self.box_load(code, tiles, o.get(3).map(tile));

@@ -1,4 +1,4 @@
-//! Copies of 16 bytes by each thread of a team.
+//! Copies of pieces of 4, 8 or 16 bytes by each thread of a team.
 
 use warploom_ir::affine::Name;
 use warploom_ir::instruction::Code;
@@ -12,31 +12,43 @@ use crate::llvm::memory::mem_elem;
 
 impl Emitter<'_> {
     /// This team's threads take chunk after chunk; one that is outside the array becomes zero.
-    pub(super) fn chunks(&mut self, code: &Code, to: &Tile, from: &Tile) {
+    pub(super) fn chunks(&mut self, code: &Code, piece: i64, to: &Tile, from: &Tile) {
         let shared = self.shared(to);
         let bytes = shared.dtype.size_bytes() as i64;
         let extents = to.extents();
-        let total = extents.iter().product::<i64>() * bytes / 16;
+        let total = extents.iter().product::<i64>() * bytes / piece;
         let team = self.state().team.clone();
         let (lane, threads) = (self.state().lane.clone(), 32 * team.warps);
         let first = self.f.bin_int("shl", &team.warp, 5);
         let thread = self.f.bin("or", &first, &lane);
         let thread = self.f.cast("zext nneg", &thread, "i64");
-        for turn in 0..total / threads {
+        for turn in 0..(total + threads - 1) / threads {
             let chunk = self.f.bin_int("add nuw nsw", &thread, (turn * threads).into());
-            let positions = self.positions(&chunk, &extents, 16 / bytes);
+            let end = (total < (turn + 1) * threads).then(|| {
+                // the last pieces are some of the threads'
+                let (some, end) = (self.f.label("some"), self.f.label("all"));
+                let there = self.f.cmp_int("ult", &chunk, total.into());
+                self.f.cond_br(&there, &some, &end);
+                self.f.start(&some);
+                end
+            });
+            let positions = self.positions(&chunk, &extents, piece / bytes);
             let target = self.moved(to, &positions);
             let offset = self.offset(&shared, &target);
             let offset = self.narrow(&offset);
             let offset = self.permuted(&offset, shared.panel);
             let target = self.pointer(&offset);
             let source = self.moved(from, &positions);
-            let (pointer, size) = self.inside(from, &source);
+            let (pointer, size) = self.inside(piece, from, &source);
             let name = intrinsic(code);
             let source = format!("ptr addrspace(1) {pointer}, {}", size.arg());
             self.f.line(&format!("call void {name}({SHARED_POINTER} {target}, {source})"));
             for i in 0..positions.len() {
                 self.vars.remove(&*format!("chunk {i}"));
+            }
+            if let Some(end) = end {
+                self.f.br(&end);
+                self.f.start(&end);
             }
         }
     }
@@ -71,8 +83,9 @@ impl Emitter<'_> {
         starts.iter().zip(&tile.at).map(step).collect()
     }
 
-    /// The address of an array's element, and how many of its 16 bytes are inside the array.
-    fn inside(&mut self, tile: &Tile, at: &[Lin]) -> (String, Value) {
+    /// The address of an array's element, and how many of the bytes of a piece there are inside the
+    /// array: all or none.
+    fn inside(&mut self, piece: i64, tile: &Tile, at: &[Lin]) -> (String, Value) {
         let shape = {
             let buffer = self.kernel.buffers.iter().find(|b| b.name == tile.array);
             buffer.expect("verified: one of the kernel's").shape.clone()
@@ -94,7 +107,7 @@ impl Emitter<'_> {
         let space = regs.pointer.elem;
         let text = format!("getelementptr {elem}, {space} {}, {}", regs.pointer.text, flat.arg());
         let pointer = self.f.def(space, 1, &text).text;
-        let size = self.f.select(&holds, &Value::int("i32", 16), &Value::int("i32", 0));
+        let size = self.f.select(&holds, &Value::int("i32", piece.into()), &Value::int("i32", 0));
         (pointer, size)
     }
 }

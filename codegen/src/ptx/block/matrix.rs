@@ -194,7 +194,7 @@ impl Emitter<'_> {
         }
     }
 
-    /// The registers of the 8x8 matrices in a part of a fragment, and where in the part each is,
+    /// The registers of the matrices in a part of a fragment, and where in the part each is,
     /// for the first warp.
     fn matrices_of(&self, tile: &Tile, r: &Registers) -> Vec<(usize, [i64; 2])> {
         let starts = self.starts(tile);
@@ -206,7 +206,7 @@ impl Emitter<'_> {
         let mut out = Vec::new();
         for register in 0..r.slots.len() {
             let (tile, own) = (register as i64 / per_tile, register as i64 % per_tile);
-            let [row, col] = r.layout.origin(2 * own);
+            let [row, col] = r.layout.origin(r.packed() * own);
             let row = tile / r.tiles[1] * r.layout.rows + row - start[0];
             let col = tile % r.tiles[1] * r.layout.cols + col - start[1];
             if (0..extents[0]).contains(&row) && (0..extents[1]).contains(&col) {
@@ -271,7 +271,7 @@ impl Emitter<'_> {
         }
     }
 
-    /// The address of a row of eight elements at a place of a tile, as i32 values.
+    /// The address of a row of 16 bytes at a place of a tile, as i32 values.
     fn row_address(&mut self, tile: &Tile, at: [Value; 2]) -> String {
         let shared = self.shared(tile);
         let bytes = shared.dtype.size_bytes() as i64;

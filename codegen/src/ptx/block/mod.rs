@@ -172,7 +172,7 @@ pub(super) fn missing(kernel: &Kernel, target: warploom_ir::target::Target) -> O
     call.or_else(|| cluster::missing(&kernel.body, target))
 }
 
-/// Threads, shared memory and rows of 16 bytes of a launch.
+/// Threads, shared memory and rows of whole pieces of a launch.
 pub(super) fn launch(kernel: &Kernel, block: &Block, launch: &mut GpuLaunch) {
     let small = "verified: within the limits of every GPU";
     launch.block = [u32::try_from(block.warps() * WARP).expect(small), 1, 1];
@@ -181,11 +181,13 @@ pub(super) fn launch(kernel: &Kernel, block: &Block, launch: &mut GpuLaunch) {
     let mut all = Vec::new();
     block.roles.iter().for_each(|r| calls(&r.body, &mut all));
     for call in all {
-        let copies = find(&call.instruction).is_some_and(|i| i.action == Action::CopyAsync);
-        for operand in call.operands.iter().filter(|_| copies) {
+        let action = find(&call.instruction).map(|i| i.action);
+        let Some(Action::CopyAsync(bytes)) = action else { continue };
+        for operand in &call.operands {
             let Operand::Tile(tile) = operand else { continue };
             let position = kernel.buffers.iter().position(|b| b.name == tile.array);
-            launch.chunked.extend(position.filter(|p| !launch.chunked.contains(p)));
+            let piece = position.map(|p| (p, bytes));
+            launch.chunked.extend(piece.filter(|p| !launch.chunked.contains(p)));
         }
     }
 }

@@ -48,7 +48,7 @@ impl Emitter<'_> {
         s.value.visit(&mut |v| {
             own |= matches!(&v.kind, TypedKind::Read { array, .. } if *array == s.array);
         });
-        let size = [2, 4].contains(&dtype.size_bytes());
+        let size = [2, 4, 8].contains(&dtype.size_bytes());
         if !neighbours || s.guard.is_some() || s.op != AssignOp::Set || own || !whole || !size {
             return false;
         }

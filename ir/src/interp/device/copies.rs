@@ -52,7 +52,7 @@ impl Place {
     }
 }
 
-/// 16 bytes that a thread copies.
+/// What the threads of a warp copy, in chunks.
 pub(super) struct ChunkCopy {
     to: Place,
     from: Place,
@@ -193,14 +193,20 @@ impl<'k> Machine<'k, '_> {
         Ok(())
     }
 
-    /// Issues this warp's share of a copy by all threads of its team: chunk after chunk of 16
+    /// Issues this warp's share of a copy by all threads of its team: chunk after chunk of so many
     /// bytes, thread after thread.
-    pub(super) fn chunk_copy(&mut self, to: &Tile, from: &Tile, w: &mut Warp<'k>) -> Result<()> {
+    pub(super) fn chunk_copy(
+        &mut self,
+        chunk: i64,
+        to: &Tile,
+        from: &Tile,
+        w: &mut Warp<'k>,
+    ) -> Result<()> {
         let (to, from) = (Place::new(to, w)?, Place::new(from, w)?);
         let size = self.same_shape(&to, &from)? as i64;
-        let wide = 16 / size;
-        if to.shape().last().is_none_or(|n| n % wide != 0) {
-            return Err(fault("E0521", "a row of the tile is no whole number of 16 bytes"));
+        let wide = chunk / size;
+        if wide == 0 || to.shape().last().is_none_or(|n| n % wide != 0) {
+            return Err(fault("E0521", "a row of the tile is no whole number of chunks"));
         }
         let n: i64 = to.shape().iter().product();
         let Team { first, warps } = w.team();

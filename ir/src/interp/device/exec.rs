@@ -67,7 +67,7 @@ impl<'k> Machine<'k, '_> {
             }
             Action::LoadMatrix => self.move_matrix(tile(&o[0])?, tile(&o[1])?, true, w)?,
             Action::StoreMatrix => self.move_matrix(tile(&o[1])?, tile(&o[0])?, false, w)?,
-            Action::CopyAsync => self.chunk_copy(tile(&o[0])?, tile(&o[1])?, w)?,
+            Action::CopyAsync(n) => self.chunk_copy(n, tile(&o[0])?, tile(&o[1])?, w)?,
             Action::CopyCommit => {
                 let open = std::mem::take(&mut w.open_copies);
                 w.copies.push(open);
@@ -252,7 +252,7 @@ impl<'k> Machine<'k, '_> {
         Ok([[w.index(&row.start)?, w.index(&col.start)?], extents])
     }
 
-    /// `ldmatrix` and `stmatrix`: 8x8 matrices of 16-bit elements between shared memory and
+    /// `ldmatrix` and `stmatrix`: matrices of eight rows of 16 bytes between shared memory and
     /// fragments, by the threads of this warp.
     fn move_matrix(
         &mut self,
@@ -272,13 +272,14 @@ impl<'k> Machine<'k, '_> {
         if matrix != shared.matrix() || fragment.transposed || shared_type != Some(dtype) {
             return Err(wrong("the tiles differ in extents or type"));
         }
-        if dtype.size_bytes() != 2 || !layout.is_matrices() {
-            return Err(wrong("the fragment is not made of 8x8 matrices of 16-bit elements"));
+        let bytes = dtype.size_bytes() as i64;
+        if !layout.is_matrices(bytes) || bytes != 2 && (shared.transposed || !load) {
+            return Err(wrong("the fragment is not made of matrices of eight rows of 16 bytes"));
         }
         let base: Vec<i64> = shared.at.iter().map(|s| w.index(&s.start)).collect::<Result<_>>()?;
         let [start, extents] = Self::part(fragment, w)?;
         let all = [tiles[0] * layout.rows, tiles[1] * layout.cols];
-        let steps = layout.matrix_steps();
+        let steps = layout.matrix_steps(bytes);
         for side in 0..2 {
             let whole = start[side] % steps[side] == 0 && extents[side] % steps[side] == 0;
             if !whole || start[side] < 0 || start[side].saturating_add(extents[side]) > all[side] {

@@ -26,7 +26,7 @@ const STEPS: &str = "a step (tile, split, reorder, fuse, distribute, skew, shift
                      stage, fuse-at, split-reduction, privatise, atomically, require)";
 
 const PLACES: &str = "a place (block.x, block.y, block.z, thread.x, thread.y, thread.z)";
-const UNITS: &str = "a place (block.x, …, thread.z, cluster, warpgroup or tma)";
+const UNITS: &str = "a place (block.x, …, thread.z, cluster, warpgroup, warp, tma or async)";
 
 impl Script {
     /// Reads a script.
@@ -256,7 +256,7 @@ fn place(r: &mut Reader) -> Result<Place> {
     Ok(place)
 }
 
-/// `map target to` what follows: a place, `warpgroup` or `tma`.
+/// `map target to` what follows: a place or a unit, such as `warpgroup` or `tma`.
 fn unit(r: &mut Reader, target: Ref) -> Result<StepKind> {
     let Token::Word(word) = r.peek().clone() else { return Err(r.expected(UNITS)) };
     let step = match (Place::named(&word), Unit::named(&word)) {

@@ -1,0 +1,99 @@
+//! Products whose factors are in registers (`mma`), by scripts: the programs of a block's warps are
+//! sealed, compute what the nest says in the interpreter, and are assembled without spills for the
+//! GPUs that have the instruction.
+//!
+//! Data are small integers or integers of their whole range, so results agree bit for bit.
+
+use warploom_ir::target::Target;
+use warploom_tests::tensor::{agrees_on, replayed};
+
+/// A product of these types.
+#[derive(Clone, Copy)]
+struct Types {
+    a: &'static str,
+    b: &'static str,
+    acc: &'static str,
+    /// Columns that the instruction sums over, and its rows.
+    k: i64,
+    m: i64,
+}
+
+const F64: Types = Types { a: "f64", b: "f64", acc: "f64", k: 8, m: 16 };
+const BF16: Types = Types { a: "bf16", b: "bf16", acc: "f32", k: 16, m: 16 };
+
+/// `Out[m, n] = sum over k of A * B`, whose indices stand in these orders.
+fn product(t: Types, a: &str, b: &str, [m, n, k]: [i64; 3]) -> String {
+    let size = |l: char| match l {
+        'm' => m,
+        'n' => n,
+        _sum => k,
+    };
+    let shape = |s: &str| s.chars().map(|l| size(l).to_string()).collect::<Vec<_>>().join(", ");
+    let at = |s: &str| s.chars().map(String::from).collect::<Vec<_>>().join(", ");
+    let zero = if t.acc.starts_with('i') { "0" } else { "0.0" };
+    format!(
+        "in A: {}[{}]\nin B: {}[{}]\nout Out: {}[{m}, {n}]\n\
+         for m in 0..{m} {{\nfor n in 0..{n} {{\nS0: Out[m, n] = {zero}\n\
+         for k in 0..{k} {{ S1: Out[m, n] += A[{}] * B[{}] order fixed }}\n}}\n}}\n",
+        t.a,
+        shape(a),
+        t.b,
+        shape(b),
+        t.acc,
+        at(a),
+        at(b),
+    )
+}
+
+/// Tiles of 64 x 32 for four warps of 32 x 16, slices of `slice`, a ring of `stages`.
+fn script(t: Types, slice: i64, stages: i64, pads: [i64; 2], fill: &str) -> String {
+    let Types { a, b, acc, k, m } = t;
+    format!(
+        "tile m, n by 64, 32\ndistribute n.1\ndistribute m.1\nsplit k by {slice}\n\
+         reorder k.0, S1.m.1, S1.n.1, k.1\nsplit S1.m.1 by 32\nsplit S1.m.1.1 by {m}\n\
+         split S1.n.1 by 16\nsplit S1.n.1.1 by 8\nsplit k.1 by {k}\n\
+         reorder k.0, S1.m.1.0, S1.n.1.0, k.1.0, S1.m.1.1.0, S1.n.1.1.0, \
+         S1.m.1.1.1, S1.n.1.1.1, k.1.1\n\
+         stage Out at n.0 as acc\nstage A at k.0 as As pad {}\nstage B at k.0 as Bs pad {}\n\
+         map As.0 to {fill}\nmap Bs.0 to {fill}\nmap S1.m.1.0 to warp\nmap S1.n.1.0 to warp\n\
+         tensorize S1.m.1.1.1, S1.n.1.1.1, k.1.1 with mma.m{m}n8k{k}.{acc}.{a}.{b}\n\
+         ring k.0 by {stages}\nmap n.0 to block.x\nmap m.0 to block.y\n",
+        pads[0], pads[1],
+    )
+}
+
+/// The kernel's text.
+fn check(text: &str, script: &str, target: Target) -> String {
+    let (nest, schedule) = replayed(text, script);
+    agrees_on(&nest, &schedule, target).0
+}
+
+const ORDERS: [[&str; 2]; 4] = [["mk", "nk"], ["mk", "kn"], ["km", "nk"], ["km", "kn"]];
+
+#[test]
+fn every_transposition_of_f64() {
+    for [a, b] in ORDERS {
+        for shape in [[128, 64, 64], [136, 72, 68]] {
+            let text = check(
+                &product(F64, a, b, shape),
+                &script(F64, 16, 3, [4, 4], "async"),
+                Target::Sm90a,
+            );
+            assert!(text.contains("cp.async.16(As"), "{text}");
+        }
+    }
+}
+
+#[test]
+fn every_transposition_of_bf16() {
+    for [a, b] in ORDERS {
+        for shape in [[128, 64, 64], [136, 72, 72]] {
+            let text = check(
+                &product(BF16, a, b, shape),
+                &script(BF16, 32, 3, [8, 8], "async"),
+                Target::Sm80,
+            );
+            assert!(text.contains("ldmatrix("), "{text}");
+        }
+    }
+}
