@@ -20,6 +20,11 @@ struct Types {
 
 const F64: Types = Types { a: "f64", b: "f64", acc: "f64", k: 8, m: 16 };
 const BF16: Types = Types { a: "bf16", b: "bf16", acc: "f32", k: 16, m: 16 };
+const TF32: Types = Types { a: "tf32", b: "tf32", acc: "f32", k: 8, m: 16 };
+
+const fn bytes(a: &'static str, b: &'static str) -> Types {
+    Types { a, b, acc: "i32", k: 32, m: 16 }
+}
 
 /// `Out[m, n] = sum over k of A * B`, whose indices stand in these orders.
 fn product(t: Types, a: &str, b: &str, [m, n, k]: [i64; 3]) -> String {
@@ -94,6 +99,79 @@ fn every_transposition_of_bf16() {
                 Target::Sm80,
             );
             assert!(text.contains("ldmatrix("), "{text}");
+        }
+    }
+}
+
+#[test]
+fn every_transposition_of_tf32() {
+    for [a, b] in ORDERS {
+        let text = check(
+            &product(TF32, a, b, [72, 40, 72]),
+            &script(TF32, 16, 4, [8, 8], "async"),
+            Target::Sm80,
+        );
+        assert_eq!(text.contains("ldmatrix("), [a, b] != ["km", "kn"], "{text}");
+    }
+}
+
+#[test]
+fn halves_and_integers_of_every_sign() {
+    let f16 = Types { a: "f16", b: "f16", ..BF16 };
+    check(
+        &product(f16, "mk", "kn", [72, 40, 40]),
+        &script(f16, 32, 2, [8, 8], "async"),
+        Target::Sm80,
+    );
+    for (a, b) in [("i8", "i8"), ("u8", "u8"), ("i8", "u8"), ("u8", "i8")] {
+        let t = bytes(a, b);
+        let script = script(t, 64, 3, [16, 16], "async");
+        check(&product(t, "mk", "nk", [72, 40, 144]), &script, Target::Sm80);
+    }
+}
+
+/// The instructions of f64 with other shapes; the smallest one is older.
+#[test]
+fn instructions_of_other_shapes() {
+    for (m, k, target) in [(16, 4, Target::Sm90a), (16, 16, Target::Sm100a), (8, 4, Target::Sm80)] {
+        let t = Types { m, k, ..F64 };
+        check(&product(t, "mk", "kn", [72, 40, 50]), &script(t, 16, 2, [4, 4], "async"), target);
+    }
+}
+
+/// Rows that are no whole 16 bytes: copies of 8 and 4 bytes, or threads that load and store.
+#[test]
+fn rows_of_any_length() {
+    let odd = product(F64, "mk", "kn", [70, 37, 45]);
+    let text = check(&odd, &script(F64, 16, 3, [4, 4], "async"), Target::Sm90a);
+    assert!(text.contains("cp.async.8(As") && text.contains("cp.async.8(Bs"), "{text}");
+    let even = product(BF16, "mk", "nk", [70, 37, 46]);
+    let text = check(&even, &script(BF16, 32, 3, [8, 8], "async"), Target::Sm80);
+    assert!(text.contains("cp.async.4(As"), "{text}");
+    for [a, b] in ORDERS {
+        for (t, slice) in [(BF16, 32), (F64, 16), (TF32, 16)] {
+            let text = check(
+                &product(t, a, b, [70, 37, 45]),
+                &script(t, slice, 3, [8, 8], "thread.x"),
+                Target::Sm90a,
+            );
+            assert!(text.contains(" over ") && !text.contains("cp.async"), "{text}");
+        }
+    }
+    // one factor each way
+    let mixed = script(BF16, 32, 3, [8, 8], "async").replace("As.0 to async", "As.0 to thread.x");
+    check(&product(BF16, "mk", "kn", [70, 40, 45]), &mixed, Target::Sm80);
+}
+
+#[test]
+fn rings_of_any_length() {
+    for stages in [1, 2, 5] {
+        for k in [8, 16, 40, 200] {
+            check(
+                &product(F64, "mk", "nk", [40, 24, k]),
+                &script(F64, 16, stages, [4, 4], "async"),
+                Target::Sm90a,
+            );
         }
     }
 }

@@ -100,10 +100,13 @@ impl Host {
             1 => String::new(),
             n => format!(" \"nvvm.cluster_dim\"=\"{n},1,1\""),
         };
+        // with nothing said the assembler spills fragments to have more blocks run at once
+        let one = block::program_of(block_loops(nodes).1).is_some_and(|b| b.roles.len() == 1);
+        let blocks = if one { " \"nvvm.minctasm\"=\"1\"" } else { "" };
         let _ = writeln!(
             self.attributes,
             "attributes #{group} = {{ convergent nounwind \"nvvm.reqntid\"=\"{x},{y},{z}\"\
-             {cluster} }}",
+             {cluster}{blocks} }}",
         );
         launch
     }

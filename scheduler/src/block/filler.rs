@@ -147,7 +147,12 @@ impl Program<'_> {
     }
 
     /// A statement for each element of an operand's slot, shared out among the team's threads.
-    pub(super) fn share(&mut self, filling: &Filling, coordinates: &[Index], at: &Index) -> KernelNode {
+    pub(super) fn share(
+        &mut self,
+        filling: &Filling,
+        coordinates: &[Index],
+        at: &Index,
+    ) -> KernelNode {
         let plan = self.plan;
         let factor = plan.product.operand(&filling.buffer).expect("fillings are of operands");
         let dealt = self.dealt(filling, factor);

@@ -355,7 +355,8 @@ impl<'a> Question<'a> {
             let second = team && !by_warps && self.counters.iter().any(|c| c.team);
             if l.marks.unit.is_some() != team || second {
                 let refusal = unfit(format!("loop `{}` is no loop of a matrix product", l.name));
-                let help = format!("the teams of this instruction are loops mapped to `{}`", own.name());
+                let help =
+                    format!("the teams of this instruction are loops mapped to `{}`", own.name());
                 return Err(Box::new(refusal.help(help)).into());
             }
             let var: Name = l.name.replace('.', "_").into();
@@ -487,8 +488,7 @@ impl<'a> Question<'a> {
         let own = site.poly.scopes[&access.array].coordinates;
         let ring = &site.poly.scopes[&access.array].at;
         let iterations = Iterations::of(site.poly, site.tree, ring);
-        let touched =
-            elements(site, model, site.statement, &iterations, &access.indices[own..])?;
+        let touched = elements(site, model, site.statement, &iterations, &access.indices[own..])?;
         let used = iterations.bounding_box(&touched)?.and_then(|b| b.extent.last().copied());
         let row = array.shape.last().and_then(|e| model.fixed(e));
         Ok(row.zip(used).map_or(0, |(row, used)| (row - used).max(0)))

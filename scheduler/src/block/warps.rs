@@ -16,9 +16,7 @@ use std::collections::BTreeMap;
 use warploom_ir::affine::{Affine, Name};
 use warploom_ir::diag::Result;
 use warploom_ir::instruction::Part;
-use warploom_ir::kernel::device::{
-    Across, Block, Device, Fragment, Role, Shared, Slice, Teams,
-};
+use warploom_ir::kernel::device::{Across, Block, Device, Fragment, Role, Shared, Slice, Teams};
 use warploom_ir::kernel::{
     Condition, Index, KernelLoop, KernelNode, LoopMode, Store, Typed, TypedKind,
 };
@@ -27,7 +25,9 @@ use warploom_ir::nest::{AssignOp, Order};
 use super::epilogue::unroll;
 use super::moves::divisor;
 use super::product::{Counter, Operand as Factor, is_counter};
-use super::roles::{Program, Scope, add, call, matrix_extents, number, remainder, tile, unused, var};
+use super::roles::{
+    Program, Scope, add, call, matrix_extents, number, remainder, tile, unused, var,
+};
 use super::skeleton::{holds, work_of};
 use super::{Answer, Plan, Work, misplaced, unfit};
 use crate::index::{difference, replace, simplify, simplify_condition, substitute};
@@ -86,9 +86,8 @@ impl<'a> Program<'a> {
     /// One iteration of the accumulator's loop.
     fn tile_by_warps(&mut self, nodes: &[KernelNode], scope: &Scope) -> Result<Vec<KernelNode>> {
         let plan = self.plan;
-        let own = |w: usize| {
-            matches!(plan.works[w], Work::Product | Work::Fill(_) | Work::Threads(_))
-        };
+        let own =
+            |w: usize| matches!(plan.works[w], Work::Product | Work::Fill(_) | Work::Threads(_));
         let ring: Vec<KernelNode> = nodes.iter().filter(|n| holds(n, &own)).cloned().collect();
         let mut body = Vec::new();
         if !scope.around.is_empty() {
@@ -146,7 +145,11 @@ impl<'a> Program<'a> {
         let mut out = Vec::new();
         if ahead > 0 {
             let name = unused("ahead", self.taken);
-            let mut body = self.filled_slice(&slices, scope, &var(&name), &var(&name));
+            let at = var(&name);
+            let mut body = self.filled_slice(&slices, scope, &at, &at);
+            if !matches!(slices.total, Index::Const(n) if n >= ahead) {
+                body = Self::where_any(&slices, &at, body);
+            }
             commit(&mut body);
             out.push(unroll(&name, ahead, body));
         }
@@ -163,7 +166,8 @@ impl<'a> Program<'a> {
         } else {
             wait(&mut body, ahead - 1);
             let at = remainder(&later, stages);
-            body.extend(self.filled_slice(&slices, scope, &later, &at));
+            let next = self.filled_slice(&slices, scope, &later, &at);
+            body.extend(Self::where_any(&slices, &later, next));
             commit(&mut body);
         }
         let at = self.slot_of(&q);
@@ -183,9 +187,8 @@ impl<'a> Program<'a> {
     /// The loops of a tile's slices.
     fn nested<'n>(&self, nodes: &'n [KernelNode], scope: &Scope) -> Result<Slices<'n>> {
         let plan = self.plan;
-        let own = |w: usize| {
-            matches!(plan.works[w], Work::Product | Work::Fill(_) | Work::Threads(_))
-        };
+        let own =
+            |w: usize| matches!(plan.works[w], Work::Product | Work::Fill(_) | Work::Threads(_));
         let apart = || misplaced("the loops of a tile's slices are not nested in each other");
         let (mut loops, mut nodes): (Vec<&KernelLoop>, _) = (Vec::new(), nodes);
         let works = loop {
@@ -235,7 +238,7 @@ impl<'a> Program<'a> {
         Ok(Slices { loops, works, total, lengths })
     }
 
-    /// The copies and stores of slice `q` into slot `at`, where there is such a slice.
+    /// The copies and stores of slice `q` into slot `at`.
     fn filled_slice(
         &mut self,
         slices: &Slices<'_>,
@@ -280,9 +283,13 @@ impl<'a> Program<'a> {
                 | None => {}
             }
         }
+        body
+    }
+
+    /// What is to be done for slice `q`, where there is such a slice.
+    fn where_any(slices: &Slices<'_>, q: &Index, body: Vec<KernelNode>) -> Vec<KernelNode> {
         let last = add(slices.total.clone(), Index::Const(-1));
-        let left = add(last, Index::Mul(-1, Box::new(q.clone())));
-        match simplify_condition(&Condition::Ge(left, Index::Const(0))) {
+        match simplify_condition(&Condition::Ge(last, q.clone())) {
             Condition::All(parts) if parts.is_empty() => body,
             there => vec![KernelNode::If(there, body, Vec::new())],
         }
@@ -300,8 +307,8 @@ impl<'a> Program<'a> {
             unused(&format!("{}_{base}", self.fragment), self.taken)
         });
         let mut body = Vec::new();
-        for side in 0..2 {
-            body.extend(self.taken_by_warp(side, &names[side], at, &values));
+        for (side, name) in names.iter().enumerate() {
+            body.extend(self.taken_by_warp(side, name, at, &values));
         }
         let inner = self.counted(&tiles, &mut values);
         let lookup = |n: &str| values.get(n).cloned();
@@ -380,9 +387,8 @@ impl<'a> Program<'a> {
             return nest(loops, vec![body]);
         }
         let mut rows = size;
-        let even = |c: &&Counter, e: &Affine| {
-            e.terms().any(|(atom, n)| n == size && is_counter(atom, c))
-        };
+        let even =
+            |c: &&Counter, e: &Affine| e.terms().any(|(atom, n)| n == size && is_counter(atom, c));
         if let (Some(last), Some(counter)) = (loops.last_mut(), mine.last())
             && last.1 % 2 == 0
             && values[&counter.var] == var(&last.0)

@@ -364,11 +364,12 @@ impl Checker {
         }
         let buffer = &self.context.shared[&shared.array];
         let wide = bytes / buffer.dtype.size_bytes() as i64;
-        let whole = wide > 0 && [shared, global].iter().all(|tile| {
-            tile.at
-                .last()
-                .is_some_and(|s| aligned(&s.start, wide) && s.extent.is_some_and(|e| e % wide == 0))
-        });
+        let whole = wide > 0
+            && [shared, global].iter().all(|tile| {
+                tile.at.last().is_some_and(|s| {
+                    aligned(&s.start, wide) && s.extent.is_some_and(|e| e % wide == 0)
+                })
+            });
         if whole && Self::chunked(buffer, bytes) {
             return Ok(());
         }

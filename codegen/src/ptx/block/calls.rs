@@ -34,6 +34,12 @@ fn constant(operand: &Operand) -> i64 {
     }
 }
 
+/// The bits of an address that the permutation of chunks changes.
+fn mask(panel: Option<i64>) -> i64 {
+    // what it adds to the address of each row tells the rows that it looks at
+    panel.map_or(0, |panel| swizzle(7 << 7, panel) & 0x7f)
+}
+
 impl Emitter<'_> {
     pub(super) fn device_call(&mut self, call: &Call) {
         let instruction = find(&call.instruction).expect("verified: it is in the table");
@@ -135,9 +141,31 @@ impl Emitter<'_> {
         let block = &self.program.as_ref()?.block;
         let shared = block.shared.iter().find(|s| s.name == *array)?.clone();
         let offset = self.offset(&shared, dims);
-        let offset = self.narrow(&offset);
-        let offset = self.permuted(&offset, shared.panel);
-        Some(self.pointer(&offset))
+        Some(self.place(&offset, shared.panel))
+    }
+
+    /// A pointer to a byte offset in shared memory before chunks are permuted.
+    pub(super) fn place(&mut self, offset: &Lin, panel: Option<i64>) -> String {
+        if mask(panel) == 0 {
+            return self.moved_place(offset, None);
+        }
+        let offset = self.narrow(offset);
+        let offset = self.permuted(&offset, panel);
+        self.pointer(&offset)
+    }
+
+    /// A pointer to a byte offset in shared memory, and `more` bytes on. What is constant of it is
+    /// added last: that is part of an access, and neighbours share the rest.
+    pub(super) fn moved_place(&mut self, offset: &Lin, more: Option<&Value>) -> String {
+        let moving = offset.offset(offset.constant.wrapping_neg());
+        let mut moving = self.narrow(&moving);
+        if let Some(more) = more {
+            moving = self.f.bin("add", &moving, more);
+        }
+        let first = self.pointer(&moving);
+        let constant = Value::int("i32", offset.constant.into());
+        let text = format!("getelementptr i8, {SHARED_POINTER} {first}, {}", constant.arg());
+        self.f.def(SHARED_POINTER, 1, &text).text
     }
 
     /// The byte offset in shared memory of a tile's first element before chunks are permuted.
@@ -182,8 +210,7 @@ impl Emitter<'_> {
 
     /// An offset with its chunks permuted, as i32.
     pub(super) fn permuted(&mut self, offset: &Value, panel: Option<i64>) -> Value {
-        // what the permutation adds to the address of each row tells the rows that it looks at
-        let mask = panel.map_or(0, |panel| swizzle(7 << 7, panel) & 0x7f);
+        let mask = mask(panel);
         if mask == 0 {
             return offset.clone();
         }

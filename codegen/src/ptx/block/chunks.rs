@@ -35,9 +35,7 @@ impl Emitter<'_> {
             let positions = self.positions(&chunk, &extents, piece / bytes);
             let target = self.moved(to, &positions);
             let offset = self.offset(&shared, &target);
-            let offset = self.narrow(&offset);
-            let offset = self.permuted(&offset, shared.panel);
-            let target = self.pointer(&offset);
+            let target = self.place(&offset, shared.panel);
             let source = self.moved(from, &positions);
             let (pointer, size) = self.inside(piece, from, &source);
             let name = intrinsic(code);

@@ -277,7 +277,6 @@ impl Emitter<'_> {
         let bytes = shared.dtype.size_bytes() as i64;
         let starts = self.starts(tile);
         let start = self.offset(&shared, &starts);
-        let start = self.narrow(&start);
         let [row, col] = at;
         let offset = match (shared.panel, shared.shape.as_slice()) {
             (Some(panel), [.., rows, _]) => {
@@ -296,9 +295,11 @@ impl Emitter<'_> {
                 let cols = shape.last().copied().unwrap_or(0);
                 let down = self.f.bin_int("mul", &row, (cols * bytes).into());
                 let along = self.f.bin_int("mul", &col, bytes.into());
-                self.f.bin("add", &down, &along)
+                let inside = self.f.bin("add", &down, &along);
+                return self.moved_place(&start, Some(&inside));
             }
         };
+        let start = self.narrow(&start);
         let offset = self.f.bin("add", &start, &offset);
         let offset = self.permuted(&offset, shared.panel);
         self.pointer(&offset)
