@@ -337,6 +337,11 @@ impl Emitter<'_> {
         saturate: bool,
     ) -> Value {
         let wide = self.widen(v, from);
+        if saturate && self.machine == Machine::Gpu {
+            if let Some(value) = self.clamping(&wide, to, rounding) {
+                return value;
+            }
+        }
         let name = match rounding {
             Rounding::Nearest => "roundeven",
             Rounding::Zero => "trunc",
@@ -355,6 +360,25 @@ impl Emitter<'_> {
         let fits = self.f.cmp("olt", &size, &Value::float("double", 9_223_372_036_854_775_808.0));
         let all = self.f.select(&fits, &near, &far);
         self.f.resize(&all, reg_elem(to), false)
+    }
+
+    /// The instruction of a GPU that rounds and clamps at once; a NaN gives 0.
+    fn clamping(&mut self, v: &Value, to: DType, rounding: Rounding) -> Option<Value> {
+        let to = [(DType::I32, "i"), (DType::U32, "ui"), (DType::I64, "ll"), (DType::U64, "ull")]
+            .into_iter()
+            .find_map(|(t, name)| (t == to).then_some((reg_elem(t), name)))?;
+        let rounding = match rounding {
+            Rounding::Nearest => "rn",
+            Rounding::Zero => "rz",
+            Rounding::Up => "rp",
+            Rounding::Down => "rm",
+        };
+        let from = if v.elem == "float" { 'f' } else { 'd' };
+        let ((elem, to), arg) = (to, v.arg());
+        let call = format!("call {elem} @llvm.nvvm.{from}2{to}.{rounding}({arg})");
+        let value = self.f.def(elem, 1, &call);
+        let is_nan = self.f.cmp("uno", v, v);
+        Some(self.f.select(&is_nan, &Value::int(elem, 0), &value))
     }
 
     fn float_to_int_saturating(&mut self, sign: char, v: &Value, elem: &'static str) -> Value {

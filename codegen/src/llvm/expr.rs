@@ -87,7 +87,7 @@ impl Emitter<'_> {
         }
     }
 
-    fn literal(&mut self, literal: Literal, dtype: DType) -> Value {
+    pub(super) fn literal(&mut self, literal: Literal, dtype: DType) -> Value {
         let elem = reg_elem(dtype);
         match (literal, dtype) {
             (Literal::Bool(b), DType::Bool) => Value::literal("i1", b.to_string()),

@@ -5,7 +5,7 @@
 use warploom_ir::affine::Name;
 use warploom_ir::dtype::DType;
 use warploom_ir::kernel::{Index, Store, Typed, TypedKind};
-use warploom_ir::nest::AssignOp;
+use warploom_ir::nest::{AssignOp, Role};
 use warploom_ir::planted::{Bug, planted};
 
 use super::build::{Value, ty};
@@ -134,6 +134,9 @@ impl Emitter<'_> {
     /// An array element as an expression sees it, in all lanes.
     pub(crate) fn read(&mut self, array: &Name, indices: &[Index]) -> Value {
         let dims: Vec<Lin> = indices.iter().map(|i| Lin::of(i, &self.env)).collect();
+        if let Some(value) = self.constant(array, &dims) {
+            return value;
+        }
         let raw = match contiguous(&dims) {
             Some(0) => self.load_at(array, &dims, 1),
             Some(1) => self.load_at(array, &dims, self.width),
@@ -146,6 +149,21 @@ impl Emitter<'_> {
             Some(_) | None => self.gathered(array, &dims),
         };
         self.loaded(self.buffers[array].dtype, raw)
+    }
+
+    /// An entry of a table of constants, where its place is known.
+    fn constant(&mut self, array: &Name, dims: &[Lin]) -> Option<Value> {
+        let kernel = self.kernel;
+        let buffer = kernel.buffers.iter().find(|b| b.name == *array)?;
+        let Role::Const(values) = &buffer.role else { return None };
+        let mut place = 0_i64;
+        for (dim, extent) in dims.iter().zip(&buffer.shape) {
+            let extent = Lin::of(extent, &self.env).as_constant()?;
+            let at = dim.as_constant().filter(|at| (0..extent).contains(at))?;
+            place = place.checked_mul(extent)?.checked_add(at)?;
+        }
+        let value = *values.get(usize::try_from(place).ok()?)?;
+        Some(self.literal(value, buffer.dtype))
     }
 
     /// The element of each lane.

@@ -4,6 +4,7 @@
 //! nothing links PTX.
 
 use inkwell::OptimizationLevel;
+use inkwell::attributes::{Attribute, AttributeLoc};
 use inkwell::context::Context;
 use inkwell::memory_buffer::MemoryBuffer;
 use inkwell::module::Module;
@@ -12,6 +13,7 @@ use inkwell::targets::{
     CodeModel, FileType, InitializationConfig, RelocMode, Target as LlvmTarget, TargetMachine,
     TargetTriple,
 };
+use inkwell::values::FunctionValue;
 use warploom_ir::diag::{Blame, Diagnostic, Result};
 use warploom_ir::target::{GpuLimits, Target};
 
@@ -40,18 +42,16 @@ fn machine(target: Target, limits: GpuLimits) -> Result<TargetMachine> {
         .ok_or_else(|| failure("LLVM has no target for GPUs", "no target machine"))
 }
 
+/// The attribute of functions with asynchronous instructions.
+pub(super) const ASYNC: &str = "warploom-async";
+
 /// What is done to code with asynchronous instructions: registers and simpler expressions, but no
 /// pass that moves, repeats or splits loops around them.
 const CAREFUL: &str = "function(sroa<modify-cfg>,early-cse<memssa>,\
     instcombine<no-verify-fixpoint>,simplifycfg,gvn,\
     instcombine<no-verify-fixpoint>,simplifycfg,dce)";
 
-fn optimized<'c>(
-    context: &'c Context,
-    text: &str,
-    machine: &TargetMachine,
-    plain: bool,
-) -> Result<Module<'c>> {
+fn optimized<'c>(context: &'c Context, text: &str, machine: &TargetMachine) -> Result<Module<'c>> {
     let mut text = text.as_bytes().to_vec();
     text.push(0);
     let buffer = MemoryBuffer::create_from_memory_range_copy(&text, "kernel");
@@ -66,25 +66,35 @@ fn optimized<'c>(
             return Err(failure("the code calls an unknown function", &name));
         }
     }
-    let passes = PassBuilderOptions::create();
-    passes.set_loop_vectorization(false);
-    passes.set_loop_slp_vectorization(false);
-    module
-        .run_passes(if plain { "default<O3>" } else { CAREFUL }, machine, passes)
-        .map_err(|e| failure("LLVM's optimiser failed", &e.to_string()))?;
+    let passed = |passes: &str| {
+        let options = PassBuilderOptions::create();
+        options.set_loop_vectorization(false);
+        options.set_loop_slp_vectorization(false);
+        let run = module.run_passes(passes, machine, options);
+        run.map_err(|e| failure("LLVM's optimiser failed", &e.to_string()))
+    };
+    let careful: Vec<FunctionValue<'c>> = (module.get_functions())
+        .filter(|f| f.get_string_attribute(AttributeLoc::Function, ASYNC).is_some())
+        .collect();
+    let kinds = ["optnone", "noinline"].map(Attribute::get_named_enum_kind_id);
+    for (function, kind) in careful.iter().flat_map(|f| kinds.map(|kind| (f, kind))) {
+        function.add_attribute(AttributeLoc::Function, context.create_enum_attribute(kind, 0));
+    }
+    passed("default<O3>")?;
+    for (function, kind) in careful.iter().flat_map(|f| kinds.map(|kind| (f, kind))) {
+        function.remove_enum_attribute(AttributeLoc::Function, kind);
+    }
+    if !careful.is_empty() {
+        passed(CAREFUL)?;
+    }
     Ok(module)
 }
 
-/// The module's PTX; `plain` code has no asynchronous instructions.
-pub(super) fn assembly(
-    text: &str,
-    target: Target,
-    limits: GpuLimits,
-    plain: bool,
-) -> Result<String> {
+/// The module's PTX.
+pub(super) fn assembly(text: &str, target: Target, limits: GpuLimits) -> Result<String> {
     let context = Context::create();
     let machine = machine(target, limits)?;
-    let module = optimized(&context, text, &machine, plain)?;
+    let module = optimized(&context, text, &machine)?;
     let code = machine
         .write_to_memory_buffer(&module, FileType::Assembly)
         .map_err(|e| failure("LLVM's code generator failed", &e.to_string()))?;

@@ -35,8 +35,7 @@ const MAX_THREAD_BYTES: i64 = 256 << 10;
 pub fn compile(kernel: &Verified<Kernel>, target: Target) -> Result<GpuCode> {
     let limits = check(kernel.get(), target)?;
     let module = module::module(kernel.get());
-    let plain = !kernel.get().has_block_program();
-    let ptx = machine::assembly(&module.text, target, limits, plain)?;
+    let ptx = machine::assembly(&module.text, target, limits)?;
     Ok(GpuCode { kernel: kernel.get().clone(), target, ptx, steps: module.steps })
 }
 

@@ -16,6 +16,7 @@ use warploom_ir::kernel::{HostNode, Index, Kernel, KernelLoop, KernelNode, LoopM
 use warploom_ir::target::Place;
 
 use super::barriers::{Plan, has_phase, is_phase, plan};
+use super::machine::ASYNC;
 use super::{block, math};
 use crate::llvm::build::{Function, Value};
 use crate::llvm::emit::{Emitter, Machine};
@@ -100,13 +101,18 @@ impl Host {
             1 => String::new(),
             n => format!(" \"nvvm.cluster_dim\"=\"{n},1,1\""),
         };
-        // with nothing said the assembler spills fragments to have more blocks run at once
-        let one = block::program_of(block_loops(nodes).1).is_some_and(|b| b.roles.len() == 1);
-        let blocks = if one { " \"nvvm.minctasm\"=\"1\"" } else { "" };
+        let mut more = String::new();
+        if let Some(b) = program(nodes) {
+            let _ = write!(more, " \"{ASYNC}\"");
+            if b.roles.len() == 1 {
+                // with nothing said the assembler spills fragments to have more blocks run at once
+                more.push_str(" \"nvvm.minctasm\"=\"1\"");
+            }
+        }
         let _ = writeln!(
             self.attributes,
             "attributes #{group} = {{ convergent nounwind \"nvvm.reqntid\"=\"{x},{y},{z}\"\
-             {cluster}{blocks} }}",
+             {cluster}{more} }}",
         );
         launch
     }

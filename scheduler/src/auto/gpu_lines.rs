@@ -3,7 +3,8 @@
 //! In: a statement alone in independent loops, every access of which is contiguous (or constant)
 //! along one of them. Out: that loop on the threads of warps, in pieces of 16 bytes where every
 //! line starts at a multiple of them; the next loop on the other threads of a block, the rest on
-//! blocks.
+//! blocks. Short loops along which everything that is read stays in place (several results of the
+//! same elements) run inside a thread, unrolled, so that it is loaded and prepared once for all.
 //! Keeps: the loops alone decide, not what is computed.
 //! Why here: memory of a GPU answers after half a microsecond, so its bandwidth needs some 20 KB on
 //! their way per multiprocessor: one element of each thread is too little.
@@ -11,6 +12,7 @@
 use warploom_ir::affine::{Affine, Name};
 use warploom_ir::diag::Result;
 use warploom_ir::expr::Access;
+use warploom_ir::nest::Role as ArrayRole;
 use warploom_ir::schedule::step::{LayoutTerm, Ref, StepKind};
 use warploom_ir::schedule::{Poly, PolyStatement};
 use warploom_ir::target::Place;
@@ -24,8 +26,14 @@ use crate::steps::stage::accesses;
 pub(super) const THREADS: i64 = 256;
 /// Bytes that one instruction moves for a thread.
 const WIDE: i64 = 16;
+/// Bytes of the widest array's elements that a thread takes where there are narrower ones.
+const WIDE_OF_MIXED: i64 = 32;
+/// Bytes of the narrowest array's elements that a thread takes at least.
+const NARROW: i64 = 4;
 /// Lines of which a thread runs a piece.
 const LINES: i64 = 2;
+/// Most results of the same elements that a thread computes.
+const RESULTS: i64 = 32;
 
 /// A statement's loops, all of them independent.
 pub(super) struct Elementwise {
@@ -33,19 +41,20 @@ pub(super) struct Elementwise {
     pub(super) line: Role,
     /// The others, outermost first.
     pub(super) rest: Vec<Role>,
+    /// Short loops over results of the same elements, which move the target alone.
+    pub(super) results: Vec<Role>,
     /// What the statement reads, each once.
     pub(super) reads: Vec<Access>,
 }
 
 impl Elementwise {
     /// The parts of a statement's loops; nothing where one of them is not independent.
-    pub(super) fn of(s: &PolyStatement, roles: &[Role]) -> Option<Self> {
+    pub(super) fn of(poly: &Poly, s: &PolyStatement, roles: &[Role]) -> Option<Self> {
         if !roles.iter().all(|r| r.free) {
             return None;
         }
         let target = &s.statement.target;
         let line = roles.iter().find(|r| stride(target, &r.iter) == Stride::One)?.clone();
-        let rest = roles.iter().filter(|r| r.name != line.name).cloned().collect();
         let guard = s.statement.guard.iter().flat_map(|g| g.reads());
         let mut reads: Vec<Access> = Vec::new();
         for read in s.statement.value.reads().into_iter().chain(guard) {
@@ -53,8 +62,28 @@ impl Elementwise {
                 reads.push(read.clone());
             }
         }
-        Some(Self { line, rest, reads })
+        let others = roles.iter().filter(|r| r.name != line.name);
+        let same = |r: &&Role| results_of_same(poly, &reads, &line, r);
+        let (mut results, mut rest): (Vec<Role>, Vec<Role>) =
+            others.cloned().partition(|r| same(&r));
+        let count = results.iter().try_fold(1_i64, |n, r| n.checked_mul(r.extent?));
+        if count.is_none_or(|n| n > RESULTS) {
+            rest = roles.iter().filter(|r| r.name != line.name).cloned().collect();
+            results.clear();
+        }
+        Some(Self { line, rest, results, reads })
     }
+}
+
+/// Whether a loop is short, and what moves along a line stays in place along it; tables of
+/// constants may move, which are then constants of the code.
+fn results_of_same(poly: &Poly, reads: &[Access], line: &Role, r: &Role) -> bool {
+    let table =
+        |a: &Access| poly.array(&a.array).is_some_and(|a| matches!(a.role, ArrayRole::Const(_)));
+    let still = |a: &&Access| stride(a, &r.iter) == Stride::None;
+    r.extent.is_some_and(|n| n > 1 && n <= RESULTS)
+        && reads.iter().all(|a| still(&a) || table(a))
+        && reads.iter().filter(still).any(|a| stride(a, &line.iter) != Stride::None)
 }
 
 /// Bytes of an element of an array.
@@ -63,15 +92,16 @@ pub(super) fn bytes(poly: &Poly, array: &Name) -> i64 {
     found.unwrap_or(8)
 }
 
-/// Elements of 16 bytes of the narrowest array, if all lines along a loop start at multiples of
-/// them.
+/// Elements of 16 bytes of the narrowest array, but no more than 32 bytes of the widest unless the
+/// narrowest are then less than 4 bytes, if all lines along a loop start at multiples of them.
 pub(super) fn piece(poly: &Poly, s: &PolyStatement, line: &Role) -> Option<i64> {
     let moving = || {
         let all = std::iter::once(&s.statement.target).chain(s.statement.reads());
         all.filter(|a| stride(a, &line.iter) == Stride::One)
     };
-    let narrow = moving().map(|a| bytes(poly, &a.array)).min()?;
-    let piece = WIDE / narrow.max(1);
+    let narrow = moving().map(|a| bytes(poly, &a.array)).min()?.max(1);
+    let widest = moving().map(|a| bytes(poly, &a.array)).max()?;
+    let piece = (WIDE / narrow).min((WIDE_OF_MIXED / widest).max(NARROW / narrow)).max(1);
     let whole = |e: &Affine| {
         let fixed = |n: &str| poly.params.iter().find(|p| &*p.name == n).and_then(|p| p.value);
         e.eval(&fixed).is_some_and(|v| v.rem_euclid(piece) == 0)
@@ -92,7 +122,7 @@ impl Auto {
         let (Some(s), Some(roles)) = (poly.statement(name), self.roles(name)?) else {
             return Ok(false);
         };
-        let Some(e) = Elementwise::of(s, &roles) else { return Ok(false) };
+        let Some(e) = Elementwise::of(&poly, s, &roles) else { return Ok(false) };
         if e.reads.iter().any(|a| stride(a, &e.line.iter) == Stride::Far) {
             return Ok(false);
         }
@@ -115,6 +145,7 @@ impl Auto {
         let lines = rest.pop();
         let mut order = vec![e.line.clone()];
         order.splice(0..0, rest.iter().chain(&lines).cloned());
+        order.extend(e.results.iter().cloned());
         self.ordered(&order.iter().map(|r| r.name.clone()).collect::<Vec<_>>()).then_some(())?;
         let batch = self.one_loop(&rest)?;
         let (block, inside) = self.halves(&e.line.name, wide * each)?;
@@ -128,14 +159,20 @@ impl Auto {
         let count = |n: Option<i64>, size: i64| n.map(|n| (n + size - 1) / size);
         let mut blocks = vec![(block, count(e.line.extent, wide * each))];
         let (mut threads, mut unrolled) = (vec![thread], vec![mine]);
+        unrolled.splice(0..0, e.results.iter().map(|r| r.name.clone()));
         if let Some(lines) = lines {
             let high = THREADS / wide;
             let high = lines.extent.map_or(high, |n| fitting(high, n));
-            let (block, inside) = self.halves(&lines.name, high * LINES)?;
-            blocks.push((block, count(lines.extent, high * LINES)));
-            let (thread, mine) = self.halves(&inside, LINES)?;
-            threads.push(thread);
-            unrolled.insert(0, mine);
+            let each = if e.results.is_empty() { LINES } else { 1 };
+            let (block, inside) = self.halves(&lines.name, high * each)?;
+            blocks.push((block, count(lines.extent, high * each)));
+            if each > 1 {
+                let (thread, mine) = self.halves(&inside, each)?;
+                threads.push(thread);
+                unrolled.insert(0, mine);
+            } else {
+                threads.push(inside);
+            }
         }
         blocks.extend(batch);
         let mut order: Vec<Name> = blocks.iter().rev().map(|(n, _)| n.clone()).collect();

@@ -5,7 +5,7 @@
 //! take neighbouring elements and keep partial results in memory that the block shares, which are
 //! combined in two steps (`split-reduction` three times). Nests that reduce across contiguous
 //! elements (sums of columns, partial sums) run as many neighbouring columns in a block as a warp
-//! has threads, each on several warps. A reduction with fewer results than keep a GPU busy runs
+//! has threads, or fewer where they are few, each on several threads. A reduction with fewer results than keep a GPU busy runs
 //! over parts on different blocks; a later launch combines them.
 //! Keeps: all statements of a row stay in one launch where they share their outer loops, so that
 //! what is read again comes from a cache. A nest where one step is refused is left as it was.
@@ -42,6 +42,8 @@ const BUSY: i64 = 1 << 17;
 /// Warps that share columns at most, and fewest elements of a column for each.
 const COLUMN_THREADS: i64 = 16;
 const COLUMN_SHARE: i64 = 4;
+/// Fewest neighbouring columns of a block: a line of memory.
+const LEAST_COLUMNS: i64 = 8;
 /// Elements of a column that are worth threads of their own.
 const COLUMN: i64 = 8;
 /// Fewest iterations of a part, where a reduction is split over blocks.
@@ -57,6 +59,8 @@ struct Rows {
     parts: Vec<Part>,
     /// Elements of the longest row, where known.
     length: Option<i64>,
+    /// How many rows there are, where known.
+    count: Option<i64>,
     /// Neighbouring elements are in neighbouring rows: they are columns.
     columns: bool,
 }
@@ -104,14 +108,20 @@ impl Shape {
         Self { threads, rows: THREADS / threads }
     }
 
-    /// For columns of this length.
-    fn of_columns(length: Option<i64>) -> Self {
+    /// For so many columns of this length: fewer neighbours in a block where blocks are few.
+    fn of_columns(length: Option<i64>, columns: Option<i64>) -> Self {
+        let few = |rows: i64| columns.is_some_and(|n| n < FEW * rows);
+        let mut rows = WARP;
+        while rows > LEAST_COLUMNS && few(rows) {
+            rows /= 2;
+        }
+        let most = COLUMN_THREADS * WARP / rows;
         let wanted = length.map_or(COLUMN_THREADS, |n| n / COLUMN_SHARE);
         let mut threads = 1;
-        while threads < COLUMN_THREADS && threads < wanted {
+        while threads < most && threads < wanted {
             threads *= 2;
         }
-        Self { threads, rows: WARP }
+        Self { threads, rows }
     }
 
     /// Partial results that are left after the first step of combining.
@@ -191,7 +201,7 @@ impl Auto {
         let rows = self.extent_of(&outer);
         let few = if columns {
             let long = length.is_none_or(|n| n >= 4 * COLUMN_PART);
-            let least = if long { FEW * WARP } else { WARP * WARP };
+            let least = if long { FEW * LEAST_COLUMNS } else { WARP * WARP };
             rows.is_none_or(|rows| !(least..BUSY).contains(&rows))
         } else {
             // so few and long that each should run on several blocks
@@ -201,7 +211,7 @@ impl Auto {
             return Ok(None);
         }
         let outer = outer.into_iter().map(|l| l.name).collect();
-        Ok(Some(Rows { outer, parts, length, columns }))
+        Ok(Some(Rows { outer, parts, length, count: rows, columns }))
     }
 
     /// A statement of a row and its elements; nothing where neighbours are not along one loop.
@@ -283,7 +293,11 @@ impl Auto {
     /// Maps the rows of a nest; nothing where a step is refused.
     fn map_rows(&mut self, rows: &Rows) -> Option<()> {
         let columns = rows.columns;
-        let shape = if columns { Shape::of_columns(rows.length) } else { Shape::of(rows.length) };
+        let shape = if columns {
+            Shape::of_columns(rows.length, rows.count)
+        } else {
+            Shape::of(rows.length)
+        };
         let mut block = Block { outside: rows.outer.clone(), shape, columns };
         match block.outside.pop() {
             Some(row) if block.shape.rows > 1 => {
