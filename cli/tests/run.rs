@@ -101,6 +101,11 @@ fn every_nest_of_the_examples() {
         ("ozaki1_pointwise", "M=9,N=10,K=16"),
         ("ozaki2_int8", "M=9,N=10,K=16"),
         ("ozaki2_dgemm", "M=9,N=10,K=16"),
+        ("gemm_bias_gelu", "M=9,N=10,K=16"),
+        ("gemm_residual_rms", "M=9,N=10,K=16"),
+        ("gemm_fp8_scaled", "M=9,N=10,K=160"),
+        ("gemm_row_norms", "M=9,N=10,K=16"),
+        ("gemm_int8_dequant", "M=9,N=10,K=16"),
     ] {
         verified(&[&format!("examples/nests/{file}.nest"), "--size", sizes]);
     }

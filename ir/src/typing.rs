@@ -38,6 +38,29 @@ pub fn type_statement_in(
     Typing { arrays, source, span: statement.span }.statement(statement)
 }
 
+/// A value to be stored, without a conversion to the array's type that storing makes anyway.
+fn stored(value: Typed<Affine>, target: DType) -> Typed<Affine> {
+    let narrowed = |v: &Typed<Affine>| match &v.kind {
+        TypedKind::Convert { rounding: Rounding::Nearest, saturate: false, value } => {
+            Some(value.clone())
+        }
+        TypedKind::Convert { .. }
+        | TypedKind::Literal(_)
+        | TypedKind::Index(_)
+        | TypedKind::Read { .. }
+        | TypedKind::Unary(..)
+        | TypedKind::Binary(..)
+        | TypedKind::Fma(..)
+        | TypedKind::Select(..)
+        | TypedKind::Bitcast(_) => None,
+    };
+    let rounded = narrowed(&value)
+        .filter(|v| v.dtype == target && target.is_float())
+        .filter(|_| target.widens_to(value.dtype));
+    let exact = rounded.and_then(|v| narrowed(&v)).filter(|v| v.dtype == value.dtype);
+    exact.map_or(value, |v| *v)
+}
+
 struct Typing<'a> {
     arrays: &'a [Array],
     source: &'a Source,
@@ -53,6 +76,7 @@ impl Typing<'_> {
         let target = self.array(&s.target)?.dtype;
         let e = self.evaluation_type(s, target)?;
         let value = self.push(&s.value, e)?;
+        let value = if s.op == AssignOp::Set { stored(value, target) } else { value };
         let guard = s.guard.as_ref().map(|g| self.boolean(g, "the guard")).transpose()?;
         Ok(Store {
             statement: s.name.clone(),

@@ -4,6 +4,7 @@
 //! Keeps: every argument is checked before the kernel runs; outputs and temporaries start
 //! poisoned, so that a kernel that forgets to write shows it.
 
+mod lent;
 mod pool;
 mod time;
 
@@ -19,6 +20,7 @@ use warploom_ir::nest::Role;
 use warploom_ir::tensor::Tensor;
 use warploom_ir::value::Scalar;
 
+pub use lent::Lent;
 pub use pool::ThreadPool;
 pub(crate) use time::quantiles;
 pub use time::{Timing, time};

@@ -5,3 +5,6 @@
 
 pub mod cuda;
 pub mod host;
+mod taken;
+
+pub use taken::Taken;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use warploom_codegen::{c, host, ptx};
 pub use warploom_ir::abi::GpuCode;
-use warploom_ir::abi::HostCode as _;
+use warploom_ir::abi::HostCode;
 use warploom_ir::affine::Name;
 use warploom_ir::diag::{Blame, Diagnostic, Result};
 use warploom_ir::kernel::{Kernel, KernelNode};
@@ -219,6 +219,10 @@ impl Program {
     #[must_use]
     pub fn kernel(&self) -> &Kernel {
         self.code.kernel()
+    }
+
+    pub(crate) fn code(&self) -> Arc<dyn HostCode> {
+        Arc::clone(&self.code) as _
     }
 
     /// How long each stage of the compilation took.

@@ -10,7 +10,7 @@ use warploom_ir::diag::{Diagnostic, Result};
 use warploom_ir::tensor::Tensor;
 pub use warploom_runtime::cuda::{
     BoundProgram, Device, DeviceBuffer, DeviceInfo, Devices, ForeignLaunch, LaunchHandle,
-    LoadedProgram, Timed, time_launches,
+    LentProgram, LoadedProgram, Timed, time_launches,
 };
 use warploom_scheduler::Schedule;
 

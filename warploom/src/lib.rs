@@ -9,6 +9,7 @@ pub mod device;
 pub mod doctor;
 mod handwritten;
 pub mod io;
+pub mod lent;
 mod random;
 pub mod reduce;
 mod slice;

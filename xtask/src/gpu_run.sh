@@ -133,6 +133,11 @@ section_nests() {
 attention Q=70,K=65,D=40
 batched_matmul B=3,M=65,N=50,K=33
 conv2d N=2,P=14,Q=15,K=16,R=3,S=3,C=8
+gemm_bias_gelu M=300,N=264,K=136
+gemm_fp8_scaled M=300,N=264,K=272
+gemm_int8_dequant M=300,N=264,K=144
+gemm_row_norms M=300,N=264,K=136
+gemm_residual_rms M=300,N=264,K=136
 jacobi2d_in_place T=5,N=40
 lu N=40
 matmul M=300,N=257,K=129

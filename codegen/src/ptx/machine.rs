@@ -46,10 +46,11 @@ fn machine(target: Target, limits: GpuLimits) -> Result<TargetMachine> {
 pub(super) const ASYNC: &str = "warploom-async";
 
 /// What is done to code with asynchronous instructions: registers and simpler expressions, but no
-/// pass that moves, repeats or splits loops around them.
-const CAREFUL: &str = "function(sroa<modify-cfg>,early-cse<memssa>,\
+/// pass that moves, repeats or splits loops around them. Alignments that follow from addresses let
+/// neighbouring loads become one.
+const CAREFUL: &str = "always-inline,function(sroa<modify-cfg>,early-cse<memssa>,\
     instcombine<no-verify-fixpoint>,simplifycfg,gvn,\
-    instcombine<no-verify-fixpoint>,simplifycfg,dce)";
+    instcombine<no-verify-fixpoint>,simplifycfg,infer-alignment,dce)";
 
 fn optimized<'c>(context: &'c Context, text: &str, machine: &TargetMachine) -> Result<Module<'c>> {
     let mut text = text.as_bytes().to_vec();

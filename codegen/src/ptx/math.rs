@@ -34,10 +34,13 @@ pub(super) fn definitions(functions: &BTreeSet<Extern>) -> String {
 fn definition(function: &Extern) -> String {
     let elem = function.elem;
     let arguments: Vec<String> = (0..function.operands).map(|i| format!("{elem} %x{i}")).collect();
-    let header =
-        format!("define internal {elem} @{}({}) #1", function.symbol(), arguments.join(", "));
+    let short = elem == "float" && function.name != "pow";
+    // a call would put what a thread has in registers into memory, and order loads around it
+    let inline = if short { "alwaysinline " } else { "" };
+    let arguments = arguments.join(", ");
+    let header = format!("define internal {elem} @{}({arguments}) {inline}#1", function.symbol());
     let f = Function::new(header);
-    if elem == "float" && function.name != "pow" {
+    if short {
         return single::definition(f, function.name);
     }
     let mut m = Math(f);

@@ -226,3 +226,22 @@ fn sums_alone_may_drop_bits() {
         assert!(check(wrong).is_err_and(|e| e == "E0303"), "{wrong}");
     }
 }
+
+/// A conversion that storing repeats is left to the store; one that rounds in another way stays.
+#[test]
+fn stores_round_once() {
+    let rounded = |rounding, saturate| Expr::Cast {
+        to: DType::Bf16,
+        rounding,
+        saturate,
+        value: Box::new(bin(BinOp::Mul, rd(DType::F32), rd(DType::F32))),
+    };
+    let product = |op, value| {
+        let store = typed(DType::Bf16, op, None, value).expect("it has a type");
+        matches!(store.value.kind, TypedKind::Binary(BinOp::Mul, ..))
+    };
+    assert!(product(AssignOp::Set, rounded(Rounding::Nearest, false)));
+    assert!(!product(AssignOp::Set, rounded(Rounding::Zero, false)));
+    assert!(!product(AssignOp::Set, rounded(Rounding::Nearest, true)));
+    assert!(!product(AssignOp::Max, rounded(Rounding::Nearest, false)));
+}

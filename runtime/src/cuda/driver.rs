@@ -227,6 +227,8 @@ impl Drop for Context {
 /// Work that runs in order.
 pub(super) struct Stream {
     raw: sys::CUstream,
+    /// Whether it ends with this value.
+    own: bool,
     context: Arc<Context>,
 }
 
@@ -240,7 +242,15 @@ impl Stream {
         context.bind()?;
         let raw = result::stream::create(result::stream::StreamKind::NonBlocking);
         let raw = context.check("no stream can be made", raw)?;
-        Ok(Self { raw, context: Arc::clone(context) })
+        Ok(Self { raw, own: true, context: Arc::clone(context) })
+    }
+
+    /// A stream of the caller's.
+    ///
+    /// # Safety
+    /// It is one of this context, and lives longer than this value.
+    pub(super) unsafe fn foreign(context: &Arc<Context>, raw: *mut c_void) -> Self {
+        Self { raw: raw.cast(), own: false, context: Arc::clone(context) }
     }
 
     /// The driver's stream, for a library that this thread calls now.
@@ -337,7 +347,7 @@ impl Stream {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        if self.context.set_current().is_ok() {
+        if self.own && self.context.set_current().is_ok() {
             // SAFETY: the stream is ours and used no more; the driver lets its work end first.
             let _ = unsafe { result::stream::destroy(self.raw) };
         }

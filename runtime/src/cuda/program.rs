@@ -25,6 +25,7 @@ use super::handle::LaunchHandle;
 use super::order::Access;
 use super::steps::{self, Values};
 use crate::host::{error, shape_of, sizes_in_order, table_of};
+use crate::taken::given;
 
 struct Inner {
     device: Device,
@@ -110,13 +111,10 @@ impl LoadedProgram {
             launches += 1;
             Ok(())
         })?;
-        let slots = self.slots(&shapes)?;
+        let own = self.own(&shapes)?;
         let mut buffers = Vec::with_capacity(shapes.len());
-        for (buffer, shape) in kernel.buffers.iter().zip(&shapes) {
-            let array = match self.0.plan.slot(&buffer.name) {
-                Some(slot) => slots[slot].clone(),
-                None => self.argument(buffer, shape, arrays)?,
-            };
+        for (buffer, own) in kernel.buffers.iter().zip(own) {
+            let array = own.map_or_else(|| self.argument(buffer, arrays), Ok)?;
             buffers.push((array, args::access(buffer)));
         }
         let arguments: Vec<Argument<'_>> = (buffers.iter().zip(&kernel.buffers).zip(&shapes))
@@ -132,7 +130,7 @@ impl LoadedProgram {
     }
 
     /// The boxes of each launch, and whether all rows of its arrays are copied in whole pieces.
-    fn maps(
+    pub(super) fn maps(
         &self,
         shapes: &[Vec<usize>],
         arguments: &[Argument<'_>],
@@ -164,28 +162,40 @@ impl LoadedProgram {
         bytes.into_iter().map(|n| self.device().buffer(DType::U8, &[n])).collect()
     }
 
-    /// The caller's array of a buffer, or one of our own.
+    /// Temporaries and tables of constants, in the kernel's order.
+    pub(super) fn own(&self, shapes: &[Vec<usize>]) -> Result<Vec<Option<DeviceBuffer>>> {
+        let slots = self.slots(shapes)?;
+        let device = self.device();
+        let one = |(buffer, shape): (&Buffer, &Vec<usize>)| {
+            if let Some(slot) = self.0.plan.slot(&buffer.name) {
+                return Ok(Some(slots[slot].clone()));
+            }
+            Ok(match &buffer.role {
+                Role::In | Role::InOut | Role::Out => None,
+                Role::Temp => Some(device.buffer(buffer.dtype, shape)?),
+                Role::Const(values) => {
+                    Some(device.upload(&table_of(buffer.dtype, shape, values)?)?)
+                }
+            })
+        };
+        self.kernel().buffers.iter().zip(shapes).map(one).collect()
+    }
+
+    /// The caller's array of a buffer.
     fn argument(
         &self,
         buffer: &Buffer,
-        shape: &[usize],
         arrays: &BTreeMap<Name, DeviceBuffer>,
     ) -> Result<DeviceBuffer> {
-        let (device, name) = (self.device(), &buffer.name);
-        match &buffer.role {
-            Role::In | Role::InOut | Role::Out => {
-                let Some(array) = arrays.get(name) else {
-                    return Err(error("E1103", format!("the array `{name}` is not given")));
-                };
-                if !array.device().is(device) {
-                    let text = format!("`{name}` is on another device than the program");
-                    return Err(error("E1102", text));
-                }
-                Ok(array.clone())
-            }
-            Role::Temp => device.buffer(buffer.dtype, shape),
-            Role::Const(values) => device.upload(&table_of(buffer.dtype, shape, values)?),
+        let name = &buffer.name;
+        let Some(array) = arrays.get(name) else {
+            return Err(error("E1103", format!("the array `{name}` is not given")));
+        };
+        if !array.device().is(self.device()) {
+            let text = format!("`{name}` is on another device than the program");
+            return Err(error("E1102", text));
         }
+        Ok(array.clone())
     }
 
     /// Binds and launches once.
@@ -198,6 +208,32 @@ impl LoadedProgram {
         sizes: &BTreeMap<Name, i64>,
     ) -> Result<LaunchHandle> {
         self.bind(arrays, sizes)?.launch()
+    }
+
+    /// Starts every launch on a stream, one after the other: with these sizes in the kernel's
+    /// order, what every launch gets first, and what each of [`GpuCode::launches`] gets last.
+    pub(super) fn enqueue(
+        &self,
+        stream: &Stream,
+        sizes: &[i64],
+        words: &[u64],
+        maps: &[Vec<EncodedMap>],
+    ) -> Result<()> {
+        let program = &*self.0;
+        let room = std::iter::repeat_n(0, steps::depth(&program.steps));
+        let mut arguments = Arguments::new(words.iter().copied().chain(room));
+        let mut values = Values::new(&program.plan.kernel.params, sizes);
+        let first = words.len();
+        steps::walk(&program.steps, &mut values, &program.limits, &mut |k, launch, grid, loops| {
+            for (index, value) in (first..).zip(loops) {
+                arguments.set(index, value.cast_unsigned());
+            }
+            arguments.with_maps(first + loops.len(), &maps[k]);
+            let (block, shared) = (launch.block, launch.shared_bytes);
+            // SAFETY: `arguments` are what `warploom_ir::abi` says a function of this kernel
+            // takes; they were checked, and who calls this keeps the buffers until the end.
+            unsafe { stream.launch(&program.functions[k], grid, block, shared, &mut arguments) }
+        })
     }
 
     /// Copies the inputs to the device and makes room for the outputs, poisoned.
@@ -254,15 +290,7 @@ impl LoadedProgram {
     }
 }
 
-/// Whether the caller gives this array.
-const fn given(buffer: &Buffer) -> bool {
-    match buffer.role {
-        Role::In | Role::InOut | Role::Out => true,
-        Role::Temp | Role::Const(_) => false,
-    }
-}
-
-fn as_argument(buffer: &DeviceBuffer) -> Argument<'_> {
+pub(super) fn as_argument(buffer: &DeviceBuffer) -> Argument<'_> {
     Argument {
         dtype: buffer.dtype(),
         shape: buffer.shape(),
@@ -317,20 +345,6 @@ impl BoundProgram {
 
     /// Starts every launch on a stream, one after the other.
     pub(super) fn enqueue(&self, stream: &Stream) -> Result<()> {
-        let program = &*self.program.0;
-        let room = std::iter::repeat_n(0, steps::depth(&program.steps));
-        let mut arguments = Arguments::new(self.words.iter().copied().chain(room));
-        let mut values = Values::new(&program.plan.kernel.params, &self.sizes);
-        let first = self.words.len();
-        steps::walk(&program.steps, &mut values, &program.limits, &mut |k, launch, grid, loops| {
-            for (index, value) in (first..).zip(loops) {
-                arguments.set(index, value.cast_unsigned());
-            }
-            arguments.with_maps(first + loops.len(), &self.maps[k]);
-            let (block, shared) = (launch.block, launch.shared_bytes);
-            // SAFETY: `arguments` are what `warploom_ir::abi` says a function of this kernel
-            // takes; `bind` checked them, and `submit` keeps the buffers until the end.
-            unsafe { stream.launch(&program.functions[k], grid, block, shared, &mut arguments) }
-        })
+        self.program.enqueue(stream, &self.sizes, &self.words, &self.maps)
     }
 }

@@ -23,7 +23,8 @@ impl Auto {
             return Ok(());
         }
         let deps = self.session.deps(&self.at)?;
-        let apart: Vec<Part> = parts.iter().flat_map(|p| components_of(deps, p)).collect();
+        let apart = |p| Order::of(deps, p).components(p, &[]);
+        let apart: Vec<Part> = parts.iter().flat_map(apart).collect();
         if apart.len() > parts.len() {
             let step = order_step(self.at.poly(), &apart);
             self.step(step);
@@ -33,35 +34,63 @@ impl Auto {
     }
 }
 
-/// The components of a part, each as a part of its own, those that others depend on first.
-fn components_of(deps: &DepContext, part: &Part) -> Vec<Part> {
-    let chosen = part.statements();
-    let n = chosen.len();
-    let place = |k: usize| chosen.iter().position(|c| *c == k);
-    let mut reaches = vec![vec![false; n]; n];
-    for c in &deps.conflicts {
-        if let Some((a, b)) = place(c.source.statement).zip(place(c.target.statement)) {
-            reaches[a][b] = true;
+/// Which statements of a part have to precede which others, also by way of others.
+pub(super) struct Order {
+    /// The statements.
+    chosen: Vec<usize>,
+    /// Whether the first has to precede the second, by their places in `chosen`.
+    reaches: Vec<Vec<bool>>,
+}
+
+impl Order {
+    pub(super) fn of(deps: &DepContext, part: &Part) -> Self {
+        let chosen = part.statements();
+        let n = chosen.len();
+        let place = |k: usize| chosen.iter().position(|c| *c == k);
+        let mut reaches = vec![vec![false; n]; n];
+        for c in &deps.conflicts {
+            if let Some((a, b)) = place(c.source.statement).zip(place(c.target.statement)) {
+                reaches[a][b] = true;
+            }
         }
-    }
-    for via in 0..n {
-        let next = reaches[via].clone();
-        for row in reaches.iter_mut().filter(|row| row[via]) {
-            row.iter_mut().zip(&next).for_each(|(to, also)| *to |= also);
+        for via in 0..n {
+            let next = reaches[via].clone();
+            for row in reaches.iter_mut().filter(|row| row[via]) {
+                row.iter_mut().zip(&next).for_each(|(to, also)| *to |= also);
+            }
         }
+        Self { chosen, reaches }
     }
-    let together = |a: usize, b: usize| a == b || reaches[a][b] && reaches[b][a];
-    let mut left: Vec<usize> = (0..n).collect();
-    let mut out = Vec::new();
-    // of what is left, the first statement that nothing outside its own cycle has to precede
-    while let Some(first) =
-        left.iter().copied().find(|b| left.iter().all(|a| together(*a, *b) || !reaches[*a][*b]))
-    {
-        let (mine, rest): (Vec<usize>, Vec<usize>) =
-            left.iter().partition(|a| together(**a, first));
-        let solved = mine.iter().map(|k| part.solved[*k].clone()).collect();
-        out.push(Part { solved, kind: Kind::Text });
-        left = rest;
+
+    /// Whether a statement has to precede another one.
+    pub(super) fn precedes(&self, first: usize, second: usize) -> bool {
+        let place = |k: usize| self.chosen.iter().position(|c| *c == k);
+        place(first).zip(place(second)).is_some_and(|(a, b)| self.reaches[a][b])
     }
-    out
+
+    /// The components, each as a part of its own, those that others depend on first. Statements of
+    /// one group stay together: nothing outside a group lies between two of its statements.
+    pub(super) fn components(&self, part: &Part, groups: &[Vec<usize>]) -> Vec<Part> {
+        let in_group = |a: usize, b: usize| {
+            groups.iter().any(|g| g.contains(&self.chosen[a]) && g.contains(&self.chosen[b]))
+        };
+        let together = |a: usize, b: usize| {
+            a == b || in_group(a, b) || self.reaches[a][b] && self.reaches[b][a]
+        };
+        let mut left: Vec<usize> = (0..self.chosen.len()).collect();
+        let mut out = Vec::new();
+        // of what is left, the first that nothing outside its own component has to precede
+        let first = |left: &[usize], b: usize| {
+            let own = left.iter().filter(|a| together(**a, b));
+            own.clone().all(|b| left.iter().all(|a| together(*a, *b) || !self.reaches[*a][*b]))
+        };
+        while let Some(next) = left.iter().copied().find(|b| first(&left, *b)) {
+            let (mine, rest): (Vec<usize>, Vec<usize>) =
+                left.iter().partition(|a| together(**a, next));
+            let solved = mine.iter().map(|k| part.solved[*k].clone()).collect();
+            out.push(Part { solved, kind: Kind::Text });
+            left = rest;
+        }
+        out
+    }
 }

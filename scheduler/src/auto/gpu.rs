@@ -90,6 +90,7 @@ pub fn auto_gpu(schedule: &Schedule, options: &GpuOptions) -> Result<Schedule> {
         textual: Vec::new(),
     };
     auto.on_tensor_cores(options);
+    auto.products_on_tensor_cores(schedule, options)?;
     if auto.at.tree().statements().iter().all(|s| tensorized(auto.at.tree(), s)) {
         return Ok(auto.at);
     }

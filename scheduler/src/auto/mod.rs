@@ -23,6 +23,7 @@ mod copies;
 mod costs;
 mod estimate;
 mod gpu;
+mod gpu_apart;
 mod gpu_lines;
 mod gpu_parts;
 mod gpu_reduce;

@@ -139,6 +139,12 @@ impl Emitter<'_> {
             whole = self.f.def(elem, lanes, &text);
         }
         let bits = self.f.def("i32", 1, &format!("bitcast {} to i32", whole.arg()));
+        // kept here: computed where it is used, it would keep more values alive than its own
+        let bits = self.f.def(
+            "i32",
+            1,
+            &format!("call i32 asm sideeffect \"\", \"=r,0\"({})", bits.arg()),
+        );
         self.f.line(&format!("store {}, ptr {register}, align 64", bits.arg()));
     }
 

@@ -1,0 +1,129 @@
+//! Products that share their loops with other statements: each gets a nest of its own.
+//!
+//! In: a schedule whose nests do several things, such as a product and a sum over its rows. Out:
+//! the same schedule after one `order` step, where each product, what sets its sums before and what
+//! is computed from single sums after are a nest, and the rest is in nests before and after.
+//! Keeps: an order that the dependences allow; what depends on anything else that depends on the
+//! product stays behind. Why here: tensor cores take nests of one product each.
+
+use std::collections::BTreeSet;
+
+use warploom_ir::affine::{Affine, Name};
+use warploom_ir::diag::Result;
+use warploom_ir::expr::Access;
+use warploom_ir::nest::{AssignOp, Order as SumOrder};
+use warploom_ir::schedule::{Marks, Poly, PolyStatement};
+
+use super::Auto;
+use super::components::Order;
+use super::gpu::{GpuOptions, tensorized};
+use super::order::{Part, order_step};
+use crate::Schedule;
+
+impl Auto {
+    /// Puts products on tensor cores that can be taken out of the nests of `start` for this, where
+    /// that puts more of them there than there are now.
+    pub(super) fn products_on_tensor_cores(
+        &mut self,
+        start: &Schedule,
+        options: &GpuOptions,
+    ) -> Result<()> {
+        let missing = |at: &Schedule| {
+            let products = at.poly().statements.iter().filter(|s| multiplies(s));
+            products.filter(|s| !tensorized(at.tree(), &s.statement.name)).count()
+        };
+        let now = missing(&self.at);
+        if now == 0 {
+            return Ok(());
+        }
+        let plain = std::mem::replace(&mut self.at, start.clone());
+        let apart = self.products_apart()?;
+        if apart {
+            self.on_tensor_cores(options);
+        }
+        if !apart || missing(&self.at) >= now {
+            self.at = plain;
+        }
+        Ok(())
+    }
+
+    /// Takes products out of nests with other statements; says whether there were any.
+    pub(super) fn products_apart(&mut self) -> Result<bool> {
+        if self.at.tree().loops().iter().any(|l| l.marks != Marks::default()) {
+            return Ok(false);
+        }
+        let parts = self.parts()?;
+        let poly = self.at.poly().clone();
+        let deps = self.session.deps(&self.at)?;
+        let mut apart: Vec<Part> = Vec::new();
+        for part in &parts {
+            let order = Order::of(deps, part);
+            let groups = groups(&poly, &order, &part.statements());
+            if groups.is_empty() || groups[0].len() == part.solved.len() {
+                apart.push(part.clone());
+            } else {
+                apart.extend(order.components(part, &groups));
+            }
+        }
+        let step = order_step(&poly, &apart);
+        Ok(apart.len() > parts.len() && self.step(step))
+    }
+}
+
+/// For each product among these statements, those that its nest can hold.
+fn groups(poly: &Poly, order: &Order, chosen: &[usize]) -> Vec<Vec<usize>> {
+    let mut taken: Vec<usize> = Vec::new();
+    let mut out = Vec::new();
+    for product in chosen.iter().copied().filter(|k| multiplies(&poly.statements[*k])) {
+        let sums = &poly.statements[product].statement.target;
+        let beside = |k: &usize| {
+            *k != product && !taken.contains(k) && of_elements(&poly.statements[*k], sums)
+        };
+        let mut group: Vec<usize> = chosen.iter().copied().filter(beside).collect();
+        // what a statement outside the group lies between stays outside
+        loop {
+            let outside = |y: &&usize| **y != product && !group.contains(y);
+            let between = |x: &usize| {
+                chosen.iter().filter(outside).any(|y| {
+                    order.precedes(product, *y) && order.precedes(*y, *x)
+                        || order.precedes(*x, *y) && order.precedes(*y, product)
+                })
+            };
+            let Some(at) = group.iter().position(between) else { break };
+            group.remove(at);
+        }
+        group.push(product);
+        taken.extend(&group);
+        out.push(group);
+    }
+    out
+}
+
+/// Whether a statement adds products of an element for each row and one for each column.
+fn multiplies(s: &PolyStatement) -> bool {
+    let reads = s.statement.value.reads();
+    let [a, b] = reads.as_slice() else { return false };
+    let free = s.statement.op == AssignOp::Add && s.statement.order != SumOrder::Serial;
+    let uses =
+        |access: &Access, iter: &Name| access.indices.iter().any(|e| e.vars().contains(iter));
+    let part = |wanted: [bool; 3]| {
+        let of = |i: &Name| [&s.statement.target, a, b].map(|access| uses(access, i));
+        s.iters.iter().any(|i| of(i) == wanted)
+    };
+    free && [[true, true, false], [true, false, true], [false, true, true]].into_iter().all(part)
+}
+
+/// Whether a statement sets single sums, or an element for each sum that it reads.
+fn of_elements(s: &PolyStatement, sums: &Access) -> bool {
+    let target = &s.statement.target;
+    let own = |a: &&Access| a.array == sums.array;
+    let mut own = std::iter::once(target).chain(s.statement.value.reads()).filter(own).peekable();
+    let each = |a: &Access| plain(a).len() == a.indices.len() && plain(a).len() == s.iters.len();
+    let alone = s.iters.iter().all(|i| plain(target).contains(i));
+    s.statement.op == AssignOp::Set && alone && own.peek().is_some() && own.all(each)
+}
+
+/// The variables that are indices by themselves.
+fn plain(access: &Access) -> BTreeSet<&Name> {
+    access.indices.iter().filter_map(Affine::as_var).collect()
+}
