@@ -337,10 +337,11 @@ impl Emitter<'_> {
         saturate: bool,
     ) -> Value {
         let wide = self.widen(v, from);
-        if saturate && self.machine == Machine::Gpu {
-            if let Some(value) = self.clamping(&wide, to, rounding) {
-                return value;
-            }
+        if saturate
+            && self.machine == Machine::Gpu
+            && let Some(value) = self.clamping(&wide, to, rounding)
+        {
+            return value;
         }
         let name = match rounding {
             Rounding::Nearest => "roundeven",
