@@ -6,6 +6,7 @@
 
 import array
 import sys
+import time
 
 import warploom
 
@@ -59,8 +60,14 @@ def on_gpu(library):
                 end.record(stream)
                 end.synchronize()
                 times[name].append(begin.elapsed_time(end))
+        torch.cuda.synchronize()
+        begin = time.perf_counter()
+        for _ in range(100):
+            ours()
+        host = (time.perf_counter() - begin) / 100
     medians = {name: sorted(t)[len(t) // 2] for name, t in times.items()}
     print(f"largest error {error:.1e} of the largest element; milliseconds {medians}")
+    print(f"{host * 1e6:.1f} microseconds of the host's time for a launch")
 
 
 if __name__ == "__main__":

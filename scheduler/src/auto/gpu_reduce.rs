@@ -5,8 +5,8 @@
 //! take neighbouring elements and keep partial results in memory that the block shares, which are
 //! combined in two steps (`split-reduction` three times). Nests that reduce across contiguous
 //! elements (sums of columns, partial sums) run as many neighbouring columns in a block as a warp
-//! has threads, or fewer where they are few, each on several threads. A reduction with fewer results
-//! than keep a GPU busy runs over parts on different blocks; a later launch combines them.
+//! has threads, or fewer where they are few, each on several threads. A reduction with fewer
+//! results than keep a GPU busy runs over parts on different blocks; a later launch combines them.
 //! Keeps: all statements of a row stay in one launch where they share their outer loops, so that
 //! what is read again comes from a cache. A nest where one step is refused is left as it was.
 //! Sizes of parts follow from the nest alone, so a result has the same bits on every GPU.
