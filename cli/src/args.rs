@@ -1,6 +1,7 @@
 //! The command line's shape (docs/ARCHITECTURE.md), parsed by clap.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -29,6 +30,8 @@ pub(crate) enum Command {
     Explain(ExplainArgs),
     /// Prints one stage of the compilation.
     Emit(EmitArgs),
+    /// Searches for the fastest schedule of a spec on this machine, and remembers it.
+    Tune(TuneArgs),
     /// Shrinks a spec and a schedule that show a defect to a few lines that still show it.
     Reduce(ReduceArgs),
     /// Says what this machine has and whether Warploom can use it.
@@ -59,6 +62,17 @@ pub(crate) struct SpecArgs {
     pub(crate) json: bool,
 }
 
+/// Where tuned schedules are remembered.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct RecordArgs {
+    /// The folder of tuning records; a schedule that was tuned for the spec is taken from there.
+    #[arg(long, value_name = "DIR", default_value_os_t = crate::records_folder())]
+    pub(crate) records: PathBuf,
+    /// Neither reads nor writes tuning records.
+    #[arg(long, conflicts_with = "records")]
+    pub(crate) no_records: bool,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
     #[command(flatten)]
@@ -76,9 +90,11 @@ pub(crate) struct RunArgs {
     /// .kernel also runs in the `interpreter`, which finds races and deadlocks of these sizes.
     #[arg(long)]
     pub(crate) device: Option<String>,
-    /// The schedule's script; by default one is made.
+    /// The schedule's script; by default that of a tuning record, else one is made.
     #[arg(long)]
     pub(crate) schedule: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) records: RecordArgs,
     /// Compiles for all sizes, which become arguments; by default the sizes at hand are written
     /// into the code.
     #[arg(long)]
@@ -119,9 +135,11 @@ pub(crate) enum View {
 pub(crate) struct ScheduleArgs {
     #[command(flatten)]
     pub(crate) spec: SpecArgs,
-    /// A script to replay; by default the automatic schedule.
+    /// A script to replay; by default that of a tuning record, else the automatic schedule.
     #[arg(long)]
     pub(crate) schedule: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) records: RecordArgs,
     /// What to print.
     #[arg(long, value_enum, default_value = "tree")]
     pub(crate) view: View,
@@ -137,9 +155,11 @@ pub(crate) struct ExplainArgs {
     /// The target: `cpu`, `sm_80`, `sm_90a` or `sm_100a`.
     #[arg(long, default_value = "cpu")]
     pub(crate) target: String,
-    /// A script to replay; by default the automatic schedule.
+    /// A script to replay; by default that of a tuning record, else the automatic schedule.
     #[arg(long)]
     pub(crate) schedule: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) records: RecordArgs,
 }
 
 /// A stage of the compilation.
@@ -175,9 +195,54 @@ pub(crate) struct EmitArgs {
     /// What to print.
     #[arg(long, value_enum)]
     pub(crate) stage: Stage,
-    /// A script to replay; by default the automatic schedule.
+    /// A script to replay; by default that of a tuning record, else the automatic schedule.
     #[arg(long)]
     pub(crate) schedule: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) records: RecordArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TuneArgs {
+    #[command(flatten)]
+    pub(crate) spec: SpecArgs,
+    /// Where to measure: `cpu` or `cuda[:i]`; by default the GPU if there is one, else the CPU.
+    #[arg(long)]
+    pub(crate) device: Option<String>,
+    /// The wall-clock time after which no more candidates are made: `10s`, `1.5m`, `500ms`.
+    #[arg(long, default_value = "10s", value_parser = duration)]
+    pub(crate) budget: Duration,
+    /// The most candidates.
+    #[arg(long, default_value_t = 1000)]
+    pub(crate) most: usize,
+    /// Seed of the random inputs and of the search.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Threads of the CPU path (default: all).
+    #[arg(long)]
+    pub(crate) threads: Option<usize>,
+    #[command(flatten)]
+    pub(crate) records: RecordArgs,
+    /// Writes the script of the fastest schedule.
+    #[arg(short, long)]
+    pub(crate) output: Option<PathBuf>,
+}
+
+/// `10s`, `1.5m`, `500ms`; seconds where there is no unit.
+fn duration(text: &str) -> Result<Duration, String> {
+    let (number, unit) = match text.find(|c: char| c.is_ascii_alphabetic()) {
+        Some(at) => text.split_at(at),
+        None => (text, "s"),
+    };
+    let scale = match unit {
+        "ms" => 1e-3,
+        "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        _ => return Err(format!("`{unit}` is none of ms, s, m, h")),
+    };
+    let number: f64 = number.trim().parse().map_err(|_| format!("`{text}` is no time"))?;
+    Duration::try_from_secs_f64(number * scale).map_err(|_| format!("`{text}` is no time"))
 }
 
 #[derive(Debug, Args)]

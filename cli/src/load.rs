@@ -3,9 +3,11 @@
 use std::path::Path;
 
 use warploom::diag::{Diagnostic, Result, Source};
+use warploom::tune::{Records, kind_for};
 use warploom::{DType, Nest, Schedule, Script, Spec, SpecTypes, Target};
 
-use crate::args::SpecArgs;
+use crate::args::{RecordArgs, SpecArgs};
+use crate::output;
 
 /// The spec and the types the command line gives it; files may add more.
 pub(crate) fn spec(args: &SpecArgs) -> Result<(Spec, SpecTypes)> {
@@ -35,17 +37,41 @@ pub(crate) fn symbolic_nest(args: &SpecArgs) -> Result<Nest> {
     Ok(nest)
 }
 
-/// The script in a file, replayed on `nest`; without a file the automatic schedule for `target`.
-pub(crate) fn schedule(nest: &Nest, script: Option<&Path>, target: Target) -> Result<Schedule> {
+/// The folder of tuning records, unless they are not wanted.
+pub(crate) fn records(args: &RecordArgs) -> Option<Records> {
+    (!args.no_records).then(|| Records::new(&args.records))
+}
+
+/// The script in a file, replayed on `nest`; without a file what was tuned for the target, on this
+/// machine's kind of device if there is such a record; else the automatic schedule.
+pub(crate) fn schedule(
+    nest: &Nest,
+    script: Option<&Path>,
+    target: Target,
+    args: &RecordArgs,
+) -> Result<Schedule> {
     match script {
-        None => warploom::compile::auto_for(nest, target),
-        Some(path) => {
-            let text = std::fs::read_to_string(path).map_err(|e| {
-                let message = format!("cannot read the schedule {}: {e}", path.display());
-                Diagnostic::input("E0501", message)
-            })?;
-            let script = Script::parse(&Source::new(&path.display().to_string(), &text))?;
-            Ok(Schedule::new(nest)?.replay(&script)?)
+        None => {
+            let recall = |r: Records| r.recall(nest, target, &|| kind_for(target));
+            let recalled = records(args).map(recall).unwrap_or_default();
+            if let Some(note) = &recalled.note {
+                output::error(note);
+            }
+            match recalled.schedule {
+                Some(schedule) => Ok(schedule),
+                None => warploom::compile::auto_for(nest, target),
+            }
         }
+        Some(path) => replay(nest, path),
     }
+}
+
+/// The script in a file, replayed on `nest`.
+pub(crate) fn replay(nest: &Nest, path: &Path) -> Result<Schedule> {
+    let text = std::fs::read_to_string(path).map_err(|e| {
+        let message = format!("cannot read the schedule {}: {e}", path.display());
+        Diagnostic::input("E0501", message)
+    })?;
+    let script = Script::parse(&Source::new(&path.display().to_string(), &text))?;
+    Ok(Schedule::new(nest)?.replay(&script)?)
 }

@@ -9,6 +9,7 @@ mod commands;
 mod load;
 mod output;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -23,8 +24,9 @@ fn main() -> ExitCode {
         Err(e) => return usage(&e),
     };
     let result = match cli.command {
-        // it limits the time of each pair instead
+        // they limit the time of each pair and candidate instead
         Command::Reduce(args) => commands::reduce::reduce(&args),
+        Command::Tune(args) => commands::tune::tune(&args),
         other => warploom::within(Duration::from_secs(cli.time_limit), || run(other)),
     };
     match result {
@@ -36,6 +38,14 @@ fn main() -> ExitCode {
     }
 }
 
+/// Where tuning records are, unless `--records` says so: the user's cache.
+fn records_folder() -> PathBuf {
+    let set = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    let cache = set("XDG_CACHE_HOME").filter(|p| p.is_absolute());
+    let cache = cache.or_else(|| set("HOME").map(|home| home.join(".cache")));
+    cache.unwrap_or_else(std::env::temp_dir).join("warploom").join("records")
+}
+
 fn run(command: Command) -> warploom::diag::Result<()> {
     match command {
         Command::Run(args) => commands::run::run(&args),
@@ -45,6 +55,7 @@ fn run(command: Command) -> warploom::diag::Result<()> {
         Command::Explain(args) => commands::explain::explain(&args),
         Command::Emit(args) => commands::emit::emit(&args),
         Command::Reduce(args) => commands::reduce::reduce(&args),
+        Command::Tune(args) => commands::tune::tune(&args),
         Command::Doctor(args) => commands::doctor::doctor(&args),
     }
 }

@@ -42,7 +42,9 @@ mod ties;
 mod times;
 mod trouble;
 
-pub use auto::{CpuOptions, GpuOptions, auto_cpu, auto_gpu};
+pub use auto::{
+    Choices, CpuOptions, Explored, GpuOptions, Hole, HoleOption, auto_cpu, auto_gpu, explore,
+};
 pub use deps::{DepContext, DepKind, Dependence};
 pub use launches::launches;
 pub use legality::{Illegal, Instance, Why, Witness};

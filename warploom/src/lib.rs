@@ -10,10 +10,12 @@ pub mod doctor;
 mod handwritten;
 pub mod io;
 pub mod lent;
+pub mod measure;
 mod random;
 pub mod reduce;
 mod slice;
 mod spec;
+pub mod tune;
 pub mod verify;
 
 pub use bind::{Sizes, bind, bind_some, parse_sizes};

@@ -22,6 +22,10 @@ use crate::slice;
 const INSTANCES: usize = 4_000_000;
 /// Outputs recomputed of a large problem.
 const SAMPLES: usize = 64;
+/// Most elements of a result that are compared with another result.
+const COMPARED: usize = 1 << 20;
+/// How many times the largest bound of the reference two results may be apart.
+const APART: f64 = 4.0;
 
 /// What a comparison found.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,23 +52,123 @@ pub fn check(
     inputs: &BTreeMap<Name, Tensor>,
     outputs: &BTreeMap<Name, Tensor>,
 ) -> Result<Verification> {
-    let sizes = BTreeMap::new();
-    if count(nest).is_some_and(|n| n <= INSTANCES) {
-        let reference = run_bounded(nest, &sizes, inputs)?;
-        return compare(outputs, &reference, None, "the interpreter in binary64");
+    Reference::new(nest, inputs, outputs)?.check(outputs)
+}
+
+/// A reference of a problem, for any number of results.
+pub struct Reference {
+    values: BTreeMap<Name, Bounded>,
+    /// The elements that were computed; all where there is no list.
+    only: Option<Vec<slice::Element>>,
+    method: &'static str,
+}
+
+impl Reference {
+    /// Computes it. Of `like`, results of the problem, names and shapes count.
+    ///
+    /// # Errors
+    /// `E0951` when the problem is too large for every method.
+    pub fn new(
+        nest: &Nest,
+        inputs: &BTreeMap<Name, Tensor>,
+        like: &BTreeMap<Name, Tensor>,
+    ) -> Result<Self> {
+        let sizes = BTreeMap::new();
+        if count(nest).is_some_and(|n| n <= INSTANCES) {
+            let values = run_bounded(nest, &sizes, inputs)?;
+            return Ok(Self { values, only: None, method: "the interpreter in binary64" });
+        }
+        let wanted = sample(like, SAMPLES);
+        let Some(order) = slice::slice(nest, &wanted, INSTANCES) else {
+            return Err(Box::new(
+                Diagnostic::new("E0951", Blame::Unsupported, "the problem is too large to verify")
+                    .help("verify the same spec with smaller --size"),
+            ));
+        };
+        let names: Vec<Name> = nest.statements().iter().map(|p| p.statement.name.clone()).collect();
+        let order: Vec<(Name, Vec<i64>)> =
+            order.into_iter().map(|(s, values)| (names[s].clone(), values)).collect();
+        let values = run_bounded_order(nest, &sizes, inputs, &order)?;
+        Ok(Self { values, only: Some(wanted), method: "a binary64 sample" })
     }
-    let wanted = sample(outputs, SAMPLES);
-    let Some(order) = slice::slice(nest, &wanted, INSTANCES) else {
-        return Err(Box::new(
-            Diagnostic::new("E0951", Blame::Unsupported, "the problem is too large to verify")
-                .help("verify the same spec with smaller --size"),
-        ));
-    };
-    let names: Vec<Name> = nest.statements().iter().map(|p| p.statement.name.clone()).collect();
-    let order: Vec<(Name, Vec<i64>)> =
-        order.into_iter().map(|(s, values)| (names[s].clone(), values)).collect();
-    let reference = run_bounded_order(nest, &sizes, inputs, &order)?;
-    compare(outputs, &reference, Some(&wanted), "a binary64 sample")
+
+    /// Compares a result with it.
+    ///
+    /// # Errors
+    /// `E0950` for a mismatch.
+    pub fn check(&self, outputs: &BTreeMap<Name, Tensor>) -> Result<Verification> {
+        compare(outputs, &self.values, self.only.as_deref(), self.method)
+    }
+
+    /// The largest finite bound of an array's elements that were computed.
+    #[must_use]
+    pub fn largest_bound(&self, name: &Name) -> f64 {
+        let all = self.values.get(name).map(|v| v.bound.as_slice()).unwrap_or_default();
+        all.iter().copied().filter(|b| b.is_finite()).fold(0.0, f64::max)
+    }
+}
+
+/// Judges any number of results of one problem.
+///
+/// The first result that the reference confirms is kept, and others are also compared with it,
+/// element by element: of large problems the reference is a sample.
+pub struct Judge<'a> {
+    nest: &'a Nest,
+    inputs: &'a BTreeMap<Name, Tensor>,
+    first: Option<(Reference, BTreeMap<Name, Tensor>)>,
+}
+
+impl<'a> Judge<'a> {
+    /// A judge of a nest whose sizes are fixed.
+    #[must_use]
+    pub fn new(nest: &'a Nest, inputs: &'a BTreeMap<Name, Tensor>) -> Self {
+        Self { nest, inputs, first: None }
+    }
+
+    /// Whether it has confirmed a result.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.first.is_some()
+    }
+
+    /// Compares a result.
+    ///
+    /// # Errors
+    /// `E0950` for a mismatch; `E0951` when the problem is too large for every method.
+    pub fn check(&mut self, outputs: &BTreeMap<Name, Tensor>) -> Result<Verification> {
+        let Some((reference, first)) = &self.first else {
+            let reference = Reference::new(self.nest, self.inputs, outputs)?;
+            let found = reference.check(outputs)?;
+            self.first = Some((reference, outputs.clone()));
+            return Ok(found);
+        };
+        let found = reference.check(outputs)?;
+        for (name, tensor) in outputs {
+            if let Some(other) = first.get(name) {
+                alike(name, tensor, other, APART * reference.largest_bound(name))?;
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// Compares two results that were made in different orders.
+fn alike(name: &Name, tensor: &Tensor, other: &Tensor, bound: f64) -> Result<()> {
+    if tensor.bytes() == other.bytes() {
+        return Ok(());
+    }
+    let float = tensor.dtype().is_float();
+    let step = tensor.len().div_ceil(COMPARED).max(1);
+    for i in (0..tensor.len()).step_by(step) {
+        let (a, b) = (tensor.get_flat(i).to_f64(), other.get_flat(i).to_f64());
+        let same = a == b || a.is_nan() && b.is_nan();
+        if !same && !(float && (a - b).abs() <= bound) {
+            let at = tensor.unflatten(i);
+            let text = format!("`{name}` is {a:e} at {at:?}, and {b:e} in another order");
+            return Err(Box::new(Diagnostic::new("E0950", Blame::Mismatch, text)));
+        }
+    }
+    Ok(())
 }
 
 /// Number of statement instances, if it is below the limit.

@@ -1,8 +1,8 @@
 //! `check`: replays a script and says that every step is legal, or why one is not; of a kernel
 //! whether it can run.
 
+use warploom::KernelFile;
 use warploom::diag::{Diagnostic, Result};
-use warploom::{KernelFile, Target};
 
 use super::kernel;
 use crate::args::CheckArgs;
@@ -17,7 +17,7 @@ pub(crate) fn check(args: &CheckArgs) -> Result<()> {
         let text = "there is nothing to check without a schedule";
         return Err(Box::new(Diagnostic::input("E0501", text).help("give --schedule FILE.sched")));
     };
-    let schedule = load::schedule(&nest, Some(script), Target::Cpu)?;
+    let schedule = load::replay(&nest, script)?;
     let steps = schedule.script().steps.len();
     if args.spec.json {
         output::json(&serde_json::json!({ "legal": true, "steps": steps }))

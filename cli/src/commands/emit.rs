@@ -15,7 +15,7 @@ pub(crate) fn emit(args: &EmitArgs) -> Result<()> {
         return kernel::emit(args, target);
     }
     let nest = load::symbolic_nest(&args.spec)?;
-    let schedule = || load::schedule(&nest, args.schedule.as_deref(), target);
+    let schedule = || load::schedule(&nest, args.schedule.as_deref(), target, &args.records);
     let lowered = || compile::lower(&schedule()?);
     let text = match args.stage {
         Stage::Nest => nest.to_string(),

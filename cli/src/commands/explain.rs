@@ -12,7 +12,7 @@ use crate::{load, output};
 pub(crate) fn explain(args: &ExplainArgs) -> Result<()> {
     let target: Target = args.target.parse()?;
     let nest = load::symbolic_nest(&args.spec)?;
-    let schedule = load::schedule(&nest, args.schedule.as_deref(), target)?;
+    let schedule = load::schedule(&nest, args.schedule.as_deref(), target, &args.records)?;
     let report = explain_schedule(&schedule)?;
     if args.spec.json {
         return output::json(&json(&report));

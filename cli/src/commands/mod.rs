@@ -9,3 +9,4 @@ pub(crate) mod kernel;
 pub(crate) mod reduce;
 pub(crate) mod run;
 pub(crate) mod schedule;
+pub(crate) mod tune;

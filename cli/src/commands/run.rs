@@ -56,7 +56,8 @@ pub(super) struct Done {
 fn anywhere(args: &RunArgs, problem: &Problem) -> Result<Done> {
     let Executor::Cuda(device) = Executor::best()? else { return on_cpu(args, problem) };
     if args.schedule.is_some() {
-        let schedule = load::schedule(&problem.code, args.schedule.as_deref(), Target::Cpu)?;
+        let schedule =
+            load::schedule(&problem.code, args.schedule.as_deref(), Target::Cpu, &args.records)?;
         if !compile::lower(&schedule)?.is_mapped() {
             return on_cpu(args, problem);
         }
@@ -69,7 +70,8 @@ fn anywhere(args: &RunArgs, problem: &Problem) -> Result<Done> {
 
 fn on_cpu(args: &RunArgs, problem: &Problem) -> Result<Done> {
     let started = Instant::now();
-    let schedule = load::schedule(&problem.code, args.schedule.as_deref(), Target::Cpu)?;
+    let schedule =
+        load::schedule(&problem.code, args.schedule.as_deref(), Target::Cpu, &args.records)?;
     let program = compile::compile(&schedule)?;
     let compile_ms = milliseconds(started);
     let started = Instant::now();
@@ -80,7 +82,8 @@ fn on_cpu(args: &RunArgs, problem: &Problem) -> Result<Done> {
 /// The time of the run is from the launch to its end, without the copies.
 fn on_cuda(device: &Device, args: &RunArgs, problem: &Problem) -> Result<Done> {
     let started = Instant::now();
-    let schedule = load::schedule(&problem.code, args.schedule.as_deref(), device.target())?;
+    let schedule =
+        load::schedule(&problem.code, args.schedule.as_deref(), device.target(), &args.records)?;
     let code = compile::lower(&schedule)?.gpu(device.target())?;
     launched(device, &code, started, &problem.inputs, &problem.sizes)
 }

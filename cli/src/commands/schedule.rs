@@ -16,7 +16,7 @@ const MOST_INSTANCES: usize = 100_000;
 
 pub(crate) fn schedule(args: &ScheduleArgs) -> Result<()> {
     let nest = load::symbolic_nest(&args.spec)?;
-    let schedule = load::schedule(&nest, args.schedule.as_deref(), Target::Cpu)?;
+    let schedule = load::schedule(&nest, args.schedule.as_deref(), Target::Cpu, &args.records)?;
     match args.view {
         View::Script => output::print(&schedule.script().to_string()),
         View::Loops => output::print(&compile::lower(&schedule)?.kernel().to_string()),

@@ -3,14 +3,18 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-/// Runs `warploom` with `args`, on the CPU's own terms: no variable of the caller reaches it.
+/// Runs `warploom` with `args`.
 pub(crate) fn warploom(args: &[&str]) -> Output {
+    command(args).output().expect("it starts")
+}
+
+/// `warploom` with `args`, in the workspace's root and without the user's tuning records.
+pub(crate) fn command(args: &[&str]) -> Command {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("cli is a folder");
-    Command::new(env!("CARGO_BIN_EXE_warploom"))
-        .args(args)
-        .current_dir(root)
-        .output()
-        .expect("it starts")
+    let mut command = Command::new(env!("CARGO_BIN_EXE_warploom"));
+    command.args(args).current_dir(root);
+    command.env("XDG_CACHE_HOME", concat!(env!("CARGO_TARGET_TMPDIR"), "/no-records"));
+    command
 }
 
 /// Standard output and error of a run as one text.

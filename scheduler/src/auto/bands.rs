@@ -12,6 +12,7 @@ use warploom_ir::schedule::{Tree, TreeLoop};
 
 use super::Auto;
 use super::costs::{advance, in_lanes, one_by_one};
+use super::holes::Hole;
 use super::order::{Kind, Part, children};
 use crate::steps::ancestors;
 
@@ -165,6 +166,8 @@ impl Auto {
                 (true, _) => size,
             });
         }
+        let others = scaled(&sizes);
+        let sizes = self.choose(Hole::new(&names[0], "band", &["tiles"], sizes, others));
         let targets: Vec<Ref> = loops.iter().map(|l| Ref::from(l.name.clone())).collect();
         let tile = |k: usize| Ref::from(Name::from(format!("{}.0", loops[k].name)));
         let tiles = StepKind::Tile { loops: targets, sizes, names: Vec::new() };
@@ -257,6 +260,20 @@ impl Auto {
             self.at = before;
         }
     }
+}
+
+/// Tiles that are half or twice as long in some directions.
+fn scaled(sizes: &[i64]) -> Vec<Vec<i64>> {
+    let mut all = vec![Vec::new()];
+    for size in sizes {
+        let lengths = [size / 2, *size, size.saturating_mul(2)];
+        let longer = |start: &Vec<i64>| {
+            let with = |n: &i64| start.iter().copied().chain([*n]).collect::<Vec<_>>();
+            lengths.iter().filter(|n| **n > 0).map(with).collect::<Vec<_>>()
+        };
+        all = all.iter().flat_map(longer).collect();
+    }
+    all
 }
 
 /// Whether a loop around this one runs over its tiles.

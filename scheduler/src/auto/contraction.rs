@@ -14,8 +14,8 @@ use warploom_ir::expr::Access;
 use warploom_ir::schedule::step::{LayoutTerm, Ref, StepKind};
 use warploom_ir::schedule::{Poly, PolyStatement};
 
-use super::Auto;
 use super::tiles::{Role, Stride, own_chain, stride};
+use super::{Auto, CpuOptions, contraction_sizes};
 
 /// Fewest iterations of a loop that is worth being the lanes.
 const FEWEST_LANES: i64 = 4;
@@ -208,8 +208,21 @@ struct Outer {
 impl Auto {
     /// Tiles, order, packed operands and marks for a contraction.
     pub(super) fn contraction(&mut self, name: &Name, poly: &Poly, c: &Contraction) {
-        let options = self.options;
         let native = self.register(poly, name);
+        let bytes = (self.options.vector_bytes / native).max(1);
+        let hole = contraction_sizes::hole(name, c, &self.options, [native, bytes]);
+        let before = self.options;
+        if let [vectors, rows, row_tile, lane_tile, reduction_tile] = *self.choose(hole) {
+            self.options =
+                CpuOptions { vectors, rows, row_tile, lane_tile, reduction_tile, ..before };
+        }
+        self.contraction_sized(name, c, native);
+        self.options = before;
+    }
+
+    /// [`Auto::contraction`] with the sizes of the options.
+    fn contraction_sized(&mut self, name: &Name, c: &Contraction, native: i64) {
+        let options = self.options;
         let accumulators = options.vectors * options.rows;
         let micro = Micro::new(c.lane.extent, c.row.extent, native, options.vectors, accumulators);
         let tiles = self.cache_tiles(name, c, micro, (options.vector_bytes / native).max(1));

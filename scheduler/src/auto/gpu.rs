@@ -9,8 +9,6 @@
 //! reduction does not move with the second loop, threads compute several rows and columns at once.
 //! Everything else is serial inside a thread; a nest without independent loops runs as one thread.
 
-use std::collections::BTreeMap;
-
 use warploom_ir::affine::{Atom, Name};
 use warploom_ir::diag::Result;
 use warploom_ir::kernel::{Index, KernelNode, LoopMode};
@@ -18,12 +16,13 @@ use warploom_ir::schedule::step::{Ref, StepKind};
 use warploom_ir::schedule::{Marks, Poly, Tree, TreeLoop};
 use warploom_ir::target::{Axis, Place, Target};
 
+use super::holes::Hole;
 use super::tiles::{Stride, extent, own_chain, stride};
-use super::{Auto, CpuOptions, children};
+use super::{Auto, Choices, CpuOptions, Explored, children};
 use crate::lower::lower_within;
 use crate::steps::ancestors;
 use crate::steps::stage::accesses;
-use crate::{Schedule, Session, launches};
+use crate::{Schedule, launches};
 
 /// What a GPU schedule is made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,37 +81,18 @@ const MAX_BLOCKS: i64 = 65535;
 /// # Errors
 /// `E0601` when isl takes too long.
 pub fn auto_gpu(schedule: &Schedule, options: &GpuOptions) -> Result<Schedule> {
-    let mut auto = Auto {
-        at: schedule.clone(),
-        session: Session::new(),
-        options: CpuOptions::default(),
-        extents: BTreeMap::new(),
-        textual: Vec::new(),
-    };
-    auto.on_tensor_cores(options);
-    auto.products_on_tensor_cores(schedule, options)?;
-    if auto.at.tree().statements().iter().all(|s| tensorized(auto.at.tree(), s)) {
-        return Ok(auto.at);
-    }
-    auto.privatise();
-    auto.rows_on_blocks()?;
-    auto.distribute(false);
-    if !auto.mapped() {
-        auto.components()?;
-        auto.copies()?;
-    }
-    auto.parts_on_blocks()?;
-    auto.rows_on_blocks()?;
-    let text = auto.at.clone();
-    // an order of all statements would undo what is mapped
-    let changed = !auto.mapped() && auto.order_for_host(options)?;
-    auto.map_tree(&auto.at.tree().clone(), options)?;
-    if changed && !auto.launchable() {
-        auto.at = text;
-        auto.map_tree(&auto.at.tree().clone(), options)?;
-    }
-    auto.loads_ahead()?;
-    Ok(auto.at)
+    Ok(auto_gpu_with(schedule, options, &Choices::default())?.schedule)
+}
+
+/// [`auto_gpu`] with sizes that the caller chooses.
+pub(crate) fn auto_gpu_with(
+    schedule: &Schedule,
+    options: &GpuOptions,
+    choices: &Choices,
+) -> Result<Explored> {
+    let mut auto = Auto::new(schedule, &CpuOptions::default(), choices);
+    auto.for_gpu(options)?;
+    Ok(Explored { schedule: auto.at, holes: auto.holes })
 }
 
 /// Whether a statement is in a nest that runs on tensor cores.
@@ -147,6 +127,35 @@ struct Plan {
 }
 
 impl Auto {
+    /// Everything for a GPU.
+    fn for_gpu(&mut self, options: &GpuOptions) -> Result<()> {
+        let start = self.at.clone();
+        self.on_tensor_cores(options);
+        self.products_on_tensor_cores(&start, options)?;
+        if self.at.tree().statements().iter().all(|s| tensorized(self.at.tree(), s)) {
+            return Ok(());
+        }
+        self.privatise();
+        self.rows_on_blocks()?;
+        self.distribute(false);
+        if !self.mapped() {
+            self.components()?;
+            self.copies()?;
+        }
+        self.parts_on_blocks()?;
+        self.rows_on_blocks()?;
+        let text = self.at.clone();
+        // an order of all statements would undo what is mapped
+        let changed = !self.mapped() && self.order_for_host(options)?;
+        self.map_tree(&self.at.tree().clone(), options)?;
+        if changed && !self.launchable() {
+            self.at = text;
+            self.map_tree(&self.at.tree().clone(), options)?;
+        }
+        self.loads_ahead()?;
+        Ok(())
+    }
+
     /// Maps the loops of each nest; where none of a nest's outer loops can be, the host runs the
     /// outermost and those inside are mapped.
     pub(super) fn map_tree(&mut self, tree: &Tree, options: &GpuOptions) -> Result<()> {
@@ -364,6 +373,7 @@ impl Auto {
     /// Carries out a plan; false where one of its steps is refused.
     fn carry_out(&mut self, plan: &Plan, options: &GpuOptions) -> bool {
         let (mut blocks, mut threads, mut inner) = (Vec::new(), Vec::new(), Vec::new());
+        let options = &self.block_sizes(plan, options);
         let near = plan.mapped.iter().any(|l| l.contiguous > 0);
         let sizes = match plan.mapped.len() {
             1 => vec![(options.line, 1)],
@@ -394,6 +404,29 @@ impl Auto {
         self.ordered(&order)
             && self.places(&blocks, &threads)
             && inner.into_iter().all(|l| self.step(StepKind::Unroll(Ref::from(l))))
+    }
+
+    /// The sizes of blocks for a plan.
+    fn block_sizes(&mut self, plan: &Plan, options: &GpuOptions) -> GpuOptions {
+        let (usual, several) = (*options, plan.mapped.len() > 1);
+        let Some(name) = plan.mapped.first().map(|l| l.name.clone()) else { return usual };
+        if !several {
+            let lines = [32, 64, 128, 256, 512];
+            let line = self.choose_one(&name, "block", &["line"], usual.line, &lines);
+            return GpuOptions { line, ..usual };
+        }
+        let tiles: &[i64] = if plan.tiled { &[1, 2, 4, 8] } else { &[1] };
+        let first = [usual.columns, usual.rows, if plan.tiled { usual.tile } else { 1 }].to_vec();
+        let mut others = Vec::new();
+        for (columns, rows) in [(16, 8), (16, 16), (32, 1), (32, 2), (32, 4), (32, 8), (32, 16)] {
+            others.extend(tiles.iter().map(|tile| vec![columns, rows, *tile]));
+        }
+        others.extend(tiles.iter().flat_map(|t| [vec![64, 4, *t], vec![128, 2, *t]]));
+        let sizes = &["columns", "rows", "tile"];
+        match *self.choose(Hole::new(&name, "block", sizes, first, others)) {
+            [columns, rows, tile] => GpuOptions { columns, rows, tile, ..usual },
+            _ => usual,
+        }
     }
 
     /// The two loops of a split.

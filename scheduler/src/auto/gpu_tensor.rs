@@ -18,10 +18,11 @@ use warploom_ir::schedule::{PolyStatement, Tree, TreeLoop, Unit};
 use warploom_ir::target::{Axis, Place, Target};
 
 use super::gpu::GpuOptions;
+use super::gpu_tensor_choices::Turns;
 use super::gpu_tensor_loops::Chosen;
-use super::gpu_tensor_size::{SLABS, Size, Tiles, group, up};
+use super::gpu_tensor_size::{SLABS, Size, Tiles};
 use super::tiles::extent;
-use super::{Auto, children};
+use super::{Auto, children, gpu_tensor_choices};
 use crate::block;
 use crate::block::factor::Factor;
 use crate::steps::ancestors;
@@ -29,8 +30,6 @@ use crate::steps::stage::local_name;
 
 /// Most columns of an instruction.
 const COLUMNS: i64 = 256;
-/// Blocks of a cluster.
-const PAIR: i64 = 2;
 
 /// What is known of a product.
 pub(super) struct Product {
@@ -235,18 +234,27 @@ impl Auto {
 
     /// Carries it out; `None` where a step is refused.
     fn tensorized(&mut self, p: &Product, options: &GpuOptions) -> Option<()> {
-        let tiles = self.best(p, options)?;
+        let size = self.size_of(p, options)?;
+        let hole = gpu_tensor_choices::hole(&p.statement, &size, !p.batch.is_empty())?;
+        let (tiles, turns) = gpu_tensor_choices::read(&self.choose(hole))?;
         match tiles.part {
             Some(length) => {
                 let parts = self.in_parts(p, length)?;
-                self.tiled(&parts, tiles, options)
+                // its parts are a batch
+                self.tiled(&parts, tiles, Turns::PLAIN, options)
             }
-            None => self.tiled(p, tiles, options),
+            None => self.tiled(p, tiles, turns, options),
         }
     }
 
     /// The product in tiles of these sizes.
-    fn tiled(&mut self, p: &Product, tiles: Tiles, options: &GpuOptions) -> Option<()> {
+    fn tiled(
+        &mut self,
+        p: &Product,
+        tiles: Tiles,
+        turns: Turns,
+        options: &GpuOptions,
+    ) -> Option<()> {
         let Tiles { rows, columns, slice, swapped, .. } = tiles;
         let (along, across) = if swapped { (columns, rows) } else { (rows, columns) };
         let (m, n) = (p.row.name.clone(), p.column.name.clone());
@@ -258,7 +266,7 @@ impl Auto {
         self.must(StepKind::Tile { loops, sizes, names: Vec::new() })?;
         let tile = |l: &Name| Name::from(format!("{l}.0"));
         let point = |l: &Name| Name::from(format!("{l}.1"));
-        let at = self.blocks(p, [tile(&m), tile(&n)], [along, across], options)?;
+        let at = self.blocks(p, [tile(&m), tile(&n)], turns, options)?;
         for l in [&n, &m] {
             let parted =
                 StepKind::Distribute { target: Ref::from(point(l)), at: None, names: Vec::new() };
@@ -298,21 +306,18 @@ impl Auto {
         self.must(StepKind::Ring { target: Ref::from(ring), stages })
     }
 
-    /// Puts tiles on blocks: each on one where all fit at once, else in groups of rows that
-    /// neighbouring blocks share. The innermost loop that a block's tile belongs to.
+    /// Puts tiles on blocks: each on one, or in groups of rows that neighbouring blocks share. The
+    /// innermost loop that a block's tile belongs to.
     fn blocks(
         &mut self,
         p: &Product,
         [m, n]: [Name; 2],
-        [along, across]: [i64; 2],
+        turns: Turns,
         options: &GpuOptions,
     ) -> Option<Name> {
-        let count = |l: &Line, size: i64| up(l.extent, size);
-        let (rows, columns) = (count(&p.row, along), count(&p.column, across));
         let places = [Axis::Z, Axis::Y, Axis::X];
         let map = |l: &Name, axis| StepKind::Map(Ref::from(l.clone()), Place::Block(axis));
-        let batches: i64 = p.batch.iter().map(|l| l.extent).product();
-        if rows * columns * batches <= options.multiprocessors || !p.batch.is_empty() {
+        if turns == Turns::PLAIN {
             let batch = p.batch.iter().map(|l| l.name.clone());
             let all: Vec<Name> = batch.chain([m, n.clone()]).collect();
             if all.len() > places.len() {
@@ -327,17 +332,14 @@ impl Auto {
             }
             return Some(n);
         }
-        // two blocks with neighbouring rows load half of the columns' operand each, for both
-        let pairs = if rows % PAIR == 0 { PAIR } else { 1 };
+        let Turns { persistent, cluster, group } = turns;
         let (mut m, mut member) = (m, None);
-        if pairs > 1 {
-            let (pair, row) = self.halves(&m, pairs)?;
+        if cluster > 1 {
+            let (pair, row) = self.halves(&m, cluster)?;
             let (target, by) = (Ref::from(row.clone()), Ref::from(pair.clone()));
-            self.must(StepKind::Skew { target, factor: -pairs, by })?;
+            self.must(StepKind::Skew { target, factor: -cluster, by })?;
             (m, member) = (pair, Some(row));
         }
-        let blocks = options.multiprocessors / pairs;
-        let group = group(rows / pairs, columns, [along * pairs, across], blocks);
         let mut tiles = vec![m.clone(), n.clone()];
         if group > 1 {
             let (outer, inner) = self.halves(&m, group)?;
@@ -350,12 +352,17 @@ impl Auto {
         let name = Name::from(format!("{}_tile", p.statement));
         let loops = tiles.iter().cloned().map(Ref::from).collect();
         self.must(StepKind::Raster { loops, name: Ref::from(name.clone()) })?;
-        let (turn, block) = self.halves(&name, blocks)?;
-        let (target, by) = (Ref::from(block.clone()), Ref::from(turn.clone()));
-        self.must(StepKind::Skew { target, factor: -blocks, by })?;
         let last = tiles.last().cloned();
+        let (mut block, mut turn) = (name.clone(), None);
+        if persistent {
+            let blocks = options.multiprocessors / cluster;
+            let (outer, each) = self.halves(&name, blocks)?;
+            let (target, by) = (Ref::from(each.clone()), Ref::from(outer.clone()));
+            self.must(StepKind::Skew { target, factor: -blocks, by })?;
+            (block, turn) = (each, Some(outer));
+        }
         let mut order = vec![block.clone()];
-        order.extend(member.iter().cloned().chain([turn]).chain(tiles));
+        order.extend(member.iter().cloned().chain(turn).chain(tiles));
         self.ordered(&order).then_some(())?;
         self.must(map(&block, Axis::X))?;
         if let Some(row) = member {
@@ -438,13 +445,13 @@ impl Auto {
         })
     }
 
-    /// The tiles with the least estimated time.
-    fn best(&self, p: &Product, options: &GpuOptions) -> Option<Tiles> {
+    /// What the time of a product depends on.
+    fn size_of(&self, p: &Product, options: &GpuOptions) -> Option<Size> {
         let factor = p.matrix.a.size_bytes() as i64;
         let out = p.out.as_ref().map(|o| self.bytes_of(&o.1));
         let held = self.bytes_of(&p.target.array);
         let shared = i64::from(options.target.gpu()?.shared_bytes);
-        let size = Size {
+        Some(Size {
             rows: p.row.extent,
             columns: p.column.extent,
             sum: p.sum.extent,
@@ -461,8 +468,7 @@ impl Auto {
             multiprocessors: options.multiprocessors,
             deep: p.matrix.m,
             tensor: p.matrix.tensor,
-        };
-        size.best()
+        })
     }
 }
 

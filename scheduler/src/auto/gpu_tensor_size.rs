@@ -116,7 +116,7 @@ impl Size {
     }
 
     /// Blocks that one wave of tiles leaves without work take parts of the sum, all as long.
-    fn parts(&self, whole: Tiles) -> Option<Tiles> {
+    pub(super) fn parts(&self, whole: Tiles) -> Option<Tiles> {
         let free = self.multiprocessors / self.blocks(&whole);
         let slices = self.sum / whole.slice;
         let fits = |n: &i64| slices % n == 0 && slices / n >= FEWEST_SLICES;
@@ -132,7 +132,8 @@ impl Size {
         up(deep, t.rows) * up(wide, t.columns) * self.batch
     }
 
-    fn tiles(&self, rows: i64, columns: i64, swapped: bool) -> Option<Tiles> {
+    /// Tiles of so many rows and columns, if they fit the product, the memory and the registers.
+    pub(super) fn tiles(&self, rows: i64, columns: i64, swapped: bool) -> Option<Tiles> {
         let (deep, wide) =
             if swapped { (self.columns, self.rows) } else { (self.rows, self.columns) };
         // no tile is much larger than what it covers
@@ -183,7 +184,7 @@ impl Size {
     }
 
     /// Clocks until all is done.
-    fn clocks(&self, t: &Tiles) -> i64 {
+    pub(super) fn clocks(&self, t: &Tiles) -> i64 {
         let parts = t.part.map_or(1, |length| up(self.sum, length));
         let blocks = self.blocks(t) * parts;
         let waves = up(blocks, self.multiprocessors);
@@ -234,10 +235,10 @@ pub(super) fn group(rows: i64, columns: i64, [along, across]: [i64; 2], blocks: 
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn size(rows: i64, columns: i64, sum: i64) -> Size {
+    pub(crate) fn size(rows: i64, columns: i64, sum: i64) -> Size {
         Size {
             rows,
             columns,

@@ -18,6 +18,7 @@ use warploom_ir::target::{Axis, Place};
 
 use super::Auto;
 use super::contraction::Contraction;
+use super::holes::Hole;
 use super::tiles::{Role, Stride, own_chain, stride};
 
 /// Threads of a block along x and along y.
@@ -79,8 +80,18 @@ fn dimension(access: &Access, iter: &Name) -> Option<usize> {
     alone.then_some(found)
 }
 
-/// Tiles that leave enough blocks, for rows and lanes of known extents.
-fn sizes(c: &Contraction) -> Option<(Tile, Tile)> {
+/// Sizes of a block's work.
+#[derive(Clone, Copy)]
+struct Sizes {
+    rows: Tile,
+    lanes: Tile,
+    /// Iterations of the sum for which operands are staged at once, and repeated as code.
+    slice: i64,
+    unroll: i64,
+}
+
+/// The hole of a statement's tiles: those that leave enough blocks come first.
+fn sizes(name: &str, c: &Contraction) -> Option<Hole> {
     let extent = |r: &Role| r.extent.unwrap_or(i64::from(u16::MAX));
     let (rows, lanes) = c.row.extent.zip(c.lane.extent)?;
     let others = c.batch.iter().chain(&c.along).chain(&c.across).map(extent);
@@ -92,7 +103,16 @@ fn sizes(c: &Contraction) -> Option<(Tile, Tile)> {
     };
     let fitting: Vec<&i64> = TILES.iter().filter(fits).collect();
     let size = fitting.iter().copied().find(|s| many(s)).or(fitting.last().copied())?;
-    Some((Tile::new(*size), Tile::new(*size)))
+    let mut others = Vec::new();
+    for lanes in &fitting {
+        for rows in &fitting {
+            for slice in [8, SLICE, 32] {
+                others.extend([2, UNROLL, 8].map(|unroll| vec![**rows, **lanes, slice, unroll]));
+            }
+        }
+    }
+    let usual = vec![*size, *size, SLICE, UNROLL];
+    Some(Hole::new(name, "tiles", &["rows", "lanes", "slice", "unroll"], usual, others))
 }
 
 impl Auto {
@@ -108,9 +128,11 @@ impl Auto {
             role.extent = self.length(l)?;
         }
         let Some(c) = Contraction::of(s, &roles) else { return Ok(false) };
-        let Some((rows, lanes)) = sizes(&c) else { return Ok(false) };
+        let Some(hole) = sizes(name, &c) else { return Ok(false) };
+        let [rows, lanes, slice, unroll] = *self.choose(hole) else { return Ok(false) };
+        let sizes = Sizes { rows: Tile::new(rows), lanes: Tile::new(lanes), slice, unroll };
         let before = self.at.clone();
-        if self.product((name, &s.statement.target), &c, (rows, lanes)).is_some() {
+        if self.product((name, &s.statement.target), &c, sizes).is_some() {
             return Ok(true);
         }
         self.at = before;
@@ -122,7 +144,7 @@ impl Auto {
         &mut self,
         (name, target): (&Name, &Access),
         c: &Contraction,
-        (rows, lanes): (Tile, Tile),
+        Sizes { rows, lanes, slice, unroll }: Sizes,
     ) -> Option<()> {
         let near = |r: &&Role| {
             let mut reads = c.moving.iter().chain(&c.fixed);
@@ -136,8 +158,8 @@ impl Auto {
         order.extend(others().chain([sum.name.clone()]));
         self.ordered(&order).then_some(())?;
         let (y, x) = (self.thread_tiles(&c.row, rows)?, self.thread_tiles(&c.lane, lanes)?);
-        let (slice, inside) = self.halves(&sum.name, SLICE)?;
-        let (step, unrolled) = self.halves(&inside, UNROLL)?;
+        let (slice, inside) = self.halves(&sum.name, slice)?;
+        let (step, unrolled) = self.halves(&inside, unroll)?;
         let count = |r: &Role, t: Tile| r.extent.map(|n| (n + t.size - 1) / t.size);
         let mut blocks =
             vec![(x.block.clone(), count(&c.lane, lanes)), (y.block.clone(), count(&c.row, rows))];

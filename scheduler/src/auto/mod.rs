@@ -19,6 +19,7 @@
 mod bands;
 mod components;
 mod contraction;
+mod contraction_sizes;
 mod copies;
 mod costs;
 mod estimate;
@@ -28,10 +29,12 @@ mod gpu_lines;
 mod gpu_parts;
 mod gpu_reduce;
 mod gpu_tensor;
+mod gpu_tensor_choices;
 mod gpu_tensor_loops;
 mod gpu_tensor_size;
 mod gpu_tiles;
 mod gpu_transpose;
+mod holes;
 mod host;
 mod order;
 mod partial;
@@ -47,7 +50,9 @@ use warploom_ir::affine::Name;
 use warploom_ir::diag::Result;
 use warploom_ir::schedule::step::{Step, StepKind};
 
+use gpu::auto_gpu_with;
 pub use gpu::{GpuOptions, auto_gpu};
+pub use holes::{Choices, Explored, Hole, HoleOption, explore};
 
 use crate::lower::lower_within;
 use crate::{Schedule, Session};
@@ -95,39 +100,18 @@ impl Default for CpuOptions {
 /// # Errors
 /// `E0601` when isl takes too long.
 pub fn auto_cpu(schedule: &Schedule, options: &CpuOptions) -> Result<Schedule> {
-    let mut auto = Auto {
-        at: schedule.clone(),
-        session: Session::new(),
-        options: *options,
-        extents: BTreeMap::new(),
-        textual: Vec::new(),
-    };
-    auto.privatise();
-    let start = auto.at.clone();
-    let banded = auto.plan()?;
-    if banded.is_empty() {
-        return Ok(auto.at);
-    }
-    let by_isl = auto.estimates(&banded)?;
-    let with_bands = auto.at;
-    auto.at = start.clone();
-    auto.textual = banded.iter().flatten().cloned().collect();
-    auto.plan()?;
-    let by_text = auto.estimates(&banded)?;
-    let worse = |k: usize| {
-        let times = by_isl[k].zip(by_text[k]);
-        times.is_some_and(|(isl, text)| text < isl / 4 * 3)
-    };
-    let chosen: Vec<usize> = (0..banded.len()).filter(|k| worse(*k)).collect();
-    if chosen.len() < banded.len() {
-        if chosen.is_empty() {
-            return Ok(with_bands);
-        }
-        auto.at = start;
-        auto.textual = chosen.iter().flat_map(|k| banded[*k].clone()).collect();
-        auto.plan()?;
-    }
-    Ok(auto.at)
+    Ok(auto_cpu_with(schedule, options, &Choices::default())?.schedule)
+}
+
+/// [`auto_cpu`] with sizes that the caller chooses.
+pub(crate) fn auto_cpu_with(
+    schedule: &Schedule,
+    options: &CpuOptions,
+    choices: &Choices,
+) -> Result<Explored> {
+    let mut auto = Auto::new(schedule, options, choices);
+    let schedule = auto.for_cpu()?;
+    Ok(Explored { schedule, holes: auto.holes })
 }
 
 struct Auto {
@@ -138,9 +122,55 @@ struct Auto {
     extents: BTreeMap<Name, i64>,
     /// Statements that keep the order of the text.
     textual: Vec<Name>,
+    /// Sizes that the caller chooses.
+    given: Choices,
+    /// Choices so far.
+    holes: Vec<Hole>,
 }
 
 impl Auto {
+    fn new(schedule: &Schedule, options: &CpuOptions, choices: &Choices) -> Self {
+        Self {
+            at: schedule.clone(),
+            session: Session::new(),
+            options: *options,
+            extents: BTreeMap::new(),
+            textual: Vec::new(),
+            given: choices.clone(),
+            holes: Vec::new(),
+        }
+    }
+
+    /// Everything for the CPU.
+    fn for_cpu(&mut self) -> Result<Schedule> {
+        self.privatise();
+        let start = self.at.clone();
+        let banded = self.plan()?;
+        if banded.is_empty() {
+            return Ok(self.at.clone());
+        }
+        let by_isl = self.estimates(&banded)?;
+        let with_bands = self.at.clone();
+        self.at = start.clone();
+        self.textual = banded.iter().flatten().cloned().collect();
+        self.plan()?;
+        let by_text = self.estimates(&banded)?;
+        let worse = |k: usize| {
+            let times = by_isl[k].zip(by_text[k]);
+            times.is_some_and(|(isl, text)| text < isl / 4 * 3)
+        };
+        let chosen: Vec<usize> = (0..banded.len()).filter(|k| worse(*k)).collect();
+        if chosen.len() < banded.len() {
+            if chosen.is_empty() {
+                return Ok(with_bands);
+            }
+            self.at = start;
+            self.textual = chosen.iter().flat_map(|k| banded[*k].clone()).collect();
+            self.plan()?;
+        }
+        Ok(self.at.clone())
+    }
+
     /// All steps; the statements of each nest that isl ordered.
     fn plan(&mut self) -> Result<Vec<Vec<Name>>> {
         self.extents.clear();

@@ -24,9 +24,12 @@ impl Auto {
                         continue;
                     }
                     let tree = self.at.tree().clone();
-                    let free = self.session.deps(&self.at)?.independent(&tree, &l.name)?;
                     let inner = l.marks.vectorize || l.marks.unroll;
-                    if inner || !(free && self.step(StepKind::Parallel(Ref::from(l.name)))) {
+                    let free =
+                        !inner && self.session.deps(&self.at)?.independent(&tree, &l.name)?;
+                    let parallel =
+                        free && self.choose_one(&l.name, "threads", &["parallel"], 1, &[0]) == 1;
+                    if !(parallel && self.step(StepKind::Parallel(Ref::from(l.name)))) {
                         todo.push(*l.body);
                     }
                 }

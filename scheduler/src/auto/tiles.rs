@@ -142,7 +142,9 @@ impl Auto {
         let reads = poly.statement(name).map(|s| s.statement.reads()).unwrap_or_default();
         let streams = reads.iter().all(|a| stride(a, &lanes.iter) != Stride::Far);
         let wide = lanes.free && !serial.is_empty() && streams;
-        let width = register * self.options.vectors * if wide { WIDE } else { 1 };
+        let usual = self.options.vectors * if wide { WIDE } else { 1 };
+        let registers = self.choose_one(name, "lanes", &["registers"], usual, &[1, 2, 4, 8, 16]);
+        let width = register * registers;
         let Some((_, inner)) = self.split(name, lanes, width) else {
             return;
         };

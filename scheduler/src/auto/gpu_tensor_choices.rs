@@ -1,0 +1,231 @@
+//! What could be chosen for a product on tensor cores: tiles, stages, parts of the sum, turns.
+//!
+//! In: what `gpu_tensor_size` estimates from, and the product's loops. Out: the hole of a product,
+//! the usual choice first, the others by their estimate.
+//! Keeps: options fit the memory and the registers of the target before anything is scheduled.
+//! What the estimate does not see (fewer stages, other turns) counts a hundredth more for each
+//! difference, so that of equals the usual one is tried first.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::gpu_tensor_size::{Size, Tiles, group, up};
+use super::holes::Hole;
+
+/// Names of the sizes.
+const SIZES: [&str; 11] = [
+    "rows",
+    "columns",
+    "slice",
+    "teams",
+    "swapped",
+    "stages",
+    "slab",
+    "part",
+    "persistent",
+    "cluster",
+    "group",
+];
+
+/// Rows and columns of tiles.
+const ROWS: [i64; 3] = [128, 64, 256];
+const COLUMNS: [i64; 18] =
+    [256, 240, 224, 208, 192, 176, 160, 144, 128, 112, 96, 80, 64, 48, 32, 24, 16, 8];
+/// Fewest slices in flight.
+const FEWEST_STAGES: i64 = 2;
+/// Blocks of a cluster.
+const PAIR: i64 = 2;
+/// Rows of tiles that neighbouring blocks share.
+const GROUPS: [i64; 5] = [1, 2, 4, 8, 16];
+
+/// In which order blocks take tiles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Turns {
+    /// A block takes tile after tile, else one.
+    pub(super) persistent: bool,
+    /// Blocks of a cluster, which load for each other.
+    pub(super) cluster: i64,
+    /// Rows of tiles in a group that neighbouring blocks share.
+    pub(super) group: i64,
+}
+
+impl Turns {
+    /// A block for each tile, in the order of the loops.
+    pub(super) const PLAIN: Self = Self { persistent: false, cluster: 1, group: 1 };
+}
+
+/// How many tiles there are, and on how many multiprocessors they run.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Grid {
+    /// Tiles below and beside each other.
+    pub(super) rows: i64,
+    pub(super) columns: i64,
+    /// Rows and columns of a tile of the result.
+    pub(super) tile: [i64; 2],
+    /// Other loops around them, and their iterations.
+    pub(super) batched: bool,
+    pub(super) batches: i64,
+    pub(super) multiprocessors: i64,
+}
+
+impl Grid {
+    /// The grid of tiles of a product of this size.
+    fn of(size: &Size, t: &Tiles, batched: bool) -> Self {
+        let tile = if t.swapped { [t.columns, t.rows] } else { [t.rows, t.columns] };
+        Self {
+            rows: up(size.rows, tile[0]),
+            columns: up(size.columns, tile[1]),
+            tile,
+            batched,
+            batches: size.batch,
+            multiprocessors: size.multiprocessors,
+        }
+    }
+
+    /// Each tile on a block of its own where all fit at once or there are batches, else groups of
+    /// tiles that pairs of blocks go through.
+    pub(super) fn usual(&self) -> Turns {
+        let tiles = self.rows * self.columns * self.batches;
+        if tiles <= self.multiprocessors || self.batched {
+            return Turns::PLAIN;
+        }
+        // two blocks with neighbouring rows load half of the columns' operand each, for both
+        let cluster = if self.rows % PAIR == 0 { PAIR } else { 1 };
+        let [along, across] = self.tile;
+        let blocks = self.multiprocessors / cluster;
+        let sides = [along * cluster, across];
+        let group = group(self.rows / cluster, self.columns, sides, blocks);
+        Turns { persistent: true, cluster, group }
+    }
+
+    /// All turns that these tiles can take.
+    fn all(&self) -> Vec<Turns> {
+        let mut out = vec![self.usual()];
+        if self.batched {
+            return out;
+        }
+        for persistent in [true, false] {
+            for cluster in [1, PAIR].into_iter().filter(|c| self.rows % c == 0) {
+                let groups = GROUPS.into_iter().filter(|g| (self.rows / cluster) % g == 0);
+                out.extend(groups.map(|group| Turns { persistent, cluster, group }));
+            }
+        }
+        let more = self.rows * self.columns * self.batches > self.multiprocessors;
+        out.retain(|t| more || !t.persistent);
+        out
+    }
+}
+
+/// The hole of a product; none where no tile fits.
+pub(super) fn hole(of: &str, size: &Size, batched: bool) -> Option<Hole> {
+    let best = size.best()?;
+    let usual = Grid::of(size, &best, batched).usual();
+    let mut others: Vec<(i64, Vec<i64>)> = Vec::new();
+    for swapped in [false, true] {
+        for rows in ROWS {
+            for columns in COLUMNS {
+                let Some(whole) = size.tiles(rows, columns, swapped) else { continue };
+                for tiles in [Some(whole), size.parts(whole)].into_iter().flatten() {
+                    others.extend(variants(size, &tiles, batched));
+                }
+            }
+        }
+    }
+    others.sort();
+    let (least, clocks) = (values(&best, usual), size.clocks(&best));
+    let mut estimates: BTreeMap<Vec<i64>, i64> = BTreeMap::new();
+    for (estimate, values) in &others {
+        estimates.entry(values.clone()).or_insert(*estimate);
+    }
+    estimates.insert(least.clone(), clocks);
+    let mut seen = BTreeSet::new();
+    let others = others.into_iter().map(|(_, values)| values).filter(|v| seen.insert(v.clone()));
+    Some(Hole::estimated(of, "tensor", &SIZES, least, others, |v| estimates.get(v).copied()))
+}
+
+/// Tiles with fewer stages and in other turns, with their estimates.
+fn variants(size: &Size, tiles: &Tiles, batched: bool) -> Vec<(i64, Vec<i64>)> {
+    let clocks = size.clocks(tiles);
+    let turns = Grid::of(size, tiles, batched).all();
+    let mut out = Vec::new();
+    for stages in (FEWEST_STAGES..=tiles.stages).rev() {
+        for turn in &turns {
+            let usual = turns[0];
+            let other = [
+                turn.persistent != usual.persistent,
+                turn.cluster != usual.cluster,
+                turn.group != usual.group,
+            ];
+            let differences = other.into_iter().filter(|o| *o).count() as i64;
+            let more = differences + tiles.stages - stages;
+            let estimate = clocks + clocks / 100 * more;
+            out.push((estimate, values(&Tiles { stages, ..*tiles }, *turn)));
+        }
+    }
+    out
+}
+
+/// The numbers of [`SIZES`].
+fn values(t: &Tiles, turns: Turns) -> Vec<i64> {
+    vec![
+        t.rows,
+        t.columns,
+        t.slice,
+        t.teams,
+        i64::from(t.swapped),
+        t.stages,
+        t.slab.unwrap_or(0),
+        t.part.unwrap_or(0),
+        i64::from(turns.persistent),
+        turns.cluster,
+        turns.group,
+    ]
+}
+
+/// What [`values`] wrote.
+pub(super) fn read(values: &[i64]) -> Option<(Tiles, Turns)> {
+    let &[rows, columns, slice, teams, swapped, stages, slab, part, persistent, cluster, group] =
+        values
+    else {
+        return None;
+    };
+    let some = |n: i64| (n > 0).then_some(n);
+    let (swapped, slab, part) = (swapped != 0, some(slab), some(part));
+    let tiles = Tiles { rows, columns, slice, teams, swapped, stages, slab, part };
+    Some((tiles, Turns { persistent: persistent != 0, cluster, group }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::gpu_tensor_size::tests::size;
+    use super::*;
+
+    #[test]
+    fn the_usual_choice_is_first_and_all_fit() {
+        for (rows, columns, sum) in [(4096, 4096, 4096), (16, 8192, 8192), (64, 64, 1 << 20)] {
+            let size = size(rows, columns, sum);
+            let hole = hole("S1", &size, false).unwrap();
+            let (tiles, turns) = read(&hole.options[0].values).unwrap();
+            assert_eq!(tiles, size.best().unwrap());
+            assert_eq!(turns, Grid::of(&size, &tiles, false).usual());
+            assert!(hole.options.len() > 20, "{}", hole.options.len());
+            for option in &hole.options {
+                let (tiles, turns) = read(&option.values).unwrap();
+                assert_eq!(values(&tiles, turns), option.values);
+                let panels = (tiles.rows + tiles.columns) * tiles.slice * 2 * tiles.stages;
+                assert!(panels <= size.shared, "{tiles:?}");
+                let grid = Grid::of(&size, &tiles, false);
+                assert_eq!(grid.rows % (turns.cluster * turns.group), 0, "{turns:?} of {grid:?}");
+                assert!(option.estimate.is_some_and(|e| e > 0));
+            }
+            let distinct: BTreeSet<&Vec<i64>> = hole.options.iter().map(|o| &o.values).collect();
+            assert_eq!(distinct.len(), hole.options.len());
+        }
+    }
+
+    #[test]
+    fn batches_keep_a_block_for_each_tile() {
+        let hole = hole("S1", &size(512, 512, 512), true).unwrap();
+        let plain = |o: &super::super::HoleOption| read(&o.values).unwrap().1 == Turns::PLAIN;
+        assert!(hole.options.iter().all(plain));
+    }
+}
