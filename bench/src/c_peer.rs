@@ -9,7 +9,7 @@ use std::process::Command;
 
 use warploom::{Name, Nest, Schedule, Tensor, compile};
 
-use crate::process::Process;
+use warploom_contest::Process;
 
 /// What gcc is told.
 pub(crate) const FLAGS: [&str; 2] = ["-O3", "-march=native"];

@@ -10,7 +10,7 @@ use warploom::compile::GpuCode;
 use warploom::{DType, Nest, Schedule, Spec, SpecTypes, Target, compile};
 
 use crate::record::{HOST, host};
-use crate::statistics::Percentiles;
+use warploom::measure::Percentiles;
 
 /// The command that measures once.
 pub(crate) const ONCE: &str = "compile-once";

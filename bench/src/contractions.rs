@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use warploom::{DType, Spec, SpecTypes, Tensor, compile, io};
 
-use crate::peer::Numpy;
-use crate::statistics::Percentiles;
+use warploom::measure::Percentiles;
+use warploom_contest::Numpy;
 
 /// Name, einsum in row-major labels, size of each label.
 type Case = (&'static str, &'static str, &'static [(char, usize)]);
@@ -93,8 +93,7 @@ fn measure((name, spec, extents): &Case) -> Result<String, Box<dyn Error>> {
     let mut data = BTreeMap::new();
     warploom::fill_random(&nest, &mut data, 1)?;
     let folder = tempfile::tempdir()?;
-    let (mut peer, version) =
-        Numpy::start(spec, &share(&folder, &data, &warploom::inputs(&nest))?)?;
+    let mut peer = Numpy::start(spec, &share(&folder, &data, &warploom::inputs(&nest))?)?;
     let mut session = program.session(&data, None)?;
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for pair in 0..PAIRS + 2 {
@@ -114,6 +113,7 @@ fn measure((name, spec, extents): &Case) -> Result<String, Box<dyn Error>> {
         io::save(&result, &[(&output, &tensor)])?;
     }
     let (our_error, their_error) = peer.errors(&result)?;
+    let version = peer.version.clone();
     peer.stop()?;
     let flop = 2.0 * extents.iter().map(|(_, s)| *s as f64).product::<f64>();
     let (o, t) = (Percentiles::of(ours).scaled(1e3), Percentiles::of(theirs).scaled(1e3));

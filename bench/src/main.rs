@@ -13,11 +13,8 @@ mod c_peer;
 mod compile_time;
 mod contractions;
 mod gpu;
-mod peer;
 mod polybench;
-mod process;
 mod record;
-mod statistics;
 
 use std::error::Error;
 

@@ -14,7 +14,7 @@ use warploom::{Name, Nest, Tensor, bind, compile, fill_random, parse_sizes};
 
 use crate::c_peer::{FLAGS, Gcc};
 use crate::record::{HOST, host};
-use crate::statistics::Percentiles;
+use warploom::measure::Percentiles;
 
 /// Name, MEDIUM and LARGE sizes of the suite. `gramschmidt` has its two sizes exchanged: its
 /// columns would be linearly dependent, and the results noise.

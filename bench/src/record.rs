@@ -60,8 +60,7 @@ fn commit() -> String {
 
 /// Clocks and power just after a measurement, the fields of [`STATE`].
 pub(crate) fn state() -> String {
-    let asked = smi("clocks.sm,clocks.mem,power.draw");
-    if asked == "unknown" { "unknown,unknown,unknown".to_owned() } else { asked.replace(", ", ",") }
+    warploom_contest::gpu_state(0).unwrap_or_else(|| "unknown,unknown,unknown".to_owned())
 }
 
 /// What `nvidia-smi` says of the first GPU.

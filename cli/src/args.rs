@@ -32,6 +32,8 @@ pub(crate) enum Command {
     Emit(EmitArgs),
     /// Searches for the fastest schedule of a spec on this machine, and remembers it.
     Tune(TuneArgs),
+    /// Races schedules, libraries and kernels of one's own on a spec, each checked first.
+    Compare(CompareArgs),
     /// Shrinks a spec and a schedule that show a defect to a few lines that still show it.
     Reduce(ReduceArgs),
     /// Says what this machine has and whether Warploom can use it.
@@ -226,6 +228,39 @@ pub(crate) struct TuneArgs {
     /// Writes the script of the fastest schedule.
     #[arg(short, long)]
     pub(crate) output: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CompareArgs {
+    #[command(flatten)]
+    pub(crate) spec: SpecArgs,
+    /// Scripts that contend beside the automatic schedule and the tuned one.
+    #[arg(long, num_args = 1..)]
+    pub(crate) schedule: Vec<PathBuf>,
+    /// Others that contend: `gcc`, `numpy`, `cublaslt`, or manifests of kernels
+    /// (docs/compare.md); by default those that run on the device.
+    #[arg(long, num_args = 1..)]
+    pub(crate) with: Vec<String>,
+    /// Where: `cpu` or `cuda[:i]`; by default the GPU if there is one, else the CPU.
+    #[arg(long)]
+    pub(crate) device: Option<String>,
+    /// Most rounds, in each of which everyone has a turn.
+    #[arg(long, default_value_t = 51)]
+    pub(crate) rounds: usize,
+    /// The time after which no more rounds begin (but there are at least nine).
+    #[arg(long, default_value = "10s", value_parser = duration)]
+    pub(crate) budget: Duration,
+    /// Seed of the random inputs.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Threads of the CPU path (default: all).
+    #[arg(long)]
+    pub(crate) threads: Option<usize>,
+    #[command(flatten)]
+    pub(crate) records: RecordArgs,
+    /// Writes a bar chart as SVG.
+    #[arg(long)]
+    pub(crate) chart: Option<PathBuf>,
 }
 
 /// `10s`, `1.5m`, `500ms`; seconds where there is no unit.

@@ -27,6 +27,7 @@ fn main() -> ExitCode {
         // they limit the time of each pair and candidate instead
         Command::Reduce(args) => commands::reduce::reduce(&args),
         Command::Tune(args) => commands::tune::tune(&args),
+        Command::Compare(args) => commands::compare::compare(&args),
         other => warploom::within(Duration::from_secs(cli.time_limit), || run(other)),
     };
     match result {
@@ -56,6 +57,7 @@ fn run(command: Command) -> warploom::diag::Result<()> {
         Command::Emit(args) => commands::emit::emit(&args),
         Command::Reduce(args) => commands::reduce::reduce(&args),
         Command::Tune(args) => commands::tune::tune(&args),
+        Command::Compare(args) => commands::compare::compare(&args),
         Command::Doctor(args) => commands::doctor::doctor(&args),
     }
 }

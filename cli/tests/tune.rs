@@ -21,7 +21,8 @@ fn with<'a>(command: &'a str, more: &[&'a str]) -> Vec<&'a str> {
 }
 
 fn tuned(folder: &str, most: &str) -> Value {
-    let more = ["--device", "cpu", "--budget", "10m", "--most", most, "--records", folder, "--json"];
+    let more =
+        ["--device", "cpu", "--budget", "10m", "--most", most, "--records", folder, "--json"];
     let done = warploom(&with("tune", &more));
     assert!(done.status.success(), "{}", text(&done));
     serde_json::from_slice(&done.stdout).unwrap()

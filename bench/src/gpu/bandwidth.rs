@@ -16,7 +16,9 @@ use super::cases::{CASES, Case};
 use super::ours::Ours;
 use super::problem::{self, Problem};
 use super::torch_peer::{Judged, Torch};
-use super::{Pairs, Times, quoted};
+use warploom::measure::Rounds;
+
+use super::{Times, quoted};
 use crate::record::{COLUMNS, Machine, STATE, state};
 
 /// Traffic in units of 100 MB.
@@ -38,7 +40,7 @@ const MEASURED: &str = "pairs,ours_us,ours_p10,ours_p90,torch_us,torch_p10,torch
     torch_over_ours,ours_tb_s,torch_tb_s,copy_tb_s,ours_of_copy,ours_error,ours_bound,torch_error,\
     torch_bound,compile_ms";
 
-const PAIRS: Pairs = Pairs {
+const PAIRS: Rounds = Rounds {
     most: 31,
     fewest: 5,
     budget: Duration::from_secs(3),
@@ -194,7 +196,7 @@ impl Bench {
                 return Err(format!("{who} is wrong by {error:e}, the bound is {bound:e}").into());
             }
         }
-        let times = PAIRS.measure(ours, &mut self.torch)?;
+        let times = Times::of(&PAIRS, ours, &mut self.torch)?;
         Ok(Measured { times, judged, compile_ms, state: state() })
     }
 }
@@ -212,14 +214,14 @@ fn columns(measured: &Result<Measured, Box<dyn Error>>, bytes: usize, copy: f64)
             );
         }
     };
-    let Times { pairs, ours: o, theirs: t } = times;
+    let Times { pairs, ours: o, theirs: t, .. } = times;
     let rate = |seconds: f64| bytes as f64 / seconds / 1e12;
     format!(
         "{pairs},{},{},{},{:.3},{:.3},{:.3},{copy:.3},{:.3},{:.2e},{:.2e},{:.2e},{:.2e},\
          {compile_ms:.1},{state},ok",
         o.scaled(1e6).columns(),
         t.scaled(1e6).columns(),
-        o.winner("warploom", *t, "torch"),
+        times.winner("torch"),
         t.median / o.median,
         rate(o.median),
         rate(t.median),
@@ -250,13 +252,18 @@ fn traffic(nest: &Nest) -> Result<usize, Box<dyn Error>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::statistics::Percentiles;
+    use warploom::measure::{Comparison, Percentiles};
 
     #[test]
     fn every_line_has_a_field_for_each_column() {
         let of = |seconds: f64| Percentiles::of(vec![seconds]);
         let measured = Measured {
-            times: Times { pairs: 3, ours: of(2e-5), theirs: of(4e-5) },
+            times: Times {
+                pairs: 3,
+                ours: of(2e-5),
+                theirs: of(4e-5),
+                compared: Comparison::of(&[2e-5], &[4e-5]),
+            },
             judged: [Judged { error: 0.0, bound: 0.0 }; 2],
             compile_ms: 40.0,
             state: "1980,3201,300".to_owned(),

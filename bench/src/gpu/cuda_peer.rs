@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use warploom::{Name, Tensor};
 
-use super::Contestant;
 use super::problem::{self, Problem};
-use crate::process::Process;
+use warploom::measure::Contestant;
+use warploom_contest::Process;
 
 /// What nvcc is told.
 pub(crate) const FLAGS: [&str; 2] = ["-O3", "-arch=native"];
@@ -83,6 +83,8 @@ impl Cuda {
 }
 
 impl Contestant for Cuda {
+    type Error = Box<dyn Error>;
+
     fn turn(&mut self, warm: usize) -> Result<f64, Box<dyn Error>> {
         Ok(self.process.ask_within(&format!("turn {warm}"), self.limit)?.parse()?)
     }

@@ -15,7 +15,7 @@ use warploom::{DType, Name, Sizes};
 
 use crate::compile_time::{Stages, milliseconds, to_code};
 use crate::record::{COLUMNS, Machine};
-use crate::statistics::Percentiles;
+use warploom::measure::Percentiles;
 
 /// The command that measures once.
 pub(crate) const ONCE: &str = "gpu-launch-once";

@@ -18,9 +18,9 @@ use std::time::{Duration, Instant};
 use warploom::device::{BoundProgram, Device, DeviceBuffer, LoadedProgram, time_launches};
 use warploom::{DType, Name, Nest, Tensor, compile, outputs};
 
-use super::Contestant;
 use super::problem::{self, Problem};
-use crate::process::Process;
+use warploom::measure::Contestant;
+use warploom_contest::Process;
 
 /// The command that makes a process of this program the contestant.
 pub(crate) const CONTESTANT: &str = "gpu-contestant";
@@ -63,6 +63,8 @@ impl Ours {
 }
 
 impl Contestant for Ours {
+    type Error = Box<dyn Error>;
+
     fn turn(&mut self, warm: usize) -> Result<f64, Box<dyn Error>> {
         Ok(self.process.ask_within(&format!("turn {warm}"), self.limit)?.parse()?)
     }

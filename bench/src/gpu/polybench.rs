@@ -17,10 +17,12 @@ use super::cuda_peer::{Cuda, FLAGS};
 use super::ours::Ours;
 use super::problem;
 use super::reference::{self, Ready};
-use super::{Pairs, Times, quoted};
+use warploom::measure::Rounds;
+
+use super::{Times, quoted};
 use crate::polybench::{self, Job};
 use crate::record::{COLUMNS, Machine, STATE, state};
-use crate::statistics::geometric_mean;
+use warploom::measure::geometric_mean;
 
 /// Stencils, then O(n³) kernels.
 const KERNELS: [&str; 22] = [
@@ -51,7 +53,7 @@ const KERNELS: [&str; 22] = [
 /// The longest that a contestant may take to answer, where no other limit is given.
 const LIMIT: u64 = 20;
 
-const PAIRS: Pairs = Pairs {
+const PAIRS: Rounds = Rounds {
     most: 15,
     fewest: 3,
     budget: Duration::from_secs(5),
@@ -150,7 +152,7 @@ impl Bench {
         let own = compare("Warploom and the reference", &mine, expected)?;
         let between = compare("Warploom and the CUDA version", &mine, &theirs)?;
         let differences = [own, other, between];
-        let times = PAIRS.measure(ours, &mut cuda)?;
+        let times = Times::of(&PAIRS, ours, &mut cuda)?;
         let version = cuda.version.clone();
         Ok(Measured { times, differences, bound, compile_ms, state: state(), version })
     }
@@ -176,12 +178,12 @@ fn columns(measured: &Result<Measured, Box<dyn Error>>) -> String {
         Err(e) => return format!("0{}{}", ",".repeat(17), quoted(&e.to_string())),
     };
     let Measured { times, differences: [mine, theirs, between], bound, .. } = measured;
-    let Times { pairs, ours: o, theirs: t } = times;
+    let Times { pairs, ours: o, theirs: t, .. } = times;
     format!(
         "{pairs},{},{},{},{:.3},{mine:.1e},{theirs:.1e},{between:.1e},{bound:.1e},{:.1},{},ok",
         o.scaled(1e3).columns(),
         t.scaled(1e3).columns(),
-        o.winner("warploom", *t, "cuda"),
+        times.winner("cuda"),
         t.median / o.median,
         measured.compile_ms,
         measured.state,
@@ -191,13 +193,18 @@ fn columns(measured: &Result<Measured, Box<dyn Error>>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::statistics::Percentiles;
+    use warploom::measure::{Comparison, Percentiles};
 
     #[test]
     fn every_line_has_a_field_for_each_column() {
         let of = |seconds: f64| Percentiles::of(vec![seconds]);
         let measured = Measured {
-            times: Times { pairs: 3, ours: of(1e-3), theirs: of(3e-3) },
+            times: Times {
+                pairs: 3,
+                ours: of(1e-3),
+                theirs: of(3e-3),
+                compared: Comparison::of(&[1e-3], &[3e-3]),
+            },
             differences: [0.0; 3],
             bound: 1e-9,
             compile_ms: 80.0,

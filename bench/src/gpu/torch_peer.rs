@@ -5,10 +5,10 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use super::Contestant;
 use super::problem::{self, Problem};
-use crate::process::Process;
-use crate::statistics::Percentiles;
+use warploom::measure::Contestant;
+use warploom::measure::Percentiles;
+use warploom_contest::Process;
 
 /// The longest that an answer may take: the first needs PyTorch's start, and compiling is slow.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -72,6 +72,8 @@ impl Torch {
 }
 
 impl Contestant for Torch {
+    type Error = Box<dyn Error>;
+
     fn turn(&mut self, warm: usize) -> Result<f64, Box<dyn Error>> {
         Ok(self.process.ask_within(&format!("turn {warm}"), LIMIT)?.parse()?)
     }

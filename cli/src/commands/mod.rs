@@ -1,6 +1,7 @@
 //! One file per subcommand.
 
 pub(crate) mod check;
+pub(crate) mod compare;
 pub(crate) mod deps;
 pub(crate) mod doctor;
 pub(crate) mod emit;

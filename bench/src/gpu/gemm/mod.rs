@@ -21,10 +21,10 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::quoted;
-use crate::process::Process;
 use crate::record::{COLUMNS, Machine, STATE, state};
-use crate::statistics::{Percentiles, geometric_mean};
 use cases::Case;
+use warploom::measure::{Percentiles, geometric_mean};
+use warploom_contest::Process;
 
 /// The longest that a case may take.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -127,7 +127,7 @@ fn columns(case: &Case, answer: &Value, one: &Value) -> String {
         answer["rounds"],
         own.columns(),
         theirs.columns(),
-        own.winner(one["name"].as_str().unwrap_or("unknown"), theirs, "cublaslt"),
+        one["winner"].as_str().unwrap_or("none"),
         ratio.columns(),
         rate(own),
         rate(theirs),

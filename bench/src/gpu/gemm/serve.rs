@@ -19,7 +19,7 @@ use warploom_contest::{CublasLt, Plan, Product};
 
 use super::cases::Case;
 use super::data::{BOUND, Programs, Reference, STALL};
-use crate::statistics::Percentiles;
+use warploom::measure::{Comparison, Percentiles, Winner};
 
 /// The command that makes a process of this program the contestants.
 pub(crate) const CONTESTANTS: &str = "gpu-gemm-contestants";
@@ -165,10 +165,16 @@ impl Bench {
         let mut contestants: Vec<Value> = (1..racing.len())
             .map(|i| {
                 let ratios = times[0].iter().zip(&times[i]).map(|(lt, own)| lt / own).collect();
+                let winner = match Comparison::of(&times[i], &times[0]).winner() {
+                    Winner::First => racing[i].name.as_str(),
+                    Winner::Second => "cublaslt",
+                    Winner::None => "none",
+                };
                 json!({
                     "name": racing[i].name,
                     "us": microseconds(&times[i]),
                     "ratio": three(Percentiles::of(ratios)),
+                    "winner": winner,
                     "error": errors[i],
                     "facts": racing[i].facts,
                     "status": "ok",

@@ -13,7 +13,7 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(3600);
 
 /// The process.
-pub(crate) struct Process {
+pub struct Process {
     child: Child,
     /// `None` once it is told to end.
     input: Option<ChildStdin>,
@@ -23,7 +23,10 @@ pub(crate) struct Process {
 
 impl Process {
     /// Starts it; `what` names it in errors.
-    pub(crate) fn start(command: &mut Command, what: &str) -> Result<Self, Box<dyn Error>> {
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn start(command: &mut Command, what: &str) -> Result<Self, Box<dyn Error>> {
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -43,16 +46,18 @@ impl Process {
     }
 
     /// The answer to a line.
-    pub(crate) fn ask(&mut self, line: &str) -> Result<String, Box<dyn Error>> {
+    ///
+    /// # Errors
+    /// As [`Process::ask_within`].
+    pub fn ask(&mut self, line: &str) -> Result<String, Box<dyn Error>> {
         self.ask_within(line, PATIENCE)
     }
 
     /// The answer to a line; `error: …` is a failure, a process that takes longer is ended.
-    pub(crate) fn ask_within(
-        &mut self,
-        line: &str,
-        limit: Duration,
-    ) -> Result<String, Box<dyn Error>> {
+    ///
+    /// # Errors
+    /// The process has ended, takes longer, or answers an error.
+    pub fn ask_within(&mut self, line: &str, limit: Duration) -> Result<String, Box<dyn Error>> {
         let input = self.input.as_mut().ok_or("the peer has ended")?;
         writeln!(input, "{line}").map_err(|e| format!("{} ended: {e}", self.what))?;
         match self.answers.recv_timeout(limit) {
@@ -73,12 +78,18 @@ impl Process {
     }
 
     /// Runs the problem once; its seconds.
-    pub(crate) fn seconds(&mut self) -> Result<f64, Box<dyn Error>> {
+    ///
+    /// # Errors
+    /// As [`Process::ask_within`].
+    pub fn seconds(&mut self) -> Result<f64, Box<dyn Error>> {
         Ok(self.ask("go")?.parse()?)
     }
 
     /// Ends it.
-    pub(crate) fn stop(mut self) -> Result<(), Box<dyn Error>> {
+    ///
+    /// # Errors
+    /// The system cannot wait for it.
+    pub fn stop(mut self) -> Result<(), Box<dyn Error>> {
         self.input = None;
         self.child.wait()?;
         Ok(())

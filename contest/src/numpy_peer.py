@@ -3,7 +3,7 @@
 First line: JSON {"spec": einsum, "operands": [files .npy]}; the answer is the version of NumPy and
 of its BLAS. `go` runs the einsum once and answers its seconds. `check FILE` answers the largest
 error of the tensor in FILE and of NumPy's own result, each relative to the same einsum of the
-absolute values in binary64.
+absolute values in binary64. `save FILE` writes NumPy's own result and answers `saved`.
 """
 
 import json
@@ -26,6 +26,9 @@ def main() -> None:
             start = time.perf_counter()
             np.einsum(spec, *operands, optimize=path)
             print(time.perf_counter() - start, flush=True)
+        elif command == "save":
+            np.save(argument, np.ascontiguousarray(np.einsum(spec, *operands, optimize=path)))
+            print("saved", flush=True)
         else:
             wide = [x.astype(np.float64) for x in operands]
             exact = np.einsum(spec, *wide, optimize=path)
