@@ -1,7 +1,7 @@
 //! Kernels in CUDA C++, PTX or machine code as contestants on a GPU.
 //!
-//! In: a manifest and a problem's arrays. Out: launches on our stream. Requires nvcc at run time for
-//! CUDA C++ (on the search path, or in the environment that the set-up script makes); without it the
+//! In: a manifest and a problem's arrays. Out: launches on our stream. Requires nvcc at run time
+//! for CUDA C++ (on the search path, or where the toolkit is usually installed); without it the
 //! contestant says so. Keeps: a launch has exactly the arguments of its manifest; what the kernel
 //! does with them is its author's.
 

@@ -1,8 +1,8 @@
 //! C as a contestant on the CPU: a nest in the order of its text, or a file that a person wrote,
 //! compiled by gcc and called in this process.
 //!
-//! In: C text, and arrays. Out: turns, results. Requires gcc (or another compiler that is called so)
-//! at run time. Keeps: arrays are checked before the call; what a person's function does with them
+//! In: C text, and arrays. Out: turns, results. Requires gcc (or another compiler of this name) at
+//! run time. Keeps: arrays are checked before the call; what a person's function does with them
 //! is his own.
 
 use std::collections::BTreeMap;
@@ -165,8 +165,8 @@ fn build(text: &str, folder: &Path, flags: &[String]) -> Result<Library> {
         let said = String::from_utf8_lossy(&done.stderr);
         return Err(failed(&format!("gcc refuses it: {}", said.trim())));
     }
-    // SAFETY: the library was made above from C; it has no initialisers but those of the text, which
-    // is ours or the user's own.
+    // SAFETY: the library was made above from C; it has no initialisers but those of the text,
+    // which is ours or the user's own.
     unsafe { Library::new(&object) }.map_err(|e| failed(&e.to_string()))
 }
 

@@ -1,7 +1,8 @@
 //! Manifests: one small file that enters a kernel of one's own into a comparison.
 //!
-//! In: TOML (docs/compare.md). Out: what the kernel computes, its arguments, its launch. Keeps: what
-//! a manifest says is checked before anything is started: names, expressions, types, conditions.
+//! In: TOML (docs/compare.md). Out: what the kernel computes, its arguments, its launch. Keeps:
+//! what a manifest says is checked before anything is started: names, expressions, types,
+//! conditions.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,7 @@
 //! Sizes that automatic schedules choose, as values: what each could be, and which was taken.
 //!
-//! In: the choices that a module of [`super`] is about to make, each with all its options, and those
-//! that a caller gives. Out: the options taken, and the list of all that was asked.
+//! In: the choices that a module of [`super`] is about to make, each with all its options, and
+//! those that a caller gives. Out: the options taken, and the list of all that was asked.
 //! Keeps: a schedule's space is what its own making asks for, so a search has no second list of
 //! parameters. An option that the nest does not have is not taken.
 
@@ -62,8 +62,9 @@ pub struct Explored {
     pub holes: Vec<Hole>,
 }
 
-/// The automatic schedule for a target with these choices. Without any it is what [`super::auto_cpu`]
-/// and [`super::auto_gpu`] give. `multiprocessors` is what a GPU has, if it is known.
+/// The automatic schedule for a target with these choices. Without any it is what
+/// [`super::auto_cpu`] and [`super::auto_gpu`] give. `multiprocessors` is what a GPU has, if it is
+/// known.
 ///
 /// # Errors
 /// `E0601` when isl takes too long.
