@@ -92,6 +92,9 @@ pub(crate) struct RunArgs {
     /// .kernel also runs in the `interpreter`, which finds races and deadlocks of these sizes.
     #[arg(long)]
     pub(crate) device: Option<String>,
+    /// What code is made for, such as `sm_80`; by default the best target of the device.
+    #[arg(long)]
+    pub(crate) target: Option<String>,
     /// The schedule's script; by default that of a tuning record, else one is made.
     #[arg(long)]
     pub(crate) schedule: Option<PathBuf>,

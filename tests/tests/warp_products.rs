@@ -4,7 +4,10 @@
 //!
 //! Data are small integers or integers of their whole range, so results agree bit for bit.
 
+use warploom::Schedule;
+use warploom_ir::nest::Nest;
 use warploom_ir::target::Target;
+use warploom_scheduler::{GpuOptions, auto_gpu};
 use warploom_tests::tensor::{agrees_on, replayed};
 
 /// A product of these types.
@@ -174,4 +177,51 @@ fn rings_of_any_length() {
             );
         }
     }
+}
+
+/// The text of the automatic schedule's kernel, which is a program of warps.
+fn automatic(text: &str, target: Target, multiprocessors: i64) -> String {
+    let nest: Nest = text.parse().unwrap_or_else(|e| panic!("{e}\n{text}"));
+    let start = Schedule::new(&nest).unwrap_or_else(|e| panic!("{e}"));
+    let options = GpuOptions { multiprocessors, ..GpuOptions::of(target) };
+    let schedule = auto_gpu(&start, &options).unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!(start.replay(schedule.script()).ok().as_ref(), Some(&schedule));
+    let text = agrees_on(&nest, &schedule, target).0;
+    assert!(text.contains("do mma."), "{text}");
+    text
+}
+
+#[test]
+fn automatic_schedules_of_f64() {
+    for [a, b] in ORDERS {
+        automatic(&product(F64, a, b, [136, 72, 68]), Target::Sm90a, 132);
+    }
+    for target in [Target::Sm80, Target::Sm90a, Target::Sm100a] {
+        automatic(&product(F64, "mk", "kn", [70, 37, 45]), target, 4);
+    }
+    // groups of tiles, few rows, a long sum in parts
+    let text = automatic(&product(F64, "mk", "kn", [512, 512, 16]), Target::Sm90a, 4);
+    assert!(text.contains("S1_tile"), "{text}");
+    automatic(&product(F64, "mk", "nk", [8, 300, 64]), Target::Sm90a, 132);
+    let text = automatic(&product(F64, "mk", "kn", [16, 24, 2048]), Target::Sm90a, 16);
+    assert!(text.contains("block.z"), "{text}");
+}
+
+#[test]
+fn automatic_schedules_of_every_type_on_sm_80() {
+    let f16 = Types { a: "f16", b: "f16", ..BF16 };
+    for t in [BF16, f16, TF32, bytes("i8", "i8"), bytes("u8", "i8")] {
+        automatic(&product(t, "mk", "nk", [136, 72, 80]), Target::Sm80, 108);
+        automatic(&product(t, "km", "kn", [40, 37, 45]), Target::Sm80, 108);
+    }
+}
+
+#[test]
+fn contractions_over_several_indices() {
+    // batches and two sums; what f64 does on every GPU
+    let text = "in A: f64[3, 20, 5, 12]\nin B: f64[12, 3, 5, 18]\nout C: f64[3, 20, 18]\n\
+                for b in 0..3 {\nfor m in 0..20 {\nfor n in 0..18 {\nS0: C[b, m, n] = 0.0\n\
+                for e in 0..5, k in 0..12 {\n\
+                S1: C[b, m, n] += A[b, m, e, k] * B[k, b, e, n] order fixed\n}\n}\n}\n}\n";
+    automatic(text, Target::Sm90a, 132);
 }

@@ -69,6 +69,12 @@ fn anywhere(args: &RunArgs, problem: &Problem) -> Result<Done> {
 }
 
 fn on_cpu(args: &RunArgs, problem: &Problem) -> Result<Done> {
+    let target = target(args, Target::Cpu)?;
+    if target != Target::Cpu {
+        let text = format!("code for {target} does not run on the CPU");
+        let help = "leave out `--target`, or name a GPU with `--device`";
+        return Err(Box::new(Diagnostic::input("E0907", text).help(help)));
+    }
     let started = Instant::now();
     let schedule =
         load::schedule(&problem.code, args.schedule.as_deref(), Target::Cpu, &args.records)?;
@@ -79,12 +85,17 @@ fn on_cpu(args: &RunArgs, problem: &Problem) -> Result<Done> {
     Ok(Done { device: "cpu".to_owned(), outputs, compile_ms, run_ms: milliseconds(started) })
 }
 
+/// What code is made for: what the command line says, else a device's best.
+fn target(args: &RunArgs, best: Target) -> Result<Target> {
+    args.target.as_ref().map_or(Ok(best), |text| text.parse())
+}
+
 /// The time of the run is from the launch to its end, without the copies.
 fn on_cuda(device: &Device, args: &RunArgs, problem: &Problem) -> Result<Done> {
     let started = Instant::now();
-    let schedule =
-        load::schedule(&problem.code, args.schedule.as_deref(), device.target(), &args.records)?;
-    let code = compile::lower(&schedule)?.gpu(device.target())?;
+    let target = target(args, device.target())?;
+    let schedule = load::schedule(&problem.code, args.schedule.as_deref(), target, &args.records)?;
+    let code = compile::lower(&schedule)?.gpu(target)?;
     launched(device, &code, started, &problem.inputs, &problem.sizes)
 }
 

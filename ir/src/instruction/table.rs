@@ -327,7 +327,8 @@ fn by_warp() -> Vec<Instruction> {
     let floats = floats.map(|(of, k)| warp_matrix([16, 8, k], F32, of, of, AMPERE));
     let bits = [I8, U8].into_iter().flat_map(|a| [I8, U8].map(|b| (a, b)));
     let bits = bits.map(|(a, b)| warp_matrix([16, 8, 32], I32, a, b, Adder::Wrapping));
-    let doubles = [[16, 8, 16], [16, 8, 8], [16, 8, 4], [8, 8, 4]];
+    // automatic schedules take the first: fragments of eight terms leave registers for the sums
+    let doubles = [[16, 8, 8], [16, 8, 4], [16, 8, 16], [8, 8, 4]];
     let doubles = doubles.map(|shape| warp_matrix(shape, F64, F64, F64, Adder::Sequential));
     floats.into_iter().chain(bits).chain(doubles).collect()
 }

@@ -59,7 +59,7 @@ pub(super) struct Product {
 /// Who brings a factor to shared memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Filler {
-    /// The copy engine.
+    /// The copy engine, or asynchronous copies of threads.
     Engine,
     /// Threads, with the array's dimensions in this order: those of the array, or the sum's last
     /// where the instruction cannot take it otherwise.
@@ -80,16 +80,24 @@ impl Auto {
         for nest in children(&self.at.tree().clone()) {
             let Tree::Loop(top) = nest else { continue };
             let before = self.at.clone();
-            let done = self.product_of(&top, options).and_then(|p| self.tensorized(&p, options));
+            let product = self.product_of(&top, options, false);
+            let done = product.and_then(|p| self.tensorized(&p, options));
             let (poly, source) = (self.at.poly(), &self.at.nest().source);
             if done.is_none() || !block::fits(poly, self.at.tree(), source) {
                 self.at = before;
+                self.on_warps(&top, options);
             }
         }
     }
 
-    /// What a nest's one product is.
-    fn product_of(&mut self, top: &TreeLoop, options: &GpuOptions) -> Option<Product> {
+    /// What a nest's one product is, for instructions that take their factors from shared memory or,
+    /// with `warps`, from registers.
+    pub(super) fn product_of(
+        &mut self,
+        top: &TreeLoop,
+        options: &GpuOptions,
+        warps: bool,
+    ) -> Option<Product> {
         let poly = self.at.poly().clone();
         let names = top.body.statements();
         let mut updates = names
@@ -122,7 +130,8 @@ impl Auto {
             lines.swap(0, 1);
         }
         let Chosen { row, column, sum, batch, others } = Chosen::of(lines, &factors, &target)?;
-        let (matrix, fillers) = self.brought(s, &factors, [&row, &column, &sum], options.target)?;
+        let (matrix, fillers) =
+            self.brought(s, &factors, [&row, &column, &sum], (options.target, warps))?;
         let whole = matrix.adder.keeps(matrix.acc.precision_bits());
         let partial = s.statement.keeps.and_then(|k| k.over).filter(|_| !whole).map(i64::from);
         let results = names.iter().filter_map(|n| poly.statement(n)).filter(|o| {
@@ -166,7 +175,7 @@ impl Auto {
         s: &PolyStatement,
         factors: &[Access; 2],
         [row, column, sum]: [&Line; 3],
-        target: Target,
+        (target, warps): (Target, bool),
     ) -> Option<(Matrix, [Filler; 2])> {
         let poly = self.at.poly();
         let store = crate::lower::typed(poly, &self.at.nest().source, s).ok()?;
@@ -178,10 +187,10 @@ impl Auto {
         if values.iter().zip(factors).any(|(v, f)| v.array != f.array) {
             return None;
         }
-        let matrix = instruction(poly, s, &values, target)?;
+        let matrix = instruction(poly, s, &values, (target, warps))?;
         let plain = [values[0].plain(matrix.a), values[1].plain(matrix.b)];
         let fillers = [(0, row), (1, column)].map(|(i, own)| {
-            let filler = self.filler(&factors[i], [own, sum], matrix.transposable);
+            let filler = self.filler(&factors[i], [own, sum], &matrix);
             match filler {
                 Filler::Engine if !plain[i] => {
                     Filler::Threads((0..factors[i].indices.len()).collect())
@@ -194,12 +203,13 @@ impl Auto {
 
     /// Who brings a factor to shared memory, along whose rows the sum has to run, or the rows or
     /// columns that are its own where it can be transposed.
-    fn filler(&self, factor: &Access, [own, sum]: [&Line; 2], transposable: bool) -> Filler {
+    fn filler(&self, factor: &Access, [own, sum]: [&Line; 2], matrix: &Matrix) -> Filler {
         let uses = |d: usize, l: &Line| factor.indices[d].vars().contains(&l.iter);
         let along = |d: &usize| uses(*d, sum);
         let rank = factor.indices.len();
-        let last = rank == 0 || along(&(rank - 1)) || transposable && uses(rank - 1, own);
-        if last && self.by_engine(factor) {
+        let last = rank == 0 || along(&(rank - 1)) || matrix.transposable && uses(rank - 1, own);
+        let piece = if matrix.shared { 16 } else { 4.max(self.bytes_of(&factor.array)) };
+        if last && self.in_pieces(factor, piece) {
             return Filler::Engine;
         }
         let (inner, mut order): (Vec<usize>, Vec<usize>) =
@@ -210,8 +220,13 @@ impl Auto {
 
     /// Whether the copy engine can move boxes of an array: rows of whole 16 bytes.
     fn by_engine(&self, access: &Access) -> bool {
+        self.in_pieces(access, 16)
+    }
+
+    /// Whether the rows of an array are whole pieces of so many bytes.
+    fn in_pieces(&self, access: &Access, bytes: i64) -> bool {
         let row = self.extents(access).last().copied().flatten();
-        row.is_some_and(|n| n * self.bytes_of(&access.array) % 16 == 0)
+        row.is_some_and(|n| n * self.bytes_of(&access.array) % bytes == 0)
     }
 
     /// Extents of an array, where they are known.
@@ -223,12 +238,12 @@ impl Auto {
     }
 
     /// Bytes of an array; none where its size is not known.
-    fn whole(&self, access: &Access) -> i64 {
+    pub(super) fn whole(&self, access: &Access) -> i64 {
         let count = self.extents(access).into_iter().product::<Option<i64>>().unwrap_or(0);
         count.saturating_mul(self.bytes_of(&access.array))
     }
 
-    fn bytes_of(&self, array: &str) -> i64 {
+    pub(super) fn bytes_of(&self, array: &str) -> i64 {
         self.at.poly().array(array).map_or(8, |a| a.dtype.size_bytes() as i64)
     }
 
@@ -436,7 +451,7 @@ impl Auto {
 
     /// The instruction with so many columns; the factors are the other way round where its rows are
     /// the result's columns.
-    fn named(&self, matrix: &Matrix, columns: i64, swapped: bool) -> Option<Name> {
+    pub(super) fn named(&self, matrix: &Matrix, columns: i64, swapped: bool) -> Option<Name> {
         let (a, b) = if swapped { (matrix.b, matrix.a) } else { (matrix.a, matrix.b) };
         let wanted = Matrix { n: columns, a, b, ..*matrix };
         matrix_instructions().into_iter().find_map(|i| match i.action {
@@ -478,7 +493,7 @@ fn instruction(
     poly: &warploom_ir::schedule::Poly,
     s: &PolyStatement,
     values: &[Factor; 2],
-    target: Target,
+    (target, warps): (Target, bool),
 ) -> Option<Matrix> {
     let acc: DType = poly.array(&s.statement.target.array).map(|a| a.dtype)?;
     let bits = s.statement.keeps.map_or(acc.precision_bits(), |k| k.bits);
@@ -487,7 +502,7 @@ fn instruction(
     let such = |fits: &dyn Fn(&Factor, DType) -> bool, bits: u32| {
         all.iter().find_map(|i| match i.action {
             Action::Matrix(m) => {
-                let sums = m.shared && m.acc == acc && m.adder.keeps(bits);
+                let sums = m.shared != warps && m.acc == acc && m.adder.keeps(bits);
                 let there = sums && i.targets.contains(&target);
                 (there && fits(a, m.a) && fits(b, m.b)).then_some(m)
             }

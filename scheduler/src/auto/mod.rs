@@ -34,6 +34,8 @@ mod gpu_tensor_loops;
 mod gpu_tensor_size;
 mod gpu_tiles;
 mod gpu_transpose;
+mod gpu_warps;
+mod gpu_warps_size;
 mod holes;
 mod host;
 mod order;

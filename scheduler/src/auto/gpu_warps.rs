@@ -1,0 +1,204 @@
+//! Products on the tensor cores of warps (`mma`): what sm_80 has, and f64 everywhere.
+//!
+//! In: a product that no instruction with factors in shared memory takes. Out: tiles on blocks,
+//! parts of them on warps, factors that the block's threads copy ahead into padded rows.
+//! Keeps: which loop is the instruction's `m`, `n` or `k` follows from the accesses, as in
+//! `gpu_tensor`; where a step or the lowering refuses, the nest is left to the other schedules.
+
+use warploom_ir::affine::Name;
+use warploom_ir::schedule::step::{LayoutTerm, Ref, StepKind};
+use warploom_ir::schedule::{TreeLoop, Unit};
+use warploom_ir::target::{Axis, Place};
+
+use super::Auto;
+use super::gpu::GpuOptions;
+use super::gpu_tensor::{Filler, Product};
+use super::gpu_tensor_size::group;
+use super::gpu_warps_size::{WarpSize, WarpTiles};
+use crate::block;
+use crate::steps::stage::local_name;
+
+/// Fewest rows, columns and terms that are worth a tile.
+const FEWEST: i64 = 8;
+/// Columns of an instruction.
+const WIDE: i64 = 8;
+
+impl Auto {
+    /// Maps a nest's product to warps, where the target has an instruction for it.
+    pub(super) fn on_warps(&mut self, top: &TreeLoop, options: &GpuOptions) {
+        let before = self.at.clone();
+        let product = self.product_of(top, options, true);
+        let done = product.and_then(|p| self.by_warps(&p, options));
+        let (poly, source) = (self.at.poly(), &self.at.nest().source);
+        if done.is_none() || !block::fits(poly, self.at.tree(), source) {
+            self.at = before;
+        }
+    }
+
+    /// Carries it out; `None` where a step is refused or the product is too small.
+    fn by_warps(&mut self, p: &Product, options: &GpuOptions) -> Option<()> {
+        let least = p.row.extent.min(p.column.extent).min(p.sum.extent);
+        let size = WarpSize {
+            rows: p.row.extent,
+            columns: p.column.extent,
+            sum: p.sum.extent,
+            batch: p.batch.iter().map(|l| l.extent).product(),
+            others: p.others.iter().map(|l| l.extent).product(),
+            bytes: p.factors.iter().chain([&p.target]).map(|a| self.whole(a)).sum(),
+            out: self.bytes_of(&p.target.array),
+            matrix: p.matrix,
+            target: options.target,
+            multiprocessors: options.multiprocessors,
+        };
+        let tiles = Some(size).filter(|_| least >= FEWEST)?.best()?;
+        match tiles.part {
+            Some(length) => {
+                let parts = self.in_parts(p, length)?;
+                self.warps_tiled(&parts, &tiles, options)
+            }
+            None => self.warps_tiled(p, &tiles, options),
+        }
+    }
+
+    fn warps_tiled(&mut self, p: &Product, t: &WarpTiles, options: &GpuOptions) -> Option<()> {
+        let (m, n) = (p.row.name.clone(), p.column.name.clone());
+        let order: Vec<Name> =
+            p.batch.iter().map(|l| l.name.clone()).chain([m.clone(), n.clone()]).collect();
+        self.ordered(&order).then_some(())?;
+        let loops = vec![Ref::from(m.clone()), Ref::from(n.clone())];
+        let sizes = t.block.to_vec();
+        self.must(StepKind::Tile { loops, sizes, names: Vec::new() })?;
+        let half = |l: &Name, k: u8| Name::from(format!("{l}.{k}"));
+        let at = self.spread(p, [half(&m, 0), half(&n, 0)], t, options)?;
+        for l in [&n, &m] {
+            let target = Ref::from(half(l, 1));
+            // a statement alone in its loops needs no other loop
+            let _alone = self.step(StepKind::Distribute { target, at: None, names: Vec::new() });
+        }
+        let others = p.others.iter().map(|l| l.name.clone());
+        let (ring, k) = self.halves(&p.sum.name, t.slice)?;
+        let own = [&p.row, &p.column].map(|l| self.loop_of(&p.statement, &l.iter));
+        let [m, n] = [own[0].clone()?, own[1].clone()?];
+        let inside = [ring.clone(), m.clone(), n.clone(), k.clone()];
+        self.ordered(&others.chain(inside).collect::<Vec<_>>()).then_some(())?;
+        let sizes = if t.swapped { [WIDE, p.matrix.m] } else { [p.matrix.m, WIDE] };
+        let (mut warps, mut tiles, mut points) = (Vec::new(), Vec::new(), Vec::new());
+        for (side, l) in [m, n].iter().enumerate() {
+            let (warp, rest) = self.halves(l, t.warp[side])?;
+            let (tile, point) = self.halves(&rest, sizes[side])?;
+            warps.push(warp);
+            tiles.push(tile);
+            points.push(point);
+        }
+        let (step, k) = self.halves(&k, p.matrix.k)?;
+        let inner = tiles.iter().chain(&points).chain([&k]);
+        let all = [&ring].into_iter().chain(&warps).chain([&step]).chain(inner);
+        self.ordered(&all.cloned().collect::<Vec<_>>()).then_some(())?;
+        self.warps_staged(p, &at, &ring, t)?;
+        for warp in warps {
+            self.must(StepKind::Unit(Ref::from(warp), Unit::Warp))?;
+        }
+        if t.swapped {
+            points.reverse();
+        }
+        let instruction = Ref::from(self.named(&p.matrix, WIDE, t.swapped)?);
+        let loops = [points[0].clone(), points[1].clone(), k].map(Ref::from);
+        self.must(StepKind::Tensorize { loops, instruction })?;
+        self.must(StepKind::Ring { target: Ref::from(ring), stages: t.stages })
+    }
+
+    /// Puts tiles on blocks, many of them in groups of rows that run together; the innermost loop
+    /// that a block's tile belongs to.
+    fn spread(
+        &mut self,
+        p: &Product,
+        [m, n]: [Name; 2],
+        t: &WarpTiles,
+        options: &GpuOptions,
+    ) -> Option<Name> {
+        let count = |extent: i64, size: i64| (extent + size - 1) / size;
+        let tiles = [count(p.row.extent, t.block[0]), count(p.column.extent, t.block[1])];
+        let together = options.multiprocessors * t.resident;
+        let rows = group(tiles[0], tiles[1], t.block, together);
+        let grouped = p.batch.is_empty() && rows > 1 && tiles[0] * tiles[1] > together;
+        let all = if grouped {
+            let (outer, inner) = self.halves(&m, rows)?;
+            let all = vec![outer, n, inner];
+            self.ordered(&all).then_some(())?;
+            all
+        } else {
+            p.batch.iter().map(|l| l.name.clone()).chain([m, n]).collect()
+        };
+        let last = all.last().cloned();
+        let places = [Axis::Z, Axis::Y, Axis::X];
+        let map = |l: &Name, axis| StepKind::Map(Ref::from(l.clone()), Place::Block(axis));
+        if grouped || all.len() > places.len() {
+            let name = Name::from(format!("{}_tile", p.statement));
+            let loops = all.into_iter().map(Ref::from).collect();
+            self.must(StepKind::Raster { loops, name: Ref::from(name.clone()) })?;
+            self.must(map(&name, Axis::X))?;
+            return last;
+        }
+        for (l, axis) in all.iter().zip(&places[places.len() - all.len()..]) {
+            self.must(map(l, *axis))?;
+        }
+        last
+    }
+
+    /// Stages the sums, and the factors in rows without bank conflicts.
+    fn warps_staged(&mut self, p: &Product, at: &Name, ring: &Name, t: &WarpTiles) -> Option<()> {
+        let stage = |array: &Name, at: &Name, layout: Vec<LayoutTerm>, pad: i64| StepKind::Stage {
+            array: Ref::from(array.clone()),
+            readers: Vec::new(),
+            at: Some(Ref::from(at.clone())),
+            name: None,
+            layout,
+            pad,
+            across: Vec::new(),
+        };
+        self.must(stage(&p.target.array, at, Vec::new(), 0))?;
+        for (side, (factor, filler)) in p.factors.iter().zip(&p.fillers).enumerate() {
+            let mut layout = Vec::new();
+            let mut last = factor.indices.len().checked_sub(1)?;
+            if let Filler::Threads(order) = filler {
+                let whole = |dim: &usize| LayoutTerm { dimension: *dim, modulus: None, divisor: 1 };
+                layout.extend(order.iter().filter(|_| !order.is_sorted()).map(whole));
+                last = *order.last()?;
+            }
+            let transposed = !factor.indices[last].vars().contains(&p.sum.iter);
+            let row = if transposed { t.block[side] } else { t.slice };
+            let pad = padding(row, p.matrix.a.size_bytes() as i64, transposed);
+            self.must(stage(&factor.array, ring, layout, pad))?;
+            let first = Ref::from(Name::from(format!("{}.0", local_name(&factor.array, ring))));
+            self.must(match filler {
+                Filler::Engine => StepKind::Unit(first, Unit::AsyncCopy),
+                Filler::Threads(_) => StepKind::Map(first, Place::Thread(Axis::X)),
+            })?;
+        }
+        Some(())
+    }
+}
+
+/// Elements to add to rows so that the threads of a warp find what they load in different banks:
+/// eight rows of 16 bytes as matrices, else four rows of 32 bytes.
+fn padding(row: i64, bytes: i64, transposed: bool) -> i64 {
+    let matrices = bytes < 8 && (!transposed || bytes == 2);
+    let (unit, rest) = if matrices { (32, 16) } else { (64, 32) };
+    (rest - row * bytes).rem_euclid(unit) / bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_lie_in_different_banks() {
+        assert_eq!(padding(16, 8, false), 4);
+        assert_eq!(padding(128, 8, true), 4);
+        assert_eq!(padding(32, 2, false), 8);
+        assert_eq!(padding(128, 2, true), 8);
+        assert_eq!(padding(64, 4, true), 8);
+        assert_eq!(padding(32, 4, false), 4);
+        assert_eq!(padding(8, 2, true), 0);
+    }
+}

@@ -1,0 +1,241 @@
+//! Sizes of tiles for products whose factors are in registers, from a closed-form estimate.
+//!
+//! In: a product's extents and types, and the GPU's sizes. Out: a block's tile, a warp's part of
+//! it, the slices of the sum and how many are in flight.
+//! Sources: products a clock of a multiprocessor are those of the data sheets (A100, H100); the
+//! rates of caches and memory are those of `gpu_tensor_size`. Where few warps can issue, their
+//! loads are not hidden: what that costs is a guess that falls with the number of warps.
+
+use warploom_ir::dtype::DType;
+use warploom_ir::instruction::Matrix;
+use warploom_ir::target::Target;
+
+/// Bytes a clock that one multiprocessor gets from the second-level cache, its share of the
+/// memory's, and those of shared memory.
+const CACHE: i64 = 40;
+const MEMORY: i64 = 16;
+const SHARED: i64 = 128;
+/// Clocks until the first slices have come, and from the last product to the next tile.
+const LATENCY: i64 = 2500;
+/// Clocks from a copy's start to its end, and of the meeting of a slice.
+const COPY: i64 = 1000;
+const MEETING: i64 = 60;
+/// Clocks of one more launch.
+const LAUNCH: i64 = 8000;
+/// 32-bit registers of a multiprocessor, those that a thread has for sums and with fragments, and
+/// those it needs beside.
+const REGISTERS: i64 = 64 << 10;
+const HELD: i64 = 128;
+const LIVE: i64 = 192;
+const OTHERS: i64 = 96;
+/// Bytes of shared memory that a block can have on every GPU that runs code for sm_80.
+const EVERY: i64 = 99 << 10;
+/// Most blocks of a multiprocessor that the estimate counts on, and most warps of a block.
+const RESIDENT: i64 = 4;
+const WARPS: i64 = 8;
+/// Fewest slices that are worth a part of the sum.
+const FEWEST_SLICES: i64 = 8;
+/// Rows and columns of tiles; bytes of a slice along the sum; slices in shared memory.
+const SIDES: [i64; 5] = [128, 64, 32, 16, 8];
+const SLICES: [i64; 2] = [128, 64];
+const STAGES: [i64; 3] = [4, 3, 2];
+
+/// Sizes of the tiles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct WarpTiles {
+    /// Rows and columns of a block's tile, and of a warp's part of it, of the result.
+    pub(super) block: [i64; 2],
+    pub(super) warp: [i64; 2],
+    /// The instruction's rows are the result's columns.
+    pub(super) swapped: bool,
+    /// Iterations of the sum in a slice, and slices in shared memory.
+    pub(super) slice: i64,
+    pub(super) stages: i64,
+    /// Blocks of a multiprocessor.
+    pub(super) resident: i64,
+    /// Iterations of the sum that a block takes, where others take the rest.
+    pub(super) part: Option<i64>,
+}
+
+/// What the estimate depends on.
+pub(super) struct WarpSize {
+    /// Rows, columns and terms of the result.
+    pub(super) rows: i64,
+    pub(super) columns: i64,
+    pub(super) sum: i64,
+    pub(super) batch: i64,
+    /// Iterations of further sums.
+    pub(super) others: i64,
+    /// Bytes of the three arrays, and of a result.
+    pub(super) bytes: i64,
+    pub(super) out: i64,
+    pub(super) matrix: Matrix,
+    pub(super) target: Target,
+    pub(super) multiprocessors: i64,
+}
+
+impl WarpTiles {
+    fn warps(&self) -> i64 {
+        self.block[0] / self.warp[0] * (self.block[1] / self.warp[1])
+    }
+}
+
+impl WarpSize {
+    /// The tiles with the least estimated time; the first of equals.
+    pub(super) fn best(&self) -> Option<WarpTiles> {
+        let mut best: Option<(i64, WarpTiles)> = None;
+        for whole in self.candidates() {
+            for tiles in [Some(whole), self.parts(whole)].into_iter().flatten() {
+                let time = self.clocks(&tiles);
+                if best.as_ref().is_none_or(|b| time < b.0) {
+                    best = Some((time, tiles));
+                }
+            }
+        }
+        best.map(|b| b.1)
+    }
+
+    fn candidates(&self) -> impl Iterator<Item = WarpTiles> {
+        let pairs = || SIDES.into_iter().flat_map(|r| SIDES.map(|c| [r, c]));
+        let depths = || SLICES.into_iter().flat_map(|bytes| STAGES.map(|n| (bytes, n)));
+        let all = [false, true].into_iter().flat_map(move |swapped| {
+            let tiles = pairs().flat_map(move |block| pairs().map(move |warp| (block, warp)));
+            tiles.flat_map(move |(block, warp)| {
+                depths().map(move |(bytes, stages)| {
+                    let slice = bytes / self.factor();
+                    let (resident, part) = (1, None);
+                    WarpTiles { block, warp, swapped, slice, stages, resident, part }
+                })
+            })
+        });
+        all.filter_map(|t| self.fits(t))
+    }
+
+    fn factor(&self) -> i64 {
+        self.matrix.a.size_bytes() as i64
+    }
+
+    /// The tiles, where registers and shared memory hold them, with the blocks that run at once.
+    fn fits(&self, t: WarpTiles) -> Option<WarpTiles> {
+        let least = if t.swapped { [8, self.matrix.m] } else { [self.matrix.m, 8] };
+        for (side, extent) in [self.rows, self.columns].into_iter().enumerate() {
+            let (block, warp) = (t.block[side], t.warp[side]);
+            // no tile is much larger than what it covers
+            if warp > block || warp < least[side] || block > least[side] && block >= 2 * extent {
+                return None;
+            }
+        }
+        let warps = t.warps();
+        let held = t.warp[0] * t.warp[1] / 32 * (self.matrix.acc.size_bytes() as i64) / 4;
+        let fragments = (t.warp[0] + t.warp[1]) * self.matrix.k * self.factor() / 128;
+        let whole = t.slice % self.matrix.k == 0;
+        if warps > WARPS || held > HELD || held + fragments > LIVE || !whole {
+            return None;
+        }
+        let gpu = i64::from(self.target.gpu()?.shared_bytes);
+        let limit = if self.target == Target::Sm80 { gpu.min(EVERY) } else { gpu };
+        // rows are longer by 16 or 32 bytes
+        let each = (t.block[0] + t.block[1]) * (t.slice * self.factor() + 32) * t.stages;
+        if each > limit {
+            return None;
+        }
+        let registers = (held + fragments + OTHERS) * 32 * warps;
+        let resident = (gpu / (each + 1024)).min(REGISTERS / registers).clamp(1, RESIDENT);
+        Some(WarpTiles { resident, ..t })
+    }
+
+    /// Tiles of the result.
+    fn blocks(&self, t: &WarpTiles) -> i64 {
+        up(self.rows, t.block[0]) * up(self.columns, t.block[1]) * self.batch
+    }
+
+    /// Blocks that one wave of tiles leaves without work take parts of the sum, all as long.
+    fn parts(&self, whole: WarpTiles) -> Option<WarpTiles> {
+        let free = self.multiprocessors / self.blocks(&whole);
+        let slices = self.sum / whole.slice;
+        let fits = |n: &i64| slices % n == 0 && slices / n >= FEWEST_SLICES;
+        let alone = self.sum % whole.slice == 0 && self.others == 1;
+        let parts = (2..=free).rev().find(fits).filter(|_| alone)?;
+        Some(WarpTiles { part: Some(self.sum / parts), ..whole })
+    }
+
+    /// Products a clock of a multiprocessor.
+    fn rate(&self) -> i64 {
+        match (self.matrix.a, self.target) {
+            (DType::F64, Target::Sm90a) => 128,
+            (DType::F64, Target::Cpu | Target::Sm80 | Target::Sm100a) => 64,
+            _narrow => 2048 / self.factor(),
+        }
+    }
+
+    /// Clocks until all is done.
+    fn clocks(&self, t: &WarpTiles) -> i64 {
+        let parts = t.part.map_or(1, |length| up(self.sum, length));
+        let each = up(self.blocks(t) * parts, self.multiprocessors);
+        let resident = t.resident.min(each);
+        let slices = up(t.part.unwrap_or(self.sum), t.slice) * self.others;
+        let (warps, sides) = (t.warps(), t.block[0] + t.block[1]);
+        let slice = t.slice * self.factor();
+        let products = t.block[0] * t.block[1] * t.slice / self.rate();
+        // one warp's loads are hidden by the products of others
+        let products = products + products * 12 / (10 * warps * resident);
+        let read = (warps * (t.warp[0] + t.warp[1]) + sides) * slice / SHARED;
+        let flight = COPY / ((t.stages - 1) * resident);
+        let work = products.max(read).max(sides * slice / CACHE) + MEETING / resident;
+        let results = t.block[0] * t.block[1] * self.out / 32;
+        let tile = slices * work.max(flight) + results;
+        let tiles = each * tile + up(each, resident) * LATENCY;
+        let memory = self.bytes / (MEMORY * self.multiprocessors);
+        let sums = parts * self.rows * self.columns * self.batch * self.out;
+        let combined = t.part.map_or(0, |_| LAUNCH + 2 * sums / (CACHE * self.multiprocessors));
+        tiles.max(memory) + (tiles.min(memory) + each * slices * read) / 16 + combined
+    }
+}
+
+fn up(n: i64, d: i64) -> i64 {
+    (n + d - 1) / d
+}
+
+#[cfg(test)]
+mod tests {
+    use warploom_ir::instruction::{Action, find};
+
+    use super::*;
+
+    fn best(name: &str, target: Target, [rows, columns, sum]: [i64; 3]) -> WarpTiles {
+        let Some(Action::Matrix(matrix)) = find(name).map(|i| i.action) else { panic!("{name}") };
+        let (a, out) = (matrix.a.size_bytes() as i64, matrix.acc.size_bytes() as i64);
+        let size = WarpSize {
+            rows,
+            columns,
+            sum,
+            batch: 1,
+            others: 1,
+            bytes: a * (rows + columns) * sum + out * rows * columns,
+            out,
+            matrix,
+            target,
+            multiprocessors: 132,
+        };
+        size.best().expect("some tiles fit")
+    }
+
+    #[test]
+    fn large_products_take_large_tiles_and_small_ones_fill_the_gpu() {
+        let f64 = "mma.m16n8k8.f64.f64.f64";
+        let large = best(f64, Target::Sm90a, [4096; 3]);
+        assert!(large.block[0] * large.block[1] >= 64 * 64, "{large:?}");
+        let small = best(f64, Target::Sm90a, [256; 3]);
+        assert!(small.block[0] * small.block[1] < 64 * 64, "{small:?}");
+        let halves = best("mma.m16n8k16.f32.bf16.bf16", Target::Sm80, [4096; 3]);
+        assert_eq!(halves.block, [128, 128], "{halves:?}");
+    }
+
+    #[test]
+    fn few_rows_are_the_instructions_columns() {
+        let t = best("mma.m16n8k16.f32.bf16.bf16", Target::Sm80, [8, 4096, 4096]);
+        assert!(t.swapped && t.block[0] == 8, "{t:?}");
+        let long = best("mma.m16n8k8.f64.f64.f64", Target::Sm90a, [64, 64, 1 << 16]);
+        assert!(long.part.is_some(), "{long:?}");
+    }
+}
