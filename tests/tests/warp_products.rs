@@ -4,8 +4,9 @@
 //!
 //! Data are small integers or integers of their whole range, so results agree bit for bit.
 
-use warploom::Schedule;
+use warploom::{Schedule, compile};
 use warploom_ir::nest::Nest;
+use warploom_ir::schedule::step::Script;
 use warploom_ir::target::Target;
 use warploom_scheduler::{GpuOptions, auto_gpu};
 use warploom_tests::tensor::{agrees_on, replayed};
@@ -224,4 +225,28 @@ fn contractions_over_several_indices() {
                 for e in 0..5, k in 0..12 {\n\
                 S1: C[b, m, n] += A[b, m, e, k] * B[k, b, e, n] order fixed\n}\n}\n}\n}\n";
     automatic(text, Target::Sm90a, 132);
+}
+
+#[test]
+fn refusals_say_why() {
+    let refused = |text: &str, script: &str, code: &str, words: &str| {
+        let nest: Nest = text.parse().unwrap_or_else(|e| panic!("{e}"));
+        let script: Script = script.parse().unwrap_or_else(|e| panic!("{e}"));
+        let start = Schedule::new(&nest).unwrap_or_else(|e| panic!("{e}"));
+        let error = match start.replay(&script) {
+            Ok(schedule) => compile::lower(&schedule).expect_err(words),
+            Err(illegal) => illegal.diagnostic.clone(),
+        };
+        assert!(error.code == code && error.message.contains(words), "{error}");
+    };
+    let (text, plain) =
+        (product(BF16, "mk", "nk", [64, 32, 64]), script(BF16, 32, 3, [8, 8], "async"));
+    refused(&text, &plain.replace("As.0 to async", "As.0 to tma"), "E0732", "copied to `tma`");
+    refused(&text, &plain.replace("As pad 8", "As pad 1"), "E0732", "no multiple of 16");
+    refused(&text, &plain.replace("m.1.0 to warp", "m.1.0 to warpgroup"), "E0731", "no loop of a");
+    let odd = product(BF16, "mk", "nk", [64, 32, 61]);
+    refused(&odd, &plain, "E0731", "4 bytes");
+    let signs = product(bytes("i8", "i8"), "km", "nk", [64, 32, 64]);
+    let script = script(bytes("i8", "i8"), 64, 3, [16, 16], "async");
+    refused(&signs, &script, "E0731", "cannot lie transposed");
 }

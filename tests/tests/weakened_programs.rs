@@ -22,7 +22,8 @@ const MULTICAST: &str = include_str!("../../examples/kernels/gemm_wgmma_multicas
 const TENSOR: &str = include_str!("../../examples/kernels/gemm_tcgen05.kernel");
 
 /// Changes that nobody can notice, as the program is right with them: the change's text, and why.
-const HARMLESS: [(&str, &str); 10] = [
+const HARMLESS: [(&str, &str); 11] = [
+    ("if -32 * ahead - column + 231 >= ", "the slices that are filled first end before the sum"),
     ("do mbarrier.wait(empty[mod(k_0_2 + 1, 3)], mod(", IN_ORDER),
     ("do mbarrier.wait(empty[mod(k + 1, 3)], mod(", IN_ORDER),
     ("do mbarrier.wait(empty[mod(k + 1, 4)], mod(", IN_ORDER),
@@ -70,6 +71,26 @@ fn filled(name: &'static str, sizes: [usize; 3], b: &str) -> Program {
     Program { text, ..program }
 }
 
+/// The same on the tensor cores of warps, in tiles of 32 x 16 for two of them, three slices of 32
+/// terms in shared memory; `b` says how B comes there. A block takes one tile, or all of some
+/// columns.
+fn by_warps(name: &'static str, [m, n, k]: [usize; 3], b: &str, one: bool) -> Program {
+    let (around, at, blocks) = match one {
+        true => ("", "n.0", "map n.0 to block.x\nmap m.0 to block.y\n"),
+        false => ("reorder n.0, m.0\n", "m.0", "map n.0 to block.x\n"),
+    };
+    let script = format!(
+        "tile m, n by 32, 16\n{around}distribute n.1\ndistribute m.1\nsplit k by 32\n\
+         reorder k.0, S1.m.1, S1.n.1, k.1\nsplit S1.m.1 by 16\nsplit S1.n.1 by 8\nsplit k.1 by 16\n\
+         reorder k.0, S1.m.1.0, k.1.0, S1.n.1.0, S1.m.1.1, S1.n.1.1, k.1.1\n\
+         stage Acc at {at} as acc\nstage A at k.0 as As pad 8\nstage B at k.0 as Bs pad 8\n\
+         map As.0 to async\nmap Bs.0 to {b}\nmap S1.m.1.0 to warp\n\
+         tensorize S1.m.1.1, S1.n.1.1, k.1.1 with mma.m16n8k16.f32.bf16.bf16\nring k.0 by 3\n\
+         {blocks}"
+    );
+    replayed_program(name, "f32", [m, n, k], &script)
+}
+
 /// The same in tensor memory, in tiles of so many rows and 16 columns.
 fn in_tensor_memory(
     name: &'static str,
@@ -112,12 +133,6 @@ fn by_script(
     [m, n, k]: [usize; 3],
     (persistent, [rows, columns], deep, teams, instruction): (bool, [i64; 2], i64, &str, &str),
 ) -> Program {
-    let nest = format!(
-        "in A: bf16[{m}, {k}]\nin B: bf16[{n}, {k}]\nout Out: {out}[{m}, {n}]\n\
-         temp Acc: f32[{m}, {n}]\nfor m in 0..{m} {{\nfor n in 0..{n} {{\nS0: Acc[m, n] = 0.0\n\
-         for k in 0..{k} {{ S1: Acc[m, n] += A[m, k] * B[n, k] order fixed }}\n\
-         S2: Out[m, n] = Acc[m, n]\n}}\n}}\n"
-    );
     let (around, blocks, at) = if persistent {
         (
             "split m.0 by 2\nreorder m.0.0, n.0, m.0.1\nraster m.0.0, n.0, m.0.1 as t\n\
@@ -139,7 +154,18 @@ fn by_script(
          stage Acc at {at} as acc\nstage A at k.0 as As\nstage B at k.0 as Bs\n{drain}\
          {teams}tensorize S1.m.1.1, S1.n.1, k.1.1 with {instruction}\nring k.0 by 3\n{blocks}"
     );
-    let (_, schedule) = replayed(&nest, &script);
+    replayed_program(name, out, [m, n, k], &script)
+}
+
+/// What a script makes of `Out = A B^T`.
+fn replayed_program(name: &'static str, out: &str, [m, n, k]: [usize; 3], script: &str) -> Program {
+    let nest = format!(
+        "in A: bf16[{m}, {k}]\nin B: bf16[{n}, {k}]\nout Out: {out}[{m}, {n}]\n\
+         temp Acc: f32[{m}, {n}]\nfor m in 0..{m} {{\nfor n in 0..{n} {{\nS0: Acc[m, n] = 0.0\n\
+         for k in 0..{k} {{ S1: Acc[m, n] += A[m, k] * B[n, k] order fixed }}\n\
+         S2: Out[m, n] = Acc[m, n]\n}}\n}}\n"
+    );
+    let (_, schedule) = replayed(&nest, script);
     let lowered = compile::lower(&schedule).unwrap_or_else(|e| panic!("{e}"));
     Program { name, text: lowered.kernel().to_string(), shapes: [[m, k], [n, k]] }
 }
@@ -247,6 +273,17 @@ fn weakened_block_programs_are_noticed() {
 #[test]
 fn weakened_programs_whose_threads_fill_operands_are_noticed() {
     let programs = [filled("both", [64, 8, 459], "thread.x"), filled("one", [64, 8, 456], "tma")];
+    all_noticed(&programs, 60);
+}
+
+#[test]
+fn weakened_programs_of_warps_are_noticed() {
+    let programs = [
+        by_warps("copies", [64, 16, 232], "async", true),
+        by_warps("threads", [32, 16, 232], "thread.x", true),
+        by_warps("few slices", [32, 16, 104], "async", true),
+        by_warps("tiles", [96, 16, 136], "async", false),
+    ];
     all_noticed(&programs, 60);
 }
 

@@ -90,8 +90,8 @@ impl Auto {
         }
     }
 
-    /// What a nest's one product is, for instructions that take their factors from shared memory or,
-    /// with `warps`, from registers.
+    /// What a nest's one product is, for instructions that take their factors from shared memory,
+    /// or with `warps` from registers.
     pub(super) fn product_of(
         &mut self,
         top: &TreeLoop,
