@@ -36,6 +36,8 @@ pub(crate) enum Command {
     Compare(CompareArgs),
     /// Shrinks a spec and a schedule that show a defect to a few lines that still show it.
     Reduce(ReduceArgs),
+    /// Prints the nest of a product of f64 or f32 from 8-bit integer products (Ozaki scheme II).
+    Ozaki(OzakiArgs),
     /// Says what this machine has and whether Warploom can use it.
     Doctor(DoctorArgs),
 }
@@ -281,6 +283,36 @@ fn duration(text: &str) -> Result<Duration, String> {
     };
     let number: f64 = number.trim().parse().map_err(|_| format!("`{text}` is no time"))?;
     Duration::try_from_secs_f64(number * scale).map_err(|_| format!("`{text}` is no time"))
+}
+
+/// What is asked of an emulated product.
+#[derive(Debug, Args)]
+pub(crate) struct OzakiArgs {
+    /// An einsum of two operands, as `mk,kn->mn`, `km,nk->mn` or `bmk,bkn->bmn`; the nest's sizes
+    /// are the indices in upper case.
+    pub(crate) spec: String,
+    /// Bits below the norm of its row (or column) that an element keeps at least; by default those
+    /// of the type, 53 or 24.
+    #[arg(long, conflicts_with_all = ["tol", "moduli"])]
+    pub(crate) bits: Option<u32>,
+    /// The error allowed, as a part of the norm of the row times that of the column.
+    #[arg(long, conflicts_with = "moduli")]
+    pub(crate) tol: Option<f64>,
+    /// Terms of the sums that `--tol` is meant for (default: as many as the scheme can add).
+    #[arg(long, requires = "tol")]
+    pub(crate) terms: Option<u64>,
+    /// How many moduli, whatever the accuracy.
+    #[arg(long)]
+    pub(crate) moduli: Option<usize>,
+    /// The type of the operands and the result: f64 (the default) or f32.
+    #[arg(long)]
+    pub(crate) dtype: Option<String>,
+    /// C becomes alpha·AB + beta·C, with the two scalars as inputs.
+    #[arg(long)]
+    pub(crate) alpha_beta: bool,
+    /// Prints JSON: the nest, the moduli, and the bound's two numbers.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -21,7 +21,7 @@ pub(crate) fn spec(args: &SpecArgs) -> Result<(Spec, SpecTypes)> {
     Ok((Spec::read(&args.spec)?, types))
 }
 
-fn dtype(name: Option<&str>) -> Result<Option<DType>> {
+pub(crate) fn dtype(name: Option<&str>) -> Result<Option<DType>> {
     let parse = |text: &str| {
         text.parse::<DType>().map_err(|e| Box::new(Diagnostic::input("E0107", e.to_string())))
     };

@@ -55,6 +55,7 @@ fn run(command: Command) -> warploom::diag::Result<()> {
         Command::Schedule(args) => commands::schedule::schedule(&args),
         Command::Explain(args) => commands::explain::explain(&args),
         Command::Emit(args) => commands::emit::emit(&args),
+        Command::Ozaki(args) => commands::ozaki::ozaki(&args),
         Command::Reduce(args) => commands::reduce::reduce(&args),
         Command::Tune(args) => commands::tune::tune(&args),
         Command::Compare(args) => commands::compare::compare(&args),

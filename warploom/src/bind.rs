@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use warploom_ir::affine::{Affine, Atom, Name};
 use warploom_ir::diag::{Diagnostic, Result};
-use warploom_ir::nest::{Nest, Role};
+use warploom_ir::nest::{Constraint, Nest, Role};
 
 /// Sizes by parameter name.
 pub type Sizes = BTreeMap<Name, i64>;
@@ -54,7 +54,8 @@ pub fn parse_sizes<S: AsRef<str>>(items: &[S]) -> Result<Sizes> {
 ///
 /// # Errors
 /// `E0510` names an unknown size, `E0511` a parameter that nothing determines, `E0513` an array
-/// that is not there, `E0514` one whose shape contradicts the sizes.
+/// that is not there, `E0514` one whose shape contradicts the sizes, `E0512` sizes that the nest
+/// assumes not to be.
 pub fn bind(nest: &Nest, sizes: &Sizes, shapes: &BTreeMap<Name, Vec<usize>>) -> Result<Nest> {
     let mut fixed = bind_some(nest, sizes)?;
     let mut known: Sizes =
@@ -81,7 +82,24 @@ pub fn bind(nest: &Nest, sizes: &Sizes, shapes: &BTreeMap<Name, Vec<usize>>) -> 
     for (name, shape) in shapes {
         check_shape(&fixed, &known, name, shape)?;
     }
+    check_assumptions(&fixed, &known)?;
     Ok(fixed)
+}
+
+/// Refuses sizes of which the nest does not hold: its schedules rest on what it assumes.
+fn check_assumptions(nest: &Nest, known: &Sizes) -> Result<()> {
+    let fails = |c: &&Constraint| c.holds(&|name| known.get(name).copied()) == Some(false);
+    let Some(c) = nest.assumptions.iter().find(fails) else { return Ok(()) };
+    let op = if c.equality { "=" } else { ">=" };
+    let of = c.expr.vars();
+    let values: Vec<String> =
+        known.iter().filter(|(n, _)| of.contains(*n)).map(|(n, v)| format!("{n} = {v}")).collect();
+    Err(Box::new(
+        Diagnostic::input("E0512", format!("the assumption `{} {op} 0` fails", c.expr))
+            .in_source(&nest.source)
+            .witness(values.join(", "))
+            .help("the spec is for other sizes (`assume` in its text)"),
+    ))
 }
 
 /// Fixes the parameters that `sizes` names and leaves the others as they are.
@@ -187,6 +205,15 @@ mod tests {
         assert!(parse_sizes(&["m"]).is_err());
         assert!(parse_sizes(&["m=-1"]).is_err());
         assert!(parse_sizes(&["m=1", "m=2"]).is_err());
+    }
+
+    #[test]
+    fn sizes_are_as_assumed() {
+        let text = "param N\nin x: f32[N]\nout y: f32[N]\nassume N <= 4\ny[i] = x[i]\n";
+        let nest: Nest = text.parse().unwrap();
+        let at = |n| bind(&nest, &Sizes::from([("N".into(), n)]), &BTreeMap::new());
+        assert!(at(4).is_ok());
+        assert_eq!(at(5).unwrap_err().code, "E0512");
     }
 
     #[test]

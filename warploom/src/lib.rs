@@ -11,6 +11,7 @@ mod handwritten;
 pub mod io;
 pub mod lent;
 pub mod measure;
+pub mod ozaki;
 mod random;
 pub mod reduce;
 mod slice;

@@ -147,6 +147,7 @@ ozaki1_bf16 M=64,N=48,K=96
 ozaki1_pointwise M=64,N=48,K=96
 ozaki2_int8 M=64,N=48,K=96
 ozaki2_dgemm M=65,N=66,K=67
+ozaki2_sgemm M=65,N=66,K=67
 permuted_matmul A=6,B=7,C=5,D=8,E=9,F=4
 seidel2d T=5,N=40
 softmax M=70,N=300

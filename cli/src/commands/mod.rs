@@ -7,6 +7,7 @@ pub(crate) mod doctor;
 pub(crate) mod emit;
 pub(crate) mod explain;
 pub(crate) mod kernel;
+pub(crate) mod ozaki;
 pub(crate) mod reduce;
 pub(crate) mod run;
 pub(crate) mod schedule;

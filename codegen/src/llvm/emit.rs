@@ -10,6 +10,7 @@ use warploom_ir::dtype::DType;
 use warploom_ir::kernel::{Buffer, Kernel, KernelLoop, KernelNode, LoopMode, Store};
 
 use super::build::{Function, Value};
+use super::guards;
 use super::lin::{Atom, Cond, Env, Lin};
 use super::storage::Storage;
 use super::team::Team;
@@ -212,6 +213,17 @@ impl Emitter<'_> {
     }
 
     fn run_loop(&mut self, l: &KernelLoop) {
+        let guarded = if self.width == 1 { guards::shared(l) } else { None };
+        if let Some((guard, rest)) = guarded {
+            let test = self.typed(&guard);
+            let (yes, end) = (self.f.label("then"), self.f.label("end"));
+            self.f.cond_br(&test, &yes, &end);
+            self.f.start(&yes);
+            self.run_loop(&rest);
+            self.f.br(&end);
+            self.f.start(&end);
+            return;
+        }
         match self.expand(l, &self.env, self.width) {
             Expansion::Copies(copies) => {
                 let outside = self.width;

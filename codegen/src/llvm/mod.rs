@@ -8,6 +8,7 @@ pub(crate) mod build;
 pub(crate) mod convert;
 pub(crate) mod emit;
 pub(crate) mod expr;
+mod guards;
 pub(crate) mod lin;
 pub(crate) mod memory;
 pub(crate) mod storage;

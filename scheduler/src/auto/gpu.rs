@@ -199,7 +199,10 @@ impl Auto {
             return Ok(false);
         }
         if let Some(name) = &single
-            && (self.transposed(name)? || self.lines(name)? || self.in_tiles(name)?)
+            && (self.transposed(name)?
+                || self.lines(name)?
+                || self.guarded_sums(name)?
+                || self.in_tiles(name)?)
         {
             return Ok(true);
         }

@@ -243,3 +243,6 @@ impl Auto {
         Some(Some((name, extent)))
     }
 }
+
+#[cfg(test)]
+mod tests;

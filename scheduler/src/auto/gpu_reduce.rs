@@ -44,6 +44,8 @@ const COLUMN_THREADS: i64 = 16;
 const COLUMN_SHARE: i64 = 4;
 /// Fewest neighbouring columns of a block: a line of memory.
 const LEAST_COLUMNS: i64 = 8;
+/// Elements of so few columns that one launch is better than parts on more blocks.
+const SMALL: i64 = 1 << 19;
 /// Elements of a column that are worth threads of their own.
 const COLUMN: i64 = 8;
 /// Fewest iterations of a part, where a reduction is split over blocks.
@@ -201,7 +203,12 @@ impl Auto {
         let rows = self.extent_of(&outer);
         let few = if columns {
             let long = length.is_none_or(|n| n >= 4 * COLUMN_PART);
-            let least = if long { FEW * LEAST_COLUMNS } else { WARP * WARP };
+            let small = rows.zip(length).is_some_and(|(rows, n)| rows.saturating_mul(n) < SMALL);
+            let least = match (long, small) {
+                (false, _) => WARP * WARP,
+                (true, false) => FEW * LEAST_COLUMNS,
+                (true, true) => WARP,
+            };
             rows.is_none_or(|rows| !(least..BUSY).contains(&rows))
         } else {
             // so few and long that each should run on several blocks

@@ -27,6 +27,7 @@ mod gpu;
 mod gpu_apart;
 mod gpu_lines;
 mod gpu_parts;
+mod gpu_rare;
 mod gpu_reduce;
 mod gpu_tensor;
 mod gpu_tensor_choices;
