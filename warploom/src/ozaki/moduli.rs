@@ -186,10 +186,10 @@ mod tests {
             let (low, high) = (fraction(0, p, true), fraction(21, p, false));
             let divisor = i64::from(p);
             for x in [0_i64, 1, 127, 128, 254, 255, 1 << 20, (1 << 42) - 1, -1, -(1 << 41)] {
-                let lower = i32::try_from((2 * x) & 0x3f_fffe | 1).expect("22 bits");
+                let lower = i32::try_from(((2 * x) & 0x3f_fffe) | 1).expect("22 bits");
                 let upper = i32::try_from(x >> 21).expect("21 bits");
                 let sum = lower.wrapping_mul(low).wrapping_add(upper.wrapping_mul(high));
-                let residue = i64::from(sum) * divisor >> 32;
+                let residue = (i64::from(sum) * divisor) >> 32;
                 assert_eq!((residue - x).rem_euclid(divisor), 0, "{x} modulo {p}: {residue}");
                 assert!((-128..128).contains(&residue), "{x} modulo {p}: {residue}");
             }
