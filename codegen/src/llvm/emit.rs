@@ -374,7 +374,9 @@ impl Emitter<'_> {
 
     fn atom(&mut self, atom: &Atom) -> Value {
         match atom {
-            Atom::Var(name) => self.vars.get(name).cloned().expect("verified: names resolve"),
+            Atom::Var(name) | Atom::Digit(name, _) => {
+                self.vars.get(name).cloned().expect("verified: names resolve")
+            }
             Atom::Lane => Function::lane_numbers(self.width),
             Atom::FloorDiv(a, d) => {
                 let a = self.lin(a);

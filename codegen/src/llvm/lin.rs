@@ -18,6 +18,8 @@ pub(crate) type Env = BTreeMap<Name, Lin>;
 pub(crate) enum Atom {
     /// A parameter, or a loop variable whose value is in a register.
     Var(Name),
+    /// A value in a register that is known to be 0 or more, and below a number.
+    Digit(Name, i64),
     /// The number of the vector lane.
     Lane,
     /// Quotient by a positive constant, rounded down.
@@ -104,10 +106,41 @@ impl Lin {
         self.constant % of == 0 && self.terms.values().all(|factor| factor % of == 0)
     }
 
+    /// `floor(self / divisor)`, where that is whole multiples in the terms and a constant, because
+    /// what is left are digits that never reach the next multiple.
+    fn quotient(&self, divisor: i64) -> Option<Self> {
+        let mut out = Self::constant(self.constant.div_euclid(divisor));
+        let rest = self.constant.rem_euclid(divisor);
+        let (mut low, mut high) = (rest, rest);
+        for (atom, c) in &self.terms {
+            match atom {
+                _whole if c % divisor == 0 => {
+                    out.terms.insert(atom.clone(), c / divisor);
+                }
+                Atom::Digit(_, below) => {
+                    let most = c.checked_mul(below - 1)?;
+                    low += most.min(0);
+                    high += most.max(0);
+                }
+                _unknown => return None,
+            }
+        }
+        let left = low.div_euclid(divisor);
+        (left == high.div_euclid(divisor)).then(|| out.offset(left))
+    }
+
+    /// Whether some term is a digit.
+    fn has_digits(&self) -> bool {
+        self.terms.keys().any(|atom| matches!(atom, Atom::Digit(..)))
+    }
+
     /// `floor(self / divisor)`.
     pub(crate) fn floor_div(&self, divisor: i64) -> Self {
         if divisor == 1 {
             return self.clone();
+        }
+        if let (true, Some(known)) = (self.has_digits(), self.quotient(divisor)) {
+            return known;
         }
         match self.as_constant() {
             Some(v) => Self::constant(v.div_euclid(divisor)),
@@ -117,6 +150,9 @@ impl Lin {
 
     /// `self - divisor * floor(self / divisor)`.
     pub(crate) fn modulo(&self, divisor: i64) -> Self {
+        if let (true, Some(known)) = (self.has_digits(), self.quotient(divisor)) {
+            return self.plus(-divisor, &known);
+        }
         match self.as_constant() {
             Some(v) => Self::constant(v.rem_euclid(divisor)),
             None if divisor == 1 => Self::constant(0),
@@ -170,7 +206,7 @@ impl Lin {
         self.terms.keys().any(|atom| {
             test(atom)
                 || match atom {
-                    Atom::Var(_) | Atom::Lane => false,
+                    Atom::Var(_) | Atom::Digit(..) | Atom::Lane => false,
                     Atom::FloorDiv(a, _) | Atom::Mod(a, _) => a.any_atom(test),
                     Atom::Min(a, b) | Atom::Max(a, b) => a.any_atom(test) || b.any_atom(test),
                     Atom::Select(c, a, b) => {
@@ -198,7 +234,7 @@ impl Lin {
         for (atom, c) in &self.terms {
             let part = match atom {
                 Atom::Lane => Self::constant(lane),
-                Atom::Var(_) => Self::atom(atom.clone()),
+                Atom::Var(_) | Atom::Digit(..) => Self::atom(atom.clone()),
                 Atom::FloorDiv(a, d) => a.in_lane(lane).floor_div(*d),
                 Atom::Mod(a, d) => a.in_lane(lane).modulo(*d),
                 Atom::Min(a, b) => a.in_lane(lane).smaller(&b.in_lane(lane)),
@@ -298,6 +334,21 @@ mod tests {
         let linear = Lin::constant(7).plus(3, &Lin::atom(Atom::Lane));
         assert_eq!(linear.lane_stride(), Some(3));
         assert_eq!(linear.in_lane(2), Lin::constant(13));
+    }
+
+    #[test]
+    fn digits_that_stay_below_a_multiple_leave_a_division() {
+        let digit = |name: &str, below| Lin::atom(Atom::Digit(name.into(), below));
+        let column = digit("q", 4).plus(1, &digit("q", 4)).offset(8 + 1);
+        assert_eq!(column.floor_div(16), Lin::constant(0));
+        assert_eq!(column.modulo(16), column);
+        assert_eq!(column.offset(16).modulo(16), column);
+        assert_eq!(column.floor_div(12).as_constant(), None);
+        let row = digit("l", 8).plus(16, &digit("w", 4)).offset(8);
+        assert_eq!(row.floor_div(16), digit("w", 4));
+        assert_eq!(row.modulo(16), digit("l", 8).offset(8));
+        let unknown = row.plus(1, &Lin::var(&"i".into()));
+        assert_eq!(unknown.floor_div(16), Lin::atom(Atom::FloorDiv(Box::new(unknown), 16)));
     }
 
     #[test]

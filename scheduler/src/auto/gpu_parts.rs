@@ -29,7 +29,8 @@ struct Made {
 }
 
 impl Auto {
-    /// The product as a batch of products, each over `length` iterations of the sum.
+    /// The product as a batch of products, each over some iterations of the sum, or of the
+    /// outermost of several.
     pub(super) fn in_parts(&mut self, p: &Product, length: i64) -> Option<Product> {
         let text = self.parts().ok()?;
         let own = |part: &&Part| part.names(self.at.poly()).contains(&p.statement);
@@ -40,7 +41,7 @@ impl Auto {
             // statements that have loops of their own already need no other
             let _apart = self.step(StepKind::Distribute { target, at: None, names: Vec::new() });
         }
-        let sum = self.loop_of(&p.statement, &p.sum.iter)?;
+        let sum = self.loop_of(&p.statement, &p.sums()[0].iter)?;
         let (part, _) = self.halves(&sum, length)?;
         let loops = ancestors(self.at.tree(), &p.statement);
         let mut order: Vec<Name> = loops.iter().map(|l| l.name.clone()).collect();
@@ -101,7 +102,7 @@ impl Auto {
             target[at].as_var().cloned().map(Affine::var)
         };
         let lines: Vec<&Line> = p.batch.iter().chain([&p.row, &p.column]).collect();
-        let part = Affine::var(p.sum.iter.clone()).floor_div(length).ok()?;
+        let part = Affine::var(p.sums()[0].iter.clone()).floor_div(length).ok()?;
         let mut first = vec![same(&made.part)?];
         let mut product = vec![part];
         for line in lines {
@@ -109,7 +110,8 @@ impl Auto {
             product.push(Affine::var(line.iter.clone()));
         }
         first.push(Affine::constant(0));
-        product.extend([Affine::constant(1), Affine::var(p.sum.iter.clone())]);
+        product.push(Affine::constant(1));
+        product.extend(p.sums().into_iter().map(|l| Affine::var(l.iter.clone())));
         let solved = |name, rows| Some(Solved { statement: position(name)?, rows, band: 0 });
         Some(vec![solved(&made.first.statement.name, first)?, solved(&p.statement, product)?])
     }
@@ -125,23 +127,31 @@ impl Auto {
             let name = self.loop_of(&p.statement, &line.iter)?;
             Some(Line { name, ..line.clone() })
         };
-        let mut batch = vec![Line { name: outer, iter: p.sum.iter.clone(), extent: parts }];
+        let iter = p.sums()[0].iter.clone();
+        let mut batch = vec![Line { name: outer, iter, extent: parts }];
         for line in &p.batch {
             batch.push(named(line)?);
         }
+        let all = |lines: &[Line]| lines.iter().map(named).collect::<Option<Vec<Line>>>();
+        let mut sums = p.sums().into_iter().map(named).collect::<Option<Vec<Line>>>()?;
+        sums[0].extent = length;
+        let sum = sums.pop()?;
         Some(Product {
             statement: p.statement.clone(),
             row: named(&p.row)?,
             column: named(&p.column)?,
-            sum: Line { extent: length, ..named(&p.sum)? },
+            sum,
             batch,
-            others: Vec::new(),
+            more: [all(&p.more[0])?, all(&p.more[1])?],
+            others: sums,
             factors: p.factors.clone(),
             fillers: p.fillers.clone(),
+            plain: p.plain,
             target: s.statement.target.clone(),
             matrix: p.matrix,
             partial: p.partial,
             out: None,
+            leaving: None,
         })
     }
 
@@ -162,8 +172,11 @@ fn result_of(p: &Product, made: &Made, iter: &Name) -> Option<Name> {
 /// A row of the product as one of the statement that finishes it.
 fn finishing(p: &Product, made: &Made, row: &Affine) -> Option<Affine> {
     let put = |iter: &str| {
-        if *iter == *p.sum.iter {
-            return Some(Affine::var(made.part.clone()));
+        // the parts are in the place of the loop that is cut into them
+        match p.sums().iter().position(|l| *l.iter == *iter) {
+            Some(0) => return Some(Affine::var(made.part.clone())),
+            Some(_) => return Some(Affine::constant(0)),
+            None => {}
         }
         result_of(p, made, &Name::from(iter)).map(Affine::var)
     };

@@ -20,7 +20,7 @@ use warploom_ir::target::{Axis, Place, Target};
 use super::gpu::GpuOptions;
 use super::gpu_tensor_choices::Turns;
 use super::gpu_tensor_loops::Chosen;
-use super::gpu_tensor_size::{SLABS, Size, Tiles};
+use super::gpu_tensor_size::{GATHERED, SLABS, Size, Tiles};
 use super::tiles::extent;
 use super::{Auto, children, gpu_tensor_choices};
 use crate::block;
@@ -30,6 +30,8 @@ use crate::steps::stage::local_name;
 
 /// Most columns of an instruction.
 const COLUMNS: i64 = 256;
+/// Most dimensions of an array that the copy engine moves boxes of.
+const RANK: usize = 5;
 
 /// What is known of a product.
 pub(super) struct Product {
@@ -41,11 +43,14 @@ pub(super) struct Product {
     /// Loops around the rows and columns, outermost first: those of both factors, and further rows
     /// and columns.
     pub(super) batch: Vec<Line>,
+    /// Those of them that are further rows, and further columns.
+    pub(super) more: [Vec<Line>; 2],
     /// Further sums, around the sum.
     pub(super) others: Vec<Line>,
     pub(super) factors: [Access; 2],
-    /// Who fills each of them.
+    /// Who fills each of them, and whether the instruction takes its elements as they are.
     pub(super) fillers: [Filler; 2],
+    pub(super) plain: [bool; 2],
     pub(super) target: Access,
     /// An instruction of the right types, of any number of columns.
     pub(super) matrix: Matrix,
@@ -54,6 +59,15 @@ pub(super) struct Product {
     /// An array for results that the copy engine can write, and the statement that gives them to
     /// it; none where it is the sums' own.
     pub(super) out: Option<(Option<Name>, Name)>,
+    /// Where results go in the end: the statement that gives them to another array, if one does.
+    pub(super) leaving: Option<(Option<Name>, Access)>,
+}
+
+impl Product {
+    /// All loops of the sum, the outermost first.
+    pub(super) fn sums(&self) -> Vec<&Line> {
+        self.others.iter().chain([&self.sum]).collect()
+    }
 }
 
 /// Who brings a factor to shared memory.
@@ -129,8 +143,9 @@ impl Auto {
             factors.reverse();
             lines.swap(0, 1);
         }
-        let Chosen { row, column, sum, batch, others } = Chosen::of(lines, &factors, &target)?;
-        let (matrix, fillers) =
+        let Chosen { row, column, sum, batch, more, others } =
+            Chosen::of(lines, &factors, &target)?;
+        let (matrix, fillers, plain) =
             self.brought(s, &factors, [&row, &column, &sum], (options.target, warps))?;
         let whole = matrix.adder.keeps(matrix.acc.precision_bits());
         let partial = s.statement.keeps.and_then(|k| k.over).filter(|_| !whole).map(i64::from);
@@ -145,7 +160,13 @@ impl Auto {
             let tile = |e: &Affine| [&row, &column].iter().any(|l| e.as_var() == Some(&l.iter));
             two.filter(|e| tile(e)).count() == 2 && self.by_engine(a)
         };
-        let mut outs = results.filter(|o| boxed(&o.statement.target));
+        let results: Vec<&PolyStatement> = results.collect();
+        let leaving = match results.as_slice() {
+            [] => Some((None, target.clone())),
+            [one] => Some((Some(one.statement.name.clone()), one.statement.target.clone())),
+            _several => None,
+        };
+        let mut outs = results.into_iter().filter(|o| boxed(&o.statement.target));
         let out = match outs.next().map(|o| &o.statement) {
             Some(s) => Some((Some(s.name.clone()), s.target.array.clone())),
             None => {
@@ -159,13 +180,16 @@ impl Auto {
             column,
             sum,
             batch,
+            more,
             others,
             factors,
             fillers,
+            plain,
             target,
             matrix,
             partial,
             out,
+            leaving,
         })
     }
 
@@ -176,7 +200,7 @@ impl Auto {
         factors: &[Access; 2],
         [row, column, sum]: [&Line; 3],
         (target, warps): (Target, bool),
-    ) -> Option<(Matrix, [Filler; 2])> {
+    ) -> Option<(Matrix, [Filler; 2], [bool; 2])> {
         let poly = self.at.poly();
         let store = crate::lower::typed(poly, &self.at.nest().source, s).ok()?;
         let TypedKind::Binary(BinOp::Mul, a, b) = &store.value.kind else { return None };
@@ -198,7 +222,7 @@ impl Auto {
                 other => other,
             }
         });
-        Some((matrix, fillers))
+        Some((matrix, fillers, plain))
     }
 
     /// Who brings a factor to shared memory, along whose rows the sum has to run, or the rows or
@@ -219,8 +243,8 @@ impl Auto {
     }
 
     /// Whether the copy engine can move boxes of an array: rows of whole 16 bytes.
-    fn by_engine(&self, access: &Access) -> bool {
-        self.in_pieces(access, 16)
+    pub(super) fn by_engine(&self, access: &Access) -> bool {
+        self.extents(access).len() <= RANK && self.in_pieces(access, 16)
     }
 
     /// Whether the rows of an array are whole pieces of so many bytes.
@@ -250,6 +274,10 @@ impl Auto {
     /// Carries it out; `None` where a step is refused.
     fn tensorized(&mut self, p: &Product, options: &GpuOptions) -> Option<()> {
         let size = self.size_of(p, options)?;
+        let time = size.best().map_or(i64::MAX, |tiles| size.clocks(&tiles));
+        if self.in_boxes(p, time, options).is_some() {
+            return Some(());
+        }
         let hole = gpu_tensor_choices::hole(&p.statement, &size, !p.batch.is_empty())?;
         let (tiles, turns) = gpu_tensor_choices::read(&self.choose(hole))?;
         match tiles.part {
@@ -472,13 +500,26 @@ impl Auto {
             sum: p.sum.extent,
             batch: p.batch.iter().map(|l| l.extent).product(),
             others: p.others.iter().map(|l| l.extent).product(),
+            outer: p.sums()[0].extent,
             bytes: p.factors.iter().chain([&p.target]).map(|a| self.whole(a)).sum(),
             factor,
-            threads: [0, 1].map(|i| p.fillers[i] != Filler::Engine),
+            threads: [(0, &p.row), (1, &p.column)].map(|(i, own)| {
+                let last = p.factors[i].indices.last().map(Affine::vars).unwrap_or_default();
+                let near = [own, &p.sum].iter().any(|l| last.contains(&l.iter));
+                match p.fillers[i] {
+                    Filler::Engine => 0,
+                    Filler::Threads(_) if near => 1,
+                    Filler::Threads(_) => GATHERED,
+                }
+            }),
             partial: p.partial.map(|terms| terms / p.matrix.k * p.matrix.k),
             out: out.unwrap_or(held),
             staged: out.is_some(),
             kept: p.out.as_ref().is_some_and(|o| o.0.is_none()),
+            scattered: p.leaving.as_ref().is_some_and(|(_, access)| {
+                let last = access.indices.last().and_then(Affine::as_var);
+                ![&p.row, &p.column].iter().any(|l| Some(&l.iter) == last)
+            }),
             shared,
             multiprocessors: options.multiprocessors,
             deep: p.matrix.m,

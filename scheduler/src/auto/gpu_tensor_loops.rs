@@ -17,6 +17,8 @@ pub(super) struct Chosen {
     pub(super) sum: Line,
     /// Independent loops around the rows and columns, outermost first.
     pub(super) batch: Vec<Line>,
+    /// Those of them that are further rows, and further columns.
+    pub(super) more: [Vec<Line>; 2],
     /// Further sums, outermost first.
     pub(super) others: Vec<Line>,
 }
@@ -34,9 +36,9 @@ impl Chosen {
         let sum = taken(&mut sums, &[a, b])?;
         let row = taken(&mut rows, &[a, out])?;
         let column = taken(&mut columns, &[b, out])?;
-        batch.extend(rows);
-        batch.extend(columns);
-        Some(Self { row, column, sum, batch, others: sums })
+        batch.extend(rows.iter().cloned());
+        batch.extend(columns.iter().cloned());
+        Some(Self { row, column, sum, batch, more: [rows, columns], others: sums })
     }
 }
 

@@ -26,10 +26,14 @@ const SHARED: i64 = 128;
 /// Elements that one, two and three groups of threads fill an operand with in 8 clocks: loads on
 /// their way against the memory's latency, then loads and stores of two bytes.
 const FILLED: [i64; 3] = [64, 100, 112];
+/// Loads that one takes of an element whose neighbours in memory are not in the tile.
+pub(super) const GATHERED: i64 = 8;
 /// Clocks until the first slices have come, and from the last product to the next tile.
 const LATENCY: i64 = 1500;
 /// Clocks of one more launch, and from its blocks' first loads to their last stores.
 const LAUNCH: i64 = 8000;
+/// Bytes that a result costs which is written far from its neighbours.
+const SCATTERED: i64 = 128;
 /// Bytes of a partial sum.
 const HELD: i64 = 4;
 /// Fewest slices that are worth a part of the sum.
@@ -61,7 +65,8 @@ pub(super) struct Tiles {
     /// Columns of the results that are written to shared memory at once; none where threads write
     /// to memory themselves.
     pub(super) slab: Option<i64>,
-    /// Iterations of the sum that a block takes, where others take the rest.
+    /// Iterations of the sum, or of the outermost of several, that a block takes where others take
+    /// the rest.
     pub(super) part: Option<i64>,
 }
 
@@ -71,21 +76,25 @@ pub(super) struct Size {
     pub(super) columns: i64,
     pub(super) sum: i64,
     pub(super) batch: i64,
-    /// Iterations of further sums.
+    /// Iterations of further sums, and of the outermost of all.
     pub(super) others: i64,
+    pub(super) outer: i64,
     /// Bytes of the three arrays.
     pub(super) bytes: i64,
     /// Bytes of an element of the factors and of the result.
     pub(super) factor: i64,
     pub(super) out: i64,
-    /// Threads fill the operand of the rows, and that of the columns.
-    pub(super) threads: [bool; 2],
+    /// Threads fill the operand of the rows, and that of the columns: in times of a load that
+    /// neighbours share; 0 where the copy engine does.
+    pub(super) threads: [i64; 2],
     /// Most iterations of the sum in a slice, which then has sums of its own.
     pub(super) partial: Option<i64>,
     /// The results go through shared memory.
     pub(super) staged: bool,
     /// The sums are the results: threads write small tiles of them themselves.
     pub(super) kept: bool,
+    /// Neighbours of a tile's results are far from each other in memory.
+    pub(super) scattered: bool,
     /// Bytes of shared memory of a multiprocessor.
     pub(super) shared: i64,
     pub(super) multiprocessors: i64,
@@ -118,11 +127,13 @@ impl Size {
     /// Blocks that one wave of tiles leaves without work take parts of the sum, all as long.
     pub(super) fn parts(&self, whole: Tiles) -> Option<Tiles> {
         let free = self.multiprocessors / self.blocks(&whole);
-        let slices = self.sum / whole.slice;
-        let fits = |n: &i64| slices % n == 0 && slices / n >= FEWEST_SLICES;
-        let alone = self.sum % whole.slice == 0 && self.others == 1;
-        let parts = (2..=free).rev().find(fits).filter(|_| alone)?;
-        Some(Tiles { part: Some(self.sum / parts), slab: None, ..whole })
+        let slices = up(self.sum, whole.slice) * self.others;
+        // in whole slices where it is the sum itself that is cut
+        let units = if self.others > 1 { self.outer } else { self.sum / whole.slice };
+        let fits = |n: &i64| units % n == 0 && slices / n >= FEWEST_SLICES;
+        let even = self.others > 1 || self.sum % whole.slice == 0;
+        let parts = (2..=free).rev().find(fits).filter(|_| even)?;
+        Some(Tiles { part: Some(self.outer / parts), slab: None, ..whole })
     }
 
     /// Tiles of the result.
@@ -185,18 +196,19 @@ impl Size {
 
     /// Clocks until all is done.
     pub(super) fn clocks(&self, t: &Tiles) -> i64 {
-        let parts = t.part.map_or(1, |length| up(self.sum, length));
+        let parts = t.part.map_or(1, |length| up(self.outer, length));
         let blocks = self.blocks(t) * parts;
         let waves = up(blocks, self.multiprocessors);
-        let slices = up(t.part.unwrap_or(self.sum), t.slice) * self.others;
+        let slices = up(up(self.sum, t.slice) * self.others, parts);
         // the instruction's rows take as long as its operands' bytes take to be read, at least
         let operands = (self.deep + t.columns) * SLICE_BYTES / SHARED;
         let products = (t.rows / self.deep) * operands.max(t.columns * SLICE_BYTES / 64);
         let busy = blocks.min(self.multiprocessors);
         let cache = (CACHE * self.multiprocessors / busy).min(PORT);
         let bytes = (t.rows + t.columns) * SLICE_BYTES / cache;
-        let results = t.rows * t.columns * self.out / 32;
-        let [a, b] = if t.swapped { [1, 0] } else { [0, 1] }.map(|i| i64::from(self.threads[i]));
+        let stored = if self.scattered { SCATTERED } else { self.out };
+        let results = t.rows * t.columns * stored / 32;
+        let [a, b] = if t.swapped { [1, 0] } else { [0, 1] }.map(|i| self.threads[i]);
         let sums = if self.partial.is_some() { 2 } else { 1 };
         let held = sums * t.rows / t.teams * t.columns / 128;
         let groups = block::filler::groups(held, t.teams, t.stages);
@@ -245,13 +257,15 @@ pub(super) mod tests {
             sum,
             batch: 1,
             others: 1,
+            outer: sum,
             bytes: 2 * ((rows + columns) * sum + rows * columns),
             factor: 2,
-            threads: [false; 2],
+            threads: [0; 2],
             partial: None,
             out: 2,
             staged: true,
             kept: false,
+            scattered: false,
             shared: 227 << 10,
             multiprocessors: 132,
             deep: 64,

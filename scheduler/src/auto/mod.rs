@@ -25,6 +25,8 @@ mod costs;
 mod estimate;
 mod gpu;
 mod gpu_apart;
+mod gpu_box_size;
+mod gpu_boxes;
 mod gpu_lines;
 mod gpu_parts;
 mod gpu_rare;

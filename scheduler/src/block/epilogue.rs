@@ -13,6 +13,7 @@ use warploom_ir::kernel::{
 };
 use warploom_ir::nest::{AssignOp, Constraint};
 
+use super::digits::Digits;
 use super::elements::Elements;
 use super::moves::Move;
 use super::product::Counter;
@@ -96,8 +97,10 @@ impl Program<'_> {
         let product = &self.plan.product;
         let mut values = coordinates[..=product.scope].to_vec();
         let mut places = vec![Index::Const(0); product.rank];
-        for (side, (v, first)) in vars.iter().zip(first).enumerate() {
-            places[product.dims[side]] = add(first, var(v));
+        for (side, (v, first)) in product.sides.iter().zip(vars.iter().zip(first)) {
+            for (dim, place) in side.places(&add(first, var(v))) {
+                places[dim] = place;
+            }
         }
         values.extend(places);
         values.extend(vars.iter().map(var));
@@ -119,7 +122,11 @@ impl Program<'_> {
                 let zero = Store { value, op, guard, ..store.clone() };
                 otherwise.push(KernelNode::Store(zero));
             }
-            let conditions = instance.guard.iter().map(|c| condition(c, &lookup)).collect();
+            // of what is outside the results, nothing leaves the staging buffer
+            let plain = self.plan.staging.contains_key(&store.array)
+                && reads_only(&store, &self.plan.product.accumulator);
+            let guard = instance.guard.iter().filter(|_| !plain);
+            let conditions = guard.map(|c| condition(c, &lookup)).collect();
             let store = KernelNode::Store(store);
             body.push(match simplify_condition(&Condition::All(conditions)) {
                 Condition::All(parts) if parts.is_empty() => store,
@@ -224,14 +231,15 @@ impl Program<'_> {
         let product = &self.plan.product;
         let place = by_name(&copy.coordinates, coordinates);
         let lookup = |n: &str| if *n == *slabs.var { Some(var(slab)) } else { place(n) };
+        let dims = product.sides.each_ref().map(Digits::alone);
         let at = copy.start.iter().enumerate().map(|(d, start)| {
             let start = substitute(start, &lookup);
             match copy.along.iter().position(|a| *a == d) {
-                Some(b) if b == product.dims[0] => {
+                b @ Some(_) if b == dims[0] => {
                     let extent = Some(product.fragment[0]);
                     Slice { start: add(start, self.team_start(0)), extent }
                 }
-                Some(b) if b == product.dims[1] => Slice { start, extent: Some(slabs.width) },
+                b @ Some(_) if b == dims[1] => Slice { start, extent: Some(slabs.width) },
                 Some(_) | None => Slice { start, extent: None },
             }
         });
@@ -248,7 +256,7 @@ impl Program<'_> {
     ) -> Vec<KernelNode> {
         let product = &self.plan.product;
         let lookup = by_name(&copy.coordinates, coordinates);
-        let side_of = |b: usize| product.dims.iter().position(|d| *d == b);
+        let side_of = |b: usize| product.sides.iter().position(|s| s.alone() == Some(b));
         let part = |b: usize| {
             let side = side_of(b)?;
             Some((self.team_start(side), product.fragment[side]))
@@ -285,6 +293,15 @@ pub(super) fn condition(c: &Constraint, lookup: &dyn Fn(&str) -> Option<Index>) 
     let value = substitute(&c.expr, lookup);
     let compare = if c.equality { Condition::Eq } else { Condition::Ge };
     compare(value, Index::Const(0))
+}
+
+/// Whether a statement reads an array alone, and runs wherever it stands.
+fn reads_only(store: &Store<Index>, array: &Name) -> bool {
+    let mut own = store.guard.is_none();
+    store.value.visit(&mut |v| {
+        own &= !matches!(&v.kind, TypedKind::Read { array: read, .. } if read != array);
+    });
+    own
 }
 
 /// A loop whose body is repeated.

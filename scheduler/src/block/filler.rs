@@ -14,7 +14,7 @@ use warploom_ir::kernel::{Condition, Index, KernelNode, Store, Typed, TypedKind}
 
 use super::epilogue::condition;
 use super::filling::Filling;
-use super::product::Operand as Factor;
+use super::operand::Operand as Factor;
 use super::roles::{Program, add, by_name, call, one, slot, unused, var};
 use crate::index::{simplify, simplify_condition, substitute};
 
@@ -158,9 +158,10 @@ impl Program<'_> {
         let dealt = self.dealt(filling, factor);
         let mut places = vec![Index::Const(0); factor.extents.len()];
         let mut inside = vec![at.clone()];
-        let matrix = (0..places.len()).filter(|d| factor.tile[*d].1.is_some());
-        for (d, place) in matrix.zip(&dealt.at) {
-            places[d] = place.clone();
+        for (side, place) in factor.sides.iter().zip(&dealt.at) {
+            for (d, digit) in side.places(place) {
+                places[d] = digit;
+            }
             inside.push(place.clone());
         }
         let mut values = coordinates[..filling.names.len() - places.len()].to_vec();
@@ -186,19 +187,43 @@ impl Program<'_> {
         Device::Share(Share { vars, extents, piece, body: vec![body] }).into()
     }
 
+    /// Which thread fills which elements where the array's rows run along the slower of two digits
+    /// of the columns: a thread reads along these and writes words along the other one.
+    fn across_digits(
+        &mut self,
+        filling: &Filling,
+        factor: &Factor,
+        [row, column]: [&Name; 2],
+    ) -> Option<Dealt> {
+        let [slow, fast] = factor.sides[1].0.as_slice() else { return None };
+        let sources = filling.sources.iter().filter(|s| s.along == Some(slow.dim));
+        let wide = sources.map(|s| s.wide).filter(|w| slow.extent % w == 0).max()?;
+        let bytes = factor.dtype.size_bytes() as i64;
+        let word = (WORD / bytes).max(1);
+        let digit = unused("digit", self.taken);
+        let first = Index::Mul(fast.extent, Box::new(var(&digit)));
+        Some(Dealt {
+            at: [var(row), add(first, var(column))],
+            vars: vec![digit, row.clone(), column.clone()],
+            extents: vec![slow.extent, factor.shape()[0], fast.extent],
+            piece: vec![wide.min(CHUNK / bytes), 1, word],
+        })
+    }
+
     /// Which thread fills which elements.
     fn dealt(&mut self, filling: &Filling, factor: &Factor) -> Dealt {
-        let matrix: Vec<usize> =
-            (0..factor.extents.len()).filter(|d| factor.tile[*d].1.is_some()).collect();
-        let [rows, columns] = [matrix[0], matrix[1]].map(|d| factor.extents[d]);
+        // neighbours of the matrix are neighbours along the last dimensions of both sides
+        let matrix = factor.sides.each_ref().map(|s| s.0.last().expect("a side is a dimension"));
+        let [rows, columns] = factor.shape();
         let bytes = factor.dtype.size_bytes() as i64;
-        let wide = |d: usize| {
-            let along = filling.sources.iter().filter(|s| s.along == Some(d));
-            along.map(|s| s.wide).max()
+        let wide = |d: usize| -> Option<i64> {
+            let along = filling.sources.iter().filter(|s| s.along == Some(matrix[d].dim));
+            let even = |wide: &i64| matrix[d].extent % wide == 0;
+            along.map(|s| s.wide).filter(even).max()
         };
         let [row, column] = ["row", "column"].map(|name| unused(name, self.taken));
         let word = (WORD / bytes).max(1);
-        if let (Some(wide), None) = (wide(matrix[0]), wide(matrix[1])) {
+        if let (Some(wide), None) = (wide(0), wide(1)) {
             // a thread reads along the rows and writes words along the columns; neighbours write
             // the words of a chunk, and eight rows, whose chunks are permuted, lie in all banks
             let chunk = CHUNK / bytes;
@@ -212,7 +237,10 @@ impl Program<'_> {
                 at,
             };
         }
-        let wide = wide(matrix[1]).unwrap_or(1).clamp(word, CHUNK / bytes);
+        if let Some(dealt) = self.across_digits(filling, factor, [&row, &column]) {
+            return dealt;
+        }
+        let wide = wide(1).unwrap_or(1).clamp(word, CHUNK / bytes);
         Dealt {
             at: [var(&row), var(&column)],
             vars: vec![row, column],

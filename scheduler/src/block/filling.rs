@@ -18,7 +18,8 @@ use warploom_isl::{DimType, Map};
 
 use super::elements::iterators_of;
 use super::factor::converted;
-use super::product::{Operand, Product, elements};
+use super::operand::Operand;
+use super::product::{Product, elements};
 use super::{Answer, Site, misplaced, place_of, unfit};
 use crate::footprint::{Iterations, fresh};
 use crate::poly_isl::Model;
@@ -81,16 +82,6 @@ impl Filling {
             let text = format!("`{name}` reads the buffer `{}`", other.array);
             let help = "threads that fill an operand read arrays only: leave it out of `stage`";
             return Err(Box::new(misplaced(text).help(help)).into());
-        }
-        let several =
-            |(extent, tile): (&i64, &(Affine, Option<i64>))| *extent > 1 && tile.1.is_none();
-        if operand.extents.iter().zip(&operand.tile).any(several) {
-            let text = format!(
-                "an instruction takes one of several elements of `{}` along a \
-                                dimension, which threads do not fill",
-                operand.buffer
-            );
-            return Err(unfit(text).into());
         }
         let iterations = Iterations::of(site.poly, site.tree, &site.path[product.ring].name);
         let places = fresh(&iterations.names, "e", operand.extents.len());

@@ -14,12 +14,16 @@
 //! iteration of the loop where the operands are staged has a slot of a ring; a barrier pair per
 //! slot says when it is full and when it is empty.
 
+mod boxes;
+mod digits;
 mod elements;
 mod epilogue;
 pub(crate) mod factor;
 pub(crate) mod filler;
 mod filling;
+mod leaving;
 mod moves;
+mod operand;
 mod product;
 mod roles;
 mod rounds;
@@ -251,6 +255,17 @@ impl Plan {
         Ok(plan)
     }
 
+    /// Whether results leave as boxes that all teams have written: the accumulator's rows and
+    /// columns are not the last two dimensions of theirs, or threads share out the copy.
+    fn joint(&self) -> bool {
+        let threads = self.works.iter().any(|w| matches!(w, Work::Drain(m) if m.threads()));
+        let matrix = self.product.dims().is_some_and(|dims| {
+            let last = [self.product.rank - 2, self.product.rank - 1];
+            last.iter().all(|d| dims.contains(d))
+        });
+        threads || !self.staging.is_empty() && !matrix
+    }
+
     /// The pieces of work of a subtree inside `depth` loops of the path.
     fn collect(&mut self, site: &Site<'_>, model: &Model, tree: &Tree, depth: usize) -> Answer<()> {
         match tree {
@@ -316,6 +331,13 @@ impl Plan {
             (depth == ring, Filling::of(site, model, tree, &self.product)?)
         {
             return Ok(Work::Threads(filling));
+        }
+        if depth == scope && moves::on_threads(tree) {
+            let moved = Move::of(site, model, tree, &site.path[depth - 1].name)?;
+            if self.staging.contains_key(&moved.buffer) {
+                let (whole, product) = (self.product.whole(), &self.product);
+                return Ok(Work::Drain(moved.draining(site, model, whole, product)?));
+            }
         }
         if depth != scope {
             let names: Vec<String> = tree.statements().iter().map(|n| format!("`{n}`")).collect();

@@ -2,23 +2,20 @@
 //!
 //! In: a copying statement that `stage` made. Out: where the box lies in the array, over the
 //! coordinates of the loop that holds the buffer.
-//! Keeps: a box reaches beyond what the statement copies only outside the array, where the copy
-//! engine gives zeros and stores nothing.
+//! Keeps: along what is summed a box reaches beyond what the statement copies only outside the
+//! array, where the copy engine gives zeros; so do boxes that leave, of which it stores nothing.
 
 use warploom_ir::affine::{Affine, Name};
 use warploom_ir::expr::{Access, Expr};
 use warploom_ir::instruction::descriptor::{CHUNK, PANELS};
-use warploom_ir::kernel::Index;
-use warploom_ir::kernel::device::{self, Slice};
 use warploom_ir::nest::Constraint;
 use warploom_ir::schedule::{Tree, Unit};
-use warploom_isl::Map;
+use warploom_ir::target::Place;
+use warploom_isl::{DimType, Map};
 
-use super::product::{Operand, Product, elements};
-use super::roles::{add, by_name, matrix_extents, tile};
+use super::product::{Product, elements};
 use super::{Answer, Site, misplaced, place_of, unfit};
 use crate::footprint::{Iterations, fresh};
-use crate::index::substitute;
 use crate::poly_isl::Model;
 
 /// Bytes that a thread can copy asynchronously at once.
@@ -30,6 +27,11 @@ pub(super) fn divisor(e: &Affine) -> i64 {
         if b == 0 { a } else { gcd(b, a % b) }
     }
     e.terms().fold(e.constant_part(), |d, (_, c)| gcd(d, c)).saturating_abs()
+}
+
+/// Whether threads run a piece of work: one of its loops is mapped to them.
+pub(super) fn on_threads(tree: &Tree) -> bool {
+    tree.loops().iter().any(|l| matches!(l.marks.map, Some(Place::Thread(_))))
 }
 
 /// A copy between an array and a buffer.
@@ -46,8 +48,10 @@ pub(super) struct Move {
     pub(super) along: Vec<usize>,
     /// Elements in each dimension of the buffer.
     pub(super) extents: Vec<i64>,
-    /// Who copies: the copy engine, or threads.
-    unit: Unit,
+    /// Extents of the array.
+    pub(super) shape: Vec<Affine>,
+    /// Who copies: the copy engine, or threads asynchronously; none is threads that load and store.
+    unit: Option<Unit>,
     /// Bytes that a thread copies at once.
     pub(super) chunk: i64,
     /// The elements that the statement copies.
@@ -68,8 +72,9 @@ impl Move {
         };
         let at = place_of(site.poly, name);
         let s = &site.poly.statements[at];
-        let (Expr::Read(read), None, None, Some(unit)) =
-            (&s.statement.value, &s.origin, &s.statement.guard, unit.filter(copies))
+        let unit = unit.filter(copies);
+        let (Expr::Read(read), None, None, true) =
+            (&s.statement.value, &s.origin, &s.statement.guard, unit.is_some() || on_threads(tree))
         else {
             return Err(misplaced(format!(
                 "`{name}` is no copy that `stage` made, so it cannot be copied as a box"
@@ -93,11 +98,18 @@ impl Move {
         };
         let own = site.poly.scopes[&ours.array].coordinates;
         let rows = iterations.rows(site.tree, name);
+        // coordinates depend on each other, so what is the same may be written in several ways
+        let zero = |e: &Affine| -> Answer<bool> {
+            let values = elements(site, model, at, &iterations, std::slice::from_ref(e))?;
+            let found = iterations.bounding_box(&values)?;
+            Ok(found.is_some_and(|b| b.extent == [1] && b.offset[0].as_constant() == Some(0)))
+        };
         let mut along = Vec::new();
         for index in &ours.indices[own..] {
             let mut found = None;
             for (d, (theirs, start)) in theirs.indices.iter().zip(&box_.offset).enumerate() {
-                if theirs.sub(&iterations.at_rows(start, &rows)?)? == *index {
+                let inside = theirs.sub(&iterations.at_rows(start, &rows)?)?;
+                if inside == *index || found.is_none() && zero(&inside.sub(index)?)? {
                     found = Some(d);
                 }
             }
@@ -114,6 +126,7 @@ impl Move {
             coordinates: iterations.names,
             along,
             extents,
+            shape: site.poly.array(&theirs.array).map(|a| a.shape.clone()).unwrap_or_default(),
             unit,
             chunk: CHUNK,
             touched,
@@ -140,7 +153,7 @@ impl Move {
             true => [Unit::AsyncCopy, Unit::CopyEngine],
             false => [Unit::CopyEngine, Unit::AsyncCopy],
         };
-        if self.unit != own {
+        if self.unit != Some(own) {
             let text = format!(
                 "`{}` is copied to `{}`, and operands of `{}` are not",
                 self.buffer,
@@ -151,7 +164,9 @@ impl Move {
             return Err(Box::new(misplaced(text).help(help)).into());
         }
         self.extents.clone_from(&operand.extents);
-        self.checked(site, model)
+        let own = &operand.sides[usize::from(operand.transposed)];
+        let own: Vec<usize> = own.0.iter().map(|d| self.along[d.dim]).collect();
+        self.checked(site, model, &own)
     }
 
     /// The copy as one out of a buffer of elements of the accumulator.
@@ -163,17 +178,41 @@ impl Move {
         product: &Product,
     ) -> Answer<Self> {
         self.extents = extents;
-        if self.unit != Unit::CopyEngine || product.by_warps() {
+        if self.unit == Some(Unit::AsyncCopy) || product.by_warps() {
             let text = format!("`{}` does not leave the block by the copy engine", self.buffer);
             let help = "threads store what they hold: leave out the buffer";
             return Err(Box::new(misplaced(text).help(help)).into());
         }
-        self.checked(site, model)
+        self.checked(site, model, &[])
     }
 
     /// Whether the box holds nothing of the array but what the statement copies, and is one that
-    /// its unit can copy.
-    fn checked(mut self, site: &Site<'_>, model: &Model) -> Answer<Self> {
+    /// its unit can copy. Along `free` dimensions it may hold anything: rows and columns of
+    /// the product that are not stored.
+    fn checked(mut self, site: &Site<'_>, model: &Model, free: &[usize]) -> Answer<Self> {
+        if self.unit.is_some() {
+            self.in_rows(site, model)?;
+        }
+        let (mut boxed, mut touched) = (self.boxed(site, model)?, self.touched.clone());
+        let mut gone = free.to_vec();
+        gone.sort_unstable();
+        for d in gone.into_iter().rev() {
+            boxed = boxed.project_out(DimType::Out, d, 1)?;
+            touched = touched.project_out(DimType::Out, d, 1)?;
+        }
+        if boxed.is_subset(&touched)? {
+            return Ok(self);
+        }
+        Err(unfit(format!(
+            "the box that `{}` would copy holds elements of `{}` that it does not touch",
+            self.statement, self.array
+        ))
+        .into())
+    }
+
+    /// Whether its unit can copy boxes of the array: rows of whole chunks, which are rows of the
+    /// buffer.
+    fn in_rows(&mut self, site: &Site<'_>, model: &Model) -> Answer<()> {
         let array = site.poly.array(&self.array).expect("accesses are of known arrays");
         let bytes = array.dtype.size_bytes() as i64;
         let last = array.shape.len().checked_sub(1);
@@ -191,7 +230,7 @@ impl Move {
             let divides = |n: i64| n * bytes % **chunk == 0;
             **chunk >= bytes && row.is_some_and(divides) && divides(start) && divides(width)
         };
-        if self.unit == Unit::AsyncCopy {
+        if self.unit == Some(Unit::AsyncCopy) {
             let Some(chunk) = CHUNKS.iter().find(whole) else {
                 let text = format!(
                     "the rows of `{}`, or where the tiles start in them, are no known multiple of \
@@ -209,15 +248,7 @@ impl Move {
             ))
             .into());
         }
-        let extra = self.boxed(site, model)?;
-        if extra.is_subset(&self.touched)? {
-            return Ok(self);
-        }
-        Err(unfit(format!(
-            "the box that `{}` would copy holds elements of `{}` that it does not touch",
-            self.statement, self.array
-        ))
-        .into())
+        Ok(())
     }
 
     /// The elements of the array in the box of each iteration.
@@ -241,34 +272,9 @@ impl Move {
         Ok(all.intersect_domain(&self.touched.domain()?)?)
     }
 
-    /// A part of the box in slot `at` of an operand's buffer, and where it comes from, at these
-    /// coordinates; of each dimension of the operand's tiles its first element and extent.
-    pub(super) fn boxes(
-        &self,
-        factor: &Operand,
-        at: &Index,
-        values: &[Index],
-        part: &dyn Fn(usize) -> (Index, i64),
-    ) -> Vec<device::Operand> {
-        let rank = matrix_extents(factor).len();
-        let mut inside = vec![Slice { start: at.clone(), extent: None }];
-        inside.extend((0..rank).map(|d| {
-            let (start, extent) = part(d);
-            Slice { start, extent: Some(extent) }
-        }));
-        let lookup = by_name(&self.coordinates, values);
-        let outside = self.start.iter().enumerate().map(|(d, start)| {
-            let start = substitute(start, &lookup);
-            let b = self.along.iter().position(|a| *a == d);
-            let place = b
-                .filter(|b| factor.tile[*b].1.is_some())
-                .map(|b| factor.tile[..b].iter().filter(|(_, extent)| extent.is_some()).count());
-            match place.map(part) {
-                Some((first, extent)) => Slice { start: add(start, first), extent: Some(extent) },
-                None => Slice { start, extent: None },
-            }
-        });
-        vec![tile(&self.buffer, inside, false), tile(&self.array, outside.collect(), false)]
+    /// Whether threads load and store what is copied.
+    pub(super) const fn threads(&self) -> bool {
+        self.unit.is_none()
     }
 
     /// Bytes of a panel of the buffer: the widest that divides its rows.

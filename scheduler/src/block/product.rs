@@ -7,7 +7,6 @@
 //! zero in both operands or results that no instance has ([`Product::check`]).
 
 use warploom_ir::affine::{Affine, Atom, Name};
-use warploom_ir::dtype::DType;
 use warploom_ir::expr::{Access, BinOp};
 use warploom_ir::instruction::numerics::Adder;
 use warploom_ir::instruction::{Action, Matrix, Part, find};
@@ -16,7 +15,9 @@ use warploom_ir::nest::{Array, AssignOp, Constraint, Order};
 use warploom_ir::schedule::{TreeLoop, Unit};
 use warploom_isl::{DimType, Map};
 
+use super::digits::{Digit, Digits};
 use super::factor::Factor;
+use super::operand::Operand;
 use super::{Answer, Site, put, unfit};
 use crate::footprint::{Box_, Iterations};
 use crate::poly_isl::Model;
@@ -33,25 +34,6 @@ pub(super) struct Counter {
     pub(super) reduction: bool,
 }
 
-/// A factor of the product.
-pub(super) struct Operand {
-    /// The staged buffer.
-    pub(super) buffer: Name,
-    /// Element type, as the instruction takes it.
-    pub(super) dtype: DType,
-    /// What an element is computed as, where it is not the staged buffer's as it is.
-    pub(super) value: Option<Factor>,
-    /// Extents of the buffer's dimensions, enough for all instructions.
-    pub(super) extents: Vec<i64>,
-    /// Elements without use at the end of the buffer's rows.
-    pub(super) pad: i64,
-    /// Per dimension of the buffer: the first element and extent of the instruction's tile, over
-    /// the counters; an extent of `None` is one element that all instructions share.
-    pub(super) tile: Vec<(Affine, Option<i64>)>,
-    /// The contraction's dimension stands before the other.
-    pub(super) transposed: bool,
-}
-
 /// What the tensor cores do in an iteration of the ring.
 pub(super) struct Product {
     /// The instruction's name.
@@ -64,9 +46,9 @@ pub(super) struct Product {
     pub(super) coordinates: Vec<Name>,
     pub(super) counters: Vec<Counter>,
     pub(super) teams: i64,
-    /// The accumulator's buffer, and which of its dimensions are the instruction's `m` and `n`.
+    /// The accumulator's buffer, and its dimensions that are the instruction's `m` and `n`.
     pub(super) accumulator: Name,
-    pub(super) dims: [usize; 2],
+    pub(super) sides: [Digits; 2],
     /// Rank of the accumulator's buffer.
     pub(super) rank: usize,
     /// Rows and columns that a team holds.
@@ -85,10 +67,10 @@ pub(super) struct Product {
 }
 
 /// What is asked about the statement.
-struct Question<'a> {
-    site: &'a Site<'a>,
+pub(super) struct Question<'a> {
+    pub(super) site: &'a Site<'a>,
     model: &'a Model,
-    matrix: Matrix,
+    pub(super) matrix: Matrix,
     /// The tensorized loops: `m`, `n`, `k`.
     tensor: [&'a TreeLoop; 3],
     /// The iterations of the innermost loop around them.
@@ -97,14 +79,18 @@ struct Question<'a> {
     /// the counters.
     values: Vec<Affine>,
     counters: Vec<Counter>,
+    /// The place in the path of the ring's loop.
+    pub(super) ring: usize,
 }
 
-/// A buffer's access with its footprint.
-struct Footprint {
-    /// The first element, over the counters.
-    offset: Vec<Affine>,
-    /// Which of the tensorized loops each dimension depends on.
-    index: Vec<Option<usize>>,
+/// What an instruction takes of a buffer.
+pub(super) struct Footprint {
+    /// The dimensions that each of the tensorized loops runs along.
+    pub(super) digits: [Digits; 3],
+    /// The first value of each of these indices, over the counters.
+    pub(super) first: [Affine; 3],
+    /// All other dimensions, with the one element that is taken.
+    pub(super) rest: Vec<(usize, Affine)>,
 }
 
 impl Product {
@@ -134,7 +120,7 @@ impl Product {
         for (access, value) in factors.iter().zip(&values) {
             sides.push(((access, value), question.footprint(access)?));
         }
-        let has = |f: &Footprint, i: usize| f.index.contains(&Some(i));
+        let has = |f: &Footprint, i: usize| !f.digits[i].0.is_empty();
         let side = |i: usize| sides.iter().find(|(_, f)| has(f, i) && has(f, 2) && !has(f, 1 - i));
         let (Some(a), Some(b), true, true, false) =
             (side(0), side(1), has(&accumulator, 0), has(&accumulator, 1), has(&accumulator, 2))
@@ -158,12 +144,8 @@ impl Product {
     /// Elements of the accumulator in each dimension of its buffer, for all teams.
     pub(super) fn whole(&self) -> Vec<i64> {
         let mut out = vec![1; self.rank];
-        for side in 0..2 {
-            let reach = |sum, (atom, c)| {
-                let counter = self.counters.iter().find(|n| is_counter(atom, n));
-                sum + c * (counter.map_or(1, |n| n.extent) - 1)
-            };
-            out[self.dims[side]] = self.team_first[side].terms().fold(self.fragment[side], reach);
+        for digit in self.sides.iter().flat_map(|side| &side.0) {
+            out[digit.dim] = digit.extent;
         }
         out
     }
@@ -171,6 +153,11 @@ impl Product {
     /// Whether the instruction takes its factors from registers.
     pub(super) const fn by_warps(&self) -> bool {
         !self.matrix.shared && !self.matrix.tensor
+    }
+
+    /// Rows and columns of the accumulator's buffer, where each is one dimension.
+    pub(super) fn dims(&self) -> Option<[usize; 2]> {
+        Some([self.sides[0].alone()?, self.sides[1].alone()?])
     }
 
     /// The operand with this buffer.
@@ -192,7 +179,16 @@ impl Product {
             touched = touched.project_out(DimType::In, depth, 1)?;
             at.names.remove(depth);
         }
-        at.hull_of_domain(&touched)
+        let mut all = at.hull_of_domain(&touched)?;
+        // what runs outside the ring's loops keeps the bounds that follow from theirs
+        let scope = self.scope + 1 - usize::from(without.is_some());
+        if scope < at.names.len() {
+            let inner = at.names.len() - scope;
+            let outside = touched.project_out(DimType::In, scope, inner)?;
+            at.names.truncate(scope);
+            all.extend(at.hull_of_domain(&outside)?);
+        }
+        Ok(all)
     }
 
     /// Every triple of elements that the statement touches in an iteration of the ring, and that
@@ -332,7 +328,8 @@ impl<'a> Question<'a> {
         let at = &site.path[inner.max(ring + 1) - 1].name;
         let iterations = Iterations::of(site.poly, site.tree, at);
         let values = iterations.names[..=ring].iter().cloned().map(Affine::var).collect();
-        Ok(Self { site, model, matrix, tensor, iterations, values, counters: Vec::new() })
+        let counters = Vec::new();
+        Ok(Self { site, model, matrix, tensor, iterations, values, counters, ring })
     }
 
     /// Counts the loops between the ring and the instruction from 0.
@@ -368,18 +365,11 @@ impl<'a> Question<'a> {
     }
 
     fn footprint(&self, access: &Access) -> Answer<Footprint> {
-        let own = self.site.poly.scopes[&access.array].coordinates;
-        let indices = &access.indices[own..];
-        let element = self.model.rows(self.site.statement, indices)?;
-        let touched =
-            self.iterations.touched(self.model, self.site.tree, self.site.statement, &element)?;
-        let Some(box_) = self.iterations.bounding_box(&touched)? else {
-            let text = format!("what an instruction takes of `{}` is no box", access.array);
-            return Err(unfit(text).into());
-        };
+        let array = self.site.poly.array(&access.array).expect("accesses are of known arrays");
+        let indices = &access.indices[self.coordinates_of(&access.array)..];
         let statement = &self.site.poly.statements[self.site.statement].statement.name;
-        let mut index = Vec::new();
-        let mut offset = Vec::new();
+        let mut sides: [Vec<Digit>; 3] = Default::default();
+        let mut rest = Vec::new();
         for (d, e) in indices.iter().enumerate() {
             let shares = |i: &usize| {
                 let row = &self.tensor[*i].rows[statement];
@@ -389,26 +379,91 @@ impl<'a> Question<'a> {
             if moves.len() > 1 {
                 moves = self.deciding(e, &moves)?;
             }
-            let (moving, extent) = (moves.first().copied(), box_.extent[d]);
-            let limit = moving.map_or(1, |i| [self.matrix.m, self.matrix.n, self.matrix.k][i]);
-            if moves.len() > 1 || extent > limit {
-                return Err(unfit(format!(
-                    "an instruction takes {extent} elements along dimension {d} of `{}`, more \
-                     than its {limit}",
-                    access.array
-                ))
-                .into());
-            }
-            index.push(moving);
-            offset.push(put(&box_.offset[d], &self.iterations.names, &self.values)?);
-        }
-        for e in &offset {
-            if e.terms().any(|(atom, _)| self.weight_of(atom).is_none()) {
-                let text = format!("the tile of `{}` moves by no multiple of a loop", access.array);
-                return Err(unfit(text).into());
+            let extent = array.shape[d].as_constant().unwrap_or(1);
+            match moves.as_slice() {
+                [] => rest.push((d, self.first(access, d, e, 1)?)),
+                [i] => sides[*i].push(Digit { dim: d, extent }),
+                _several => return Err(self.too_many(access, d).into()),
             }
         }
-        Ok(Footprint { offset, index })
+        let mut digits: [Digits; 3] = Default::default();
+        let mut first = [0; 3].map(Affine::constant);
+        for (i, found) in sides.iter().enumerate().filter(|(_, found)| !found.is_empty()) {
+            digits[i] = self.ordered(access, indices, found, i)?;
+            let limit = [self.matrix.m, self.matrix.n, self.matrix.k][i];
+            let index = digits[i].of(indices)?;
+            first[i] = self.first(access, found[0].dim, &index, limit)?;
+        }
+        Ok(Footprint { digits, first, rest })
+    }
+
+    /// The dimensions along which a buffer moves with a tensorized loop, in the order in which the
+    /// loop runs through them.
+    fn ordered(
+        &self,
+        access: &Access,
+        indices: &[Affine],
+        found: &[Digit],
+        i: usize,
+    ) -> Answer<Digits> {
+        if found.len() == 1 {
+            return Ok(Digits(found.to_vec()));
+        }
+        let statement = &self.site.poly.statements[self.site.statement].statement.name;
+        let row = &self.tensor[i].rows[statement];
+        for digits in Digits::orders(found) {
+            let apart = [digits.of(indices)?.sub(row)?];
+            let apart =
+                elements(self.site, self.model, self.site.statement, &self.iterations, &apart)?;
+            if apart.is_single_valued()? {
+                return Ok(digits);
+            }
+        }
+        let l = &self.tensor[i].name;
+        let text = format!(
+            "loop `{l}` does not run through {} dimensions of `{}` one inside the other",
+            found.len(),
+            access.array
+        );
+        let help = "make one loop of the points of a box: `coalesce b.1, c.1`, and split that";
+        Err(Box::new(unfit(text).help(help)).into())
+    }
+
+    /// The first of at most `limit` values of an index of a buffer that an instruction takes.
+    fn first(&self, access: &Access, dim: usize, index: &Affine, limit: i64) -> Answer<Affine> {
+        let touched = elements(
+            self.site,
+            self.model,
+            self.site.statement,
+            &self.iterations,
+            std::slice::from_ref(index),
+        )?;
+        let Some(box_) = self.iterations.bounding_box(&touched)? else {
+            let text = format!("what an instruction takes of `{}` is no box", access.array);
+            return Err(unfit(text).into());
+        };
+        if box_.extent[0] > limit {
+            let extent = box_.extent[0];
+            let text = format!(
+                "an instruction takes {extent} elements along dimension {dim} of `{}`, more than \
+                 its {limit}",
+                access.array
+            );
+            return Err(unfit(text).into());
+        }
+        let first = put(&box_.offset[0], &self.iterations.names, &self.values)?;
+        if first.terms().any(|(atom, _)| self.weight_of(atom).is_none()) {
+            let text = format!("the tile of `{}` moves by no multiple of a loop", access.array);
+            return Err(unfit(text).into());
+        }
+        Ok(first)
+    }
+
+    fn too_many(&self, access: &Access, dim: usize) -> Box<warploom_ir::diag::Diagnostic> {
+        unfit(format!(
+            "dimension {dim} of `{}` moves along several of the instruction's loops",
+            access.array
+        ))
     }
 
     /// Those of the tensorized loops each of which, with the loops around, decides an index; none
@@ -432,12 +487,17 @@ impl<'a> Question<'a> {
         Ok(out)
     }
 
+    /// How many indices of a buffer come before its own.
+    pub(super) fn coordinates_of(&self, buffer: &str) -> usize {
+        self.site.poly.scopes[buffer].coordinates
+    }
+
     fn weight_of(&self, atom: &Atom) -> Option<usize> {
         self.counters.iter().position(|c| is_counter(atom, c))
     }
 
     /// How far an offset goes while counters run, without the team's if that is asked.
-    fn reach(&self, offset: &Affine, teams: bool) -> i64 {
+    pub(super) fn reach(&self, offset: &Affine, teams: bool) -> i64 {
         offset.terms().fold(offset.constant_part(), |sum, (atom, c)| {
             let counter = self.weight_of(atom).map(|at| &self.counters[at]);
             match counter {
@@ -447,43 +507,9 @@ impl<'a> Question<'a> {
         })
     }
 
-    fn operand(
-        &self,
-        (access, value): (&Access, &Factor),
-        found: &Footprint,
-        part: Part,
-    ) -> Answer<Operand> {
-        let own = match part {
-            Part::A => 0,
-            Part::B | Part::D => 1,
-        };
-        let sizes = [self.matrix.m, self.matrix.n, self.matrix.k];
-        let mut extents = Vec::new();
-        let mut tile = Vec::new();
-        for (offset, index) in found.offset.iter().zip(&found.index) {
-            let size = index.map(|i| sizes[i]);
-            extents.push(self.reach(offset, true) + size.unwrap_or(1));
-            tile.push((offset.clone(), size));
-        }
-        let place = |i: usize| found.index.iter().position(|d| *d == Some(i));
-        let array = self.site.poly.array(&access.array).expect("accesses are of known arrays");
-        let once = |i: usize| found.index.iter().filter(|d| **d == Some(i)).count() == 1;
-        if !once(own) || !once(2) {
-            let text = format!("an index of the instruction is two dimensions of `{}`", array.name);
-            return Err(unfit(text).into());
-        }
-        let transposed = place(2) < place(own);
-        self.readable(array, value, part, transposed)?;
-        let dtype = self.matrix.dtype(part);
-        let value = Some(value.clone()).filter(|v| !v.plain(dtype));
-        let buffer = access.array.clone();
-        let pad = if self.matrix.shared { 0 } else { self.pad(array, access)? };
-        Ok(Operand { buffer, dtype, value, extents, pad, tile, transposed })
-    }
-
     /// Elements at the end of a buffer's rows that the statement does not touch in any iteration of
     /// the ring.
-    fn pad(&self, array: &Array, access: &Access) -> Answer<i64> {
+    pub(super) fn pad(&self, array: &Array, access: &Access) -> Answer<i64> {
         let Self { site, model, .. } = self;
         let own = site.poly.scopes[&access.array].coordinates;
         let ring = &site.poly.scopes[&access.array].at;
@@ -515,33 +541,6 @@ impl<'a> Question<'a> {
         found == self.counters.iter().filter(|c| c.team && c.extent > 1).count()
     }
 
-    /// Whether the instruction can read a buffer of this type, and the way it lies.
-    fn readable(&self, array: &Array, value: &Factor, part: Part, transposed: bool) -> Answer<()> {
-        let (side, dtype) = match part {
-            Part::A => ("m", self.matrix.a),
-            Part::B | Part::D => ("n", self.matrix.b),
-        };
-        if !value.fits(dtype) {
-            return Err(unfit(format!(
-                "`{}` has the instruction's {side} and type {}, and the instruction takes {dtype} \
-                 there",
-                array.name, value.value.dtype
-            ))
-            .into());
-        }
-        if transposed && !self.matrix.transposable {
-            let refusal = unfit(format!(
-                "the loop that is summed over does not run along the last dimension of `{}`: \
-                 operands of type {dtype} cannot lie transposed in shared memory",
-                array.name
-            ));
-            let help = "only operands of 16 bits may lie either way: threads can turn it around, \
-                        as `stage A at k.0 as As layout 1, 0` and `map As.0 to thread.x`";
-            return Err(Box::new(refusal.help(help)).into());
-        }
-        Ok(())
-    }
-
     /// The product with its accumulator; scope and ring are still to be set.
     fn accumulated(
         mut self,
@@ -549,13 +548,8 @@ impl<'a> Question<'a> {
         found: &Footprint,
         operands: [Operand; 2],
     ) -> Answer<Product> {
-        let place = |i: usize| found.index.iter().position(|d| *d == Some(i)).unwrap_or(0);
-        let dims = [place(0), place(1)];
         let sizes = [self.matrix.m, self.matrix.n];
-        let once = |i: usize| found.index.iter().filter(|d| **d == Some(i)).count() == 1;
-        let zero = |d: usize| found.offset[d].as_constant() == Some(0);
-        let rest = (0..found.index.len()).filter(|d| !dims.contains(d));
-        if !once(0) || !once(1) || !rest.into_iter().all(zero) {
+        if found.rest.iter().any(|(_, first)| first.as_constant() != Some(0)) {
             return Err(unfit("the accumulator is no matrix of the instruction's m and n").into());
         }
         let mut fragment = [0; 2];
@@ -563,7 +557,7 @@ impl<'a> Question<'a> {
         let mut tile = [Affine::constant(0), Affine::constant(0)];
         let teams = self.counters.iter().filter(|c| c.team).map(|c| c.extent).product();
         for side in 0..2 {
-            let offset = &found.offset[dims[side]];
+            let offset = &found.first[side];
             fragment[side] = self.reach(offset, false) + sizes[side];
             for (atom, c) in offset.terms() {
                 let at = self.weight_of(atom).expect("offsets are over the counters");
@@ -584,6 +578,18 @@ impl<'a> Question<'a> {
             let who = if self.matrix.shared { "warpgroup" } else { "warp" };
             return Err(unfit(format!("each {who} needs rows or columns of its own")).into());
         }
+        let mut sides = [found.digits[0].clone(), found.digits[1].clone()];
+        for side in 0..2 {
+            let reach = |sum, (atom, c): (&Atom, i64)| {
+                let counter = self.weight_of(atom).map(|at| &self.counters[at]);
+                sum + c * (counter.map_or(1, |n| n.extent) - 1)
+            };
+            let all = team_first[side].terms().fold(fragment[side], reach);
+            if !sides[side].grow(all) {
+                return Err(uneven(&target.array, &sides[side], all).into());
+            }
+        }
+        let rank = found.digits.iter().map(|d| d.0.len()).sum::<usize>() + found.rest.len();
         Ok(Product {
             instruction: Name::from(""),
             matrix: self.matrix,
@@ -593,8 +599,8 @@ impl<'a> Question<'a> {
             teams,
             counters: self.counters,
             accumulator: target.array.clone(),
-            dims,
-            rank: found.index.len(),
+            sides,
+            rank,
             fragment,
             team_first,
             tile,
@@ -608,6 +614,20 @@ impl<'a> Question<'a> {
 /// Whether an atom is a counter.
 pub(super) fn is_counter(atom: &Atom, counter: &Counter) -> bool {
     matches!(atom, Atom::Var(name) if *name == counter.var)
+}
+
+/// A box whose elements are no whole number of instructions.
+pub(super) fn uneven(
+    array: &Name,
+    digits: &Digits,
+    count: i64,
+) -> Box<warploom_ir::diag::Diagnostic> {
+    let refusal = unfit(format!(
+        "the instructions take {count} elements of `{array}` along dimensions of {} in all, and no \
+         number of them along the outer one gives so many",
+        digits.whole()
+    ));
+    Box::new(refusal.help("choose a box whose elements are a whole number of instructions"))
 }
 
 /// Pairs of coordinates and elements of an access to a buffer.

@@ -20,7 +20,6 @@ use warploom_ir::kernel::{Condition, Index, KernelLoop, KernelNode, LoopMode, St
 
 use super::filling::Filling;
 use super::moves::Move;
-use super::product::Operand as Factor;
 use super::rounds::{NONE, Runs};
 use super::skeleton::{holds, work_of};
 use super::tensor_memory::Memory;
@@ -147,13 +146,7 @@ impl<'a> Program<'a> {
         let loads = self.loading(&nodes)?;
         let works = self.consumer(&nodes, &Scope::default(), Self::tile, true)?;
         let warps = WARPGROUP * product.teams;
-        let body = match product.teams {
-            1 => works,
-            count => {
-                let var = self.team.clone();
-                vec![Device::Teams(Teams { var, count, warps: WARPGROUP, body: works }).into()]
-            }
-        };
+        let body = if plan.joint() { works } else { self.in_teams(works) };
         let [few, many] = self.registers(warps);
         // one warp starts copies, but only whole warpgroups move registers
         let alone = few.is_none() && !self.fills_itself();
@@ -165,6 +158,17 @@ impl<'a> Program<'a> {
         let (cluster, barriers) = (self.cluster(), self.ring(plan.stages));
         let (shared, tensors) = (self.shared()?, Vec::new());
         Ok(Device::Block(Block { cluster, shared, tensors, barriers, roles }))
+    }
+
+    /// What all warpgroups that multiply do, each as a team.
+    fn in_teams(&self, body: Vec<KernelNode>) -> Vec<KernelNode> {
+        match self.plan.product.teams {
+            1 => body,
+            count => {
+                let (var, warps) = (self.team.clone(), WARPGROUP);
+                vec![Device::Teams(Teams { var, count, warps, body }).into()]
+            }
+        }
     }
 
     /// What the producer's warps do.
@@ -195,7 +199,7 @@ impl<'a> Program<'a> {
     }
 
     /// Whether all blocks of the cluster copy the same box.
-    fn shared_by_cluster(&self, copy: &Move) -> bool {
+    pub(super) fn shared_by_cluster(&self, copy: &Move) -> bool {
         self.plan.cluster.as_ref().is_some_and(|c| {
             let position = &copy.coordinates[c.depth];
             copy.start.iter().all(|e| !e.vars().contains(position))
@@ -205,17 +209,25 @@ impl<'a> Program<'a> {
     pub(super) fn shared(&self) -> Result<Vec<Shared>> {
         let mut out = Vec::new();
         for factor in &self.plan.product.operands {
-            let matrix: Vec<i64> = matrix_extents(factor);
-            let shape = [&[self.plan.stages], matrix.as_slice()].concat();
-            out.push(panelled(&factor.buffer, factor.dtype, shape)?);
+            let [rows, columns] = factor.shape();
+            let shape = vec![self.plan.stages, rows, columns];
+            let panel = factor.panel();
+            out.push(panelled(&factor.buffer, factor.dtype, shape, panel)?);
         }
         for (name, (dtype, shape)) in &self.plan.staging {
-            out.push(panelled(name, *dtype, shape.clone())?);
+            let (name, dtype, shape) = (name.clone(), *dtype, shape.clone());
+            if self.plan.joint() {
+                out.push(Shared { name, dtype, shape, panel: None });
+                continue;
+            }
+            let panel = Move::panel(&shape, dtype.size_bytes() as i64);
+            out.push(panelled(&name, dtype, shape, panel)?);
         }
         for slabs in self.plan.works.iter().filter_map(Work::slabs) {
             let product = &self.plan.product;
             let shape = vec![product.teams, slabs.stages, product.fragment[0], slabs.width];
-            out.push(panelled(&slabs.copy.buffer, slabs.dtype, shape)?);
+            let panel = Move::panel(&shape, slabs.dtype.size_bytes() as i64);
+            out.push(panelled(&slabs.copy.buffer, slabs.dtype, shape, panel)?);
         }
         Ok(out)
     }
@@ -315,10 +327,9 @@ impl<'a> Program<'a> {
         for (copy, store) in copies {
             let factor = self.plan.product.operand(&copy.buffer);
             let factor = factor.expect("fills are of operands");
-            let extents = matrix_extents(factor);
-            bytes += extents.iter().product::<i64>() * factor.dtype.size_bytes() as i64;
+            bytes += factor.shape().iter().product::<i64>() * factor.dtype.size_bytes() as i64;
             let values = self.values(scope, store);
-            loads.push(self.load(copy, factor, &extents, &at, &values));
+            loads.push(self.load(copy, factor, &at, &values));
         }
         let wait = vec![slot(&self.empty, at.clone()), self.parity(&q, 1)];
         let mut out = vec![call("mbarrier.wait", wait)];
@@ -332,39 +343,6 @@ impl<'a> Program<'a> {
         }
         out.extend(self.filled(loads, fillings, &at));
         Ok(self.in_turn(out, &q))
-    }
-
-    /// The copy of a box into slot `at`; where all blocks of a cluster need it, each copies a part
-    /// for all of them.
-    fn load(
-        &self,
-        copy: &Move,
-        factor: &Factor,
-        extents: &[i64],
-        at: &Index,
-        values: &[Index],
-    ) -> KernelNode {
-        let bytes = factor.dtype.size_bytes() as i64;
-        let panel = Move::panel(extents, bytes).unwrap_or(bytes) / bytes;
-        let count = self.plan.cluster.as_ref().map_or(1, |c| c.count);
-        let whole = |d: usize| if d + 1 == extents.len() { panel } else { 8 };
-        let divided = (0..extents.len())
-            .find(|d| self.shared_by_cluster(copy) && extents[*d] % (count * whole(*d)) == 0);
-        let part = |d: usize| match divided {
-            Some(divided) if divided == d => {
-                let extent = extents[d] / count;
-                let first = Index::Mul(extent, Box::new(var(&self.cluster)));
-                (simplify(&first), extent)
-            }
-            Some(_) | None => (Index::Const(0), extents[d]),
-        };
-        let mut operands = copy.boxes(factor, at, values, &part);
-        operands.push(slot(&self.full, at.clone()));
-        if divided.is_none() {
-            return call("tma.load", operands);
-        }
-        operands.push(self.all_blocks(count));
-        call("tma.load.multicast", operands)
     }
 
     /// All blocks of the cluster, as an operand.
@@ -424,15 +402,62 @@ impl<'a> Program<'a> {
 
     /// Whether copies that leave the block are waited for once all tiles are done.
     fn drains(&self) -> bool {
-        self.plan.works.iter().any(|w| matches!(w, Work::Drain(_) | Work::Slabs(_)))
+        let engine = |w: &Work| match w {
+            Work::Drain(copy) => !copy.threads(),
+            other => other.slabs().is_some(),
+        };
+        self.plan.works.iter().any(engine)
     }
 
     /// One iteration of the accumulator's loop.
     fn tile(&mut self, nodes: &[KernelNode], scope: &Scope) -> Result<Vec<KernelNode>> {
         let plan = self.plan;
-        let product = |w: usize| matches!(plan.works[w], Work::Product);
+        if !plan.joint() {
+            return Ok(vec![self.sums_of(nodes, scope)?.0]);
+        }
         let again = !scope.around.is_empty();
-        let mut body = Vec::new();
+        self.team = unused("team", self.taken);
+        let (sums, leaving) = self.sums_of(nodes, scope)?;
+        let (stores, shares): (Vec<KernelNode>, Vec<KernelNode>) = leaving
+            .into_iter()
+            .partition(|n| matches!(n, KernelNode::Device(d) if matches!(**d, Device::Call(_))));
+        let mut out = Vec::new();
+        if again && !stores.is_empty() {
+            out.push(one(vec![call("tma.wait.read", vec![number(0)])]));
+        }
+        if again {
+            out.push(call("sync", Vec::new()));
+        }
+        let mut team = vec![sums];
+        if !stores.is_empty() {
+            team.push(call("fence.async", Vec::new()));
+        }
+        out.extend(self.in_teams(team));
+        out.push(call("sync", Vec::new()));
+        out.extend(shares);
+        if !stores.is_empty() {
+            let mut stores = stores;
+            stores.push(call("tma.commit", Vec::new()));
+            if !again {
+                stores.push(call("tma.wait.read", vec![number(0)]));
+            }
+            out.push(one(stores));
+        }
+        Ok(out)
+    }
+
+    /// What a team does in one iteration of the accumulator's loop, and the stores of boxes that
+    /// follow when all teams have done it.
+    fn sums_of(
+        &mut self,
+        nodes: &[KernelNode],
+        scope: &Scope,
+    ) -> Result<(KernelNode, Vec<KernelNode>)> {
+        let plan = self.plan;
+        let product = |w: usize| matches!(plan.works[w], Work::Product);
+        let (again, joint) = (!scope.around.is_empty(), plan.joint());
+        let drains = plan.works.iter().any(|w| matches!(w, Work::Drain(_)));
+        let (mut body, mut stores) = (Vec::new(), Vec::new());
         let mut drained = false;
         for node in nodes {
             if holds(node, &product) {
@@ -443,7 +468,7 @@ impl<'a> Program<'a> {
                 )?);
                 body.push(call("wgmma.wait", vec![number(0)]));
                 body.extend(self.release_last(node, scope)?);
-                if again && self.plan.works.iter().any(|w| matches!(w, Work::Drain(_))) {
+                if again && drains && !joint {
                     body.push(one(vec![call("tma.wait.read", vec![number(0)])]));
                     body.push(call("sync", Vec::new()));
                 }
@@ -454,6 +479,13 @@ impl<'a> Program<'a> {
                 Some(Work::Elements(elements)) => {
                     let (values, first) = (self.values(scope, store), self.team_starts());
                     body.push(self.elements(elements, &values, first));
+                }
+                Some(Work::Drain(copy)) if joint => {
+                    let values = self.values(scope, store);
+                    stores.push(match copy.threads() {
+                        true => self.threads_leave(copy, &values),
+                        false => self.box_leaves(copy, &values),
+                    });
                 }
                 Some(Work::Drain(copy)) => {
                     body.extend(self.drain(copy, &self.values(scope, store), drained, again));
@@ -476,7 +508,7 @@ impl<'a> Program<'a> {
         if plan.product.partial && plan.product.starts_at_zero {
             body.insert(0, self.zeroed());
         }
-        Ok(vec![self.sums(&self.fragment, body)])
+        Ok((self.sums(&self.fragment, body), stores))
     }
 
     /// The loops inside the accumulator's, down to the instructions. `from` loops of the program
@@ -624,15 +656,8 @@ pub(super) fn by_name<'n>(
     move |v| names.iter().position(|n| &**n == v).and_then(|at| values.get(at).cloned())
 }
 
-/// Extents of the dimensions along which an operand's tiles lie.
-pub(super) fn matrix_extents(factor: &Factor) -> Vec<i64> {
-    let dims = factor.extents.iter().zip(&factor.tile);
-    dims.filter(|(_, (_, extent))| extent.is_some()).map(|(e, _)| *e).collect()
-}
-
-fn panelled(name: &Name, dtype: DType, shape: Vec<i64>) -> Result<Shared> {
-    let bytes = dtype.size_bytes() as i64;
-    let Some(panel) = Move::panel(&shape, bytes) else {
+fn panelled(name: &Name, dtype: DType, shape: Vec<i64>, panel: Option<i64>) -> Result<Shared> {
+    let Some(panel) = panel else {
         let text = format!("rows of `{name}` are no multiple of 16 bytes: take a larger tile");
         return Err(misplaced(text));
     };

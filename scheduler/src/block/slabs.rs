@@ -60,8 +60,9 @@ impl Slabs {
             let why = "does not store elements of 16 or 32 bits to the buffer it copies";
             return Err(misfit(why).into());
         }
-        if product.dims != [product.rank - 2, product.rank - 1] {
-            return Err(misfit("stores transposed: stage the results of whole tiles").into());
+        if product.dims() != Some([product.rank - 2, product.rank - 1]) {
+            let why = "stores transposed, or boxes: stage the results of whole tiles";
+            return Err(misfit(why).into());
         }
         let around = Iterations::of(site.poly, site.tree, &site.path[product.scope].name);
         let statement = instance.statement;
@@ -73,13 +74,13 @@ impl Slabs {
         let var: Name = "@slab".into();
         let number = offset[0].add(&Affine::var(var.clone()))?;
         let width = Self::width(site, model, statement, l, product, &moved, &number)?;
-        let columns = product.whole()[product.dims[1]];
+        let columns = product.sides[1].whole();
         let below = product.team_first[1].as_constant() == Some(0);
         if width * extent[0] < columns || width % 16 != 0 || !below {
             return Err(misfit("has slabs that are no equal parts of 16 columns or more").into());
         }
         let mut extents = product.whole();
-        extents[product.dims[1]] = width;
+        extents[product.rank - 1] = width;
         let mut copy = moved.draining(site, model, extents, product)?;
         let inner = copy.coordinates.pop().expect("the loop is a coordinate");
         for start in &mut copy.start {
@@ -120,12 +121,12 @@ impl Slabs {
         for (d, (held, stored)) in held.iter().zip(stored).enumerate() {
             let first = inside.at_rows(&box_.offset[d], &rows)?;
             let place = put(&box_.offset[d], &last, std::slice::from_ref(number))?;
-            let step = if d == product.dims[1] { box_.extent[d] } else { 0 };
+            let step = if d + 1 == product.rank { box_.extent[d] } else { 0 };
             let wanted = Affine::var("@slab").scale(step)?;
             if held.sub(&first)? != *stored || place != wanted {
                 return Err(odd().into());
             }
         }
-        Ok(box_.extent[product.dims[1]])
+        Ok(box_.extent[product.rank - 1])
     }
 }

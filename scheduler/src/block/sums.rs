@@ -165,10 +165,9 @@ impl Program<'_> {
         let mut operands = vec![accumulator(d.collect())];
         for factor in &product.operands {
             let slot = Slice { start: at.clone(), extent: None };
-            let dims = factor.tile.iter().filter(|(_, extent)| extent.is_some());
-            let dims = dims.map(|(start, extent)| Slice {
+            let dims = factor.tile.iter().map(|(start, extent)| Slice {
                 start: substitute(start, &lookup),
-                extent: *extent,
+                extent: Some(*extent),
             });
             let all = std::iter::once(slot).chain(dims).collect();
             operands.push(tile(&factor.buffer, all, factor.transposed));

@@ -286,7 +286,24 @@ impl<'a> Program<'a> {
         }
         let mut drained = false;
         for (work, store) in works {
-            if let Work::Drain(copy) = work {
+            if let (Work::Drain(copy), true) = (work, plan.joint()) {
+                if !drained {
+                    body.push(call("fence.async", Vec::new()));
+                    body.push(call("sync", Vec::new()));
+                    drained = true;
+                }
+                let values = self.values(scope, store);
+                if copy.threads() {
+                    body.push(self.threads_leave(copy, &values));
+                    continue;
+                }
+                let mut stores = vec![self.box_leaves(copy, &values)];
+                stores.push(call("tma.commit", Vec::new()));
+                if !again {
+                    stores.push(call("tma.wait.read", vec![number(0)]));
+                }
+                body.push(one(stores));
+            } else if let Work::Drain(copy) = work {
                 body.extend(self.drain(copy, &self.values(scope, store), drained, again));
                 drained = true;
             }

@@ -24,10 +24,9 @@ use warploom_ir::nest::{AssignOp, Order};
 
 use super::epilogue::unroll;
 use super::moves::divisor;
-use super::product::{Counter, Operand as Factor, is_counter};
-use super::roles::{
-    Program, Scope, add, call, matrix_extents, number, remainder, tile, unused, var,
-};
+use super::operand::Operand as Factor;
+use super::product::{Counter, is_counter};
+use super::roles::{Program, Scope, add, call, number, remainder, tile, unused, var};
 use super::skeleton::{holds, work_of};
 use super::{Answer, Plan, Work, misplaced, unfit};
 use crate::index::{difference, replace, simplify, simplify_condition, substitute};
@@ -60,8 +59,9 @@ impl Plan {
         }
         for copy in &self.fills {
             let operand = self.product.operand(&copy.buffer).expect("fills are of operands");
-            if operand.tile.last().is_some_and(|(_, extent)| extent.is_none()) {
-                let text = format!("the rows of `{}` are no index of `{name}`", copy.buffer);
+            let dims = operand.sides.each_ref().map(|s| s.alone());
+            if dims[0].is_none() || dims[1].is_none_or(|d| d + 1 != operand.extents.len()) {
+                let text = format!("the rows of `{}` are no one index of `{name}`", copy.buffer);
                 let help = format!("let threads fill it: `map {}.0 to thread.x`", copy.buffer);
                 return Err(Box::new(unfit(text).help(help)).into());
             }
@@ -267,10 +267,8 @@ impl<'a> Program<'a> {
                     let copy = &plan.fills[*f];
                     let factor = plan.product.operand(&copy.buffer);
                     let factor = factor.expect("fills are of operands");
-                    let extents = matrix_extents(factor);
-                    let whole = |d: usize| (Index::Const(0), extents[d]);
                     let name = format!("cp.async.{}", copy.chunk);
-                    body.push(call(&name, copy.boxes(factor, at, &values, &whole)));
+                    body.push(call(&name, copy.matrix(factor, at, &values)));
                 }
                 Some(Work::Threads(filling)) => body.push(self.share(filling, &values, at)),
                 Some(
@@ -404,7 +402,7 @@ impl<'a> Program<'a> {
         let held = Slice { start: substitute(&product.tile[side], &lookup), extent: Some(rows) };
         let all = Slice { start: Index::Const(0), extent: Some(k) };
         let mut from = vec![Slice { start: at.clone(), extent: None }];
-        for d in matrix_dims(factor) {
+        for d in [0, 1] {
             let extent = Some(if d == own[0] { rows } else { k });
             from.push(Slice { start: substitute(&factor.tile[d].0, &lookup), extent });
         }
@@ -429,7 +427,7 @@ impl<'a> Program<'a> {
         let lookup = |n: &str| values.get(n).cloned();
         let start = substitute(&product.tile[side], &lookup);
         let mut indices = vec![at.clone()];
-        for d in matrix_dims(factor) {
+        for d in [0, 1] {
             let first = substitute(&factor.tile[d].0, &lookup);
             indices.push(if d == own[0] {
                 let inside = add(var(&vars[0]), Index::Mul(-1, Box::new(start.clone())));
@@ -460,16 +458,9 @@ impl<'a> Program<'a> {
     }
 }
 
-/// The dimensions of a factor's buffer along which its tiles lie.
-fn matrix_dims(factor: &Factor) -> impl Iterator<Item = usize> {
-    (0..factor.tile.len()).filter(|d| factor.tile[*d].1.is_some())
-}
-
-/// The dimensions of a factor's buffer that are its own index and the summed one.
-fn own(factor: &Factor) -> [usize; 2] {
-    let mut dims = matrix_dims(factor);
-    let both = [dims.next(), dims.next()].map(|d| d.expect("an operand has two indices"));
-    if factor.transposed { [both[1], both[0]] } else { both }
+/// Which side of a factor's matrix is its own index, and which the summed one: 0 for rows.
+const fn own(factor: &Factor) -> [usize; 2] {
+    if factor.transposed { [1, 0] } else { [0, 1] }
 }
 
 /// Unrolled loops inside each other, the first of them outermost.
@@ -482,7 +473,7 @@ fn nest(loops: Vec<(Name, i64)>, body: Vec<KernelNode>) -> Vec<KernelNode> {
 fn padded(factor: &Factor, stages: i64) -> Result<Shared> {
     let bytes = factor.dtype.size_bytes() as i64;
     let mut shape = vec![stages];
-    shape.extend(matrix_extents(factor));
+    shape.extend(factor.shape());
     let last = shape.last_mut().expect("it has dimensions");
     *last += factor.pad;
     if *last * bytes % ROW != 0 {

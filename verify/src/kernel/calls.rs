@@ -8,7 +8,7 @@ use warploom_ir::instruction::{
     Action, Instruction, Issue, Matrix, Part, Want, find, tensor_memory,
 };
 use warploom_ir::kernel::Index;
-use warploom_ir::kernel::device::{CLUSTER, Call, Operand, Shared, Tile, WARPGROUP};
+use warploom_ir::kernel::device::{CLUSTER, Call, Operand, Shared, Tile, WARPGROUP, rows_agree};
 
 use super::Checker;
 use super::mapped::over;
@@ -347,7 +347,8 @@ impl Checker {
 
     fn same_tiles(&self, shared: &Tile, global: &Tile) -> Result<(), String> {
         let types = (&self.arrays[&shared.array], &self.arrays[&global.array]);
-        if types.0.dtype != types.1.dtype || shared.extents() != global.extents() {
+        let rows = rows_agree(&shared.extents(), &global.extents());
+        if types.0.dtype != types.1.dtype || !rows {
             return Err("the tiles differ in type or extents".to_owned());
         }
         if shared.transposed || global.transposed {
@@ -359,6 +360,9 @@ impl Checker {
     /// Copies of so many bytes by each thread.
     fn chunks(&self, bytes: i64, shared: &Tile, global: &Tile) -> Result<(), String> {
         self.same_tiles(shared, global)?;
+        if shared.extents() != global.extents() {
+            return Err("the tiles differ in extents".to_owned());
+        }
         if self.context.one {
             return Err("it is issued by all threads of a team".to_owned());
         }
@@ -376,17 +380,34 @@ impl Checker {
         Err(format!("the tile's rows are no multiples of {bytes} bytes"))
     }
 
-    /// Boxes of the copy engine.
+    /// Boxes of the copy engine: panels of a buffer, or all of one without panels.
     fn boxes(&self, shared: &Tile, global: &Tile) -> Result<(), String> {
         self.same_tiles(shared, global)?;
         let buffer = &self.context.shared[&shared.array];
-        let (Some(panel), Some([row, col])) = (buffer.panel, rows_and_columns(shared)) else {
-            return Err(format!("`{shared}` is no panels of its buffer's last two dimensions"));
-        };
-        let wide = panel / buffer.dtype.size_bytes() as i64;
-        let [rows, cols] = shared.matrix().unwrap_or([0, 0]);
-        if !aligned(row, 8) || !aligned(col, wide) || cols % wide != 0 || rows > BOX {
-            return Err(format!("`{shared}` is no whole panels of at most {BOX} rows"));
+        let bytes = buffer.dtype.size_bytes() as i64;
+        let extents = global.extents();
+        let (cols, rows) = extents.split_last().map_or((0, &[][..]), |(c, r)| (*c, r));
+        match (buffer.panel, rows_and_columns(shared)) {
+            (Some(panel), Some([row, col])) => {
+                let wide = panel / bytes;
+                if !aligned(row, 8) || !aligned(col, wide) || cols % wide != 0 {
+                    return Err(format!("`{shared}` is no whole panels of its buffer"));
+                }
+            }
+            (Some(_), None) => {
+                return Err(format!("`{shared}` is no panels of its buffer's last two dimensions"));
+            }
+            (None, _) => {
+                if shared.extents() != buffer.shape || cols > BOX || cols * bytes % CHUNK != 0 {
+                    return Err(format!(
+                        "`{shared}` is not all of a buffer with rows of 16 bytes or a multiple, \
+                         of at most {BOX} elements"
+                    ));
+                }
+            }
+        }
+        if rows.iter().any(|e| *e > BOX) {
+            return Err(format!("`{global}` is longer than {BOX} along a dimension"));
         }
         let last = global.at.last().is_some_and(|s| s.extent.is_some());
         if global.at.len() > MAX_RANK || !last {

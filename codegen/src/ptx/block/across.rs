@@ -1,7 +1,7 @@
 //! Stores over the elements of a fragment by the threads that hold them.
 //!
-//! Keeps: rows and columns are a value of the thread plus a constant for each of its registers, so
-//! that LLVM shares address computations.
+//! Keeps: rows and columns are digits of the thread's number plus a constant for each of its
+//! registers, so that what divides them is known where it can be, and LLVM shares what is not.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -14,7 +14,7 @@ use super::{Pairing, Registers};
 use crate::llvm::build::Value;
 use crate::llvm::convert::half_elem;
 use crate::llvm::emit::{BufferRegs, Emitter};
-use crate::llvm::lin::Lin;
+use crate::llvm::lin::{Atom, Lin};
 use crate::llvm::memory::mem_elem;
 use crate::llvm::tile::{Tile, TileKey};
 
@@ -27,18 +27,24 @@ fn key(array: &Name, dims: &[Lin]) -> TileKey {
 }
 
 impl Emitter<'_> {
-    /// Row and column of this thread's first element, as i64.
-    fn first_element(&mut self, digits: &[Digit], thread: &Value) -> [Value; 2] {
-        let mut at = [Value::int("i64", 0), Value::int("i64", 0)];
-        let mut rest = thread.clone();
-        for d in digits {
+    /// Row and column of this thread's first element of a fragment, over the digits of its number,
+    /// whose names are given too.
+    fn first_element(&mut self, a: &Across, digits: &[Digit]) -> ([Lin; 2], Vec<Name>) {
+        let r = self.state().fragments[&a.fragment].clone();
+        let mut rest = self.holder(&r.layout);
+        let mut at = [Lin::default(), Lin::default()];
+        let mut names = Vec::new();
+        for (number, d) in digits.iter().enumerate() {
             let digit = self.f.bin_int("urem", &rest, d.extent.into());
-            let moved = self.f.bin_int("mul nuw nsw", &digit, d.stride.into());
+            let name: Name = format!("digit {number} of {}", a.fragment).into();
+            self.vars.insert(name.clone(), digit);
             let side = usize::from(d.along_cols);
-            at[side] = self.f.bin("add nuw nsw", &at[side], &moved);
+            let digit = Lin::atom(Atom::Digit(name.clone(), d.extent));
+            at[side] = at[side].plus(d.stride, &digit);
             rest = self.f.bin_int("udiv", &rest, d.extent.into());
+            names.push(name);
         }
-        at
+        (at, names)
     }
 
     /// Rows and columns of the part that is gone across; none where it is all. Its steps are such
@@ -55,18 +61,14 @@ impl Emitter<'_> {
     /// The body for each register of the fragment, or of a part of it.
     pub(super) fn across(&mut self, a: &Across) {
         let r = self.state().fragments[&a.fragment].clone();
-        let thread = self.holder(&r.layout);
-        let first = self.first_element(&r.layout.threads, &thread);
-        let bases = ["row", "col"].map(|side| format!("{} of {}", side, a.fragment).into());
-        for (base, value) in bases.iter().zip(first) {
-            self.vars.insert(std::sync::Arc::clone(base), value);
-        }
+        let (bases, names) = self.first_element(a, &r.layout.threads);
         // fragments of this layout hold the same element in the same place
         let mut same: Vec<_> = self.state().fragments.clone().into_iter().collect();
         same.retain(|(_, other)| other.layout == r.layout && other.tiles == r.tiles);
         let pairs = self.stores_pairs(a, &r.layout, &bases);
         let mut parts = Parts::new();
         let inside = self.part_of(a);
+        let mut elements = Vec::new();
         for tile in 0..r.tiles[0] * r.tiles[1] {
             for value in 0..r.layout.n_values() {
                 let [row, col] = r.layout.origin(value);
@@ -74,32 +76,45 @@ impl Emitter<'_> {
                     tile / r.tiles[1] * r.layout.rows + row,
                     tile % r.tiles[1] * r.layout.cols + col,
                 ];
-                if !inside.iter().zip(at).all(|(range, i)| range.contains(&i)) {
-                    continue;
+                if inside.iter().zip(at).all(|(range, i)| range.contains(&i)) {
+                    elements.push((tile * r.layout.n_values() + value, at));
                 }
-                let dims: Vec<Lin> =
-                    bases.iter().zip(at).map(|(base, at)| Lin::var(base).offset(at)).collect();
-                for (var, lin) in a.vars.iter().zip(&dims) {
+            }
+        }
+        let dims: Vec<[Lin; 2]> = elements
+            .iter()
+            .map(|(_, at)| [0, 1].map(|side| bases[side].offset(at[side])))
+            .collect();
+        // elements of a register that holds several go one after the other
+        let apart = same.iter().all(|(_, other)| other.packed() == 1);
+        let runs = if pairs || !apart { None } else { self.runs(a, &dims) };
+        let each = || (0..elements.len()).map(|e| vec![e]).collect();
+        for run in runs.unwrap_or_else(each) {
+            if run.len() > 1 {
+                self.state().pair = Pairing::run(run.len());
+            }
+            for e in run {
+                let ((number, _), dims) = (elements[e], &dims[e]);
+                for (var, lin) in a.vars.iter().zip(dims) {
                     self.env.insert(var.clone(), lin.clone());
                 }
-                let number = tile * r.layout.n_values() + value;
                 for (name, other) in &same {
-                    self.open(name, other, number, &dims, &mut parts);
+                    self.open(name, other, number, dims, &mut parts);
                 }
-                if pairs && value % 2 == 0 {
-                    self.state().pair = Pairing::First;
+                if pairs && number % 2 == 0 {
+                    self.state().pair = Pairing::run(2);
                 }
                 self.nodes(&a.body);
                 for (name, other) in &same {
-                    self.close(name, other, number, &dims, &mut parts);
+                    self.close(name, other, number, dims, &mut parts);
                 }
             }
         }
         for var in &a.vars {
             self.env.remove(var);
         }
-        for base in &bases {
-            self.vars.remove(base);
+        for name in &names {
+            self.vars.remove(name);
         }
     }
 

@@ -1,8 +1,10 @@
 //! Boxes of the copy engine, and the tensor maps that describe them.
 //!
-//! A tile as wide as several panels is a copy for each panel.
+//! A tile as wide as several panels is a copy for each panel. Rows of a shared buffer may be
+//! several dimensions of the array: the copy engine writes them row-major.
 
 use warploom_ir::abi::TensorMap;
+use warploom_ir::instruction::descriptor::CHUNK;
 use warploom_ir::instruction::{Action, Code, find};
 use warploom_ir::kernel::Kernel;
 use warploom_ir::kernel::device::{Block, Call, Shared, Tile};
@@ -16,11 +18,12 @@ use crate::llvm::lin::Lin;
 /// The map of one panel of a copy between a tile of an array and a shared buffer.
 fn map_of(kernel: &Kernel, shared: &Shared, global: &Tile) -> TensorMap {
     let position = kernel.buffers.iter().position(|b| b.name == global.array);
-    let panel = shared.panel.expect("verified: it has panels");
     let mut extents: Vec<i64> = global.at.iter().map(|s| s.extent.unwrap_or(1)).collect();
-    if let Some(last) = extents.last_mut() {
+    if let (Some(last), Some(panel)) = (extents.last_mut(), shared.panel) {
         *last = panel / shared.dtype.size_bytes() as i64;
     }
+    // rows without panels are not permuted, as those of 16 bytes
+    let panel = shared.panel.unwrap_or(CHUNK);
     TensorMap { buffer: position.expect("verified: one of the kernel's"), extents, panel }
 }
 

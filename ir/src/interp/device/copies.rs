@@ -8,7 +8,7 @@ use super::stores::{flat, set_global};
 use super::{Machine, Team, Warp, fault};
 use crate::affine::Name;
 use crate::diag::Result;
-use crate::kernel::device::{CLUSTER, Tile, WARP};
+use crate::kernel::device::{CLUSTER, Tile, WARP, rows_agree};
 use crate::value::Scalar;
 
 /// Most elements of a tile: all of shared memory.
@@ -81,12 +81,14 @@ fn bytes(shape: &[i64], size: usize) -> i64 {
 }
 
 impl<'k> Machine<'k, '_> {
-    fn same_shape(&self, shared: &Place, global: &Place) -> Result<usize> {
+    /// Bytes of an element, where both tiles have the same rows: a box of the copy engine may be
+    /// more dimensions of the array than of the shared buffer.
+    fn same_rows(&self, shared: &Place, global: &Place) -> Result<usize> {
         let Some(buffer) = self.shared.find(&shared.array) else {
             return Err(fault("E0307", &format!("there is no shared buffer `{}`", shared.array)));
         };
         let array = &self.globals.buffers[self.globals.find(&global.array)?];
-        if shared.shape() == global.shape() && array.dtype == buffer.dtype {
+        if rows_agree(&shared.shape(), &global.shape()) && array.dtype == buffer.dtype {
             return Ok(buffer.dtype.size_bytes());
         }
         let text = format!("tiles of `{}` and `{}` differ", shared.array, global.array);
@@ -103,7 +105,7 @@ impl<'k> Machine<'k, '_> {
     ) -> Result<()> {
         for &rank in blocks {
             let [shared, global] = [Place::new(tiles[0], w)?, Place::new(tiles[1], w)?];
-            self.same_shape(&shared, &global)?;
+            self.same_rows(&shared, &global)?;
             let (clock, stamp) = self.fork(w);
             let barrier = Some(barrier.clone());
             self.loads.push(BoxCopy { shared, global, rank, barrier, clock, stamp });
@@ -129,7 +131,7 @@ impl<'k> Machine<'k, '_> {
 
     /// A box load lands, and its barrier counts its bytes.
     pub(super) fn land(&mut self, copy: &BoxCopy) -> Result<()> {
-        let size = self.same_shape(&copy.shared, &copy.global)?;
+        let size = self.same_rows(&copy.shared, &copy.global)?;
         let n = bytes(&copy.shared.shape(), size);
         for i in 0..n / size as i64 {
             let (clock, stamp) = (&copy.clock, copy.stamp);
@@ -161,7 +163,7 @@ impl<'k> Machine<'k, '_> {
     /// Issues a box store.
     pub(super) fn box_store(&mut self, to: &Tile, from: &Tile, w: &mut Warp<'k>) -> Result<()> {
         let (global, shared) = (Place::new(to, w)?, Place::new(from, w)?);
-        self.same_shape(&shared, &global)?;
+        self.same_rows(&shared, &global)?;
         let (clock, stamp) = self.fork(w);
         let (rank, barrier) = (w.rank, None);
         w.open_stores.push(BoxCopy { shared, global, rank, barrier, clock, stamp });
@@ -173,7 +175,7 @@ impl<'k> Machine<'k, '_> {
         let done = w.stores.len().saturating_sub(left);
         for copy in w.stores.drain(..done).flatten() {
             let (clock, stamp) = (&copy.clock, copy.stamp);
-            let size = self.same_shape(&copy.shared, &copy.global)?;
+            let size = self.same_rows(&copy.shared, &copy.global)?;
             for i in 0..bytes(&copy.shared.shape(), size) / size as i64 {
                 let address = self.shared_address(&copy.shared.array, &copy.shared.element(i))?;
                 let address = address.expect("compared with a shared buffer");
@@ -203,10 +205,14 @@ impl<'k> Machine<'k, '_> {
         w: &mut Warp<'k>,
     ) -> Result<()> {
         let (to, from) = (Place::new(to, w)?, Place::new(from, w)?);
-        let size = self.same_shape(&to, &from)? as i64;
+        let size = self.same_rows(&to, &from)? as i64;
         let wide = chunk / size;
-        if wide == 0 || to.shape().last().is_none_or(|n| n % wide != 0) {
-            return Err(fault("E0521", "a row of the tile is no whole number of chunks"));
+        if to.shape() != from.shape()
+            || wide == 0
+            || to.shape().last().is_none_or(|n| n % wide != 0)
+        {
+            let text = "the tiles differ, or their rows are no whole number of chunks";
+            return Err(fault("E0521", text));
         }
         let n: i64 = to.shape().iter().product();
         let Team { first, warps } = w.team();

@@ -379,6 +379,17 @@ impl Tile {
     }
 }
 
+/// Whether tiles of these extents have rows of one length, and as many of them: what the copy
+/// engine asks of the two sides of a box, whose rows follow each other row-major.
+#[must_use]
+pub fn rows_agree(a: &[i64], b: &[i64]) -> bool {
+    let rows = |extents: &[i64]| -> Option<(i64, i64)> {
+        let (last, outer) = extents.split_last()?;
+        Some((*last, outer.iter().try_fold(1_i64, |n, e| n.checked_mul(*e))?))
+    };
+    rows(a).is_some_and(|found| Some(found) == rows(b))
+}
+
 impl super::Kernel {
     /// Whether some block's threads have roles.
     #[must_use]

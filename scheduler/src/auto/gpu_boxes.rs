@@ -1,0 +1,310 @@
+//! Products on tensor cores whose tiles are boxes over several indices.
+//!
+//! In: a product, and boxes of sizes that `gpu_box_size` estimates. Out: the steps: tiles of each
+//! index, the points of a box as one loop (`coalesce`) that instructions take parts of, operands
+//! that the copy engine fills ahead, results that leave as boxes, and blocks that stay and take
+//! tile after tile.
+//! Keeps: which index is contiguous in a factor is its box's fastest; all other orders are free,
+//! and follow the arrays'. Nothing here knows a contraction.
+
+use warploom_ir::affine::{Affine, Name};
+use warploom_ir::expr::Access;
+use warploom_ir::schedule::Unit;
+use warploom_ir::schedule::step::{LayoutTerm, Ref, StepKind};
+use warploom_ir::target::{Axis, Place};
+
+use super::Auto;
+use super::gpu::GpuOptions;
+use super::gpu_box_size::{Boxes, Cut, Leaving, Side, Space};
+use super::gpu_tensor::{Line, Product};
+use crate::block;
+use crate::steps::stage::local_name;
+
+/// Clocks of one more launch, and from its blocks' first loads to their last stores.
+const LAUNCH: i64 = 8000;
+/// Clocks for an element of partial sums, of all multiprocessors together, in eighths.
+const COMBINED: i64 = 1;
+/// Bytes of a partial sum.
+const HELD: i64 = 4;
+
+impl Auto {
+    /// The product in boxes, where that takes less than so many clocks and every step is taken.
+    pub(super) fn in_boxes(&mut self, p: &Product, time: i64, options: &GpuOptions) -> Option<()> {
+        let whole = self.boxes(p, options, 1);
+        let few = whole.as_ref().is_none_or(|b| 2 * b.1.tiles < options.multiprocessors);
+        let outer = p.others.first().map_or(1, |l| l.extent);
+        let parts = (2..=options.multiprocessors.min(outer)).filter(|n| few && outer % n == 0);
+        let parted = parts.filter_map(|n| Some((self.boxes(p, options, n)?, n)));
+        let all = whole.map(|b| (b, 1)).into_iter().chain(parted);
+        let ((clocks, boxes), parts) = all.min_by_key(|(b, _)| b.0)?;
+        if clocks >= time {
+            return None;
+        }
+        let before = self.at.clone();
+        let done = match parts {
+            1 => self.boxed(p, &boxes, options),
+            parts => self.boxed_in_parts(p, outer / parts, options),
+        };
+        let (poly, source) = (self.at.poly(), &self.at.nest().source);
+        if done.is_some() && block::fits(poly, self.at.tree(), source) {
+            return Some(());
+        }
+        self.at = before;
+        None
+    }
+
+    /// The product in boxes, each over some iterations of the outermost sum.
+    fn boxed_in_parts(&mut self, p: &Product, length: i64, options: &GpuOptions) -> Option<()> {
+        let parts = self.in_parts(p, length)?;
+        let (_, boxes) = self.boxes(&parts, options, 1)?;
+        self.boxed(&parts, &boxes, options)
+    }
+
+    /// The best boxes for a product whose outermost sum is cut into so many parts, and their
+    /// estimated clocks; nothing where no tile is a box of several indices.
+    fn boxes(&self, p: &Product, options: &GpuOptions, parts: i64) -> Option<(i64, Boxes)> {
+        let several = p.more.iter().any(|lines| !lines.is_empty()) || !p.others.is_empty();
+        let plain = p.plain == [true; 2] && p.factors.iter().all(|f| self.by_engine(f));
+        let described = p.matrix.shared || p.matrix.tensor;
+        if !plain || !described || p.partial.is_some() || !several {
+            return None;
+        }
+        let main = [&p.row, &p.column, &p.sum];
+        let more = [&p.more[0], &p.more[1], &p.others];
+        let mut sides = [0, 1, 2].map(|side| self.side(p, main[side], more[side], side));
+        if let Some(outer) = p.others.first() {
+            let own = sides[2].iter_mut().find(|l| l.line.iter == outer.iter)?;
+            own.line.extent /= parts;
+        }
+        let iter = |e: &Affine| e.as_var().cloned();
+        let last = p.factors.each_ref().map(|f| iter(f.indices.last()?));
+        let (results, out) = match &p.leaving {
+            Some((_, access)) if parts == 1 => (&access.indices, self.bytes_of(&access.array)),
+            _partial => (&p.target.indices, HELD.max(self.bytes_of(&p.target.array))),
+        };
+        let leaving = match &p.leaving {
+            _ if parts > 1 => Leaving::Scattered,
+            Some((Some(_), access)) if self.by_engine(access) => Leaving::Engine,
+            Some((Some(_), _)) => Leaving::Threads,
+            Some((None, _)) | None => Leaving::Scattered,
+        };
+        let apart = |l: &&Line| !p.more.iter().flatten().any(|m| m.iter == l.iter);
+        let space = Space {
+            sides,
+            last,
+            results: results.iter().map(iter).collect(),
+            leaving,
+            batch: p.batch.iter().filter(apart).map(|l| l.extent).product::<i64>() * parts,
+            factor: p.matrix.a.size_bytes() as i64,
+            out,
+            bytes: p.factors.iter().chain([&p.target]).map(|a| self.whole(a)).sum(),
+            depth: p.matrix.k,
+            shared: i64::from(options.target.gpu()?.shared_bytes),
+            multiprocessors: options.multiprocessors,
+        };
+        let (clocks, boxes) = space.best()?;
+        let sums = parts * self.whole(&p.target) / self.bytes_of(&p.target.array);
+        let combined = COMBINED * sums / (8 * options.multiprocessors);
+        Some((clocks + if parts > 1 { LAUNCH + combined } else { 0 }, boxes))
+    }
+
+    /// The loops of a side in the order of its digits.
+    fn side(&self, p: &Product, main: &Line, more: &[Line], side: usize) -> Vec<Side> {
+        let factors: &[Access] = if side == 2 { &p.factors } else { &p.factors[side..=side] };
+        let place = |l: &Line| {
+            let uses = |e: &Affine| e.vars().contains(&l.iter);
+            factors[0].indices.iter().position(uses)
+        };
+        let last = |l: &Line| {
+            factors.iter().any(|f| f.indices.last().and_then(|e| e.as_var()) == Some(&l.iter))
+        };
+        let mut lines: Vec<&Line> = more.iter().chain([main]).collect();
+        lines.sort_by_key(|l| (last(l), place(l)));
+        // a loop of the sum that shares a dimension with another moves the box
+        let alone = |l: &Line| {
+            factors
+                .iter()
+                .flat_map(|f| &f.indices)
+                .all(|e| !e.vars().contains(&l.iter) || e.as_var() == Some(&l.iter))
+        };
+        let boxed = |l: &Line| side < 2 || alone(l);
+        lines.into_iter().map(|l| Side { line: l.clone(), boxed: boxed(l) }).collect()
+    }
+
+    /// The product in boxes; `None` where a step is refused.
+    pub(super) fn boxed(&mut self, p: &Product, b: &Boxes, options: &GpuOptions) -> Option<()> {
+        let apart = |l: &&Line| !p.more.iter().flatten().any(|m| m.iter == l.iter);
+        let mut tiles: Vec<Name> = p.batch.iter().filter(apart).map(|l| l.name.clone()).collect();
+        let mut points: Vec<Name> = Vec::new();
+        // the larger factor's tiles are the outer ones: all that need one of them run together
+        let larger = usize::from(self.whole(&p.factors[0]) < self.whole(&p.factors[1]));
+        let deep = usize::from(b.swapped);
+        let order = if larger == deep { [0, 1] } else { [1, 0] };
+        for side in order {
+            for cut in &b.sides[side] {
+                match cut.size {
+                    1 => tiles.push(cut.line.name.clone()),
+                    size => {
+                        let (tile, point) = self.halves(&cut.line.name, size)?;
+                        tiles.push(tile);
+                        points.push(point);
+                    }
+                }
+            }
+        }
+        let all: Vec<Name> = tiles.iter().chain(&points).cloned().collect();
+        self.ordered(&all).then_some(())?;
+        let count = |cut: &Cut| (cut.line.extent + cut.size - 1) / cut.size;
+        let counts: i64 = b.sides[..2].iter().flatten().map(count).product();
+        let batch: i64 = p.batch.iter().filter(apart).map(|l| l.extent).product();
+        let blocks = options.multiprocessors * b.resident;
+        let at = self.turns(p, tiles, counts * batch, blocks)?;
+        for point in points.iter().rev() {
+            let target = Ref::from(point.clone());
+            // a statement alone in its loops needs no other loop
+            let _alone = self.step(StepKind::Distribute { target, at: None, names: Vec::new() });
+        }
+        self.instructions(p, b, &at)
+    }
+
+    /// Puts tiles on blocks, each of which takes one after the other; the innermost loop around a
+    /// tile.
+    fn turns(&mut self, p: &Product, tiles: Vec<Name>, count: i64, blocks: i64) -> Option<Name> {
+        let name = Name::from(format!("{}_tile", p.statement));
+        let last = tiles.last().cloned()?;
+        let loops = tiles.iter().cloned().map(Ref::from).collect();
+        self.must(StepKind::Raster { loops, name: Ref::from(name.clone()) })?;
+        let mut block = name;
+        if count > blocks {
+            let (turn, own) = self.halves(&block, blocks)?;
+            let (target, by) = (Ref::from(own.clone()), Ref::from(turn.clone()));
+            self.must(StepKind::Skew { target, factor: -blocks, by })?;
+            let mut order = vec![own.clone(), turn];
+            order.extend(tiles);
+            self.ordered(&order).then_some(())?;
+            block = own;
+        }
+        self.must(StepKind::Map(Ref::from(block), Place::Block(Axis::X)))?;
+        Some(last)
+    }
+
+    /// The loops of instructions inside a tile's, and what is staged around them.
+    fn instructions(&mut self, p: &Product, b: &Boxes, at: &Name) -> Option<()> {
+        let s = &p.statement;
+        let mut outer = Vec::new();
+        let mut points: [Vec<Name>; 3] = Default::default();
+        for cut in &b.sides[2] {
+            let name = self.loop_of(s, &cut.line.iter)?;
+            if cut.size == 1 {
+                outer.push(name);
+                continue;
+            }
+            let (tile, point) = self.halves(&name, cut.size)?;
+            outer.push(tile);
+            points[2].push(point);
+        }
+        // the slices of what is contiguous follow each other
+        let ring = outer.last().cloned()?;
+        for side in 0..2 {
+            for cut in b.sides[side].iter().filter(|c| c.size > 1) {
+                points[side].push(self.loop_of(s, &cut.line.iter)?);
+            }
+        }
+        let order: Vec<Name> = outer.iter().chain(points.iter().flatten()).cloned().collect();
+        self.ordered(&order).then_some(())?;
+        let [deep, wide, sum] = ["deep", "wide", "sum"].map(|side| format!("{s}_{side}"));
+        let deep = self.run_together(&points[0], deep)?;
+        let wide = self.run_together(&points[1], wide)?;
+        let sum = self.run_together(&points[2], sum)?;
+        let whole = |side: usize| b.sides[side].iter().map(|c| c.size).product::<i64>();
+        let (team, deep) = self.halves(&deep, p.matrix.m)?;
+        let (inner, sum) = self.halves(&sum, p.matrix.k)?;
+        let blocks = whole(0) / p.matrix.m;
+        let mut order = vec![ring.clone(), team.clone()];
+        // a warpgroup may have several instructions' rows
+        let team = if blocks > b.teams {
+            let (team, below) = self.halves(&team, blocks / b.teams)?;
+            order = vec![ring.clone(), team.clone(), below];
+            team
+        } else {
+            team
+        };
+        order.extend([inner, deep.clone(), wide.clone(), sum.clone()]);
+        self.ordered(&order).then_some(())?;
+        self.staged_boxes(p, b, [at, &ring])?;
+        if b.teams > 1 && !p.matrix.tensor {
+            self.must(StepKind::Unit(Ref::from(team), Unit::Warpgroup))?;
+        }
+        let instruction = self.named(&p.matrix, whole(1), b.swapped)?;
+        let loops = [deep, wide, sum].map(Ref::from);
+        self.must(StepKind::Tensorize { loops, instruction: Ref::from(instruction) })?;
+        self.must(StepKind::Ring { target: Ref::from(ring), stages: b.stages })
+    }
+
+    /// One loop of the points of several, which are right inside each other.
+    fn run_together(&mut self, points: &[Name], name: String) -> Option<Name> {
+        let (first, rest) = points.split_first()?;
+        let (mut all, name) = (first.clone(), Name::from(name));
+        for inner in rest {
+            let (outer, inner) = (Ref::from(all), Ref::from(inner.clone()));
+            self.must(StepKind::Coalesce { outer, inner, name: Some(Ref::from(name.clone())) })?;
+            all = name.clone();
+        }
+        Some(all)
+    }
+
+    /// Stages accumulator, operands and results, which the copy engine moves.
+    fn staged_boxes(&mut self, p: &Product, b: &Boxes, [at, ring]: [&Name; 2]) -> Option<()> {
+        let stage = |array: &Name, at: &Name| StepKind::Stage {
+            array: Ref::from(array.clone()),
+            readers: Vec::new(),
+            at: Some(Ref::from(at.clone())),
+            name: None,
+            layout: Vec::new(),
+            pad: 0,
+            across: Vec::new(),
+        };
+        let engine = |l: String| StepKind::Unit(Ref::from(Name::from(l)), Unit::CopyEngine);
+        self.must(stage(&p.target.array, at))?;
+        for (factor, turned) in p.factors.iter().zip(b.turned) {
+            let first = format!("{}.0", local_name(&factor.array, ring));
+            if !turned {
+                self.must(stage(&factor.array, ring))?;
+                self.must(engine(first))?;
+                continue;
+            }
+            let mut step = stage(&factor.array, ring);
+            if let StepKind::Stage { layout, .. } = &mut step {
+                layout.extend(turned_layout(factor, &b.sides[2]));
+            }
+            self.must(step)?;
+            self.must(StepKind::Map(Ref::from(Name::from(first)), Place::Thread(Axis::X)))?;
+        }
+        let Some((_, out)) = &p.leaving else { return Some(()) };
+        let back = format!("{}_back.0", local_name(&out.array, at));
+        if b.leaving != Leaving::Scattered {
+            self.must(stage(&out.array, at))?;
+        }
+        match b.leaving {
+            Leaving::Scattered => {}
+            Leaving::Engine => self.must(engine(back))?,
+            Leaving::Threads => {
+                self.must(StepKind::Map(Ref::from(Name::from(back)), Place::Thread(Axis::X)))?;
+            }
+        }
+        Some(())
+    }
+}
+
+/// The dimensions of a factor with those of the sum last, in the order of its digits.
+fn turned_layout(factor: &Access, sums: &[Cut]) -> Vec<LayoutTerm> {
+    let uses = |d: &usize, cut: &Cut| factor.indices[*d].vars().contains(&cut.line.iter);
+    let all = 0..factor.indices.len();
+    let mut order: Vec<usize> = all.clone().filter(|d| !sums.iter().any(|s| uses(d, s))).collect();
+    for cut in sums {
+        order
+            .extend(all.clone().filter(|d| uses(d, cut) && !order.contains(d)).collect::<Vec<_>>());
+    }
+    let whole = |dimension| LayoutTerm { dimension, modulus: None, divisor: 1 };
+    order.into_iter().map(whole).collect()
+}

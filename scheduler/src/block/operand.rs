@@ -1,0 +1,164 @@
+//! A factor of the product: a matrix in shared memory, and the tiles that instructions take of it.
+//!
+//! In: the footprint of an access to a staged buffer. Out: which dimensions of the buffer are the
+//! matrix's rows and which its columns, how large they are for all instructions, and where the tile
+//! of an instruction starts.
+//! Keeps: columns end with the buffer's last dimension, so that rows of shared memory are rows of a
+//! box. Further dimensions of the columns are panels behind each other, those of the rows lie
+//! behind each other; each of both in the order in which the tensorized loop runs through them.
+
+use warploom_ir::affine::{Affine, Name};
+use warploom_ir::dtype::DType;
+use warploom_ir::expr::Access;
+use warploom_ir::instruction::Part;
+use warploom_ir::instruction::descriptor::PANELS;
+use warploom_ir::nest::Array;
+
+use super::digits::Digits;
+use super::factor::Factor;
+use super::product::{Footprint, Question, uneven};
+use super::{Answer, unfit};
+
+/// Rows of a group in shared memory that matrix instructions step over.
+const GROUP: i64 = 8;
+
+/// A factor of the product.
+pub(super) struct Operand {
+    /// The staged buffer.
+    pub(super) buffer: Name,
+    /// Element type, as the instruction takes it.
+    pub(super) dtype: DType,
+    /// What an element is computed as, where it is not the staged buffer's as it is.
+    pub(super) value: Option<Factor>,
+    /// Extents of the buffer's dimensions, enough for all instructions.
+    pub(super) extents: Vec<i64>,
+    /// Elements without use at the end of the buffer's rows.
+    pub(super) pad: i64,
+    /// The dimensions that are the matrix's rows, and those that are its columns.
+    pub(super) sides: [Digits; 2],
+    /// The first row and column of the instruction's tile, over the counters, and its extents.
+    pub(super) tile: [(Affine, i64); 2],
+    /// The contraction's dimensions are the rows.
+    pub(super) transposed: bool,
+}
+
+impl Operand {
+    /// Rows and columns of the matrix.
+    pub(super) fn shape(&self) -> [i64; 2] {
+        self.sides.each_ref().map(Digits::whole)
+    }
+
+    /// Bytes of a panel: the widest that divides its rows.
+    pub(super) fn panel(&self) -> Option<i64> {
+        let last = self.sides[1].0.last()?;
+        let row = last.extent * self.dtype.size_bytes() as i64;
+        PANELS.iter().copied().filter(|p| row % p == 0).max()
+    }
+}
+
+impl Question<'_> {
+    pub(super) fn operand(
+        &self,
+        (access, value): (&Access, &Factor),
+        found: &Footprint,
+        part: Part,
+    ) -> Answer<Operand> {
+        let own = match part {
+            Part::A => 0,
+            Part::B | Part::D => 1,
+        };
+        let array = self.site.poly.array(&access.array).expect("accesses are of known arrays");
+        let mut extents = vec![1; access.indices.len() - self.coordinates_of(&access.array)];
+        for (d, first) in &found.rest {
+            let Some(place) = first.as_constant() else {
+                let text = format!(
+                    "dimension {d} of `{}` moves along a loop between `{}` and the tensorized ones",
+                    array.name, self.site.path[self.ring].name
+                );
+                let help = "make it part of one of these: `coalesce` it with the loop inside";
+                return Err(Box::new(unfit(text).help(help)).into());
+            };
+            extents[*d] = place + 1;
+        }
+        let sizes = [self.matrix.m, self.matrix.n, self.matrix.k];
+        let last = extents.len().checked_sub(1);
+        let ends = |i: usize| found.digits[i].0.last().map(|d| d.dim) == last;
+        let place = |i: usize| found.digits[i].0.last().map(|d| d.dim);
+        let transposed = ends(own) || !ends(2) && place(2) < place(own);
+        let both = if transposed { [2, own] } else { [own, 2] };
+        let mut sides = both.map(|i| found.digits[i].clone());
+        let mut tile = both.map(|i| (found.first[i].clone(), sizes[i]));
+        for (side, (first, size)) in sides.iter_mut().zip(&mut tile) {
+            let count = self.reach(first, true) + *size;
+            if side.whole() < count || side.alone().is_some() {
+                if !side.grow(count) {
+                    return Err(uneven(&array.name, side, count).into());
+                }
+            }
+            for digit in &side.0 {
+                extents[digit.dim] = digit.extent;
+            }
+        }
+        self.readable(array, value, part, transposed)?;
+        let dtype = self.matrix.dtype(part);
+        let value = Some(value.clone()).filter(|v| !v.plain(dtype));
+        let buffer = access.array.clone();
+        let pad = if self.matrix.shared { 0 } else { self.pad(array, access)? };
+        let operand = Operand { buffer, dtype, value, extents, pad, sides, tile, transposed };
+        self.laid_out(&operand)?;
+        Ok(operand)
+    }
+
+    /// Whether an instruction's tile of several dimensions is one that a descriptor stands for.
+    fn laid_out(&self, operand: &Operand) -> Answer<()> {
+        let [rows, columns] = &operand.sides;
+        if rows.alone().is_some() && columns.alone().is_some() {
+            return Ok(());
+        }
+        let name = &operand.buffer;
+        if rows.whole() % GROUP != 0 {
+            let text = format!("a box of `{name}` has {} rows, no multiple of 8", rows.whole());
+            return Err(unfit(text).into());
+        }
+        if columns.0.last().map(|d| d.dim + 1) != Some(operand.extents.len()) {
+            let text = format!(
+                "the loop that runs along the last dimension of `{name}` does not run through it \
+                 innermost: rows of shared memory would be no rows of a box"
+            );
+            let help = "coalesce the loops so that this dimension's is the inner one";
+            return Err(Box::new(unfit(text).help(help)).into());
+        }
+        if operand.panel().is_none() {
+            let text = format!("rows of a box of `{name}` are no multiple of 16 bytes");
+            return Err(unfit(text).into());
+        }
+        Ok(())
+    }
+
+    /// Whether the instruction can read a buffer of this type, and the way it lies.
+    fn readable(&self, array: &Array, value: &Factor, part: Part, transposed: bool) -> Answer<()> {
+        let (side, dtype) = match part {
+            Part::A => ("m", self.matrix.a),
+            Part::B | Part::D => ("n", self.matrix.b),
+        };
+        if !value.fits(dtype) {
+            return Err(unfit(format!(
+                "`{}` has the instruction's {side} and type {}, and the instruction takes {dtype} \
+                 there",
+                array.name, value.value.dtype
+            ))
+            .into());
+        }
+        if transposed && !self.matrix.transposable {
+            let refusal = unfit(format!(
+                "the loop that is summed over does not run along the last dimension of `{}`: \
+                 operands of type {dtype} cannot lie transposed in shared memory",
+                array.name
+            ));
+            let help = "only operands of 16 bits may lie either way: threads can turn it around, \
+                        as `stage A at k.0 as As layout 1, 0` and `map As.0 to thread.x`";
+            return Err(Box::new(refusal.help(help)).into());
+        }
+        Ok(())
+    }
+}
