@@ -121,6 +121,10 @@ pub(crate) struct CheckArgs {
     /// The schedule's script; a .kernel has none.
     #[arg(long)]
     pub(crate) schedule: Option<PathBuf>,
+    /// Also makes code for a target and checks the script's contracts about it
+    /// (`require tensor_core, smem <= 200K`); no GPU is needed.
+    #[arg(long)]
+    pub(crate) target: Option<String>,
 }
 
 /// What `schedule` prints.

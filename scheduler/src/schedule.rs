@@ -169,6 +169,10 @@ impl Schedule {
         for step in &script.steps {
             at = at.checked(session, step, &script.source)?;
         }
+        if self.script.steps.is_empty() {
+            // its steps' spans point there
+            at.script.source = script.source.clone();
+        }
         Ok(at)
     }
 
@@ -293,7 +297,9 @@ impl Schedule {
             | StepKind::Stage { .. }
             | StepKind::FuseAt { .. }
             | StepKind::SplitReduction { .. }
-            | StepKind::Privatise { .. } => tree.clone(),
+            | StepKind::Privatise { .. }
+            // there is no code yet
+            | StepKind::RequireCode(_) => tree.clone(),
             StepKind::Require(property, l) => {
                 require(session.deps(self)?, tree, *property, l)?;
                 tree.clone()
@@ -344,7 +350,8 @@ const fn affected(kind: &StepKind) -> Affected<'_> {
         | StepKind::Raster { .. }
         | StepKind::Unroll(_)
         | StepKind::Ring { .. }
-        | StepKind::Require(..) => Affected::Nothing,
+        | StepKind::Require(..)
+        | StepKind::RequireCode(_) => Affected::Nothing,
         StepKind::Vectorize(l)
         | StepKind::Parallel(l)
         | StepKind::Map(l, _)

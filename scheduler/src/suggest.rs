@@ -76,7 +76,8 @@ pub(crate) fn nearest(
         | StepKind::Stage { .. }
         | StepKind::FuseAt { .. }
         | StepKind::Atomically(_)
-        | StepKind::Require(..) => None,
+        | StepKind::Require(..)
+        | StepKind::RequireCode(_) => None,
     }
 }
 

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::contracts::Contracts;
 use warploom_codegen::{c, host, ptx};
 pub use warploom_ir::abi::GpuCode;
 use warploom_ir::abi::HostCode;
@@ -27,6 +28,7 @@ use warploom_verify::{Verified, kernel as verify_kernel, nest as verify_nest};
 pub struct Lowered {
     kernel: Verified<Kernel>,
     stages: Vec<(&'static str, Duration)>,
+    contracts: Contracts,
 }
 
 impl Lowered {
@@ -74,9 +76,11 @@ impl Lowered {
     /// Code for this machine's processor.
     ///
     /// # Errors
-    /// There is no such code for a part of the kernel, or code generation fails.
+    /// There is no such code for a part of the kernel, or code generation fails; `E0710` for a
+    /// contract, which only code of a GPU can keep.
     pub fn host(self) -> Result<Program> {
-        let Self { kernel, mut stages } = self;
+        let Self { kernel, mut stages, contracts } = self;
+        contracts.on_cpu()?;
         let started = Instant::now();
         let code = host::compile(&kernel, &host::HostOptions::default())?;
         stages.push(("code", started.elapsed()));
@@ -86,9 +90,18 @@ impl Lowered {
     /// PTX with its launches.
     ///
     /// # Errors
-    /// The target is no GPU, or has no code for a part of the kernel.
+    /// The target is no GPU, or has no code for a part of the kernel; `E0710` for a contract of the
+    /// script that the code breaks.
     pub fn gpu(&self, target: Target) -> Result<GpuCode> {
-        ptx::compile(&self.kernel, target)
+        let code = ptx::compile(&self.kernel, target)?;
+        self.contracts.check(&code)?;
+        Ok(code)
+    }
+
+    /// Whether the script has contracts about code.
+    #[must_use]
+    pub fn has_contracts(&self) -> bool {
+        !self.contracts.is_empty()
     }
 }
 
@@ -166,7 +179,7 @@ pub fn lower(schedule: &Schedule) -> Result<Lowered> {
     let lowered = started.elapsed();
     let kernel = seal(kernel)?;
     let stages = vec![("lower", lowered), ("verify", started.elapsed() - lowered)];
-    Ok(Lowered { kernel, stages })
+    Ok(Lowered { kernel, stages, contracts: Contracts::of(schedule) })
 }
 
 /// A kernel that a person wrote, checked and sealed.
@@ -176,7 +189,8 @@ pub fn lower(schedule: &Schedule) -> Result<Lowered> {
 pub fn kernel(kernel: Kernel) -> Result<Lowered> {
     let started = Instant::now();
     let kernel = verify_kernel(kernel).map_err(first)?;
-    Ok(Lowered { kernel, stages: vec![("verify", started.elapsed())] })
+    let (stages, contracts) = (vec![("verify", started.elapsed())], Contracts::default());
+    Ok(Lowered { kernel, stages, contracts })
 }
 
 /// Seals a kernel that was lowered. What the verifier finds is no mistake in a text: the schedule

@@ -5,6 +5,7 @@
 
 mod bind;
 pub mod compile;
+mod contracts;
 pub mod device;
 pub mod doctor;
 mod handwritten;

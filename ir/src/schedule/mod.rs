@@ -4,12 +4,15 @@
 //! order. Steps rewrite both (`fuse-at` adds statements, most steps only change the tree).
 //! Keeps: plain values; no isl here.
 
+mod contract;
 mod poly;
 pub mod print;
 pub mod script;
 pub mod step;
 
 use std::collections::BTreeMap;
+
+pub use contract::Contract;
 
 use crate::affine::{Affine, Name};
 use crate::nest::{Array, Constraint, Param, Statement};

@@ -149,6 +149,10 @@ fn write_step(f: &mut fmt::Formatter<'_>, kind: &StepKind, depth: usize) -> fmt:
             write!(f, "{}}}", INDENT.repeat(depth))
         }
         StepKind::Require(property, l) => write!(f, "require {} {l}", property.text()),
+        StepKind::RequireCode(contracts) => {
+            let all: Vec<String> = contracts.iter().map(ToString::to_string).collect();
+            write!(f, "require {}", all.join(", "))
+        }
     }
 }
 

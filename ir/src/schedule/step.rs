@@ -9,7 +9,7 @@ use crate::affine::{Affine, Name};
 use crate::diag::{Source, Span};
 use crate::target::Place;
 
-use super::{Tree, Unit};
+use super::{Contract, Tree, Unit};
 
 /// The name of a loop, statement or array as a step wrote it.
 ///
@@ -260,6 +260,8 @@ pub enum StepKind {
     Atomically(Vec<Step>),
     /// `require parallel l`: refuses the schedule where it does not hold.
     Require(Property, Ref),
+    /// `require tensor_core, smem <= 200K`: refuses the code where it does not hold.
+    RequireCode(Vec<Contract>),
 }
 
 impl StepKind {
@@ -291,7 +293,8 @@ impl StepKind {
             | Self::Order(_)
             | Self::OrderBy(_)
             | Self::Atomically(_)
-            | Self::Require(..) => false,
+            | Self::Require(..)
+            | Self::RequireCode(_) => false,
         }
     }
 }

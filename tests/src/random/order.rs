@@ -177,7 +177,8 @@ fn tree_after(tree: &Tree, step: &StepKind) -> Option<Tree> {
         | StepKind::Vectorize(_)
         | StepKind::Parallel(_)
         | StepKind::Map(..)
-        | StepKind::Require(..) => tree.clone(),
+        | StepKind::Require(..)
+        | StepKind::RequireCode(_) => tree.clone(),
         StepKind::Stage { .. }
         | StepKind::FuseAt { .. }
         | StepKind::SplitReduction { .. }

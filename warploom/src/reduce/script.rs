@@ -142,7 +142,8 @@ fn simpler(kind: &StepKind) -> Vec<StepKind> {
         | StepKind::OrderBy(_)
         | StepKind::FuseAt { .. }
         | StepKind::Atomically(_)
-        | StepKind::Require(..) => {}
+        | StepKind::Require(..)
+        | StepKind::RequireCode(_) => {}
     }
     out
 }

@@ -13,7 +13,7 @@ pub(super) enum Token {
     Word(String),
     /// A number without a sign.
     Int(u64),
-    /// One of `, ; : ( ) { } [ ] + - * / % >`.
+    /// One of `, ; : ( ) { } [ ] + - * / % > < =`.
     Punct(char),
     /// The end of a line.
     Newline,
@@ -63,11 +63,11 @@ impl Reader {
                 }
                 c if c.is_whitespace() => continue,
                 ',' | ';' | ':' | '(' | ')' | '{' | '}' | '[' | ']' | '+' | '-' | '*' | '/'
-                | '%' | '>' => Token::Punct(c),
+                | '%' | '>' | '<' | '=' => Token::Punct(c),
                 c if c.is_ascii_digit() => {
                     at = start + length(&text[start..], |c| c.is_ascii_alphanumeric() || c == '_');
                     let digits = &text[start..at];
-                    let value = digits.parse().map_err(|_| {
+                    let value = number(digits).ok_or_else(|| {
                         let message = format!("`{digits}` is not a number of 64 bits");
                         syntax(source, Span::new(start, at), message)
                     })?;
@@ -160,6 +160,14 @@ impl Reader {
     /// Takes the word or fails.
     pub(super) fn expect_word(&mut self, word: &str) -> Result<()> {
         if self.eat_word(word) { Ok(()) } else { Err(self.expected(&format!("`{word}`"))) }
+    }
+}
+
+/// `200`, or `200K` for as many times 1024.
+fn number(text: &str) -> Option<u64> {
+    match text.strip_suffix('K') {
+        Some(digits) => digits.parse::<u64>().ok()?.checked_mul(1024),
+        None => text.parse().ok(),
     }
 }
 

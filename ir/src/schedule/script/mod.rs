@@ -14,7 +14,7 @@ use crate::affine::{Affine, Overflow};
 use crate::diag::{Result, Source, Span};
 
 use super::step::{LayoutTerm, Property, Ref, Script, Step, StepKind};
-use super::{Tree, Unit};
+use super::{Contract, Tree, Unit};
 use crate::target::Place;
 use lex::{Reader, Token};
 
@@ -175,17 +175,39 @@ fn order(r: &mut Reader) -> Result<StepKind> {
 }
 
 fn require(r: &mut Reader) -> Result<StepKind> {
-    let property = match r.next() {
-        Token::Word(w) if w == "parallel" => Property::Parallel,
-        Token::Word(w) if w == "vector" => Property::Vector,
-        found => {
-            let found = found.describe();
-            let message =
-                format!("expected `parallel` or `vector` behind `require`, found {found}");
-            return Err(r.error(r.last_span(), message));
+    for property in [Property::Parallel, Property::Vector] {
+        if r.eat_word(property.text()) {
+            return Ok(StepKind::Require(property, name(r)?));
         }
-    };
-    Ok(StepKind::Require(property, name(r)?))
+    }
+    let mut contracts = vec![contract(r)?];
+    while comma(r) {
+        contracts.push(contract(r)?);
+    }
+    Ok(StepKind::RequireCode(contracts))
+}
+
+/// `tensor_core` or `smem <= 200K`.
+fn contract(r: &mut Reader) -> Result<Contract> {
+    let words = Contract::WORDS.join(", ");
+    let what = format!("`parallel`, `vector` or a contract about code ({words})");
+    let Token::Word(word) = r.peek().clone() else { return Err(r.expected(&what)) };
+    if let Some(contract) = Contract::alone(&word) {
+        r.next();
+        return Ok(contract);
+    }
+    if Contract::limited(&word, 0).is_none() {
+        return Err(r.expected(&what));
+    }
+    r.next();
+    r.expect('<')?;
+    r.expect('=')?;
+    let start = r.span();
+    let most = integer(r)?;
+    if most < 0 {
+        return Err(r.error(start.to(r.last_span()), format!("a limit is not negative: {most}")));
+    }
+    Ok(Contract::limited(&word, most).expect("the word was looked up above"))
 }
 
 fn stage(r: &mut Reader) -> Result<StepKind> {

@@ -1,0 +1,208 @@
+//! Contracts about code: what `require tensor_core, smem <= 200K` asks of what a script becomes.
+//!
+//! In: a schedule, then its code. Out: nothing, or `E0710` at the contract, with what was found.
+//! Requires: `ptxas` for `no_spill` and `registers`, no GPU for any. Keeps: code that breaks a
+//! contract is never given to anyone.
+
+use warploom_ir::abi::GpuCode;
+use warploom_ir::diag::{Blame, Diagnostic, Result, Source, Span};
+use warploom_ir::schedule::Contract;
+use warploom_ir::schedule::step::{Step, StepKind};
+use warploom_scheduler::Schedule;
+
+use crate::compile;
+
+/// The contracts of a schedule.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Contracts {
+    stated: Vec<(Contract, Span)>,
+    source: Source,
+    /// Some loops are a matrix instruction.
+    tensorized: bool,
+}
+
+impl Contracts {
+    /// Those that the script states.
+    pub(crate) fn of(schedule: &Schedule) -> Self {
+        let mut stated = Vec::new();
+        collect(&schedule.script().steps, &mut stated);
+        let tensorized = schedule.tree().loops().iter().any(|l| l.marks.tensor.is_some());
+        Self { stated, source: schedule.script().source.clone(), tensorized }
+    }
+
+    /// Whether there are none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.stated.is_empty()
+    }
+
+    /// Checks them against code of a GPU.
+    ///
+    /// # Errors
+    /// `E0710` for the first one that is broken; `E1203` where one needs `ptxas`, which is not
+    /// there.
+    pub(crate) fn check(&self, code: &GpuCode) -> Result<()> {
+        let needs = |c: &Contract| matches!(c, Contract::NoSpill | Contract::Registers(_));
+        let assembled = match self.stated.iter().any(|(c, _)| needs(c)) {
+            true => Some(Assembled::read(&compile::resources(code)?)),
+            false => None,
+        };
+        for (contract, span) in &self.stated {
+            if let Some(found) = self.broken(contract, code, assembled.as_ref()) {
+                return Err(self.refused(contract, *span, &found));
+            }
+        }
+        Ok(())
+    }
+
+    /// What is found instead, if a contract does not hold.
+    fn broken(
+        &self,
+        contract: &Contract,
+        code: &GpuCode,
+        assembled: Option<&Assembled>,
+    ) -> Option<String> {
+        let launches = code.launches();
+        let shared = launches.iter().map(|l| i64::from(l.shared_bytes)).max().unwrap_or(0);
+        let count = i64::try_from(launches.len()).unwrap_or(i64::MAX);
+        let engine = launches.iter().any(|l| !l.maps.is_empty());
+        let (registers, spilled) = assembled.map_or((0, 0), |a| (a.registers, a.spilled));
+        match contract {
+            Contract::TensorCore => {
+                (!self.tensorized).then(|| "no loop is a matrix instruction".to_owned())
+            }
+            Contract::CopyEngine => (!engine).then(|| "no box is moved by it".to_owned()),
+            Contract::NoSpill => (spilled > 0).then(|| format!("a thread spills {spilled} bytes")),
+            Contract::Shared(most) => {
+                (shared > *most).then(|| format!("a block takes {shared} bytes"))
+            }
+            Contract::Registers(most) => {
+                (registers > *most).then(|| format!("a thread takes {registers}"))
+            }
+            Contract::Launches(most) => (count > *most).then(|| format!("there are {count}")),
+        }
+    }
+
+    /// Refuses code of the CPU, which has none of what contracts are about.
+    ///
+    /// # Errors
+    /// `E0710` for the first contract, if there is one.
+    pub(crate) fn on_cpu(&self) -> Result<()> {
+        match self.stated.first() {
+            Some((contract, span)) => {
+                Err(self.refused(contract, *span, "it is about code of a GPU, and this is the CPU"))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn refused(&self, contract: &Contract, span: Span, found: &str) -> Box<Diagnostic> {
+        let text = format!("the contract `{contract}` is broken: {found}");
+        let refused = Diagnostic::new("E0710", Blame::Schedule, text);
+        let stated = self.source.text.get(span.start as usize..span.end as usize);
+        if stated.is_some_and(|s| s.starts_with("require")) {
+            return Box::new(refused.in_source(&self.source).label(span, "stated here"));
+        }
+        Box::new(refused)
+    }
+}
+
+/// All contracts of some steps.
+fn collect(steps: &[Step], out: &mut Vec<(Contract, Span)>) {
+    for step in steps {
+        if let StepKind::Atomically(inner) = &step.kind {
+            collect(inner, out);
+        }
+        if let StepKind::RequireCode(contracts) = &step.kind {
+            out.extend(contracts.iter().map(|c| (*c, step.span)));
+        }
+    }
+}
+
+/// What `ptxas -v` says of all functions together.
+struct Assembled {
+    /// The most of any.
+    registers: i64,
+    /// Bytes that are stored, of all.
+    spilled: i64,
+}
+
+impl Assembled {
+    fn read(text: &str) -> Self {
+        let before = |line: &str, words: &str| -> Option<i64> {
+            line.split_once(words)?.0.split_whitespace().last()?.parse().ok()
+        };
+        let registers = text.lines().filter_map(|l| before(l, " registers")).max().unwrap_or(0);
+        let spilled = text.lines().filter_map(|l| before(l, " bytes spill stores")).sum();
+        Self { registers, spilled }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Target;
+    use warploom_ir::nest::Nest;
+
+    const PRODUCT: &str = "in A: bf16[256, 128] in B: bf16[128, 256] out C: f32[256, 256]
+for m in 0..256, n in 0..256 {
+  C[m, n] = 0
+  for k in 0..128 { C[m, n] += A[m, k] * B[k, n] order fixed }
+}";
+
+    fn with(text: &str, contracts: &str, target: Target) -> Result<()> {
+        let nest: Nest = text.parse()?;
+        let auto = compile::auto_for(&nest, target)?;
+        let script = format!("{}require {contracts}\n", auto.script()).parse()?;
+        let schedule = Schedule::new(&nest)?.replay(&script)?;
+        match target {
+            Target::Cpu => compile::compile(&schedule).map(drop),
+            Target::Sm80 | Target::Sm90a | Target::Sm100a => {
+                compile::lower(&schedule)?.gpu(target).map(drop)
+            }
+        }
+    }
+
+    #[test]
+    fn contracts_hold_or_say_what_was_found() {
+        let ok = |contracts| with(PRODUCT, contracts, Target::Sm90a).unwrap();
+        ok("tensor_core, tma, smem <= 227K");
+        ok("launches <= 1");
+        for (contracts, found) in [
+            ("smem <= 1K", "a block takes "),
+            ("tma, launches <= 0", "`launches <= 0` is broken: there are 1"),
+        ] {
+            let d = with(PRODUCT, contracts, Target::Sm90a).unwrap_err();
+            assert_eq!((d.code, d.blame.exit_code()), ("E0710", 2));
+            assert!(d.message.contains(found), "{d}");
+            assert!(d.to_string().contains("require"), "it points at the contract: {d}");
+        }
+        let plain = "in A: f32[64] out B: f32[64]\nfor i in 0..64 { B[i] = A[i] + 1.0 }";
+        let d = with(plain, "tensor_core", Target::Sm80).unwrap_err();
+        assert!(d.message.contains("no loop is a matrix instruction"), "{d}");
+        assert!(with(plain, "tma", Target::Sm90a).is_err());
+        let d = with(plain, "no_spill", Target::Cpu).unwrap_err();
+        assert!(d.message.contains("this is the CPU"), "{d}");
+    }
+
+    #[test]
+    fn what_the_assembler_says_is_read() {
+        let text = "ptxas info    : Compiling entry function 'a' for 'sm_90a'
+    48 bytes stack frame, 44 bytes spill stores, 44 bytes spill loads
+ptxas info    : Used 168 registers, used 9 barriers
+    0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads
+ptxas info    : Used 24 registers, 388 bytes cmem[0]";
+        let read = Assembled::read(text);
+        assert_eq!((read.registers, read.spilled), (168, 44));
+    }
+
+    #[test]
+    fn registers_are_counted_where_there_is_an_assembler() {
+        match with(PRODUCT, "no_spill, registers <= 255", Target::Sm90a) {
+            Ok(()) => {
+                let d = with(PRODUCT, "registers <= 1", Target::Sm90a).unwrap_err();
+                assert!(d.message.contains("a thread takes "), "{d}");
+            }
+            Err(d) => assert_eq!(d.code, "E1203", "{d}"),
+        }
+    }
+}
