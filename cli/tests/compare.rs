@@ -24,23 +24,23 @@ fn compared(more: &[&str]) -> Value {
     let args: Vec<&str> = SPEC.iter().chain(more).chain(&["--json"]).copied().collect();
     let done = warploom(&args);
     assert!(done.status.success(), "{}", text(&done));
-    serde_json::from_slice(&done.stdout).unwrap()
+    serde_json::from_slice(&done.stdout).expect("it prints JSON")
 }
 
 fn one<'v>(value: &'v Value, name: &str) -> &'v Value {
-    let all = value["contestants"].as_array().unwrap();
+    let all = value["contestants"].as_array().expect("there are contestants");
     all.iter().find(|c| c["name"] == name).unwrap_or_else(|| panic!("no {name} in {value}"))
 }
 
 /// Files of a kernel of one's own.
 fn entered(folder: &Path, name: &str, body: &str) -> String {
-    fs::write(folder.join(format!("{name}.c")), body).unwrap();
+    fs::write(folder.join(format!("{name}.c")), body).expect("the folder takes files");
     let manifest = format!(
         "name = \"{name}\"\nfile = \"{name}.c\"\nentry = \"gemm\"\nspec = \"ij,jl->il\"\n\
          dtype = \"f32\"\narguments = [\"A\", \"B\", \"C\", \"i: i32\", \"l: i64\", \"j\"]\n"
     );
     let path = folder.join(format!("{name}.toml"));
-    fs::write(&path, manifest).unwrap();
+    fs::write(&path, manifest).expect("the folder takes files");
     path.display().to_string()
 }
 

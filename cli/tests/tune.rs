@@ -25,7 +25,7 @@ fn tuned(folder: &str, most: &str) -> Value {
         ["--device", "cpu", "--budget", "10m", "--most", most, "--records", folder, "--json"];
     let done = warploom(&with("tune", &more));
     assert!(done.status.success(), "{}", text(&done));
-    serde_json::from_slice(&done.stdout).unwrap()
+    serde_json::from_slice(&done.stdout).expect("it prints JSON")
 }
 
 /// The script that `emit` takes, and what it says.
@@ -87,17 +87,18 @@ fn a_script_is_written_where_it_is_asked_for() {
 
 /// `tune` with a budget that no test waits for, and its standard error.
 fn started(folder: &Path) -> (Child, BufReader<std::process::ChildStderr>) {
-    let at = folder.to_str().unwrap();
+    let at = folder.to_str().expect("temporary folders have plain names");
     let args = with("tune", &["--device", "cpu", "--budget", "1h", "--records", at]);
     let mut command = command(&args);
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let told = BufReader::new(child.stderr.take().unwrap());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("it starts");
+    let told = BufReader::new(child.stderr.take().expect("it is piped"));
     (child, told)
 }
 
 fn next_line(told: &mut impl BufRead) -> String {
     let mut line = String::new();
-    told.read_line(&mut line).unwrap();
+    told.read_line(&mut line).expect("it tells how far it is");
     assert!(line.starts_with("tune "), "{line}");
     line
 }

@@ -29,7 +29,7 @@ const WORKSPACE: usize = 64 << 20;
 /// One that takes part.
 pub enum Entry {
     /// A schedule of ours, under a name.
-    Schedule(String, Schedule),
+    Schedule(String, Box<Schedule>),
     /// The nest in the order of its text, as C through gcc.
     Gcc,
     /// NumPy's einsum.

@@ -162,7 +162,8 @@ fn alike(name: &Name, tensor: &Tensor, other: &Tensor, bound: f64) -> Result<()>
     for i in (0..tensor.len()).step_by(step) {
         let (a, b) = (tensor.get_flat(i).to_f64(), other.get_flat(i).to_f64());
         let same = a == b || a.is_nan() && b.is_nan();
-        if !same && !(float && (a - b).abs() <= bound) {
+        let near = float && (a - b).abs() <= bound;
+        if !(same || near) {
             let at = tensor.unflatten(i);
             let text = format!("`{name}` is {a:e} at {at:?}, and {b:e} in another order");
             return Err(Box::new(Diagnostic::new("E0950", Blame::Mismatch, text)));

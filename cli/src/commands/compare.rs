@@ -69,15 +69,16 @@ pub(crate) fn compare(args: &CompareArgs) -> Result<()> {
 /// Who contends: schedules of ours first.
 fn entries(args: &CompareArgs, problem: &Problem<'_>, executor: &Executor) -> Result<Vec<Entry>> {
     let (nest, target) = (problem.nest, target(executor));
-    let mut out = vec![Entry::Schedule("automatic".into(), compile::auto_for(nest, target)?)];
+    let mut out =
+        vec![Entry::Schedule("automatic".into(), Box::new(compile::auto_for(nest, target)?))];
     if let Some(records) = load::records(&args.records) {
         let recalled = records.recall(nest, target, &|| kind(executor));
         recalled.note.iter().for_each(|note| output::error(note));
-        out.extend(recalled.schedule.map(|s| Entry::Schedule("tuned".into(), s)));
+        out.extend(recalled.schedule.map(|s| Entry::Schedule("tuned".into(), Box::new(s))));
     }
     for path in &args.schedule {
         let name = path.file_stem().map_or_else(String::new, |s| s.to_string_lossy().into_owned());
-        out.push(Entry::Schedule(name, load::replay(nest, path)?));
+        out.push(Entry::Schedule(name, Box::new(load::replay(nest, path)?)));
     }
     if args.with.is_empty() {
         match executor {

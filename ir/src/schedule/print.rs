@@ -6,7 +6,7 @@
 use std::fmt;
 
 use super::step::{LayoutTerm, Ref, Script, StatementTimes, Step, StepKind};
-use super::{Marks, Tree};
+use super::{Contract, Marks, Tree};
 
 const INDENT: &str = "  ";
 
@@ -149,11 +149,13 @@ fn write_step(f: &mut fmt::Formatter<'_>, kind: &StepKind, depth: usize) -> fmt:
             write!(f, "{}}}", INDENT.repeat(depth))
         }
         StepKind::Require(property, l) => write!(f, "require {} {l}", property.text()),
-        StepKind::RequireCode(contracts) => {
-            let all: Vec<String> = contracts.iter().map(ToString::to_string).collect();
-            write!(f, "require {}", all.join(", "))
-        }
+        StepKind::RequireCode(contracts) => write_contracts(f, contracts),
     }
+}
+
+fn write_contracts(f: &mut fmt::Formatter<'_>, contracts: &[Contract]) -> fmt::Result {
+    let all: Vec<String> = contracts.iter().map(ToString::to_string).collect();
+    write!(f, "require {}", all.join(", "))
 }
 
 /// One step per line, each line ended.

@@ -208,7 +208,12 @@ fn settle<R>(record: &mut Record, entrants: &mut Vec<Entrant<R>>) {
         let turns = b.times.len().cmp(&a.times.len());
         turns.then(a.median().total_cmp(&b.median()))
     });
-    entrants.truncate(BEAM);
+    let usual = entrants.iter().position(|e| e.point.0.is_empty());
+    if let Some(place) = usual.filter(|place| *place >= BEAM) {
+        // it is in every race: what is found is compared with it to the end
+        entrants.swap(BEAM, place);
+    }
+    entrants.truncate(BEAM + usize::from(usual.is_some_and(|place| place >= BEAM)));
     if let Some(first) = entrants.first() {
         for (k, entry) in record.candidates.iter_mut().enumerate() {
             entry.best = k == first.place;
@@ -280,6 +285,8 @@ impl<'a> Walk<'a> {
     fn next(&mut self, leaders: &[Choices]) -> Vec<Choices> {
         let mut out = Vec::new();
         if leaders.is_empty() {
+            // results of all others are compared with the usual schedule's
+            self.give(Choices::default(), &mut out);
             for point in std::mem::take(&mut self.old) {
                 self.give(point, &mut out);
             }

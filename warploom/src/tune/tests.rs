@@ -88,7 +88,7 @@ fn wrong_results_never_win() {
             let mut outputs = lab::Machine::run(&self.0, &code.1)?;
             if !code.0 {
                 let c = outputs.get_mut("C").expect("the nest writes C");
-                let byte = c.bytes_mut().iter_mut().nth(77 * 4 + 3).expect("it has elements");
+                let byte = c.bytes_mut().get_mut(77 * 4 + 3).expect("it has elements");
                 *byte ^= 0x40;
             }
             Ok(outputs)
