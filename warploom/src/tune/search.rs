@@ -3,8 +3,9 @@
 //!
 //! In: a space, and a laboratory that makes, judges and races candidates. Out: a record, after each
 //! race, and the leader.
-//! Keeps: a candidate leads only after its result was checked and it was raced against the leader
-//! before it; what is slower after few turns gets no more. Nothing that was tried is tried again.
+//! Keeps: the automatic schedule leads until another one, whose result was checked, is faster than
+//! the leader beyond doubt in the same rounds. The leader is in every race to its end; what is
+//! slower after few turns gets no more. Nothing that was tried is tried again.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,12 +17,12 @@ use warploom_scheduler::Choices;
 
 use super::record::{Candidate, Record, Status};
 use super::space::Space;
-use crate::measure::Percentiles;
+use crate::measure::{Comparison, Percentiles};
 
 /// Leaders whose neighbours are tried.
 const BEAM: usize = 3;
 /// Rounds of a race's heats, and by how much a candidate may be slower to be in the next one.
-const HEATS: [(usize, f64); 4] = [(3, 1.5), (4, 1.15), (8, 1.05), (8, 1.0)];
+const HEATS: [(usize, f64); 4] = [(3, 1.5), (4, 1.15), (8, 1.05), (8, 1.05)];
 
 /// What became of a point.
 pub(super) enum Made<R> {
@@ -98,6 +99,13 @@ impl<R> Entrant<R> {
     fn median(&self) -> f64 {
         Percentiles::of(self.times.clone()).median
     }
+
+    /// The lower quartile: of few turns, what disturbs some of them shows least in it.
+    fn quartile(&self) -> f64 {
+        let mut times = self.times.clone();
+        times.sort_by(f64::total_cmp);
+        times.get(times.len().saturating_sub(1) / 4).copied().unwrap_or(f64::INFINITY)
+    }
 }
 
 /// Searches; `note` gets the record after each race.
@@ -146,8 +154,9 @@ pub(super) fn search<L: Lab>(
         if leaders.is_empty() {
             continue;
         }
-        let raced = heats(lab, &mut leaders, limits);
-        settle(&mut record, &mut leaders);
+        let leads = leader(&leaders, &record);
+        let raced = heats(lab, &mut leaders, leads, limits);
+        settle(&mut record, &mut leaders, leads);
         let so_far = progress(&walk, &leaders, &record);
         note(&record, &so_far)?;
         if let Err(d) = raced {
@@ -177,8 +186,19 @@ fn enter(record: &mut Record, entry: Candidate) {
     }
 }
 
-/// Races in heats; those that fall behind have fewer turns.
-fn heats<L: Lab>(lab: &mut L, all: &mut [Entrant<L::Ready>], limits: &Limits<'_>) -> Result<()> {
+/// Who leads before a race: the first; in the first race the automatic schedule.
+fn leader<R>(all: &[Entrant<R>], record: &Record) -> usize {
+    let best = all.iter().position(|e| record.candidates[e.place].best && !e.times.is_empty());
+    best.or_else(|| all.iter().position(|e| e.point.0.is_empty())).unwrap_or(0)
+}
+
+/// Races in heats; those that fall behind have fewer turns, the leader has all.
+fn heats<L: Lab>(
+    lab: &mut L,
+    all: &mut [Entrant<L::Ready>],
+    leads: usize,
+    limits: &Limits<'_>,
+) -> Result<()> {
     all.iter_mut().for_each(|e| e.times.clear());
     let mut left: Vec<usize> = (0..all.len()).collect();
     for (heat, (rounds, within)) in HEATS.into_iter().enumerate() {
@@ -190,24 +210,28 @@ fn heats<L: Lab>(lab: &mut L, all: &mut [Entrant<L::Ready>], limits: &Limits<'_>
         for (k, times) in left.iter().zip(times) {
             all[*k].times.extend(times);
         }
-        let best = left.iter().map(|k| all[*k].median()).fold(f64::INFINITY, f64::min);
-        left.retain(|k| all[*k].median() <= best * within);
+        let best = left.iter().map(|k| all[*k].quartile()).fold(f64::INFINITY, f64::min);
+        left.retain(|k| *k == leads || all[*k].quartile() <= best * within);
     }
     Ok(())
 }
 
 /// Writes the times of a race to the record; the leaders remain.
-fn settle<R>(record: &mut Record, entrants: &mut Vec<Entrant<R>>) {
+fn settle<R>(record: &mut Record, entrants: &mut Vec<Entrant<R>>, leads: usize) {
+    let first = winner(entrants, leads);
+    entrants.swap(0, first);
     entrants.retain(|e| !e.times.is_empty());
     for entrant in entrants.iter() {
         let entry = &mut record.candidates[entrant.place];
         entry.us = entrant.times.iter().map(|t| round(t * 1e6)).collect();
     }
-    // more turns first: those that fell behind have fewer
-    entrants.sort_by(|a, b| {
-        let turns = b.times.len().cmp(&a.times.len());
-        turns.then(a.median().total_cmp(&b.median()))
-    });
+    // behind the leader, more turns first: those that fell behind have fewer
+    if let Some(others) = entrants.get_mut(1..) {
+        others.sort_by(|a, b| {
+            let turns = b.times.len().cmp(&a.times.len());
+            turns.then(a.median().total_cmp(&b.median()))
+        });
+    }
     let usual = entrants.iter().position(|e| e.point.0.is_empty());
     if let Some(place) = usual.filter(|place| *place >= BEAM) {
         // it is in every race: what is found is compared with it to the end
@@ -233,6 +257,17 @@ fn settle<R>(record: &mut Record, entrants: &mut Vec<Entrant<R>>) {
         record.candidates = kept;
         entrants.iter_mut().for_each(|e| e.place = places[e.place]);
     }
+}
+
+/// Who leads after a race: the fastest of those that had as many turns as the leader and were faster
+/// than it beyond doubt, round by round; else the leader.
+fn winner<R>(entrants: &[Entrant<R>], leads: usize) -> usize {
+    let before = &entrants[leads].times;
+    let faster = |e: &Entrant<R>| {
+        e.times.len() == before.len() && Comparison::of(before, &e.times).high < 1.0
+    };
+    let beats = (0..entrants.len()).filter(|k| *k != leads && faster(&entrants[*k]));
+    beats.min_by(|a, b| entrants[*a].median().total_cmp(&entrants[*b].median())).unwrap_or(leads)
 }
 
 /// Nanoseconds' thousandths are noise.
