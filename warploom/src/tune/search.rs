@@ -259,8 +259,8 @@ fn settle<R>(record: &mut Record, entrants: &mut Vec<Entrant<R>>, leads: usize) 
     }
 }
 
-/// Who leads after a race: the fastest of those that had as many turns as the leader and were faster
-/// than it beyond doubt, round by round; else the leader.
+/// Who leads after a race: the fastest of those that had as many turns as the leader and were
+/// faster than it beyond doubt, round by round; else the leader.
 fn winner<R>(entrants: &[Entrant<R>], leads: usize) -> usize {
     let before = &entrants[leads].times;
     let faster = |e: &Entrant<R>| {
