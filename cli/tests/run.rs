@@ -186,6 +186,18 @@ fn views_explanations_and_dependences() {
     assert!(timeline.contains("t=0 | S0[0,0]"), "{timeline}");
     let explained = text(&warploom(&["explain", nest, "--size", sizes]));
     assert!(explained.contains("FLOP"), "{explained}");
+    for (spec, dtype, target, words) in [
+        ("mk,kn->mn", "bf16", "sm_90a", ["wgmma.m64n", "by the copy engine, rows along the sum"]),
+        ("mk,kn->mn", "f32", "sm_90a", ["S1 not on tensor cores", "multiplies f32 by f32"]),
+        ("mk,kn->mn", "e4m3", "sm_90a", ["S1 not on tensor cores", "say `keeps N`"]),
+        ("C[m,n] += A[m,k] * B[k,n] * A[m,k]", "bf16", "sm_90a", ["program", "FLOP"]),
+        (nest, "f32", "sm_80", ["S1 not on tensor cores", "multiplies f32 by f32"]),
+    ] {
+        let sizes = if spec.contains('-') { "m=128,n=64,k=64" } else { "M=128,N=64,K=64" };
+        let args = ["explain", spec, "--size", sizes, "--dtype", dtype, "--target", target];
+        let explained = text(&warploom(&args));
+        assert!(words.iter().all(|w| explained.contains(w)), "{spec} {dtype}: {explained}");
+    }
     let deps = text(&warploom(&["deps", nest]));
     assert!(deps.contains("S0") && deps.contains("S1"), "{deps}");
     assert_eq!(warploom(&["doctor"]).status.code(), Some(0));

@@ -37,3 +37,4 @@ pub use warploom_ir::tensor::Tensor;
 /// Limits the time that all analyses of a thread take together.
 pub use warploom_isl::within;
 pub use warploom_scheduler::{Dependence, Schedule, Session, explain, report};
+pub use warploom_scheduler::{TensorCores, tensor_cores};

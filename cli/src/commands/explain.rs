@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use warploom::Target;
 use warploom::diag::Result;
 use warploom::explain::{LoopReport, Report, explain as explain_schedule};
+use warploom::{TensorCores, tensor_cores};
 
 use crate::args::ExplainArgs;
 use crate::{load, output};
@@ -14,10 +15,28 @@ pub(crate) fn explain(args: &ExplainArgs) -> Result<()> {
     let nest = load::symbolic_nest(&args.spec)?;
     let schedule = load::schedule(&nest, args.schedule.as_deref(), target, &args.records)?;
     let report = explain_schedule(&schedule)?;
+    let products = match target {
+        Target::Cpu => Vec::new(),
+        Target::Sm80 | Target::Sm90a | Target::Sm100a => tensor_cores(&schedule, target)?,
+    };
     if args.spec.json {
-        return output::json(&json(&report));
+        let mut all = json(&report);
+        all["tensor_cores"] = products.iter().map(json_product).collect();
+        return output::json(&all);
     }
-    output::print(&text(&report))
+    let lines = products.iter().map(|p| match &p.instruction {
+        Some(instruction) => {
+            format!("{} on tensor cores: {instruction}; {}\n", p.statement, p.because)
+        }
+        None => format!("{} not on tensor cores: {}\n", p.statement, p.because),
+    });
+    output::print(&(text(&report) + &lines.collect::<String>()))
+}
+
+fn json_product(p: &TensorCores) -> serde_json::Value {
+    serde_json::json!({
+        "statement": &*p.statement, "instruction": p.instruction.as_deref(), "because": p.because,
+    })
 }
 
 fn number(value: Option<f64>) -> String {

@@ -19,6 +19,7 @@ use super::components::Order;
 use super::gpu::{GpuOptions, tensorized};
 use super::order::{Part, order_step};
 use crate::Schedule;
+use crate::tensor_cores::multiplies;
 
 impl Auto {
     /// Puts products on tensor cores that can be taken out of the nests of `start` for this, where
@@ -29,7 +30,7 @@ impl Auto {
         options: &GpuOptions,
     ) -> Result<()> {
         let missing = |at: &Schedule| {
-            let products = at.poly().statements.iter().filter(|s| multiplies(s));
+            let products = at.poly().statements.iter().filter(|s| free(s));
             products.filter(|s| !tensorized(at.tree(), &s.statement.name)).count()
         };
         let now = missing(&self.at);
@@ -74,7 +75,7 @@ impl Auto {
 fn groups(poly: &Poly, order: &Order, chosen: &[usize]) -> Vec<Vec<usize>> {
     let mut taken: Vec<usize> = Vec::new();
     let mut out = Vec::new();
-    for product in chosen.iter().copied().filter(|k| multiplies(&poly.statements[*k])) {
+    for product in chosen.iter().copied().filter(|k| free(&poly.statements[*k])) {
         let sums = &poly.statements[product].statement.target;
         let beside = |k: &usize| {
             *k != product && !taken.contains(k) && of_elements(&poly.statements[*k], sums)
@@ -99,18 +100,9 @@ fn groups(poly: &Poly, order: &Order, chosen: &[usize]) -> Vec<Vec<usize>> {
     out
 }
 
-/// Whether a statement adds products of an element for each row and one for each column.
-fn multiplies(s: &PolyStatement) -> bool {
-    let reads = s.statement.value.reads();
-    let [a, b] = reads.as_slice() else { return false };
-    let free = s.statement.op == AssignOp::Add && s.statement.order != SumOrder::Serial;
-    let uses =
-        |access: &Access, iter: &Name| access.indices.iter().any(|e| e.vars().contains(iter));
-    let part = |wanted: [bool; 3]| {
-        let of = |i: &Name| [&s.statement.target, a, b].map(|access| uses(access, i));
-        s.iters.iter().any(|i| of(i) == wanted)
-    };
-    free && [[true, true, false], [true, false, true], [false, true, true]].into_iter().all(part)
+/// Whether a statement is a product whose sums may be added in any order.
+fn free(s: &PolyStatement) -> bool {
+    s.statement.order != SumOrder::Serial && multiplies(s)
 }
 
 /// Whether a statement sets single sums, or an element for each sum that it reads.

@@ -1,0 +1,151 @@
+//! Which statements run on tensor cores and how, or why they do not.
+//!
+//! In: a schedule and a GPU. Out: an answer for each statement that adds products of an element for
+//! each row and one for each column. Keeps: what is said of the schedule is read off its working
+//! nest and tree; reasons name the first condition that fails, in the order in which automatic
+//! schedules ask. Why here: people who wonder about a speed ask this first.
+
+use warploom_ir::affine::Name;
+use warploom_ir::diag::{Result, Source};
+use warploom_ir::expr::{Access, BinOp};
+use warploom_ir::instruction::{Action, Instruction, Matrix, matrix_instructions};
+use warploom_ir::kernel::TypedKind;
+use warploom_ir::nest::{AssignOp, Order};
+use warploom_ir::schedule::{Poly, PolyStatement, Tree};
+use warploom_ir::target::Target;
+
+use crate::block::factor::Factor;
+use crate::steps::ancestors;
+use crate::{Schedule, lower};
+
+/// What becomes of a statement that multiplies rows by columns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TensorCores {
+    /// The statement.
+    pub statement: Name,
+    /// The matrix instruction that runs it; none where threads do.
+    pub instruction: Option<Name>,
+    /// How its operands come, or why there is no instruction.
+    pub because: String,
+}
+
+/// An answer for each product of a schedule's nest.
+///
+/// # Errors
+/// The nest has no polyhedral form.
+pub fn tensor_cores(schedule: &Schedule, target: Target) -> Result<Vec<TensorCores>> {
+    // accesses to what is staged also say in which iteration: those of the nest say what is read
+    let (nest, _order) = Poly::from_nest(schedule.nest())?;
+    let (poly, tree) = (schedule.poly(), schedule.tree());
+    let answer = |s: &PolyStatement| {
+        let statement = s.statement.name.clone();
+        let comes = |w: &&PolyStatement| w.origin.as_ref().is_some_and(|(n, _)| *n == statement);
+        let working = poly.statements.iter().find(comes);
+        let around = working.map(|w| ancestors(tree, &w.statement.name)).unwrap_or_default();
+        let used = around.iter().find_map(|l| Some(l.marks.tensor.as_ref()?.instruction.clone()));
+        let because = match working.filter(|_| used.is_some()) {
+            Some(working) => operands(poly, tree, s, working),
+            None => obstacle(&nest, &schedule.nest().source, s, target),
+        };
+        TensorCores { statement, instruction: used, because }
+    };
+    Ok(nest.statements.iter().filter(|s| multiplies(s)).map(answer).collect())
+}
+
+/// Whether a statement adds products of an element for each row and one for each column.
+pub(crate) fn multiplies(s: &PolyStatement) -> bool {
+    let reads = s.statement.value.reads();
+    let [a, b] = reads.as_slice() else { return false };
+    let part = |wanted: [bool; 3]| {
+        let of = |i: &Name| [&s.statement.target, a, b].map(|access| uses(access, i));
+        s.iters.iter().any(|i| of(i) == wanted)
+    };
+    let parts = [[true, true, false], [true, false, true], [false, true, true]];
+    s.statement.op == AssignOp::Add && parts.into_iter().all(part)
+}
+
+fn uses(access: &Access, iter: &Name) -> bool {
+    access.indices.iter().any(|e| e.vars().contains(iter))
+}
+
+/// Where each operand is staged, by whom, and along which index its rows are.
+fn operands(poly: &Poly, tree: &Tree, s: &PolyStatement, working: &PolyStatement) -> String {
+    let (target, reads) = (&s.statement.target, s.statement.value.reads());
+    let one = |(access, held): (&&Access, &&Access)| {
+        let last = access.indices.last().map(|e| e.vars()).unwrap_or_default();
+        let sum = last.iter().any(|v| !uses(target, v));
+        let rows = if sum { "rows along the sum" } else { "rows along its own index" };
+        let Some(scope) = poly.scopes.get(&held.array) else {
+            return format!("{} from memory, {rows}", access.array);
+        };
+        let fills = poly.statements.iter().find(|f| f.statement.target.array == held.array);
+        let loops = fills.map(|f| ancestors(tree, &f.statement.name)).unwrap_or_default();
+        let words = loops.iter().flat_map(|l| l.marks.words());
+        let by = match words.filter(|w| ["tma", "async", "thread.x"].contains(w)).last() {
+            Some("tma") => " by the copy engine",
+            Some("async") => " by asynchronous copies",
+            Some("thread.x") => " by threads",
+            Some(_) | None => "",
+        };
+        format!("{} staged at {}{by}, {rows}", access.array, scope.at)
+    };
+    let held = working.statement.value.reads();
+    reads.iter().zip(&held).map(one).collect::<Vec<_>>().join("; ")
+}
+
+/// The first condition for tensor cores that a statement does not meet.
+fn obstacle(poly: &Poly, source: &Source, s: &PolyStatement, target: Target) -> String {
+    let statement = &s.statement;
+    let matrices = matrices(target);
+    if matrices.is_empty() {
+        return format!("{target} has no matrix instructions that schedules can use");
+    }
+    let Some(acc) = poly.array(&statement.target.array).map(|a| a.dtype) else {
+        return "its array is unknown".to_owned();
+    };
+    if statement.order == Order::Serial && acc.is_float() {
+        return "its sums are added in the order of the text (`order serial`): write `order fixed` \
+                or `order any` behind it"
+            .to_owned();
+    }
+    if poly.params.iter().any(|p| p.value.is_none()) {
+        return "sizes are open, and its tiles need fixed ones (`--size`)".to_owned();
+    }
+    if !matrices.iter().any(|m| m.acc == acc) {
+        return format!("no matrix instruction of {target} adds in {acc}");
+    }
+    let Some([a, b]) = factors(poly, source, s) else {
+        return "what it adds is no product of two values, each of one element".to_owned();
+    };
+    let takes = |m: &&Matrix| m.acc == acc && a.fits(m.a) && b.fits(m.b);
+    let bits = statement.keeps.map_or(acc.precision_bits(), |k| k.bits);
+    let Some(most) = matrices.iter().filter(takes).find(|m| m.adder.keeps(bits)) else {
+        let (a, b) = (a.value.dtype, b.value.dtype);
+        return if matrices.iter().any(|m| takes(&m)) {
+            format!("the sums of {a} by {b} on {target} keep fewer than {bits} bits: say `keeps N`")
+        } else {
+            format!("no matrix instruction of {target} multiplies {a} by {b} without rounding them")
+        };
+    };
+    format!(
+        "no automatic tiling by {}x{}x{} fits its accesses and sizes; `check` says of a script why",
+        most.m, most.n, most.k
+    )
+}
+
+/// The matrix instructions of a target.
+fn matrices(target: Target) -> Vec<Matrix> {
+    let all = matrix_instructions().into_iter().filter(|i| i.targets.contains(&target));
+    let matrix = |i: Instruction| match i.action {
+        Action::Matrix(m) => Some(m),
+        _other => None,
+    };
+    all.filter_map(matrix).collect()
+}
+
+/// The two values that a statement multiplies.
+fn factors(poly: &Poly, source: &Source, s: &PolyStatement) -> Option<[Factor; 2]> {
+    let store = lower::typed(poly, source, s).ok()?;
+    let TypedKind::Binary(BinOp::Mul, a, b) = &store.value.kind else { return None };
+    Some([Factor::of(a)?, Factor::of(b)?])
+}
