@@ -189,7 +189,7 @@ fn views_explanations_and_dependences() {
     for (spec, dtype, target, words) in [
         ("mk,kn->mn", "bf16", "sm_90a", ["wgmma.m64n", "by the copy engine, rows along the sum"]),
         ("mk,kn->mn", "f32", "sm_90a", ["S1 not on tensor cores", "multiplies f32 by f32"]),
-        ("mk,kn->mn", "e4m3", "sm_90a", ["S1 not on tensor cores", "say `keeps N`"]),
+        ("mk,kn->mn", "f64", "sm_90a", ["mma.m16n8k", "by asynchronous copies"]),
         ("C[m,n] += A[m,k] * B[k,n] * A[m,k]", "bf16", "sm_90a", ["program", "FLOP"]),
         (nest, "f32", "sm_80", ["S1 not on tensor cores", "multiplies f32 by f32"]),
     ] {
