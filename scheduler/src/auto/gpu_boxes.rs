@@ -205,9 +205,9 @@ impl Auto {
         }
         // the slices of what is contiguous follow each other
         let ring = outer.last().cloned()?;
-        for side in 0..2 {
-            for cut in b.sides[side].iter().filter(|c| c.size > 1) {
-                points[side].push(self.loop_of(s, &cut.line.iter)?);
+        for (cuts, points) in b.sides.iter().zip(&mut points).take(2) {
+            for cut in cuts.iter().filter(|c| c.size > 1) {
+                points.push(self.loop_of(s, &cut.line.iter)?);
             }
         }
         let order: Vec<Name> = outer.iter().chain(points.iter().flatten()).cloned().collect();

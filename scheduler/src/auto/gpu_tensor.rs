@@ -14,7 +14,7 @@ use warploom_ir::instruction::{Action, Matrix, matrix_instructions};
 use warploom_ir::kernel::TypedKind;
 use warploom_ir::nest::{AssignOp, Order, Role as ArrayRole};
 use warploom_ir::schedule::step::{LayoutTerm, Ref, StepKind};
-use warploom_ir::schedule::{PolyStatement, Tree, TreeLoop, Unit};
+use warploom_ir::schedule::{Poly, PolyStatement, Tree, TreeLoop, Unit};
 use warploom_ir::target::{Axis, Place, Target};
 
 use super::gpu::GpuOptions;
@@ -123,20 +123,7 @@ impl Auto {
         let mut factors: [Access; 2] =
             <[&Access; 2]>::try_from(s.statement.value.reads()).ok()?.map(Access::clone);
         let tree = self.at.tree().clone();
-        let mut lines = [Vec::new(), Vec::new(), Vec::new(), Vec::new()];
-        for l in ancestors(&tree, &s.statement.name) {
-            let iter = l.rows.get(&s.statement.name)?.as_var()?.clone();
-            let uses = |a: &Access| a.indices.iter().any(|e| e.vars().contains(&iter));
-            let part = match (uses(&target), uses(&factors[0]), uses(&factors[1])) {
-                (true, true, false) => 0,
-                (true, false, true) => 1,
-                (false, true, true) => 2,
-                (true, true, true) => 3,
-                _other => return None,
-            };
-            let extent = extent(&poly, s, &iter)?;
-            lines[part].push(Line { name: l.name.clone(), iter, extent });
-        }
+        let mut lines = parts_of(&poly, &tree, s, &target, &factors)?;
         // the results' last dimension is the instruction's columns
         let end = target.indices.last().and_then(Affine::as_var);
         if lines[0].iter().any(|l| Some(&l.iter) == end) {
@@ -528,10 +515,36 @@ impl Auto {
     }
 }
 
+/// The loops around a product by what moves along them: the target and the first factor, the target
+/// and the second, both factors, all three.
+fn parts_of(
+    poly: &Poly,
+    tree: &Tree,
+    s: &PolyStatement,
+    target: &Access,
+    factors: &[Access; 2],
+) -> Option<[Vec<Line>; 4]> {
+    let mut lines = [Vec::new(), Vec::new(), Vec::new(), Vec::new()];
+    for l in ancestors(tree, &s.statement.name) {
+        let iter = l.rows.get(&s.statement.name)?.as_var()?.clone();
+        let uses = |a: &Access| a.indices.iter().any(|e| e.vars().contains(&iter));
+        let part = match (uses(target), uses(&factors[0]), uses(&factors[1])) {
+            (true, true, false) => 0,
+            (true, false, true) => 1,
+            (false, true, true) => 2,
+            (true, true, true) => 3,
+            _other => return None,
+        };
+        let extent = extent(poly, s, &iter)?;
+        lines[part].push(Line { name: l.name.clone(), iter, extent });
+    }
+    Some(lines)
+}
+
 /// The instruction for a statement's types, with the fewest columns: one that takes the factors as
 /// they are, else one that takes their values.
 fn instruction(
-    poly: &warploom_ir::schedule::Poly,
+    poly: &Poly,
     s: &PolyStatement,
     values: &[Factor; 2],
     (target, warps): (Target, bool),

@@ -90,10 +90,9 @@ impl Question<'_> {
         let mut tile = both.map(|i| (found.first[i].clone(), sizes[i]));
         for (side, (first, size)) in sides.iter_mut().zip(&mut tile) {
             let count = self.reach(first, true) + *size;
-            if side.whole() < count || side.alone().is_some() {
-                if !side.grow(count) {
-                    return Err(uneven(&array.name, side, count).into());
-                }
+            let grows = side.whole() < count || side.alone().is_some();
+            if grows && !side.grow(count) {
+                return Err(uneven(&array.name, side, count).into());
             }
             for digit in &side.0 {
                 extents[digit.dim] = digit.extent;

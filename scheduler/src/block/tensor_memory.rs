@@ -284,34 +284,39 @@ impl<'a> Program<'a> {
             body.push(call("tcgen05.fence.before", Vec::new()));
             body.push(call("mbarrier.arrive", vec![free]));
         }
-        let mut drained = false;
-        for (work, store) in works {
-            if let (Work::Drain(copy), true) = (work, plan.joint()) {
-                if !drained {
-                    body.push(call("fence.async", Vec::new()));
-                    body.push(call("sync", Vec::new()));
-                    drained = true;
-                }
-                let values = self.values(scope, store);
-                if copy.threads() {
-                    body.push(self.threads_leave(copy, &values));
-                    continue;
-                }
-                let mut stores = vec![self.box_leaves(copy, &values)];
-                stores.push(call("tma.commit", Vec::new()));
-                if !again {
-                    stores.push(call("tma.wait.read", vec![number(0)]));
-                }
-                body.push(one(stores));
-            } else if let Work::Drain(copy) = work {
-                body.extend(self.drain(copy, &self.values(scope, store), drained, again));
-                drained = true;
-            }
-        }
+        body.extend(self.drains_of(&works, scope));
         if !again && plan.works.iter().any(|w| matches!(w, Work::Slabs(_))) {
             body.push(one(vec![call("tma.wait.read", vec![number(0)])]));
         }
         Ok(body)
+    }
+
+    /// The copies of a tile's results out of the block.
+    fn drains_of(&mut self, works: &[(&Work, &Store<Index>)], scope: &Scope) -> Vec<KernelNode> {
+        let (joint, again) = (self.plan.joint(), !scope.around.is_empty());
+        let mut out = Vec::new();
+        for (work, store) in works {
+            let Work::Drain(copy) = work else { continue };
+            let (values, drained) = (self.values(scope, store), !out.is_empty());
+            if !joint {
+                out.extend(self.drain(copy, &values, drained, again));
+                continue;
+            }
+            if !drained {
+                out.push(call("fence.async", Vec::new()));
+                out.push(call("sync", Vec::new()));
+            }
+            if copy.threads() {
+                out.push(self.threads_leave(copy, &values));
+                continue;
+            }
+            let mut stores = vec![self.box_leaves(copy, &values), call("tma.commit", Vec::new())];
+            if !again {
+                stores.push(call("tma.wait.read", vec![number(0)]));
+            }
+            out.push(one(stores));
+        }
+        out
     }
 
     /// Columns that a thread loads at once, of so many.
