@@ -24,6 +24,10 @@ const REGISTRY: [&str; 11] = [
     concat!("://127", ".0.0.1"),
 ];
 
+/// How a line starts that a merge left where both sides changed the same place.
+const CONFLICT: [&str; 3] =
+    [concat!("<<<<", "<<< "), concat!(">>>>", ">>> "), concat!("||||", "||| ")];
+
 /// The one source that Cargo.lock may name.
 const CRATES_IO: &str = "registry+https://github.com/rust-lang/crates.io-index";
 
@@ -36,6 +40,9 @@ pub(super) fn check(path: &str, text: &str) -> Vec<Violation> {
         };
         if line.ends_with([' ', '\t', '\r']) {
             report("whitespace", "trailing whitespace".to_owned());
+        }
+        if CONFLICT.iter().any(|mark| line.starts_with(mark)) {
+            report("conflict", "a conflict that was not resolved".to_owned());
         }
         for folder in MACHINE.iter().filter(|folder| names_folder(line, folder)) {
             report("machine-path", format!("`{folder}` names a folder of one machine"));
@@ -80,6 +87,14 @@ mod tests {
         assert_eq!(rules("a.md", "a \nb\t\nc\n"), [(1, "whitespace"), (2, "whitespace")]);
         assert_eq!(rules("a.md", "a\nb"), [(2, "whitespace")]);
         assert_eq!(rules("a.md", ""), []);
+    }
+
+    #[test]
+    fn conflicts() {
+        for mark in CONFLICT {
+            assert_eq!(rules("a.md", &format!("a\n{mark}b\nc\n")), [(2, "conflict")]);
+            assert_eq!(rules("a.md", &format!("a {mark}b\n")), []);
+        }
     }
 
     #[test]
