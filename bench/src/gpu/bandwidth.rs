@@ -262,7 +262,7 @@ mod tests {
                 pairs: 3,
                 ours: of(2e-5),
                 theirs: of(4e-5),
-                compared: Comparison::of(&[2e-5], &[4e-5]),
+                compared: Comparison::of(&[2e-5; 20], &[4e-5; 20]),
             },
             judged: [Judged { error: 0.0, bound: 0.0 }; 2],
             compile_ms: 40.0,
