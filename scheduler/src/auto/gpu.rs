@@ -62,7 +62,7 @@ impl Default for GpuOptions {
 }
 
 /// Operations of isl in which loops must be generated for an order that is not the text's.
-const LOWER: u32 = 25_000_000;
+pub(super) const LOWER: u32 = 25_000_000;
 
 /// Most iterations of a loop of the host that become launches one by one.
 const REPEATED: i64 = 8;

@@ -14,10 +14,11 @@ use warploom_ir::schedule::step::{LayoutTerm, Ref, StepKind};
 use warploom_ir::target::{Axis, Place};
 
 use super::Auto;
-use super::gpu::GpuOptions;
+use super::gpu::{GpuOptions, LOWER};
 use super::gpu_box_size::{Boxes, Cut, Leaving, Side, Space};
 use super::gpu_tensor::{Line, Product};
 use crate::block;
+use crate::lower::lower_within;
 use crate::steps::stage::local_name;
 
 /// Clocks of one more launch, and from its blocks' first loads to their last stores.
@@ -45,8 +46,10 @@ impl Auto {
             1 => self.boxed(p, &boxes, options),
             parts => self.boxed_in_parts(p, outer / parts, options),
         };
-        let (poly, source) = (self.at.poly(), &self.at.nest().source);
-        if done.is_some() && block::fits(poly, self.at.tree(), source) {
+        // blocks whose last tiles are fewer may need loops that a block program cannot have
+        let (poly, tree, source) = (self.at.poly(), self.at.tree(), &self.at.nest().source);
+        let lowers = || lower_within(poly, tree, source, LOWER).is_ok();
+        if done.is_some() && block::fits(poly, tree, source) && lowers() {
             return Some(());
         }
         self.at = before;
