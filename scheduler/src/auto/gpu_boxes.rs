@@ -18,7 +18,6 @@ use super::gpu::{GpuOptions, LOWER};
 use super::gpu_box_size::{Boxes, Cut, Leaving, Side, Space};
 use super::gpu_tensor::{Line, Product};
 use crate::block;
-use crate::lower::lower_within;
 use crate::steps::stage::local_name;
 
 /// Clocks of one more launch, and from its blocks' first loads to their last stores.
@@ -42,25 +41,32 @@ impl Auto {
             return None;
         }
         let before = self.at.clone();
-        let done = match parts {
-            1 => self.boxed(p, &boxes, options),
-            parts => self.boxed_in_parts(p, outer / parts, options),
-        };
-        // blocks whose last tiles are fewer may need loops that a block program cannot have
-        let (poly, tree, source) = (self.at.poly(), self.at.tree(), &self.at.nest().source);
-        let lowers = || lower_within(poly, tree, source, LOWER).is_ok();
-        if done.is_some() && block::fits(poly, tree, source) && lowers() {
-            return Some(());
+        // where the loops of blocks that stay come out with conditions, each block takes one tile
+        for stay in [true, false] {
+            let done = match parts {
+                1 => self.boxed(p, &boxes, stay, options),
+                parts => self.boxed_in_parts(p, outer / parts, stay, options),
+            };
+            let (poly, source) = (self.at.poly(), &self.at.nest().source);
+            if done.is_some() && block::lower(poly, self.at.tree(), source, LOWER).is_ok() {
+                return Some(());
+            }
+            self.at = before.clone();
         }
-        self.at = before;
         None
     }
 
     /// The product in boxes, each over some iterations of the outermost sum.
-    fn boxed_in_parts(&mut self, p: &Product, length: i64, options: &GpuOptions) -> Option<()> {
+    fn boxed_in_parts(
+        &mut self,
+        p: &Product,
+        length: i64,
+        stay: bool,
+        options: &GpuOptions,
+    ) -> Option<()> {
         let parts = self.in_parts(p, length)?;
         let (_, boxes) = self.boxes(&parts, options, 1)?;
-        self.boxed(&parts, &boxes, options)
+        self.boxed(&parts, &boxes, stay, options)
     }
 
     /// The best boxes for a product whose outermost sum is cut into so many parts, and their
@@ -135,7 +141,13 @@ impl Auto {
     }
 
     /// The product in boxes; `None` where a step is refused.
-    pub(super) fn boxed(&mut self, p: &Product, b: &Boxes, options: &GpuOptions) -> Option<()> {
+    pub(super) fn boxed(
+        &mut self,
+        p: &Product,
+        b: &Boxes,
+        stay: bool,
+        options: &GpuOptions,
+    ) -> Option<()> {
         let apart = |l: &&Line| !p.more.iter().flatten().any(|m| m.iter == l.iter);
         let mut tiles: Vec<Name> = p.batch.iter().filter(apart).map(|l| l.name.clone()).collect();
         let mut points: Vec<Name> = Vec::new();
@@ -160,7 +172,7 @@ impl Auto {
         let count = |cut: &Cut| (cut.line.extent + cut.size - 1) / cut.size;
         let counts: i64 = b.sides[..2].iter().flatten().map(count).product();
         let batch: i64 = p.batch.iter().filter(apart).map(|l| l.extent).product();
-        let blocks = options.multiprocessors * b.resident;
+        let blocks = if stay { options.multiprocessors * b.resident } else { i64::MAX };
         let at = self.turns(p, tiles, counts * batch, blocks)?;
         for point in points.iter().rev() {
             let target = Ref::from(point.clone());
