@@ -80,8 +80,8 @@ fn operands(poly: &Poly, tree: &Tree, s: &PolyStatement, working: &PolyStatement
         };
         let fills = poly.statements.iter().find(|f| f.statement.target.array == held.array);
         let loops = fills.map(|f| ancestors(tree, &f.statement.name)).unwrap_or_default();
-        let words = loops.iter().flat_map(|l| l.marks.words());
-        let by = match words.filter(|w| ["tma", "async", "thread.x"].contains(w)).next_back() {
+        let mut words = loops.iter().flat_map(|l| l.marks.words());
+        let by = match words.rfind(|w| ["tma", "async", "thread.x"].contains(w)) {
             Some("tma") => " by the copy engine",
             Some("async") => " by asynchronous copies",
             Some("thread.x") => " by threads",

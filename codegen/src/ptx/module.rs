@@ -104,8 +104,9 @@ impl Host {
         let mut more = String::new();
         if let Some(b) = program(nodes) {
             let _ = write!(more, " \"{ASYNC}\"");
-            if b.roles.len() == 1 {
-                // with nothing said the assembler spills fragments to have more blocks run at once
+            if b.roles.len() == 1 || !b.tensors.is_empty() {
+                // with nothing said the assembler spills fragments to have more blocks run at once;
+                // roles without tensor memory say themselves how many registers they have
                 more.push_str(" \"nvvm.minctasm\"=\"1\"");
             }
         }
