@@ -9,6 +9,7 @@ use std::ops::Range;
 use warploom_ir::affine::Name;
 use warploom_ir::instruction::fragment::Digit;
 use warploom_ir::kernel::device::{Across, Slice};
+use warploom_ir::kernel::{Index, KernelNode};
 
 use super::{Pairing, Registers};
 use crate::llvm::build::Value;
@@ -21,30 +22,62 @@ use crate::llvm::tile::{Tile, TileKey};
 /// Slots of the elements of the register that is gone through, for each fragment.
 type Parts = BTreeMap<Name, Vec<String>>;
 
+/// Whether an index has a quotient or a remainder in it.
+fn divides(index: &Index) -> bool {
+    match index {
+        Index::Const(_) | Index::Var(_) => false,
+        Index::FloorDiv(..) | Index::Mod(..) => true,
+        Index::Mul(_, a) => divides(a),
+        Index::Add(a, b)
+        | Index::Sub(a, b)
+        | Index::Min(a, b)
+        | Index::Max(a, b)
+        | Index::Select(_, a, b) => divides(a) || divides(b),
+    }
+}
+
 /// The element of a fragment at this place.
 fn key(array: &Name, dims: &[Lin]) -> TileKey {
     TileKey { array: array.clone(), dims: dims.to_vec(), width: 1, partial: None }
 }
 
 impl Emitter<'_> {
-    /// Row and column of this thread's first element of a fragment, over the digits of its number,
-    /// whose names are given too.
+    /// Row and column of this thread's first element of a fragment, and the names of the values
+    /// that they are made of: the digits of its number where the body divides them, else a value
+    /// each, which takes fewer registers.
     fn first_element(&mut self, a: &Across, digits: &[Digit]) -> ([Lin; 2], Vec<Name>) {
         let r = self.state().fragments[&a.fragment].clone();
         let mut rest = self.holder(&r.layout);
+        let divided = matches!(
+            a.body.as_slice(),
+            [KernelNode::Store(s)] if s.indices.iter().any(divides)
+        );
         let mut at = [Lin::default(), Lin::default()];
+        let mut sums = [Value::int("i64", 0), Value::int("i64", 0)];
         let mut names = Vec::new();
         for (number, d) in digits.iter().enumerate() {
             let digit = self.f.bin_int("urem", &rest, d.extent.into());
-            let name: Name = format!("digit {number} of {}", a.fragment).into();
-            self.vars.insert(name.clone(), digit);
             let side = usize::from(d.along_cols);
-            let digit = Lin::atom(Atom::Digit(name.clone(), d.extent));
-            at[side] = at[side].plus(d.stride, &digit);
+            if divided {
+                let name: Name = format!("digit {number} of {}", a.fragment).into();
+                let atom = Lin::atom(Atom::Digit(name.clone(), d.extent));
+                at[side] = at[side].plus(d.stride, &atom);
+                self.vars.insert(name.clone(), digit);
+                names.push(name);
+            } else {
+                let moved = self.f.bin_int("mul nuw nsw", &digit, d.stride.into());
+                sums[side] = self.f.bin("add nuw nsw", &sums[side], &moved);
+            }
             rest = self.f.bin_int("udiv", &rest, d.extent.into());
-            names.push(name);
         }
-        (at, names)
+        if divided {
+            return (at, names);
+        }
+        let names = ["row", "col"].map(|side| Name::from(format!("{side} of {}", a.fragment)));
+        for (name, sum) in names.iter().zip(sums) {
+            self.vars.insert(name.clone(), sum);
+        }
+        (names.each_ref().map(Lin::var), names.to_vec())
     }
 
     /// Rows and columns of the part that is gone across; none where it is all. Its steps are such
