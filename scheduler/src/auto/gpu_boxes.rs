@@ -27,6 +27,17 @@ const COMBINED: i64 = 1;
 /// Bytes of a partial sum.
 const HELD: i64 = 4;
 
+/// How blocks take tiles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turns {
+    /// Tile after tile, the larger factor's outermost.
+    Stay,
+    /// The same with the loops outermost whose last tile reaches over the end.
+    RaggedFirst,
+    /// Each one tile.
+    Once,
+}
+
 impl Auto {
     /// The product in boxes, where that takes less than so many clocks and every step is taken.
     pub(super) fn in_boxes(&mut self, p: &Product, time: i64, options: &GpuOptions) -> Option<()> {
@@ -41,11 +52,11 @@ impl Auto {
             return None;
         }
         let before = self.at.clone();
-        // where the loops of blocks that stay come out with conditions, each block takes one tile
-        for stay in [true, false] {
+        // some orders of tiles come out as loops with conditions, which no block program has
+        for turns in [Turns::Stay, Turns::RaggedFirst, Turns::Once] {
             let done = match parts {
-                1 => self.boxed(p, &boxes, stay, options),
-                parts => self.boxed_in_parts(p, outer / parts, stay, options),
+                1 => self.boxed(p, &boxes, turns, options),
+                parts => self.boxed_in_parts(p, outer / parts, turns, options),
             };
             let (poly, source) = (self.at.poly(), &self.at.nest().source);
             if done.is_some() && block::lower(poly, self.at.tree(), source, LOWER).is_ok() {
@@ -61,12 +72,12 @@ impl Auto {
         &mut self,
         p: &Product,
         length: i64,
-        stay: bool,
+        turns: Turns,
         options: &GpuOptions,
     ) -> Option<()> {
         let parts = self.in_parts(p, length)?;
         let (_, boxes) = self.boxes(&parts, options, 1)?;
-        self.boxed(&parts, &boxes, stay, options)
+        self.boxed(&parts, &boxes, turns, options)
     }
 
     /// The best boxes for a product whose outermost sum is cut into so many parts, and their
@@ -141,16 +152,10 @@ impl Auto {
     }
 
     /// The product in boxes; `None` where a step is refused.
-    pub(super) fn boxed(
-        &mut self,
-        p: &Product,
-        b: &Boxes,
-        stay: bool,
-        options: &GpuOptions,
-    ) -> Option<()> {
+    fn boxed(&mut self, p: &Product, b: &Boxes, turns: Turns, options: &GpuOptions) -> Option<()> {
         let apart = |l: &&Line| !p.more.iter().flatten().any(|m| m.iter == l.iter);
         let mut tiles: Vec<Name> = p.batch.iter().filter(apart).map(|l| l.name.clone()).collect();
-        let mut points: Vec<Name> = Vec::new();
+        let (mut points, mut ragged): (Vec<Name>, Vec<Name>) = (Vec::new(), Vec::new());
         // the larger factor's tiles are the outer ones: all that need one of them run together
         let larger = usize::from(self.whole(&p.factors[0]) < self.whole(&p.factors[1]));
         let deep = usize::from(b.swapped);
@@ -161,18 +166,27 @@ impl Auto {
                     1 => tiles.push(cut.line.name.clone()),
                     size => {
                         let (tile, point) = self.halves(&cut.line.name, size)?;
+                        if cut.line.extent % size != 0 {
+                            ragged.push(tile.clone());
+                        }
                         tiles.push(tile);
                         points.push(point);
                     }
                 }
             }
         }
+        if turns == Turns::RaggedFirst {
+            tiles.sort_by_key(|tile| !ragged.contains(tile));
+        }
         let all: Vec<Name> = tiles.iter().chain(&points).cloned().collect();
         self.ordered(&all).then_some(())?;
         let count = |cut: &Cut| (cut.line.extent + cut.size - 1) / cut.size;
         let counts: i64 = b.sides[..2].iter().flatten().map(count).product();
         let batch: i64 = p.batch.iter().filter(apart).map(|l| l.extent).product();
-        let blocks = if stay { options.multiprocessors * b.resident } else { i64::MAX };
+        let blocks = match turns {
+            Turns::Stay | Turns::RaggedFirst => options.multiprocessors * b.resident,
+            Turns::Once => i64::MAX,
+        };
         let at = self.turns(p, tiles, counts * batch, blocks)?;
         for point in points.iter().rev() {
             let target = Ref::from(point.clone());
