@@ -302,9 +302,27 @@ pub(crate) struct OzakiArgs {
     /// The error allowed, as a part of the norm of the row times that of the column.
     #[arg(long, conflicts_with = "moduli")]
     pub(crate) tol: Option<f64>,
-    /// Terms of the sums that `--tol` is meant for (default: as many as the scheme can add).
-    #[arg(long, requires = "tol")]
+    /// Most terms of a sum (default: 131071, as many as add up without a remainder between; up to
+    /// 2097152, in blocks); `--tol` is meant for sums of so many.
+    #[arg(long)]
     pub(crate) terms: Option<u64>,
+    /// `A`: every element as accurate as a sum of native products, |C - AB| <= (K + 2)·u·|A||B|;
+    /// where the data do not prove it of the emulation, it is such a sum. The moduli are then 15
+    /// (f32: 8), unless asked for.
+    #[arg(long, value_parser = ["A"])]
+    pub(crate) grade: Option<String>,
+    /// Adds an output `native`, how many elements `--grade` sums natively.
+    #[arg(long, requires = "grade")]
+    pub(crate) count_native: bool,
+    /// Elements are complex: a last dimension of extent 2 holds their parts. Three real products.
+    #[arg(long, conflicts_with = "alpha_beta")]
+    pub(crate) complex: bool,
+    /// Prints the nest that prepares this operand, A or B, once for many products.
+    #[arg(long, value_parser = ["A", "B"], conflicts_with = "prepared")]
+    pub(crate) prepare: Option<String>,
+    /// Prints the nest of a product whose operand, A or B, `--prepare` has prepared.
+    #[arg(long, value_parser = ["A", "B"])]
+    pub(crate) prepared: Option<String>,
     /// How many moduli, whatever the accuracy.
     #[arg(long)]
     pub(crate) moduli: Option<usize>,

@@ -107,7 +107,7 @@ fn doubles_and_floats_from_moduli_run_on_tensor_cores() {
 #[test]
 fn transposed_operands_run_on_tensor_cores() {
     let [m, n, k] = [40, 24, 48];
-    let options = Options { dtype: DType::F64, accuracy: Accuracy::Moduli(5), scaled: false };
+    let options = Options::new(DType::F64, Accuracy::Moduli(5));
     let e = Emulation::new("km,nk->mn", &options).unwrap_or_else(|e| panic!("{e}"));
     let random = |shape: &[usize], seed| Tensor::random(DType::F64, shape, seed).expect("small");
     let inputs =

@@ -14,7 +14,7 @@ use warploom_ir::tensor::{Tensor, random_word};
 type Arrays = BTreeMap<Name, Tensor>;
 
 fn emulation(spec: &str, dtype: DType, accuracy: Accuracy) -> Emulation {
-    let options = Options { dtype, accuracy, scaled: false };
+    let options = Options::new(dtype, accuracy);
     Emulation::new(spec, &options).unwrap_or_else(|e| panic!("{e}"))
 }
 
@@ -279,7 +279,7 @@ fn operands_lie_as_they_like() {
 #[test]
 fn alpha_and_beta_scale() {
     let accuracy = Accuracy::Bits(53);
-    let options = Options { dtype: DType::F64, accuracy, scaled: true };
+    let options = Options { scaled: true, ..Options::new(DType::F64, accuracy) };
     let e = Emulation::new("mk,kn->mn", &options).unwrap_or_else(|e| panic!("{e}"));
     let shape = [3, 4, 7];
     let (a, b, old) = (plain(21, 7), plain(28, 8), plain(12, 9));
@@ -315,7 +315,7 @@ fn accuracy_is_asked_for_in_bits_errors_or_moduli() {
         assert!(error <= 1e-9, "{terms}: {error:e}");
     }
     let refused = |spec: &str, dtype, accuracy| {
-        let options = Options { dtype, accuracy, scaled: false };
+        let options = Options::new(dtype, accuracy);
         Emulation::new(spec, &options).expect_err("refused").code
     };
     assert_eq!(refused("mk,kn->mn", DType::F64, Accuracy::Bits(99)), "E0541");

@@ -10,8 +10,10 @@
 //! Source: Y. Uchino, K. Ozaki, T. Imamura, Ozaki scheme II (2025); D. Kawakami, D. Takahashi
 //! (2026) for the scaling by Cauchy and Schwarz.
 
+mod guard;
 mod moduli;
 mod product;
+mod sums;
 mod text;
 
 use warploom_ir::diag::{Diagnostic, Result};
@@ -21,8 +23,11 @@ use warploom_ir::nest::Nest;
 use moduli::{ALL, Natural};
 use product::Product;
 
-/// Terms of a sum at most: products of residues then fit 31 bits.
+/// Terms of a sum at most that are added without a remainder between: products of residues then
+/// fit 31 bits.
 pub const MOST_TERMS: u64 = (1 << 17) - 1;
+/// Terms of a sum at most, in blocks whose remainders are added.
+pub const MOST_BLOCKED: u64 = 1 << 21;
 
 /// How accurate a product is to be.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -45,6 +50,46 @@ pub struct Options {
     pub accuracy: Accuracy,
     /// C becomes alpha·AB + beta·C, with both scalars as inputs.
     pub scaled: bool,
+    /// Results for which the data do not prove grade A are sums of native products.
+    pub guarded: bool,
+    /// `native` is an output, how many results were summed natively.
+    pub counted: bool,
+    /// Elements are complex: a last dimension of A, B and C holds the real and imaginary part.
+    pub complex: bool,
+    /// Sums have at most so many terms; more than [`MOST_TERMS`] are added in blocks.
+    pub terms: u64,
+}
+
+impl Options {
+    /// A plain product.
+    #[must_use]
+    pub const fn new(dtype: DType, accuracy: Accuracy) -> Self {
+        let (scaled, guarded, counted, complex) = (false, false, false, false);
+        Self { dtype, accuracy, scaled, guarded, counted, complex, terms: MOST_TERMS }
+    }
+
+    /// Grade A: elementwise as accurate as a sum of products of the type itself, whatever the
+    /// data, |C - AB| <= (K + 2)·u·|A||B| with u = 2^-53 (2^-24 for f32), and (3 K + 3)·u·|A||B|
+    /// with the magnitudes of complex elements.
+    #[must_use]
+    pub const fn grade_a(dtype: DType) -> Self {
+        let moduli = if matches!(dtype, DType::F32) { MOST_F32 } else { 15 };
+        Self { guarded: true, ..Self::new(dtype, Accuracy::Moduli(moduli)) }
+    }
+
+    /// Real numbers that make up an element.
+    const fn parts(&self) -> u64 {
+        if self.complex { 2 } else { 1 }
+    }
+}
+
+/// One of a product's operands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operand {
+    /// The first, whose rows are the result's.
+    A,
+    /// The second, whose columns are the result's.
+    B,
 }
 
 /// The nest, and what it promises.
@@ -87,19 +132,22 @@ impl Scheme {
     }
 
     /// What rounded weights and the last roundings add, as a part of the norms' product.
-    fn rest(self, dtype: DType) -> f64 {
+    fn rest(self, options: &Options) -> f64 {
         let above = self.product[0] / 2_f64.powi(i32::try_from(self.range).expect("few bits") - 2);
-        // a pair's number is below 2^24, and its weight off by at most half a unit
-        let weights = self.moduli.div_ceil(2) as f64 * 2_f64.powi(23 - FRACTION) * above;
-        let last = 2_f64.powi(if dtype == DType::F32 { -24 } else { -53 });
+        // a pair's number is below 2^24, three of them for complex results, and its weight off by
+        // at most half a unit
+        let bits = if options.complex { 25 } else { 23 };
+        let weights = self.moduli.div_ceil(2) as f64 * 2_f64.powi(bits - FRACTION) * above;
+        let last = 2_f64.powi(if options.dtype == DType::F32 { -24 } else { -53 });
         (weights + 2_f64.powi(-53)) * 1.01 + last
     }
 
     /// The error as a part of the norms' product, for sums of so many terms: a row's sum of
     /// magnitudes is at most its norm times the root of their number.
-    fn error(self, dtype: DType, terms: u64) -> f64 {
+    fn error(self, options: &Options, terms: u64) -> f64 {
+        let terms = terms.saturating_mul(options.parts());
         let cut = 2.0 * 1.01 * 2_f64.powf(-self.bits()) * (terms as f64).sqrt();
-        cut + self.rest(dtype)
+        cut + self.rest(options)
     }
 }
 
@@ -111,7 +159,7 @@ fn scheme(options: &Options) -> Result<Scheme> {
         Accuracy::Moduli(n) => (all().find(|s| s.moduli == n), format!("{n} moduli")),
         Accuracy::Bits(n) => (all().find(|s| s.bits() >= f64::from(n)), format!("{n} bits")),
         Accuracy::Tolerance(t, terms) => {
-            (all().find(|s| s.error(dtype, terms) <= t), format!("an error of {t:e}"))
+            (all().find(|s| s.error(options, terms) <= t), format!("an error of {t:e}"))
         }
     };
     let most = if dtype == DType::F32 { MOST_F32 } else { ALL.len() };
@@ -122,10 +170,21 @@ fn scheme(options: &Options) -> Result<Scheme> {
             "2 to {most} moduli are possible: {} to {} bits, errors down to {:.1e} of the norms",
             least.bits().floor(),
             best.bits().floor(),
-            best.error(dtype, 1),
+            best.error(options, 1),
         );
         Box::new(Diagnostic::input("E0541", text).help(help))
     })
+}
+
+/// Refuses sums that are too long, or have to be cut into blocks and run over several indices.
+fn terms(product: &Product, options: &Options) -> Result<()> {
+    let most = if product.sums.len() == 1 { MOST_BLOCKED } else { MOST_TERMS };
+    if options.terms <= most {
+        return Ok(());
+    }
+    let text = format!("sums of {} terms are longer than the scheme adds", options.terms);
+    let help = format!("at most {MOST_BLOCKED} terms over one index, {MOST_TERMS} over several");
+    Err(Box::new(Diagnostic::input("E0541", text).help(help)))
 }
 
 /// Moduli with which scaled f32 are no longer than an i32.
@@ -143,11 +202,30 @@ impl Emulation {
             let help = "emulated products are of f64 or f32";
             return Err(Box::new(Diagnostic::input("E0541", text).help(help)));
         }
+        if options.complex && options.scaled {
+            let text = "complex products have no alpha and beta";
+            let help = "scale the result in a statement of its own";
+            return Err(Box::new(Diagnostic::input("E0541", text).help(help)));
+        }
         let product = Product::parse(einsum)?;
         let scheme = scheme(options)?;
-        let (bits, rest) = (scheme.bits(), scheme.rest(options.dtype));
-        let text = text::nest(&product, options, scheme);
+        terms(&product, options)?;
+        let (bits, rest) = (scheme.bits(), scheme.rest(options));
+        let text = text::nest(&product, options, scheme, text::Part::Whole);
         Ok(Self { text, moduli: scheme.moduli, bits, rest })
+    }
+
+    /// The nests that prepare one operand once, and that multiply by it: what the first writes, the
+    /// second reads under the same names (docs/ozaki.md has the form).
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn prepared(einsum: &str, options: &Options, operand: Operand) -> Result<[Self; 2]> {
+        let whole = Self::new(einsum, options)?;
+        let (product, scheme) = (Product::parse(einsum)?, scheme(options)?);
+        let part =
+            |part| Self { text: text::nest(&product, options, scheme, part), ..whole.clone() };
+        Ok([part(text::Part::Prepare(operand)), part(text::Part::Multiply(operand))])
     }
 
     /// The text as a nest.

@@ -1,4 +1,5 @@
-//! The text of a nest of Ozaki scheme II.
+//! The text of a nest of Ozaki scheme II: operands as residues. [`super::sums`] has the products
+//! and results, [`super::guard`] the certificate.
 //!
 //! In: a product's indices, the options and the scheme. Out: text that parses to the nest.
 //! Keeps: every statement but the last is exact in integers, or cuts elements toward zero.
@@ -7,56 +8,71 @@ use std::fmt::Write as _;
 
 use warploom_ir::dtype::DType;
 
-use super::moduli::{ALL, fraction, joined, reciprocal, weight};
+use super::moduli::{ALL, fraction, reciprocal};
 use super::product::{Index, Product};
-use super::{MOST_TERMS, Options, Scheme};
+use super::{MOST_TERMS, Operand, Options, Scheme};
 
 /// Bits of a limb where there are three or four.
 const LIMB: u32 = 21;
-/// Bits of a norm's terms: their squares add up to less than 2^62.
-const NORM: u32 = 21;
+/// Terms of the sums of a block, where they are cut into blocks.
+pub(super) const BLOCK: u64 = 1 << 16;
 /// Names of arrays that a size cannot have.
-const TAKEN: [char; 7] = ['A', 'B', 'C', 'P', 'Q', 'S', 'U'];
+const TAKEN: [char; 9] = ['A', 'B', 'C', 'P', 'Q', 'S', 'U', 'V', 'W'];
+
+/// What a nest is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// All of it.
+    Whole,
+    /// One operand's residues and scales.
+    Prepare(Operand),
+    /// The product, with one operand's residues at hand.
+    Multiply(Operand),
+}
 
 /// What is written for all statements.
-struct Writer<'p> {
-    p: &'p Product,
-    scheme: Scheme,
-    dtype: DType,
-    /// The iterator over the moduli.
-    l: &'static str,
+pub(super) struct Writer<'p> {
+    pub(super) p: &'p Product,
+    pub(super) options: &'p Options,
+    pub(super) scheme: Scheme,
+    /// The iterators over the moduli, the parts of a complex number, its three products, and the
+    /// blocks of a sum.
+    pub(super) l: &'static str,
+    pub(super) z: &'static str,
+    pub(super) t: &'static str,
+    pub(super) h: &'static str,
 }
 
 /// One of the operands.
-struct Side<'p> {
+pub(super) struct Side<'p> {
     /// `A` or `B`, and in lower case.
-    upper: char,
-    lower: char,
+    pub(super) upper: char,
+    pub(super) lower: char,
     /// The rows or columns of which each has a scale, with the batch.
-    lines: Vec<Index>,
-    indices: &'p [Index],
+    pub(super) lines: Vec<Index>,
+    pub(super) indices: &'p [Index],
 }
 
 /// `i, j`.
-fn list(indices: &[Index]) -> String {
+pub(super) fn list(indices: &[Index]) -> String {
     let names: Vec<String> = indices.iter().map(char::to_string).collect();
     names.join(", ")
 }
 
 /// The parameter that sizes an index.
-fn size(index: Index) -> String {
+pub(super) fn size(index: Index) -> String {
     let upper = index.to_ascii_uppercase();
     if TAKEN.contains(&upper) { format!("{index}_size") } else { upper.to_string() }
 }
 
 /// `I, J`.
-fn sizes(indices: &[Index]) -> String {
+pub(super) fn sizes(indices: &[Index]) -> String {
     let names: Vec<String> = indices.iter().copied().map(size).collect();
     names.join(", ")
 }
 
 /// `i in 0..I, j in 0..J`.
-fn loops(indices: &[Index]) -> String {
+pub(super) fn loops(indices: &[Index]) -> String {
     let headers: Vec<String> = indices.iter().map(|i| format!("{i} in 0..{}", size(*i))).collect();
     headers.join(", ")
 }
@@ -68,100 +84,197 @@ fn table(name: &str, values: &[i32]) -> String {
 }
 
 /// The nest's text.
-pub(super) fn nest(p: &Product, options: &Options, scheme: Scheme) -> String {
-    let l = if p.indices().contains(&'l') { "modulus" } else { "l" };
-    let w = Writer { p, scheme, dtype: options.dtype, l };
-    let mut out = w.header(options);
+pub(super) fn nest(p: &Product, options: &Options, scheme: Scheme, part: Part) -> String {
+    let indices = p.indices();
+    let name = |short: &'static str, long| {
+        if indices.contains(&short.chars().next().unwrap_or(' ')) { long } else { short }
+    };
+    let (l, z) = (name("l", "modulus"), name("z", "part"));
+    let (t, h) = (name("t", "product"), name("h", "block"));
+    let w = Writer { p, options, scheme, l, z, t, h };
     let sides = [w.side('A', &p.rows, &p.a), w.side('B', &p.columns, &p.b)];
-    out += &w.declarations(options, &sides);
-    for side in &sides {
+    let operand = |o: &Operand| &sides[usize::from(*o == Operand::B)];
+    let (mut out, makes): (String, Vec<&Side<'_>>) = match &part {
+        Part::Whole => (w.header(None) + &w.declarations(&sides, None), sides.iter().collect()),
+        Part::Prepare(o) => (w.header_of(operand(o)) + &w.prepares(operand(o)), vec![operand(o)]),
+        Part::Multiply(o) => {
+            let given = operand(o);
+            let others = sides.iter().filter(|s| s.upper != given.upper).collect();
+            (w.header(Some(given)) + &w.declarations(&sides, Some(given)), others)
+        }
+    };
+    for side in &makes {
         out += &w.scales(side);
     }
-    for side in &sides {
+    for side in &makes {
         out += &w.residues(side);
     }
-    out += &w.products();
-    out += &w.results(options);
+    if !matches!(part, Part::Prepare(_)) {
+        out += &w.products();
+        out += &w.results();
+    }
     out
 }
 
-impl Writer<'_> {
+impl<'w> Writer<'w> {
     fn side<'p>(&self, upper: char, lines: &[Index], indices: &'p [Index]) -> Side<'p> {
         let lines = self.p.batch.iter().chain(lines).copied().collect();
         Side { upper, lower: upper.to_ascii_lowercase(), lines, indices }
     }
 
-    fn moduli(&self) -> &'static [u32] {
+    pub(super) fn moduli(&self) -> &'static [u32] {
         &ALL[..self.scheme.moduli]
     }
 
+    pub(super) fn dtype(&self) -> DType {
+        self.options.dtype
+    }
+
+    /// Whether sums are cut into blocks.
+    pub(super) fn blocked(&self) -> bool {
+        self.options.terms > MOST_TERMS
+    }
+
+    /// `, 2` for the parts of complex elements.
+    pub(super) fn two(&self) -> &'static str {
+        if self.options.complex { ", 2" } else { "" }
+    }
+
     /// What it is and what it promises.
-    fn header(&self, options: &Options) -> String {
-        let (spec, dtype, s) = (&self.p.spec, self.dtype, self.scheme);
-        let result = if options.scaled { "alpha AB + beta C" } else { "AB" };
-        let rest = s.rest(dtype);
-        format!(
-            "# Ozaki scheme II: {spec} of {dtype} from products of 8-bit integers modulo {} \
-             numbers\n\
+    fn header(&self, given: Option<&Side<'_>>) -> String {
+        let (spec, dtype, s) = (&self.p.spec, self.dtype(), self.scheme);
+        let result = if self.options.scaled { "alpha AB + beta C" } else { "AB" };
+        let rest = s.rest(self.options);
+        let complex = if self.options.complex { "complex " } else { "" };
+        let mut out = format!(
+            "# Ozaki scheme II: {spec} of {complex}{dtype} from products of 8-bit integers \
+             modulo {} numbers\n\
              # (`warploom ozaki`, docs/ozaki.md). C = {result}, off by at most\n\
              #   1.01 2^-{} (|a| |b|_1 + |a|_1 |b|) + {rest:.2e} |a| |b|\n\
              # where |a|, |b| are the Euclidean norms of the row and the column, |a|_1, |b|_1 \
-             their sums of\n# magnitudes; for at most {MOST_TERMS} terms. Infinities and NaNs go \
+             their sums of\n# magnitudes; for at most {} terms. Infinities and NaNs go \
              where a product of {dtype} has them.\n",
             s.moduli,
             s.bits(),
+            self.options.terms,
+        );
+        if self.options.complex {
+            out += "# Real and imaginary parts are summed by three real products, each part off by \
+                    at most that.\n";
+        }
+        if self.options.guarded {
+            out += &self.promise();
+        }
+        if let Some(side) = given {
+            let _ =
+                writeln!(out, "# {} is prepared: its residues and scales are inputs.", side.upper);
+        }
+        out
+    }
+
+    /// What a preparing nest is.
+    fn header_of(&self, side: &Side<'_>) -> String {
+        format!(
+            "# {} of {} as residues modulo {} numbers (`warploom ozaki --prepare`, \
+             docs/ozaki.md).\n",
+            side.upper, self.p.spec, self.scheme.moduli,
         )
     }
 
     /// Sizes, arrays and tables.
-    fn declarations(&self, options: &Options, sides: &[Side<'_>; 2]) -> String {
-        let (p, t, n) = (self.p, self.dtype, self.scheme.moduli);
-        let bits = self.words().0;
+    fn declarations(&self, sides: &[Side<'_>; 2], given: Option<&Side<'_>>) -> String {
+        let (p, t, two) = (self.p, self.dtype(), self.two());
         let mut out = format!("param {}\n", sizes(&p.indices()));
-        let _ = writeln!(out, "in A: {t}[{}]  in B: {t}[{}]", sizes(&p.a), sizes(&p.b));
-        if options.scaled {
+        let _ = writeln!(out, "in A: {t}[{}{two}]  in B: {t}[{}{two}]", sizes(&p.a), sizes(&p.b));
+        if self.options.scaled {
             let _ = writeln!(out, "in alpha: {t}  in beta: {t}  inout C: {t}[{}]", sizes(&p.c));
         } else {
-            let _ = writeln!(out, "out C: {t}[{}]", sizes(&p.c));
+            let _ = writeln!(out, "out C: {t}[{}{two}]", sizes(&p.c));
         }
-        if let [sum] = p.sums.as_slice() {
-            let _ = writeln!(out, "assume {} <= {MOST_TERMS}", size(*sum));
+        if self.options.counted {
+            out += "out native: i64[]\n";
         }
-        out += "# moduli; 2^38 / each; fractions of 2^32 that limbs' units are of each\n";
+        out += &self.limit();
+        out += &self.tables();
+        for side in sides {
+            let known = given.is_some_and(|g| g.upper == side.upper);
+            out += &self.of_side(side, if known { "in" } else { "temp" });
+        }
+        out + &self.of_products()
+    }
+
+    /// The arrays of a preparing nest.
+    fn prepares(&self, side: &Side<'_>) -> String {
+        let (t, two, x) = (self.dtype(), self.two(), side.upper);
+        let mut out = format!("param {}\n", sizes(side.indices));
+        let _ = writeln!(out, "in {x}: {t}[{}{two}]", sizes(side.indices));
+        out += &self.limit();
+        out += &self.tables();
+        out + &self.of_side(side, "out")
+    }
+
+    /// How long sums may be, where that is one size.
+    fn limit(&self) -> String {
+        match self.p.sums.as_slice() {
+            [sum] => format!("assume {} <= {}\n", size(*sum), self.options.terms),
+            _several => String::new(),
+        }
+    }
+
+    /// Constants of the moduli.
+    fn tables(&self) -> String {
+        let mut out =
+            "# moduli; 2^38 / each; fractions of 2^32 that limbs' units are of each\n".to_owned();
         out += &table("P", &self.moduli().iter().map(|p| p.cast_signed()).collect::<Vec<_>>());
         out += &table("Q", &self.moduli().iter().map(|p| reciprocal(*p)).collect::<Vec<_>>());
         for (k, shift) in self.limbs().iter().enumerate() {
             let of = |p: &u32| fraction(*shift, *p, k == 0);
             out += &table(&format!("T{k}"), &self.moduli().iter().map(of).collect::<Vec<_>>());
         }
-        for side in sides {
-            let (x, lines) = (side.lower, sizes(&side.lines));
-            let _ = writeln!(
-                out,
-                "temp m{x}: {bits}[{lines}]  temp n{x}: i64[{lines}]  temp c{x}: i32[{lines}]"
-            );
-            let all = sizes(&self.p.sums);
-            let _ = writeln!(out, "temp R{}: i8[{n}, {lines}, {all}]", side.upper);
+        out
+    }
+
+    /// The arrays that belong to an operand.
+    fn of_side(&self, side: &Side<'_>, role: &str) -> String {
+        let (n, bits) = (self.scheme.moduli, self.words().0);
+        let (x, lines) = (side.lower, sizes(&side.lines));
+        let mut out = format!("{role} m{x}: {bits}[{lines}]  ");
+        if role != "in" {
+            let _ = write!(out, "temp n{x}: i64[{lines}]  ");
         }
-        let all: Vec<Index> = self.result_indices();
-        let all = sizes(&all);
-        let _ = writeln!(out, "temp S: i32[{n}, {all}]  temp U: i8[{n}, {all}]");
+        let _ = writeln!(out, "{role} c{x}: i32[{lines}]");
+        if self.options.guarded {
+            let _ = writeln!(out, "{role} h{x}: i32[{lines}]  {role} w{x}: i64[{lines}]");
+        }
+        let three = if self.options.complex { "3, " } else { "" };
+        let _ = writeln!(
+            out,
+            "{role} R{}: i8[{n}, {three}{lines}, {}]",
+            side.upper,
+            sizes(&self.p.sums)
+        );
         out
     }
 
     /// Batch, rows and columns, as residues have them.
-    fn result_indices(&self) -> Vec<Index> {
+    pub(super) fn result_indices(&self) -> Vec<Index> {
         let p = self.p;
         p.batch.iter().chain(&p.rows).chain(&p.columns).copied().collect()
     }
 
     /// The integers of the bits of an element, and the first that is an infinity.
-    const fn words(&self) -> (&'static str, i64) {
-        if matches!(self.dtype, DType::F32) {
+    pub(super) fn words(&self) -> (&'static str, i64) {
+        if matches!(self.dtype(), DType::F32) {
             ("i32", 0x7f80_0000)
         } else {
             ("i64", 0x7ff0_0000_0000_0000)
         }
+    }
+
+    /// Bits of a norm's terms: their squares add up to less than 2^62.
+    pub(super) fn norm(&self) -> u32 {
+        let terms = (self.options.terms * self.options.parts()).next_power_of_two().ilog2();
+        ((62 - terms) / 2 - 1).min(21)
     }
 
     /// Where limbs of a scaled element begin.
@@ -173,22 +286,36 @@ impl Writer<'_> {
         (0..count).map(|k| k * each).collect()
     }
 
+    /// A part of an element, `part` the index of a complex number's.
+    pub(super) fn read(&self, side: &Side<'_>, part: &str) -> String {
+        let part = if self.options.complex { format!(", {part}") } else { String::new() };
+        format!("{}[{}{part}]", side.upper, list(side.indices))
+    }
+
     /// An element as f64.
     fn element(&self, side: &Side<'_>) -> String {
-        let read = format!("{}[{}]", side.upper, list(side.indices));
-        if self.dtype == DType::F32 { format!("cast_f64({read})") } else { read }
+        let read = self.read(side, self.z);
+        if self.dtype() == DType::F32 { format!("cast_f64({read})") } else { read }
+    }
+
+    /// The loops over a row or column of an operand.
+    fn along(&self) -> String {
+        let parts =
+            if self.options.complex { format!(", {} in 0..2", self.z) } else { String::new() };
+        format!("{}{parts}", loops(&self.p.sums))
     }
 
     /// The power of two for each row or column, from its largest magnitude and its norm.
     fn scales(&self, side: &Side<'_>) -> String {
         let (u, x, lines) = (side.upper, side.lower, list(&side.lines));
-        let (bits, t) = (self.words().0, self.dtype);
-        let read = format!("{u}[{}]", list(side.indices));
-        let sums = loops(&self.p.sums);
+        let (bits, t, norm) = (self.words().0, self.dtype(), self.norm());
+        let read = self.read(side, self.z);
+        let sums = self.along();
         // the least magnitude stands for zero
         let e = format!("exponent(bitcast_{t}(max(m{x}[{lines}], 1)))");
         let term =
-            format!("cast_i64(cast_i32_rup_sat(ldexp(abs({}), {NORM} - {e})))", self.element(side));
+            format!("cast_i64(cast_i32_rup_sat(ldexp(abs({}), {norm} - {e})))", self.element(side));
+        let guard = if self.options.guarded { self.certificate(side) } else { String::new() };
         format!(
             "for {} {{\n  M{u}0: m{x}[{lines}] = 0\n  \
              for {sums} {{ M{u}1: m{x}[{lines}] max= bitcast_{bits}(abs({read})) order any }}\n  \
@@ -196,9 +323,9 @@ impl Writer<'_> {
              up: exact, so its order does not matter\n  \
              for {sums} {{\n    N{u}1: n{x}[{lines}] += {term}\n      * {term} order any\n  }}\n  \
              C{u}: c{x}[{lines}] = div({} - exponent(cast_f64(max(n{x}[{lines}], 1))), 2)\n    \
-             + {NORM} - {e}\n}}\n",
+             + {norm} - {e}\n{guard}}}\n",
             loops(&side.lines),
-            NORM + 1,
+            norm + 1,
             self.scheme.range - 1,
         )
     }
@@ -242,101 +369,27 @@ impl Writer<'_> {
             terms.push(format!("{limb} * T{k}[{l}]"));
         }
         let sum = terms.join("\n    + ");
-        format!(
-            "for {l} in 0..{}, {}, {} {{\n  \
-             S{u}: R{u}[{l}, {lines}, {}] = cast_i8(mulhi({sum}, P[{l}]))\n}}\n",
-            self.scheme.moduli,
-            loops(&side.lines),
-            loops(&self.p.sums),
-            list(&self.p.sums),
-        )
-    }
-
-    /// The products modulo each number.
-    fn products(&self) -> String {
-        let (p, l) = (self.p, self.l);
-        let batch: String = p.batch.iter().map(|i| format!("{i}, ")).collect();
-        let (rows, columns, sums) = (list(&p.rows), list(&p.columns), list(&p.sums));
-        let s = format!("S[{l}, {}]", list(&self.result_indices()));
-        let u = format!("U[{l}, {}]", list(&self.result_indices()));
-        format!(
-            "for {l} in 0..{}, {} {{\n  G0: {s} = 0\n  for {} {{\n    \
-             G1: {s} += RA[{l}, {batch}{rows}, {sums}] * RB[{l}, {batch}{columns}, {sums}] \
-             order any\n  }}\n  \
-             G2: {u} = cast_i8({s}\n    \
-             - cast_i32(shr(cast_i64({s}) * cast_i64(Q[{l}]) + {}, 38)) * P[{l}])\n}}\n",
-            self.scheme.moduli,
-            loops(&self.result_indices()),
-            loops(&p.sums),
-            1_u64 << 37,
-        )
-    }
-
-    /// The sum from its residues: a fraction of the moduli's product in 128 bits that wrap, times
-    /// the product, rounded once.
-    fn fraction(&self) -> String {
-        let indices = list(&self.result_indices());
-        let pairs: Vec<&[u32]> = self.moduli().chunks(2).collect();
-        let moduli: Vec<u32> = pairs.iter().map(|p| p.iter().product()).collect();
-        let number = |k: usize| match *pairs[k] {
-            [a, b] => {
-                let [x, y] = joined(a, b);
-                let read = |k: usize| format!("cast_i32(U[{k}, {indices}])");
-                format!("({} * {x} + {} * {y})", read(2 * k), read(2 * k + 1))
-            }
-            _ => format!("cast_i32(U[{}, {indices}])", 2 * k),
+        let (n, all) = (self.scheme.moduli, loops(&side.lines));
+        let (sums, along) = (list(&self.p.sums), self.along());
+        let at = |part: &str| {
+            let part = if self.options.complex { format!("{part}, ") } else { String::new() };
+            format!("R{u}[{l}, {part}{lines}, {sums}]")
         };
-        let weights: Vec<Vec<i32>> = (0..pairs.len()).map(|k| weight(k, &moduli, 4)).collect();
-        let sum = |digit: usize| {
-            let term = |k: usize| match digit {
-                3 => format!("{} * {}", number(k), weights[k][digit]),
-                _ => format!("cast_i64({}) * {}", number(k), weights[k][digit]),
-            };
-            (0..pairs.len()).map(term).collect::<Vec<_>>().join(" + ")
-        };
-        let [first, second, third, fourth] = [sum(0), sum(1), sum(2), sum(3)];
-        let middle = format!("({second} + shr({first}, 32))");
-        let low = format!("(shl({middle}, 32) + (({first}) and 4294967295))");
-        // the lower half counts with a sign
-        let top =
-            format!("({third} + shr({middle}, 32) + shl(cast_i64({fourth}), 32) - shr({low}, 63))");
-        let unit = self.scheme.product.map(|p| p / 2_f64.powi(64));
-        let rest = format!(
-            "cast_f64({top} - cast_i64_sat(cast_f64({top}))) + cast_f64({low}) * {:?}",
-            2_f64.powi(-64)
+        let mut out = format!(
+            "for {l} in 0..{n}, {all}, {along} {{\n  \
+             S{u}: {} = cast_i8(mulhi({sum}, P[{l}]))\n}}\n",
+            at(self.z),
         );
-        format!(
-            "fma(cast_f64({top}), {:?},\n    fma(cast_f64({top}), {:?}, ({rest}) * {:?}))",
-            unit[0], unit[1], unit[0]
-        )
-    }
-
-    /// C from the residues, and the sums with infinities and NaNs as they are.
-    fn results(&self, options: &Options) -> String {
-        let p = self.p;
-        let c = format!("C[{}]", list(&p.c));
-        let lines =
-            |lines: &[Index]| list(&p.batch.iter().chain(lines).copied().collect::<Vec<_>>());
-        let (rows, columns) = (lines(&p.rows), lines(&p.columns));
-        let (_, infinity) = self.words();
-        let special = format!("max(ma[{rows}], mb[{columns}]) >= {infinity}");
-        let value = format!("ldexp({}, 0 - ca[{rows}] - cb[{columns}])", self.fraction());
-        let value = if self.dtype == DType::F32 { format!("cast_f32({value})") } else { value };
-        let value = format!("select({special}, 0.0, {value})");
-        let product = format!("A[{}] * B[{}]", list(&p.a), list(&p.b));
-        let (value, product) = if options.scaled {
-            let old = format!("select(beta[] == 0.0, 0.0, beta[] * {c})");
-            (format!("{old} + alpha[] * {value}"), format!("alpha[] * {product}"))
-        } else {
-            (value, product)
-        };
-        format!(
-            "for {} {{\n  X: {c} = {value}\n}}\n\
-             # where a row or a column has an infinity or a NaN\n\
-             for {} {{\n  for {} {{ Z: {c} += {product} when {special} order any }}\n}}\n",
-            loops(&p.c),
-            loops(&p.c),
-            loops(&p.sums),
-        )
+        if self.options.complex {
+            let both = format!("(cast_i32({}) + cast_i32({}))", at("0"), at("1"));
+            let _ = writeln!(
+                out,
+                "for {l} in 0..{n}, {all}, {} {{\n  D{u}: {} = cast_i8({both}\n    \
+                 - select({both} > 127, P[{l}], select({both} < -128, 0 - P[{l}], 0)))\n}}",
+                loops(&self.p.sums),
+                at("2"),
+            );
+        }
+        out
     }
 }

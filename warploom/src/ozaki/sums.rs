@@ -1,0 +1,223 @@
+//! The products modulo each number, and the sums from their residues.
+//!
+//! In: a nest's writer. Out: the text of the statements from residues to results.
+//! Keeps: all is exact in integers but the last rounding; rows and columns with infinities and
+//! NaNs, and results that the guard does not certify, are sums of native products.
+//! Why here: apart from `text` for length alone.
+//! Source: Y. Uchino, K. Ozaki, T. Imamura, Ozaki scheme II (2025); C. F. Gauss's three products
+//! for complex numbers, which are exact modulo a number.
+
+use std::fmt::Write as _;
+
+use warploom_ir::dtype::DType;
+
+use super::moduli::{joined, weight};
+use super::product::Index;
+use super::text::{BLOCK, Writer, list, loops, size, sizes};
+
+/// Statements and values for one result, or one part of a complex one.
+struct Result_ {
+    /// Its place in statements' names.
+    suffix: &'static str,
+    target: String,
+    value: String,
+    native: String,
+}
+
+impl Writer<'_> {
+    /// The sums' arrays.
+    pub(super) fn of_products(&self) -> String {
+        let (n, all) = (self.scheme.moduli, sizes(&self.result_indices()));
+        let three = if self.options.complex { "3, " } else { "" };
+        let sums = match self.blocks() {
+            Some(blocks) => format!(
+                "temp S: i32[{n}, {three}{blocks}, {all}]  \
+                 temp V: i8[{n}, {three}{blocks}, {all}]  temp W: i32[{n}, {three}{all}]"
+            ),
+            None => format!("temp S: i32[{n}, {three}{all}]"),
+        };
+        format!("{sums}  temp U: i8[{n}, {three}{all}]\n")
+    }
+
+    /// How many blocks the sums are cut into, where they are.
+    fn blocks(&self) -> Option<String> {
+        match self.p.sums.as_slice() {
+            [sum] if self.blocked() => {
+                Some(format!("floor(({} + {}) / {BLOCK})", size(*sum), BLOCK - 1))
+            }
+            _all => None,
+        }
+    }
+
+    /// `element` modulo the number `l`, in -128..128.
+    fn remainder(&self, element: &str) -> String {
+        let l = self.l;
+        format!(
+            "cast_i8({element}\n    \
+             - cast_i32(shr(cast_i64({element}) * cast_i64(Q[{l}]) + {}, 38)) * P[{l}])",
+            1_u64 << 37,
+        )
+    }
+
+    /// The products modulo each number.
+    pub(super) fn products(&self) -> String {
+        let (p, l, n) = (self.p, self.l, self.scheme.moduli);
+        let batch: String = p.batch.iter().map(|i| format!("{i}, ")).collect();
+        let (rows, columns, sums) = (list(&p.rows), list(&p.columns), list(&p.sums));
+        let (three, t) = if self.options.complex {
+            (format!(", {} in 0..3", self.t), format!("{}, ", self.t))
+        } else {
+            (String::new(), String::new())
+        };
+        let (all, result) = (loops(&self.result_indices()), list(&self.result_indices()));
+        let factors =
+            format!("RA[{l}, {t}{batch}{rows}, {sums}] * RB[{l}, {t}{batch}{columns}, {sums}]");
+        let u = format!("U[{l}, {t}{result}]");
+        let Some(blocks) = self.blocks() else {
+            let s = format!("S[{l}, {t}{result}]");
+            return format!(
+                "for {l} in 0..{n}{three}, {all} {{\n  G0: {s} = 0\n  for {} {{\n    \
+                 G1: {s} += {factors} order any\n  }}\n  G2: {u} = {}\n}}\n",
+                loops(&p.sums),
+                self.remainder(&s),
+            );
+        };
+        let (h, k) = (self.h, size(p.sums[0]));
+        let s = format!("S[{l}, {t}{h}, {result}]");
+        let w = format!("W[{l}, {t}{result}]");
+        format!(
+            "for {l} in 0..{n}{three}, {h} in 0..{blocks}, {all} {{\n  G0: {s} = 0\n  \
+             for {sums} in {BLOCK}*{h}..min({k}, {BLOCK}*{h} + {BLOCK}) {{\n    \
+             G1: {s} += {factors} order any\n  }}\n  G2: V[{l}, {t}{h}, {result}] = {}\n}}\n\
+             # remainders of the blocks of a sum\n\
+             for {l} in 0..{n}{three}, {all} {{\n  W0: {w} = 0\n  for {h} in 0..{blocks} {{\n    \
+             W1: {w} += cast_i32(V[{l}, {t}{h}, {result}]) order any\n  }}\n  W2: {u} = {}\n}}\n",
+            self.remainder(&s),
+            self.remainder(&w),
+        )
+    }
+
+    /// The residue of a result modulo the k-th number, or a number of that residue.
+    fn residue(&self, k: usize, part: usize) -> String {
+        let indices = list(&self.result_indices());
+        let of = |t: &str| format!("cast_i32(U[{k}, {t}{indices}])");
+        match (self.options.complex, part) {
+            (false, _) => of(""),
+            (true, 0) => format!("({} - {})", of("0, "), of("1, ")),
+            (true, _) => format!("({} - {} - {})", of("2, "), of("0, "), of("1, ")),
+        }
+    }
+
+    /// The sum from its residues: a fraction of the moduli's product in 128 bits that wrap, times
+    /// the product, rounded once.
+    fn fraction(&self, part: usize) -> String {
+        let pairs: Vec<&[u32]> = self.moduli().chunks(2).collect();
+        let moduli: Vec<u32> = pairs.iter().map(|p| p.iter().product()).collect();
+        let number = |k: usize| match *pairs[k] {
+            [a, b] => {
+                let [x, y] = joined(a, b);
+                let (first, second) = (self.residue(2 * k, part), self.residue(2 * k + 1, part));
+                format!("({first} * {x} + {second} * {y})")
+            }
+            _ => self.residue(2 * k, part),
+        };
+        let weights: Vec<Vec<i32>> = (0..pairs.len()).map(|k| weight(k, &moduli, 4)).collect();
+        let sum = |digit: usize| {
+            let term = |k: usize| match digit {
+                3 => format!("{} * {}", number(k), weights[k][digit]),
+                _ => format!("cast_i64({}) * {}", number(k), weights[k][digit]),
+            };
+            (0..pairs.len()).map(term).collect::<Vec<_>>().join(" + ")
+        };
+        let [first, second, third, fourth] = [sum(0), sum(1), sum(2), sum(3)];
+        let middle = format!("({second} + shr({first}, 32))");
+        let low = format!("(shl({middle}, 32) + (({first}) and 4294967295))");
+        // the lower half counts with a sign
+        let top =
+            format!("({third} + shr({middle}, 32) + shl(cast_i64({fourth}), 32) - shr({low}, 63))");
+        let unit = self.scheme.product.map(|p| p / 2_f64.powi(64));
+        let rest = format!(
+            "cast_f64({top} - cast_i64_sat(cast_f64({top}))) + cast_f64({low}) * {:?}",
+            2_f64.powi(-64)
+        );
+        format!(
+            "fma(cast_f64({top}), {:?},\n    fma(cast_f64({top}), {:?}, ({rest}) * {:?}))",
+            unit[0], unit[1], unit[0]
+        )
+    }
+
+    /// Whether a result is the sum of native products.
+    fn native(&self) -> String {
+        let p = self.p;
+        let lines =
+            |lines: &[Index]| list(&p.batch.iter().chain(lines).copied().collect::<Vec<_>>());
+        let (rows, columns) = (lines(&p.rows), lines(&p.columns));
+        let special = format!("max(ma[{rows}], mb[{columns}]) >= {}", self.words().1);
+        if self.options.guarded { self.uncertain(&special, &rows, &columns) } else { special }
+    }
+
+    /// One result, or the part of it.
+    fn result(&self, part: usize, native: &str) -> Result_ {
+        let p = self.p;
+        let lines =
+            |lines: &[Index]| list(&p.batch.iter().chain(lines).copied().collect::<Vec<_>>());
+        let (rows, columns) = (lines(&p.rows), lines(&p.columns));
+        let value = format!("ldexp({}, 0 - ca[{rows}] - cb[{columns}])", self.fraction(part));
+        let value = if self.dtype() == DType::F32 { format!("cast_f32({value})") } else { value };
+        let value = format!("select({native}, 0.0, {value})");
+        let (a, b) = (list(&p.a), list(&p.b));
+        let (suffix, product) = match (self.options.complex, part) {
+            (false, _) => ("", format!("A[{a}] * B[{b}]")),
+            (true, 0) => ("0", format!("A[{a}, 0] * B[{b}, 0] - A[{a}, 1] * B[{b}, 1]")),
+            (true, _) => ("1", format!("A[{a}, 0] * B[{b}, 1] + A[{a}, 1] * B[{b}, 0]")),
+        };
+        let target = if suffix.is_empty() {
+            format!("C[{}]", list(&p.c))
+        } else {
+            format!("C[{}, {suffix}]", list(&p.c))
+        };
+        let (value, native) = if self.options.scaled {
+            let old = format!("select(beta[] == 0.0, 0.0, beta[] * {target})");
+            (format!("{old} + alpha[] * {value}"), format!("alpha[] * {product}"))
+        } else {
+            (value, product)
+        };
+        Result_ { suffix, target, value, native }
+    }
+
+    /// C from the residues, and the sums that are native as they are.
+    pub(super) fn results(&self) -> String {
+        let (p, native) = (self.p, self.native());
+        let parts = if self.options.complex { 0..2 } else { 0..1 };
+        let results: Vec<Result_> = parts.map(|part| self.result(part, &native)).collect();
+        let mut out = format!("for {} {{\n", loops(&p.c));
+        for r in &results {
+            let _ = writeln!(out, "  X{}: {} = {}", r.suffix, r.target, r.value);
+        }
+        out += "}\n";
+        out += if self.options.guarded {
+            "# where a row or a column has an infinity or a NaN, or grade A is not certain\n"
+        } else {
+            "# where a row or a column has an infinity or a NaN\n"
+        };
+        for r in &results {
+            let _ = writeln!(
+                out,
+                "for {} {{\n  for {} {{ Z{}: {} += {} when {native} order any }}\n}}",
+                loops(&p.c),
+                loops(&p.sums),
+                r.suffix,
+                r.target,
+                r.native,
+            );
+        }
+        if self.options.counted {
+            let _ = writeln!(
+                out,
+                "Y0: native[] = 0\nfor {} {{ Y1: native[] += 1 when {native} order any }}",
+                loops(&self.result_indices()),
+            );
+        }
+        out
+    }
+}
