@@ -1,12 +1,16 @@
-//! Time from the text of an einsum to callable host code or to PTX, cold: every measurement is the
-//! first thing that a new process does.
+//! Time from the text of an einsum to callable host code or to PTX, cold and warm: every
+//! measurement is the first thing that a new process does; warm, an earlier one left its code in a
+//! folder.
 
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use warploom::cache::Cache;
 use warploom::compile::GpuCode;
+use warploom::jit::Jit;
 use warploom::{DType, Nest, Schedule, Spec, SpecTypes, Target, compile};
 
 use crate::record::{HOST, host};
@@ -30,6 +34,15 @@ pub(crate) fn milliseconds<T: Clone>((name, time): &(T, Duration)) -> (T, f64) {
     (name.clone(), time.as_secs_f64() * 1e3)
 }
 
+/// The nest of an einsum, every label of one size.
+fn nest(spec: &str, dtype: DType, size: usize) -> Result<Nest, Box<dyn Error>> {
+    let rank = |term: &str| vec![size; term.len()];
+    let inputs = spec.split("->").next().unwrap_or(spec);
+    let operands = inputs.split(',').map(|t| (dtype, Some(rank(t)))).collect();
+    let types = SpecTypes { operands, ..SpecTypes::default() };
+    Ok(warploom::bind(&Spec::read(spec)?.nest(&types)?, &BTreeMap::new(), &BTreeMap::new())?)
+}
+
 /// The nest and the automatic schedule of an einsum.
 fn scheduled(
     target: Target,
@@ -37,24 +50,34 @@ fn scheduled(
     dtype: DType,
     size: usize,
 ) -> Result<(Nest, Schedule, Stages<&'static str>), Box<dyn Error>> {
-    let rank = |term: &str| vec![size; term.len()];
-    let inputs = spec.split("->").next().unwrap_or(spec);
-    let operands = inputs.split(',').map(|t| (dtype, Some(rank(t)))).collect();
-    let types = SpecTypes { operands, ..SpecTypes::default() };
     let mut stages = Vec::new();
     let mut last = Instant::now();
     let mut lap = |name: &'static str| {
         stages.push(milliseconds(&(name, last.elapsed())));
         last = Instant::now();
     };
-    let nest =
-        warploom::bind(&Spec::read(spec)?.nest(&types)?, &BTreeMap::new(), &BTreeMap::new())?;
+    let nest = nest(spec, dtype, size)?;
     lap("read");
     compile::check_nest(&nest)?;
     lap("check");
     let schedule = compile::auto_for(&nest, target)?;
     lap("schedule");
     Ok((nest, schedule, stages))
+}
+
+/// As [`to_code`], with a folder of code that was compiled before: one stage.
+pub(crate) fn to_warm_code(
+    folder: &str,
+    target: Target,
+    spec: &str,
+    dtype: DType,
+    size: usize,
+) -> Result<(Nest, Arc<GpuCode>, Stages<&'static str>), Box<dyn Error>> {
+    let started = Instant::now();
+    let nest = nest(spec, dtype, size)?;
+    let made = Jit::new().with_cache(Some(Cache::new(folder))).gpu(&nest, None, target)?;
+    let stages = vec![milliseconds(&("warm", started.elapsed()))];
+    Ok((nest, made.code, stages))
 }
 
 /// The nest and the PTX of an einsum, with what each stage took.
@@ -73,15 +96,27 @@ pub(crate) fn to_code(
     Ok((nest, code, stages))
 }
 
-/// Compiles once and prints the milliseconds of each stage as JSON.
-pub(crate) fn once(target: Target, spec: &str) -> Result<(), Box<dyn Error>> {
-    let stages = match target {
-        Target::Cpu => {
+/// Compiles once and prints the milliseconds of each stage as JSON; with a folder, as a stage the
+/// time with what earlier processes left there.
+pub(crate) fn once(target: Target, spec: &str, folder: Option<&str>) -> Result<(), Box<dyn Error>> {
+    let stages = match (folder, target) {
+        (Some(folder), Target::Cpu) => {
+            let started = Instant::now();
+            let nest = nest(spec, DType::F32, SIZE)?;
+            Jit::new().with_cache(Some(Cache::new(folder))).host(&nest, None)?;
+            vec![milliseconds(&("warm", started.elapsed()))]
+        }
+        (Some(folder), Target::Sm80 | Target::Sm90a | Target::Sm100a) => {
+            to_warm_code(folder, target, spec, DType::F32, SIZE)?.2
+        }
+        (None, Target::Cpu) => {
             let (_, schedule, mut stages) = scheduled(target, spec, DType::F32, SIZE)?;
             stages.extend(compile::compile(&schedule)?.stages().iter().map(milliseconds));
             stages
         }
-        Target::Sm80 | Target::Sm90a | Target::Sm100a => to_code(target, spec, DType::F32, SIZE)?.2,
+        (None, Target::Sm80 | Target::Sm90a | Target::Sm100a) => {
+            to_code(target, spec, DType::F32, SIZE)?.2
+        }
     };
     println!("{}", serde_json::to_string(&stages)?);
     Ok(())
@@ -104,6 +139,16 @@ pub(crate) fn run(target: Target) -> Result<(), Box<dyn Error>> {
                 times.entry(k).or_insert_with(|| (name, Vec::new())).1.push(ms);
             }
         }
+        let folder = tempfile::tempdir()?;
+        let mut warm = Vec::new();
+        for _ in 0..=RUNS {
+            let words = [ONCE.as_ref(), target.as_ref(), spec.as_ref(), folder.path().as_os_str()];
+            let output = Command::new(&program).args(words).output()?;
+            let stages: Stages<String> = serde_json::from_slice(&output.stdout)?;
+            warm.extend(stages.into_iter().map(|(_, ms)| ms));
+        }
+        // the first process fills the folder
+        times.insert(usize::MAX - 1, ("warm".to_owned(), warm.split_off(1)));
         times.insert(usize::MAX, ("total".to_owned(), totals));
         for (name, ms) in times.into_values() {
             let Percentiles { p10, median, p90 } = Percentiles::of(ms);

@@ -27,14 +27,14 @@ fn main() -> Result<(), Box<dyn Error>> {
         Some((command, kernels)) if command == "polybench" => polybench::run(kernels),
         Some((command, [])) if command == "compile" => compile_time::run(Target::Cpu),
         Some((command, [])) if command == "gpu-compile" => compile_time::run(Target::Sm90a),
-        Some((command, [target, spec])) if command == compile_time::ONCE => {
-            compile_time::once(target.parse()?, spec)
+        Some((command, [target, spec, folder @ ..])) if command == compile_time::ONCE => {
+            compile_time::once(target.parse()?, spec, folder.first().map(String::as_str))
         }
         Some((command, words)) if command == "gpu-bandwidth" => gpu::bandwidth::run(words),
         Some((command, words)) if command == "gpu-polybench" => gpu::polybench::run(words),
         Some((command, [])) if command == "gpu-launch" => gpu::launch::run(),
-        Some((command, [spec, dtype, size])) if command == gpu::launch::ONCE => {
-            gpu::launch::once(spec, dtype, size)
+        Some((command, [spec, dtype, size, folder @ ..])) if command == gpu::launch::ONCE => {
+            gpu::launch::once(spec, dtype, size, folder.first().map(String::as_str))
         }
         Some((command, words)) if command == "gpu-gemm" => gpu::gemm::run(words),
         Some((command, folder)) if command == gpu::gemm::CONTESTANTS => {

@@ -27,6 +27,8 @@ typedef struct warploom_options {
   const char *out_dtype; /* the output's type */
   const char *schedule;  /* the text of a schedule script; automatic where there is none */
   const char *device;    /* "cpu", "cuda" or "cuda:1"; the first GPU, else "cpu" */
+  const char *cache;     /* folder of code that was compiled before; "" for none; else the user's cache,
+                          * or none where WARPLOOM_NO_CACHE is set in the environment */
 } warploom_options;
 
 /* An array that a program takes. The pointers live as long as the program. */

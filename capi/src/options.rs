@@ -28,6 +28,8 @@ pub struct Options {
     pub schedule: *const c_char,
     /// A device's name.
     pub device: *const c_char,
+    /// The folder of compiled code.
+    pub cache: *const c_char,
 }
 
 impl Default for Options {
@@ -41,6 +43,7 @@ impl Default for Options {
             out_dtype: none,
             schedule: none,
             device: none,
+            cache: none,
         }
     }
 }
@@ -54,6 +57,7 @@ pub(crate) struct Given<'a> {
     pub(crate) out_dtype: Option<&'a str>,
     pub(crate) schedule: Option<&'a str>,
     pub(crate) device: Option<&'a str>,
+    pub(crate) cache: Option<&'a str>,
 }
 
 /// # Safety
@@ -85,6 +89,7 @@ pub(crate) unsafe fn given<'a>(options: *const Options) -> Result<Given<'a>> {
             out_dtype: text(own.out_dtype, "`out_dtype`")?,
             schedule: text(own.schedule, "`schedule`")?,
             device: text(own.device, "`device`")?,
+            cache: text(own.cache, "`cache`")?,
         })
     }
 }

@@ -7,11 +7,12 @@ use std::collections::BTreeMap;
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::sync::{Mutex, PoisonError};
 
-use warploom::compile;
+use warploom::cache::{self, Cache};
 use warploom::device::{Executor, LentProgram};
 use warploom::diag::{Result, Source};
+use warploom::jit::Jit;
 use warploom::lent::{HostArg, Lent, Taken};
-use warploom::{DType, Diagnostic, Nest, Schedule, Script, Spec, SpecTypes, Target};
+use warploom::{DType, Diagnostic, Nest, Script, Spec, SpecTypes};
 
 use crate::options::Given;
 
@@ -85,33 +86,31 @@ pub struct Program {
 impl Program {
     pub(crate) fn compile(spec: &str, options: &Given<'_>) -> Result<Self> {
         let executor = options.device.map_or_else(Executor::best, Executor::named)?;
-        let target = match &executor {
-            Executor::Cpu => Target::Cpu,
-            Executor::Cuda(device) => device.target(),
-        };
         let nest = nest(spec, options)?;
-        let schedule = match options.schedule {
-            None => compile::auto_for(&nest, target)?,
-            Some(text) => {
-                let script = Script::parse(&Source::new("schedule", text))?;
-                Schedule::new(&nest)?.replay(&script)?
-            }
+        let parse = |text| Script::parse(&Source::new("schedule", text));
+        let script = options.schedule.map(parse).transpose()?;
+        let folder = match options.cache {
+            None => cache::code_folder().map(Cache::new),
+            Some("") => None,
+            Some(path) => Some(Cache::new(path)),
         };
-        let lowered = compile::lower(&schedule)?;
+        let jit = Jit::new().with_cache(folder);
         let sizes = BTreeMap::new();
-        let (place, arrays) = match executor {
+        let (place, arrays, schedule) = match executor {
             Executor::Cpu => {
-                let lent = lowered.host()?.lend(&sizes)?;
+                let made = jit.host(&nest, script.as_ref())?;
+                let lent = made.code.lend(&sizes)?;
                 let arrays = lent.arrays().map(Described::from).collect();
-                (Place::Cpu(Mutex::new(lent)), arrays)
+                (Place::Cpu(Mutex::new(lent)), arrays, made.script)
             }
             Executor::Cuda(device) => {
-                let lent = device.load(&lowered.gpu(target)?)?.lend(&sizes)?;
+                let made = jit.gpu(&nest, script.as_ref(), device.target())?;
+                let lent = device.load(&made.code)?.lend(&sizes)?;
                 let arrays = lent.arrays().map(Described::from).collect();
-                (Place::Cuda(lent), arrays)
+                (Place::Cuda(lent), arrays, made.script)
             }
         };
-        let schedule = CString::new(schedule.script().to_string());
+        let schedule = CString::new(schedule);
         Ok(Self { place, arrays, schedule: schedule.expect("scripts have no zero") })
     }
 
@@ -220,7 +219,5 @@ fn nest(text: &str, options: &Given<'_>) -> Result<Nest> {
     let spec =
         if text.contains('\n') { Spec::Nest(Source::new("spec", text)) } else { Spec::read(text)? };
     let nest = spec.nest(&types)?;
-    let nest = warploom::bind(&nest, &spec.remaining_sizes(&types), &BTreeMap::new())?;
-    compile::check_nest(&nest)?;
-    Ok(nest)
+    warploom::bind(&nest, &spec.remaining_sizes(&types), &BTreeMap::new())
 }

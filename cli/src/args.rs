@@ -70,11 +70,22 @@ pub(crate) struct SpecArgs {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct RecordArgs {
     /// The folder of tuning records; a schedule that was tuned for the spec is taken from there.
-    #[arg(long, value_name = "DIR", default_value_os_t = crate::records_folder())]
+    #[arg(long, value_name = "DIR", default_value_os_t = warploom::cache::folder("records"))]
     pub(crate) records: PathBuf,
     /// Neither reads nor writes tuning records.
     #[arg(long, conflicts_with = "records")]
     pub(crate) no_records: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CacheArgs {
+    /// The folder of compiled code, which later runs take from there [default: warploom/code in the
+    /// user's cache; none where WARPLOOM_NO_CACHE is set].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cache: Option<PathBuf>,
+    /// Compiles, whatever was compiled before, and keeps nothing.
+    #[arg(long, conflicts_with = "cache")]
+    pub(crate) no_cache: bool,
 }
 
 #[derive(Debug, Args)]
@@ -102,6 +113,8 @@ pub(crate) struct RunArgs {
     pub(crate) schedule: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) records: RecordArgs,
+    #[command(flatten)]
+    pub(crate) cache: CacheArgs,
     /// Compiles for all sizes, which become arguments; by default the sizes at hand are written
     /// into the code.
     #[arg(long)]

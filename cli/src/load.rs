@@ -2,11 +2,13 @@
 
 use std::path::Path;
 
+use warploom::cache::Cache;
 use warploom::diag::{Diagnostic, Result, Source};
+use warploom::jit::Jit;
 use warploom::tune::{Records, kind_for};
 use warploom::{DType, Nest, Schedule, Script, Spec, SpecTypes, Target};
 
-use crate::args::{RecordArgs, SpecArgs};
+use crate::args::{CacheArgs, RecordArgs, SpecArgs};
 use crate::output;
 
 /// The spec and the types the command line gives it; files may add more.
@@ -68,10 +70,21 @@ pub(crate) fn schedule(
 
 /// The script in a file, replayed on `nest`.
 pub(crate) fn replay(nest: &Nest, path: &Path) -> Result<Schedule> {
+    Ok(Schedule::new(nest)?.replay(&script(path)?)?)
+}
+
+/// The script in a file.
+pub(crate) fn script(path: &Path) -> Result<Script> {
     let text = std::fs::read_to_string(path).map_err(|e| {
         let message = format!("cannot read the schedule {}: {e}", path.display());
         Diagnostic::input("E0501", message)
     })?;
-    let script = Script::parse(&Source::new(&path.display().to_string(), &text))?;
-    Ok(Schedule::new(nest)?.replay(&script)?)
+    Script::parse(&Source::new(&path.display().to_string(), &text))
+}
+
+/// The compiler with what it may remember.
+pub(crate) fn jit(records: &RecordArgs, cache: &CacheArgs) -> Jit {
+    let named = || cache.cache.clone().or_else(warploom::cache::code_folder);
+    let folder = if cache.no_cache { None } else { named() };
+    Jit::new().with_cache(folder.map(Cache::new)).with_records(self::records(records))
 }

@@ -9,7 +9,6 @@ mod commands;
 mod load;
 mod output;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -37,14 +36,6 @@ fn main() -> ExitCode {
             ExitCode::from(diagnostic.blame.exit_code())
         }
     }
-}
-
-/// Where tuning records are, unless `--records` says so: the user's cache.
-fn records_folder() -> PathBuf {
-    let set = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
-    let cache = set("XDG_CACHE_HOME").filter(|p| p.is_absolute());
-    let cache = cache.or_else(|| set("HOME").map(|home| home.join(".cache")));
-    cache.unwrap_or_else(std::env::temp_dir).join("warploom").join("records")
 }
 
 fn run(command: Command) -> warploom::diag::Result<()> {

@@ -8,3 +8,10 @@ pub mod c;
 pub mod host;
 mod llvm;
 pub mod ptx;
+
+/// LLVM's version, as in `22.1.0`.
+#[must_use]
+pub fn llvm_version() -> String {
+    let (major, minor, patch) = inkwell::support::get_llvm_version();
+    format!("{major}.{minor}.{patch}")
+}

@@ -7,7 +7,7 @@
 import ctypes
 import os
 
-_FIELDS = ("sizes", "dtypes", "acc", "out_dtype", "schedule", "device")
+_FIELDS = ("sizes", "dtypes", "acc", "out_dtype", "schedule", "device", "cache")
 
 
 class _Options(ctypes.Structure):

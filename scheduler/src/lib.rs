@@ -45,6 +45,7 @@ mod trouble;
 
 pub use auto::{
     Choices, CpuOptions, Explored, GpuOptions, Hole, HoleOption, auto_cpu, auto_gpu, explore,
+    plain_gpu,
 };
 pub use deps::{DepContext, DepKind, Dependence};
 pub use launches::launches;

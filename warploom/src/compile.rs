@@ -13,13 +13,13 @@ pub use warploom_ir::abi::GpuCode;
 use warploom_ir::abi::HostCode;
 use warploom_ir::affine::Name;
 use warploom_ir::diag::{Blame, Diagnostic, Result};
-use warploom_ir::kernel::{Kernel, KernelNode};
+use warploom_ir::kernel::Kernel;
 use warploom_ir::nest::Nest;
 use warploom_ir::target::Target;
 use warploom_ir::tensor::Tensor;
 use warploom_runtime::host::{Launch, ThreadPool};
 use warploom_scheduler::{
-    CpuOptions, GpuOptions, Schedule, auto_cpu, auto_gpu, launches, lower as lower_tree,
+    CpuOptions, GpuOptions, Schedule, auto_cpu, auto_gpu, launches, lower as lower_tree, plain_gpu,
 };
 use warploom_verify::{Verified, kernel as verify_kernel, nest as verify_nest};
 
@@ -65,12 +65,6 @@ impl Lowered {
             Target::Cpu => Ok(host::emit_llvm(&self.kernel)),
             Target::Sm80 | Target::Sm90a | Target::Sm100a => ptx::emit_llvm(&self.kernel, target),
         }
-    }
-
-    /// Whether any loop runs on blocks or threads of a GPU.
-    #[must_use]
-    pub fn is_mapped(&self) -> bool {
-        self.kernel().body.iter().any(KernelNode::has_mapped)
     }
 
     /// Code for this machine's processor.
@@ -153,6 +147,19 @@ pub fn auto_for(nest: &Nest, target: Target) -> Result<Schedule> {
     match target {
         Target::Cpu => auto_cpu(&start, &CpuOptions::default()),
         Target::Sm80 | Target::Sm90a | Target::Sm100a => auto_gpu(&start, &GpuOptions::of(target)),
+    }
+}
+
+/// A schedule that is quick to find: the order of the text, and on a GPU independent loops on
+/// blocks and threads, without tensor cores.
+///
+/// # Errors
+/// As [`auto_for`].
+pub fn plain_for(nest: &Nest, target: Target) -> Result<Schedule> {
+    let start = Schedule::new(nest)?;
+    match target {
+        Target::Cpu => Ok(start),
+        Target::Sm80 | Target::Sm90a | Target::Sm100a => plain_gpu(&start, &GpuOptions::of(target)),
     }
 }
 

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use warploom_ir::affine::Name;
 use warploom_ir::diag::{Diagnostic, Result};
+use warploom_ir::target::Target;
 use warploom_ir::tensor::Tensor;
 pub use warploom_runtime::cuda::{
     BoundProgram, Device, DeviceBuffer, DeviceInfo, Devices, ForeignLaunch, LaunchHandle,
@@ -35,6 +36,15 @@ impl Executor {
         match found.iter().find(|info| info.target().is_some()) {
             Some(info) => Device::open(info.ordinal).map(Self::Cuda),
             None => Ok(Self::Cpu),
+        }
+    }
+
+    /// What code is made for.
+    #[must_use]
+    pub fn target(&self) -> Target {
+        match self {
+            Self::Cpu => Target::Cpu,
+            Self::Cuda(device) => device.target(),
         }
     }
 

@@ -3,18 +3,22 @@
 //! Why here: the crates below meet only in this one; users and the command line see nothing else.
 #![forbid(unsafe_code)]
 
+pub mod anytime;
 mod bind;
+pub mod cache;
 pub mod compile;
 mod contracts;
 pub mod device;
 pub mod doctor;
 mod handwritten;
 pub mod io;
+pub mod jit;
 pub mod lent;
 pub mod measure;
 pub mod ozaki;
 mod random;
 pub mod reduce;
+mod sealed;
 mod slice;
 mod spec;
 pub mod tune;

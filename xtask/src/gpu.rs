@@ -45,7 +45,7 @@ pub(crate) fn bundle(root: &Path) -> Result<bool, String> {
     let tests = ["--test", "cuda", "--test", "cuda_fault"];
     let tests = [&["test", "--no-run", "-p", "warploom-runtime"], &tests[..]].concat();
     let mut tests = build(root, &target, &llvm, &tests)?;
-    let programs = ["--test", "gpu_block_programs", "--test", "gpu_polybench"];
+    let programs = ["--test", "suite"];
     let programs = [&["test", "--no-run", "-p", "warploom-tests"], &programs[..]].concat();
     tests.extend(build(root, &target, &llvm, &programs)?);
     let out = root.join("gpu-bundle");

@@ -68,7 +68,7 @@ keep() {
 }
 
 section_tests() {
-    for test in cuda cuda_fault gpu_block_programs "gpu_polybench on_a_gpu"; do
+    for test in cuda cuda_fault "suite gpu_block_programs::" "suite gpu_polybench::on_a_gpu"; do
         # shellcheck disable=SC2086 # the second word says which tests
         limited 200 ./$test --nocapture >"$output" 2>&1
         code=$?

@@ -1,19 +1,22 @@
-//! `gpu-launch`: from the text of an einsum to a kernel that was launched, cold and hot.
+//! `gpu-launch`: from the text of an einsum to a kernel that was launched, cold, warm and hot.
 //!
 //! Cold: the first thing a new process does once the driver's context is up; stages up to PTX, then
 //! the driver's own assembly (`load`), checking of arguments (`bind`), the first launch's call.
+//! Warm: the same in a new process that finds the code of an earlier one in a folder, and what the
+//! driver made of it in the driver's own cache.
 //! Hot: the host's time of a call that launches a bound program, without waiting for its end, over
 //! [`BATCH`] calls in a row.
 
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use warploom::device::{BoundProgram, Device};
 use warploom::{DType, Name, Sizes};
 
-use crate::compile_time::{Stages, milliseconds, to_code};
+use crate::compile_time::{Stages, milliseconds, to_code, to_warm_code};
 use crate::record::{COLUMNS, Machine};
 use warploom::measure::Percentiles;
 
@@ -35,11 +38,21 @@ const CASES: [(&str, DType, usize); 3] = [
 ];
 
 /// Measures once and prints `[[stage, ms]…]` and the hot calls' milliseconds as JSON.
-pub(crate) fn once(spec: &str, dtype: &str, size: &str) -> Result<(), Box<dyn Error>> {
+pub(crate) fn once(
+    spec: &str,
+    dtype: &str,
+    size: &str,
+    folder: Option<&str>,
+) -> Result<(), Box<dyn Error>> {
     let (dtype, size) = (dtype.parse()?, size.parse()?);
     let device = Device::open(0)?;
     let begun = Instant::now();
-    let (nest, code, mut stages) = to_code(device.target(), spec, dtype, size)?;
+    let (nest, code, mut stages) = if let Some(folder) = folder {
+        to_warm_code(folder, device.target(), spec, dtype, size)?
+    } else {
+        let (nest, code, stages) = to_code(device.target(), spec, dtype, size)?;
+        (nest, Arc::new(code), stages)
+    };
     stages.push(("to PTX", begun.elapsed().as_secs_f64() * 1e3));
     let started = Instant::now();
     let program = device.load(&code)?;
@@ -92,13 +105,24 @@ pub(crate) fn run() -> Result<(), Box<dyn Error>> {
     let (machine, program) = (Machine::look(), std::env::current_exe()?);
     for (spec, dtype, size) in CASES {
         let mut times: Vec<(String, Vec<f64>)> = Vec::new();
-        for _ in 0..PROCESSES {
+        let folder = tempfile::tempdir()?;
+        let words = [spec, dtype.name(), &size.to_string()].map(str::to_owned);
+        for process in 0..=2 * PROCESSES {
             let mut command = Command::new(&program);
-            let output = command.args([ONCE, spec, dtype.name(), &size.to_string()]).output()?;
+            command.arg(ONCE).args(&words);
+            let warm = process >= PROCESSES;
+            if warm {
+                command.arg(folder.path());
+            }
+            let output = command.output()?;
             let (stages, hot): (Stages<String>, Vec<f64>) = serde_json::from_slice(&output.stdout)
                 .map_err(|e| format!("{e}: {}", String::from_utf8_lossy(&output.stderr)))?;
+            if process == PROCESSES {
+                continue; // it fills the folder
+            }
             let hot = hot.into_iter().map(|ms| ("hot launch".to_owned(), ms));
             for (name, ms) in stages.into_iter().chain(hot) {
+                let name = if warm { format!("warm: {name}") } else { name };
                 match times.iter_mut().find(|(known, _)| *known == name) {
                     Some((_, list)) => list.push(ms),
                     None => times.push((name, vec![ms])),
@@ -109,7 +133,7 @@ pub(crate) fn run() -> Result<(), Box<dyn Error>> {
             let time = Percentiles::of(ms).scaled(1e3);
             let (columns, place) = (time.columns(), machine.columns());
             println!("\"{spec}\",{dtype},{size},{PROCESSES},{name},{columns},{place}");
-            if ["to PTX", "load", "total", "hot launch"].contains(&name.as_str()) {
+            if ["to PTX", "load", "total", "hot launch", "warm: total"].contains(&name.as_str()) {
                 eprintln!("launch {spec} {dtype} {size}: {name} {:.1} us", time.median);
             }
         }

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use warploom::device::Executor;
 use warploom::diag::{Blame, Diagnostic, Result};
+use warploom::jit::Origin;
 use warploom::{KernelFile, Name, Target, Tensor, compile, io};
 
 use super::run::{Done, launched, milliseconds, output_files, report, split_files, store};
@@ -126,7 +127,8 @@ fn execute(
         let started = Instant::now();
         let outputs = kernel.interpret(sizes, inputs)?;
         let device = "interpreter".to_owned();
-        return Ok(Done { device, outputs, compile_ms, run_ms: milliseconds(started) });
+        let (origin, run_ms) = (Origin::Compiled, milliseconds(started));
+        return Ok(Done { device, outputs, origin, compile_ms, run_ms });
     }
     let executor = match &args.device {
         Some(name) => Executor::named(name)?,
@@ -145,5 +147,6 @@ fn execute(
     let compile_ms = milliseconds(started);
     let started = Instant::now();
     let outputs = program.run_at(inputs, sizes, args.threads)?;
-    Ok(Done { device: "cpu".to_owned(), outputs, compile_ms, run_ms: milliseconds(started) })
+    let (device, origin, run_ms) = ("cpu".to_owned(), Origin::Compiled, milliseconds(started));
+    Ok(Done { device, outputs, origin, compile_ms, run_ms })
 }

@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
+use warploom::compile::GpuCode;
 use warploom::device::{Device, Executor};
 use warploom::diag::{Blame, Diagnostic, Result};
-use warploom::{KernelFile, Name, Nest, Spec, Target, Tensor, compile, io, verify};
+use warploom::jit::{Made, Origin};
+use warploom::{KernelFile, Name, Nest, Spec, Target, Tensor, io, verify};
 
 use super::kernel;
 use crate::args::RunArgs;
@@ -20,7 +23,6 @@ pub(crate) fn run(args: &RunArgs) -> Result<()> {
     let named = args.device.as_deref().map(Executor::named).transpose()?;
     let problem = problem(args)?;
     let nest = &problem.nest;
-    compile::check_nest(nest)?;
     let targets = output_files(&warploom::outputs(nest), &args.output)?;
     let done = match named {
         Some(Executor::Cpu) => on_cpu(args, &problem)?,
@@ -47,6 +49,8 @@ pub(super) fn store(targets: &[(Name, PathBuf)], outputs: &BTreeMap<Name, Tensor
 pub(super) struct Done {
     pub(super) device: String,
     pub(super) outputs: BTreeMap<Name, Tensor>,
+    /// Where the code came from.
+    pub(super) origin: Origin,
     pub(super) compile_ms: f64,
     pub(super) run_ms: f64,
 }
@@ -55,14 +59,16 @@ pub(super) struct Done {
 /// that maps no loop to a GPU was written for the CPU.
 fn anywhere(args: &RunArgs, problem: &Problem) -> Result<Done> {
     let Executor::Cuda(device) = Executor::best()? else { return on_cpu(args, problem) };
-    if args.schedule.is_some() {
-        let schedule =
-            load::schedule(&problem.code, args.schedule.as_deref(), Target::Cpu, &args.records)?;
-        if !compile::lower(&schedule)?.is_mapped() {
-            return on_cpu(args, problem);
-        }
+    let started = Instant::now();
+    let made = gpu_code(&device, args, problem);
+    let for_cpu = match &made {
+        Err(d) => d.blame == Blame::Unsupported,
+        Ok(made) => args.schedule.is_some() && !made.code.kernel.is_mapped(),
+    };
+    if for_cpu {
+        return on_cpu(args, problem);
     }
-    match on_cuda(&device, args, problem) {
+    match gpu_run(&device, &made?, started, problem) {
         Err(d) if d.blame == Blame::Unsupported => on_cpu(args, problem),
         other => other,
     }
@@ -76,13 +82,20 @@ fn on_cpu(args: &RunArgs, problem: &Problem) -> Result<Done> {
         return Err(Box::new(Diagnostic::input("E0907", text).help(help)));
     }
     let started = Instant::now();
-    let schedule =
-        load::schedule(&problem.code, args.schedule.as_deref(), Target::Cpu, &args.records)?;
-    let program = compile::compile(&schedule)?;
+    let script = args.schedule.as_deref().map(load::script).transpose()?;
+    let jit = load::jit(&args.records, &args.cache);
+    let made = told(jit.host(&problem.code, script.as_ref())?);
     let compile_ms = milliseconds(started);
     let started = Instant::now();
-    let outputs = program.run_at(&problem.inputs, &problem.sizes, args.threads)?;
-    Ok(Done { device: "cpu".to_owned(), outputs, compile_ms, run_ms: milliseconds(started) })
+    let outputs = made.code.run_at(&problem.inputs, &problem.sizes, args.threads)?;
+    let (device, origin, run_ms) = ("cpu".to_owned(), made.origin, milliseconds(started));
+    Ok(Done { device, outputs, origin, compile_ms, run_ms })
+}
+
+/// Code, when its notes have been said.
+fn told<C>(made: Made<C>) -> Made<C> {
+    made.notes.iter().for_each(|note| output::error(note));
+    made
 }
 
 /// What code is made for: what the command line says, else a device's best.
@@ -90,19 +103,34 @@ fn target(args: &RunArgs, best: Target) -> Result<Target> {
     args.target.as_ref().map_or(Ok(best), |text| text.parse())
 }
 
-/// The time of the run is from the launch to its end, without the copies.
 fn on_cuda(device: &Device, args: &RunArgs, problem: &Problem) -> Result<Done> {
     let started = Instant::now();
-    let target = target(args, device.target())?;
-    let schedule = load::schedule(&problem.code, args.schedule.as_deref(), target, &args.records)?;
-    let code = compile::lower(&schedule)?.gpu(target)?;
-    launched(device, &code, started, &problem.inputs, &problem.sizes)
+    let made = gpu_code(device, args, problem)?;
+    gpu_run(device, &made, started, problem)
 }
 
-/// Loads code that was begun to be made at `started`, and runs it once.
+fn gpu_run(
+    device: &Device,
+    made: &Made<Arc<GpuCode>>,
+    started: Instant,
+    problem: &Problem,
+) -> Result<Done> {
+    let done = launched(device, &made.code, started, &problem.inputs, &problem.sizes)?;
+    Ok(Done { origin: made.origin, ..done })
+}
+
+fn gpu_code(device: &Device, args: &RunArgs, problem: &Problem) -> Result<Made<Arc<GpuCode>>> {
+    let target = target(args, device.target())?;
+    let script = args.schedule.as_deref().map(load::script).transpose()?;
+    let jit = load::jit(&args.records, &args.cache);
+    Ok(told(jit.gpu(&problem.code, script.as_ref(), target)?))
+}
+
+/// Loads code that was begun to be made at `started`, and runs it once. The time of the run is from
+/// the launch to its end, without the copies.
 pub(super) fn launched(
     device: &Device,
-    code: &compile::GpuCode,
+    code: &GpuCode,
     started: Instant,
     inputs: &BTreeMap<Name, Tensor>,
     sizes: &BTreeMap<Name, i64>,
@@ -114,8 +142,9 @@ pub(super) fn launched(
     let started = Instant::now();
     bound.launch()?.wait()?;
     let run_ms = milliseconds(started);
-    let name = format!("cuda:{}", device.info().ordinal);
-    Ok(Done { device: name, outputs: program.written(&arrays)?, compile_ms, run_ms })
+    let device = format!("cuda:{}", device.info().ordinal);
+    let outputs = program.written(&arrays)?;
+    Ok(Done { device, outputs, origin: Origin::Compiled, compile_ms, run_ms })
 }
 
 pub(super) fn milliseconds(started: Instant) -> f64 {
@@ -226,7 +255,8 @@ pub(super) fn report(
     done: &Done,
     verified: Option<&verify::Verification>,
 ) -> Result<()> {
-    let Done { device, outputs, compile_ms, run_ms } = done;
+    let Done { device, outputs, origin, compile_ms, run_ms } = done;
+    let origin = origin.name();
     if args.spec.json {
         let shown: Vec<serde_json::Value> = outputs
             .iter()
@@ -241,7 +271,7 @@ pub(super) fn report(
             })
         });
         return output::json(&serde_json::json!({
-            "device": device, "compile_ms": compile_ms, "run_ms": run_ms,
+            "device": device, "code": origin, "compile_ms": compile_ms, "run_ms": run_ms,
             "outputs": shown, "verified": checked,
         }));
     }
@@ -250,7 +280,7 @@ pub(super) fn report(
         let _ =
             writeln!(text, "{name}: {}{:?} = {}", tensor.dtype(), tensor.shape(), preview(tensor));
     }
-    let _ = writeln!(text, "{device}: compiled in {compile_ms:.1} ms, ran in {run_ms:.3} ms");
+    let _ = writeln!(text, "{device}: {origin} in {compile_ms:.1} ms, ran in {run_ms:.3} ms");
     if let Some(v) = verified {
         let _ = writeln!(
             text,

@@ -4,7 +4,7 @@
 //! generation must agree where a launch begins, and share nothing else.
 
 use super::device::Device;
-use super::{Condition, KernelLoop, KernelNode, LoopMode};
+use super::{Condition, Kernel, KernelLoop, KernelNode, LoopMode};
 
 /// What the host does with a piece of a kernel's body.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,6 +48,14 @@ impl<'k> HostNode<'k> {
 
     fn plain(nodes: &'k [KernelNode]) -> Option<Self> {
         (!nodes.is_empty()).then_some(Self::Launch(nodes))
+    }
+}
+
+impl Kernel {
+    /// Whether any loop runs on blocks or threads of a GPU.
+    #[must_use]
+    pub fn is_mapped(&self) -> bool {
+        self.body.iter().any(KernelNode::has_mapped)
     }
 }
 

@@ -56,7 +56,7 @@ use warploom_ir::diag::Result;
 use warploom_ir::schedule::step::{Step, StepKind};
 
 use gpu::auto_gpu_with;
-pub use gpu::{GpuOptions, auto_gpu};
+pub use gpu::{GpuOptions, auto_gpu, plain_gpu};
 pub use holes::{Choices, Explored, Hole, HoleOption, explore};
 
 use crate::lower::lower_within;

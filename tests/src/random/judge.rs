@@ -317,7 +317,7 @@ impl Case {
             let have = interp::kernel::run(lowered.kernel(), &open, &self.inputs(sizes));
             self.same(sizes, &have.map_err(|d| d.to_string())?, "the kernel's interpreter")?;
         }
-        if lowered.is_mapped() {
+        if lowered.kernel().is_mapped() {
             let targets = [Target::Sm80, Target::Sm90a, Target::Sm100a];
             let target = targets[usize::try_from(seed % 3).expect("it is small")];
             return match lowered.gpu(target) {

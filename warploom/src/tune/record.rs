@@ -11,13 +11,12 @@ use warploom_ir::nest::Nest;
 use warploom_ir::target::Target;
 
 use crate::measure::Percentiles;
+use crate::sealed::{seal, unseal};
 
 /// The version of the format.
 const FORMAT: u32 = 1;
 /// The version of the compiler, whose schedules and code are its own.
 const COMPILER: &str = env!("CARGO_PKG_VERSION");
-/// What the last line begins with.
-const SEAL: &str = "# blake3 ";
 /// The first line.
 const TITLE: &str = "# A tuning record of Warploom; docs/tuning.md has the format.\n";
 /// Most bytes of a record.
@@ -155,12 +154,7 @@ impl Record {
     #[must_use]
     pub fn text(&self) -> String {
         let body = toml::to_string(self).expect("a record is tables, texts and numbers");
-        let mut text = format!("{TITLE}{body}");
-        if !text.ends_with('\n') {
-            text.push('\n');
-        }
-        let hash = blake3::hash(text.as_bytes()).to_hex();
-        format!("{text}{SEAL}{hash}\n")
+        seal(format!("{TITLE}{body}"))
     }
 
     /// Reads a text that [`Record::text`] wrote.
@@ -169,16 +163,8 @@ impl Record {
     /// `E0960` for a text that is cut short, changed or malformed.
     pub fn read(text: &str) -> Result<Self> {
         let damaged = |why: String| Box::new(Diagnostic::input("E0960", why));
-        let sealed = text.strip_suffix('\n').and_then(|t| t.rsplit_once('\n'));
-        let seal = sealed.and_then(|(_, last)| last.strip_prefix(SEAL));
-        let Some((seal, (body, _))) = seal.zip(sealed) else {
-            return Err(damaged("its last line is no hash of it: it is cut short".to_owned()));
-        };
-        let body = format!("{body}\n");
-        if blake3::hash(body.as_bytes()).to_hex().as_str() != seal {
-            return Err(damaged("its hash is another: it was changed".to_owned()));
-        }
-        let record: Self = toml::from_str(&body)
+        let body = unseal(text).map_err(|why| damaged(why.to_owned()))?;
+        let record: Self = toml::from_str(body)
             .map_err(|e| damaged(format!("it is no record: {}", e.message())))?;
         if record.candidates.iter().filter(|c| c.best).count() > 1 {
             return Err(damaged("several candidates are the best".to_owned()));

@@ -84,16 +84,21 @@ impl Records {
         paths
     }
 
-    /// The tuned schedule of a nest whose sizes are fixed, for a kind of device, else for another
-    /// one of the target. `device` is asked only where there is a record at all.
+    /// The record of a nest whose sizes are fixed, for a kind of device, else for another one of
+    /// the target. `device` is asked only where there is a record at all.
     #[must_use]
-    pub fn recall(&self, nest: &Nest, target: Target, device: &dyn Fn() -> String) -> Recalled {
+    pub fn tuned(&self, nest: &Nest, target: Target, device: &dyn Fn() -> String) -> Found {
         let text = nest.to_string();
         if self.files(&Key::stem(&text, target)).is_empty() {
-            return Recalled::default();
+            return Found::default();
         }
-        let key = Key::new(nest, target, &device());
-        let Found { record, note, path } = self.load_any(&key);
+        self.load_any(&Key::new(nest, target, &device()))
+    }
+
+    /// The tuned schedule of a nest, as [`Records::tuned`] finds it.
+    #[must_use]
+    pub fn recall(&self, nest: &Nest, target: Target, device: &dyn Fn() -> String) -> Recalled {
+        let Found { record, note, path } = self.tuned(nest, target, device);
         let Some(best) = record.as_ref().and_then(Record::best) else {
             return Recalled { schedule: None, note };
         };

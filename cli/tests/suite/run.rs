@@ -1,0 +1,203 @@
+//! The main job through the binary: specs of every kind run on the CPU and are verified.
+
+use crate::common::{text, warploom};
+
+/// Runs with `--device cpu --verify` and demands success.
+fn verified(args: &[&str]) {
+    let mut all = vec!["run"];
+    all.extend(args);
+    all.extend(["--device", "cpu", "--verify"]);
+    let output = warploom(&all);
+    let said = text(&output);
+    assert_eq!(output.status.code(), Some(0), "{args:?}:\n{said}");
+    assert!(said.contains("verified"), "{args:?} says nothing of verification:\n{said}");
+}
+
+#[test]
+fn matmul_in_every_float_type() {
+    for dtype in ["f64", "f32", "f16", "bf16", "e4m3", "e5m2"] {
+        verified(&["mk,kn->mn", "--size", "m=64,n=48,k=80", "--dtype", dtype]);
+    }
+}
+
+#[test]
+fn sums_that_may_drop_bits() {
+    let types = ["--dtype", "e4m3", "--acc", "f32 keeps 13 over 128", "--out-dtype", "f32"];
+    let spec = ["mk,nk->mn", "--size", "m=128,n=136,k=256"];
+    verified(&[spec.as_slice(), types.as_slice()].concat());
+    verified(&[["s[] += A[i] * B[i]", "--size", "i=99"].as_slice(), types.as_slice()].concat());
+    let shown = |types: &[&str]| {
+        let all = ["emit"].iter().chain(&spec).chain(types).copied();
+        let all: Vec<&str> = all.chain(["--target", "sm_90a", "--stage", "schedule"]).collect();
+        text(&warploom(&all))
+    };
+    let said = shown(&types);
+    assert!(said.contains("with wgmma") && said.contains("f32.e4m3.e4m3"), "{said}");
+    let said = shown(&["--dtype", "e4m3", "--acc", "f32", "--out-dtype", "f32"]);
+    assert!(!said.contains("wgmma"), "{said}");
+}
+
+#[test]
+fn the_size_of_the_readme() {
+    verified(&["mk,kn->mn", "--size", "m=512,n=384,k=640", "--dtype", "f32"]);
+}
+
+#[test]
+fn einsums_of_many_kinds() {
+    for (spec, sizes) in [
+        ("ij->ji", "i=5,j=7"),
+        ("ii->i", "i=6"),
+        ("ii", "i=6"),
+        ("i,j->ij", "i=3,j=4"),
+        ("bmk,bkn->bmn", "b=3,m=9,n=10,k=11"),
+        ("ab,bc,cd->ad", "a=4,b=5,c=6,d=7"),
+        ("abcd,aebf->cdef", "a=2,b=3,c=4,d=5,e=6,f=7"),
+        ("i,i->", "i=100"),
+    ] {
+        verified(&[spec, "--size", sizes]);
+    }
+}
+
+#[test]
+fn sizes_may_stay_arguments() {
+    for nest in ["examples/polybench/lu.nest", "examples/polybench/jacobi-1d.nest"] {
+        let sizes = if nest.contains("lu") { "N=30" } else { "T=4,N=30" };
+        verified(&[nest, "--size", sizes, "--symbolic"]);
+    }
+}
+
+#[test]
+fn formulas() {
+    verified(&["C[m,n] += A[m,k] * B[k,n]", "--size", "m=9,n=8,k=7"]);
+    for (formula, sizes) in [
+        ("O[n,p] += I[n,p+r] * W[r]", "n=3,p=10,r=3"),
+        ("O[n,p,q,k] += I[n,p+r,q+s,c] * W[k,r,s,c]", "n=2,p=5,q=6,k=3,c=2,r=3,s=3"),
+        ("O[n,p,q,c] max= I[n,2*p+r,2*q+s,c]", "n=1,p=3,q=4,c=2,r=2,s=2"),
+        ("O[n,p,q,c] += I[n,2*p+r,2*q+s,c] / 4", "n=1,p=3,q=4,c=2,r=2,s=2"),
+        ("C[b,m,n] += A[b,m,k] * B[b,k,n]", "b=2,m=4,n=5,k=6"),
+        ("C[d,c,b,a] += A[f,b,e,a] * B[c,e,d,f]", "a=19,b=2,c=7,d=4,e=3,f=2"),
+        ("B[i] = 0.5 * (A[i] + A[i+2])", "i=9"),
+    ] {
+        verified(&[formula, "--size", sizes]);
+    }
+}
+
+#[test]
+fn every_nest_of_the_examples() {
+    for (file, sizes) in [
+        ("matmul", "M=33,N=29,K=31"),
+        ("batched_matmul", "B=3,M=9,N=10,K=11"),
+        ("permuted_matmul", "A=3,B=4,C=5,D=6,E=7,F=2"),
+        ("conv2d", "N=2,P=6,Q=7,K=5,R=3,S=3,C=4"),
+        ("maxpool2d", "N=2,P=5,Q=4,C=3"),
+        ("meanpool2d", "N=2,P=5,Q=4,C=3"),
+        ("softmax", "M=9,N=33"),
+        ("lu", "N=12"),
+        ("seidel2d", "T=4,N=14"),
+        ("jacobi2d_in_place", "T=4,N=14"),
+        ("attention", "Q=9,K=10,D=8"),
+        ("ozaki1_bf16", "M=9,N=10,K=16"),
+        ("ozaki1_pointwise", "M=9,N=10,K=16"),
+        ("ozaki2_int8", "M=9,N=10,K=16"),
+        ("ozaki2_dgemm", "M=9,N=10,K=16"),
+        ("gemm_bias_gelu", "M=9,N=10,K=16"),
+        ("gemm_residual_rms", "M=9,N=10,K=16"),
+        ("gemm_fp8_scaled", "M=9,N=10,K=160"),
+        ("gemm_row_norms", "M=9,N=10,K=16"),
+        ("gemm_int8_dequant", "M=9,N=10,K=16"),
+        ("ozaki2_sgemm", "M=9,N=10,K=16"),
+    ] {
+        verified(&[&format!("examples/nests/{file}.nest"), "--size", sizes]);
+    }
+}
+
+#[test]
+fn scripts_of_the_examples() {
+    verified(&[
+        "examples/nests/seidel2d.nest",
+        "--size",
+        "T=5,N=21",
+        "--schedule",
+        "examples/schedules/seidel2d_skewed.sched",
+    ]);
+    verified(&[
+        "examples/nests/matmul.nest",
+        "--size",
+        "M=70,N=65,K=130",
+        "--schedule",
+        "examples/schedules/matmul_tiled.sched",
+    ]);
+    // Whole and ragged tiles.
+    for sizes in ["M=64,N=128,K=128", "M=70,N=65,K=130", "M=1,N=1,K=1"] {
+        verified(&[
+            "examples/nests/matmul.nest",
+            "--size",
+            sizes,
+            "--schedule",
+            "examples/schedules/matmul_packed.sched",
+        ]);
+    }
+    for sizes in ["M=16,N=32,K=64", "M=37,N=41,K=70"] {
+        verified(&[
+            "examples/nests/ozaki1_pointwise.nest",
+            "--size",
+            sizes,
+            "--schedule",
+            "examples/schedules/ozaki1_fused.sched",
+        ]);
+    }
+}
+
+#[test]
+fn every_stage_is_emitted() {
+    let stages = [
+        ("cpu", "nest", "out Out: f32[64, 64]"),
+        ("cpu", "schedule", "parallel"),
+        ("cpu", "kernel", "vector"),
+        ("cpu", "llvm", "define"),
+        ("cpu", "c", "for ("),
+        ("sm_80", "kernel", "block.x"),
+        ("sm_80", "program", "after 0 launch 1"),
+        ("sm_100a", "llvm", "ptx_kernel"),
+        ("sm_90a", "ptx", ".target sm_90a"),
+        ("sm_90a", "resources", "registers"),
+        ("sm_90a", "sass", "FFMA"),
+    ];
+    for (target, stage, part) in stages {
+        let sizes = ["--size", "m=64,n=64,k=64"];
+        let what = ["--target", target, "--stage", stage];
+        let output = warploom(&[&["emit", "mk,kn->mn"], &sizes[..], &what].concat());
+        let said = text(&output);
+        assert_eq!(output.status.code(), Some(0), "{target} {stage}: {said}");
+        assert!(said.contains(part), "{target} {stage}: {said}");
+    }
+}
+
+#[test]
+fn views_explanations_and_dependences() {
+    let nest = "examples/nests/matmul.nest";
+    let sizes = "M=3,N=2,K=2";
+    for view in ["tree", "loops", "timeline", "script", "json"] {
+        let output = warploom(&["schedule", nest, "--size", sizes, "--view", view]);
+        assert_eq!(output.status.code(), Some(0), "{view}: {}", text(&output));
+    }
+    let timeline = text(&warploom(&["schedule", nest, "--size", sizes, "--view", "timeline"]));
+    assert!(timeline.contains("t=0 | S0[0,0]"), "{timeline}");
+    let explained = text(&warploom(&["explain", nest, "--size", sizes]));
+    assert!(explained.contains("FLOP"), "{explained}");
+    for (spec, dtype, target, words) in [
+        ("mk,kn->mn", "bf16", "sm_90a", ["wgmma.m64n", "by the copy engine, rows along the sum"]),
+        ("mk,kn->mn", "f32", "sm_90a", ["S1 not on tensor cores", "multiplies f32 by f32"]),
+        ("mk,kn->mn", "f64", "sm_90a", ["mma.m16n8k", "by asynchronous copies"]),
+        ("C[m,n] += A[m,k] * B[k,n] * A[m,k]", "bf16", "sm_90a", ["program", "FLOP"]),
+        (nest, "f32", "sm_80", ["S1 not on tensor cores", "multiplies f32 by f32"]),
+    ] {
+        let sizes = if spec.contains('-') { "m=128,n=64,k=64" } else { "M=128,N=64,K=64" };
+        let args = ["explain", spec, "--size", sizes, "--dtype", dtype, "--target", target];
+        let explained = text(&warploom(&args));
+        assert!(words.iter().all(|w| explained.contains(w)), "{spec} {dtype}: {explained}");
+    }
+    let deps = text(&warploom(&["deps", nest]));
+    assert!(deps.contains("S0") && deps.contains("S1"), "{deps}");
+    assert_eq!(warploom(&["doctor"]).status.code(), Some(0));
+}

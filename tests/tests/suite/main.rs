@@ -1,0 +1,32 @@
+//! The tests across crates, a module for each subject.
+//!
+//! Why one program: each program of tests links the whole compiler, which takes disk and time.
+
+mod auto_orders;
+mod block_products;
+mod einsum_compiled;
+mod einsum_numpy;
+mod epilogues;
+mod gpu_block_programs;
+mod gpu_kernels;
+mod gpu_polybench;
+mod gpu_tiles;
+mod instructions;
+mod isl_version;
+mod mutations;
+mod ozaki;
+mod ozaki_accuracy;
+mod ozaki_guard;
+mod packed;
+mod planted_bugs;
+mod polybench;
+mod random_pairs;
+mod round_trips;
+mod stencil_orders;
+mod tensor_boxes;
+mod tensor_memory;
+mod tensor_schedules;
+mod tensor_types;
+mod thread_operands;
+mod warp_products;
+mod weakened_programs;

@@ -1,0 +1,324 @@
+//! Mutation test of block programs: kernels that schedules become, and kernels written by hand,
+//! with one barrier, fence, wait, count, phase, slot or bound removed or changed. The verifier
+//! refuses them, the interpreter finds a race, a deadlock or unfinished work, or the result is
+//! another one.
+//!
+//! Keeps: at least 300 texts are kernels of the right shape; of these at least 95 % are noticed,
+//! and what is not is listed here with the reason.
+
+use std::collections::BTreeMap;
+
+use warploom::compile;
+use warploom_ir::dtype::DType;
+use warploom_ir::interp::kernel::run;
+use warploom_ir::kernel::Kernel;
+use warploom_ir::tensor::{Tensor, random_word};
+use warploom_tests::tensor::replayed;
+use warploom_tests::weaken::{Weakened, weakened};
+
+const BF16: &str = include_str!("../../../examples/kernels/gemm_wgmma_bf16.kernel");
+const MMA: &str = include_str!("../../../examples/kernels/gemm_mma.kernel");
+const MULTICAST: &str = include_str!("../../../examples/kernels/gemm_wgmma_multicast.kernel");
+const TENSOR: &str = include_str!("../../../examples/kernels/gemm_tcgen05.kernel");
+
+/// Changes that nobody can notice, as the program is right with them: the change's text, and why.
+const HARMLESS: [(&str, &str); 11] = [
+    ("if -32 * ahead - column + 231 >= ", "the slices that are filled first end before the sum"),
+    ("do mbarrier.wait(empty[mod(k_0_2 + 1, 3)], mod(", IN_ORDER),
+    ("do mbarrier.wait(empty[mod(k + 1, 3)], mod(", IN_ORDER),
+    ("do mbarrier.wait(empty[mod(k + 1, 4)], mod(", IN_ORDER),
+    ("do mbarrier.wait(free[mod(t_0_4 + 1, 2)], mod(", IN_ORDER),
+    ("do tcgen05.commit(empty[mod(k_0_3 + 1, 3)])", TOLD_IN_ORDER),
+    ("do tcgen05.commit(empty[mod(q + 1, 4)])", TOLD_IN_ORDER),
+    ("do mbarrier.arrive(free[mod(t_0_2 + 1, 2)])", TOLD_IN_ORDER),
+    (
+        "do mbarrier.expect(full[mod(k_0_2 + 1, 3)]",
+        "a tile has as many steps as slots: each barrier gets one arrival in each turn, and bytes \
+         may come before they are announced",
+    ),
+    ("32) + 1 {", "a step behind the end of K adds zeros"),
+    ("for k_0_2 in 0..8 + 1 label", "threads fill one more slot, and nobody reads it"),
+];
+const IN_ORDER: &str = "slots become free in order: the producer waits for the next slot, one turn \
+                        earlier or in the turn before, and so for its own";
+const TOLD_IN_ORDER: &str = "slots are waited for in order: who is told of the next one in the \
+                             place of each has been told of its own, or will be later";
+
+/// A kernel, and the shapes of A and B.
+struct Program {
+    name: &'static str,
+    text: String,
+    shapes: [[usize; 2]; 2],
+}
+
+/// What the schedule of a product becomes: in tiles of 64 x 8, or of 128 x 8 for two warpgroups by
+/// blocks that stay.
+fn scheduled(name: &'static str, out: &str, sizes: [usize; 3], persistent: bool) -> Program {
+    let (rows, teams) = if persistent { (128, "map S1.m.1.0 to warpgroup\n") } else { (64, "") };
+    let instruction = "wgmma.m64n8k16.f32.bf16.bf16";
+    let steps = format!("{ENGINE}{teams}");
+    by_script(name, out, sizes, (persistent, [rows, 8], 64, &steps, instruction))
+}
+
+/// The same where threads fill the operands. That the threads of a warp meet before one arrives is
+/// left out: here they run in step, so nobody could notice.
+fn filled(name: &'static str, sizes: [usize; 3], b: &str) -> Program {
+    let steps = format!("map As.0 to thread.x\nmap Bs.0 to {b}\n");
+    let instruction = "wgmma.m64n8k16.f32.bf16.bf16";
+    let program = by_script(name, "f32", sizes, (false, [64, 8], 64, &steps, instruction));
+    let (before, after) = program.text.split_once("warps 1 {").expect("warps arrive by themselves");
+    let text = format!("{before}warps 1 {{{}", after.replacen("do sync()", "", 1));
+    Program { text, ..program }
+}
+
+/// The same on the tensor cores of warps, in tiles of 32 x 16 for two of them, three slices of 32
+/// terms in shared memory; `b` says how B comes there. A block takes one tile, or all of some
+/// columns.
+fn by_warps(name: &'static str, [m, n, k]: [usize; 3], b: &str, one: bool) -> Program {
+    let (around, at, blocks) = match one {
+        true => ("", "n.0", "map n.0 to block.x\nmap m.0 to block.y\n"),
+        false => ("reorder n.0, m.0\n", "m.0", "map n.0 to block.x\n"),
+    };
+    let script = format!(
+        "tile m, n by 32, 16\n{around}distribute n.1\ndistribute m.1\nsplit k by 32\n\
+         reorder k.0, S1.m.1, S1.n.1, k.1\nsplit S1.m.1 by 16\nsplit S1.n.1 by 8\nsplit k.1 by 16\n\
+         reorder k.0, S1.m.1.0, k.1.0, S1.n.1.0, S1.m.1.1, S1.n.1.1, k.1.1\n\
+         stage Acc at {at} as acc\nstage A at k.0 as As pad 8\nstage B at k.0 as Bs pad 8\n\
+         map As.0 to async\nmap Bs.0 to {b}\nmap S1.m.1.0 to warp\n\
+         tensorize S1.m.1.1, S1.n.1.1, k.1.1 with mma.m16n8k16.f32.bf16.bf16\nring k.0 by 3\n\
+         {blocks}"
+    );
+    replayed_program(name, "f32", [m, n, k], &script)
+}
+
+/// The same in tensor memory, in tiles of so many rows and 16 columns.
+fn in_tensor_memory(
+    name: &'static str,
+    out: &str,
+    sizes: [usize; 3],
+    (persistent, rows): (bool, i64),
+) -> Program {
+    let instruction = "tcgen05.mma.m128n16k16.f32.bf16.bf16";
+    by_script(name, out, sizes, (persistent, [rows, 16], 128, ENGINE, instruction))
+}
+
+/// The program that a person wrote for tensor memory, in tiles of 128 x 16.
+fn by_hand() -> Program {
+    let text = TENSOR
+        .replace("tcgen05.mma.m128n256k16", "tcgen05.mma.m128n16k16")
+        .replace("0 : 256", "0 : 16")
+        .replace("256 * bn : 256", "16 * bn : 16")
+        .replace("[4, 256, 64]", "[4, 16, 64]")
+        .replace("N + 255, 256", "N + 15, 16")
+        .replace("256 * bn", "16 * bn")
+        .replace("[128, 256]", "[128, 16]")
+        .replace("49152", "18432")
+        .replace("in 0..8", "in 0..2")
+        .replace("32x32b.x32", "32x32b.x8")
+        .replace("[128, 32] as", "[128, 8] as")
+        .replace("0 : 32]", "0 : 8]")
+        .replace("32 * c : 32", "8 * c : 8")
+        .replace("32 * c + j", "8 * c + j");
+    written("by hand", &text, [128, 16, 520])
+}
+
+/// Both operands by the copy engine.
+const ENGINE: &str = "map As.0 to tma\nmap Bs.0 to tma\n";
+
+/// A product by a script: whether blocks stay, a tile, an instruction's rows, further steps, and
+/// the instruction's name.
+fn by_script(
+    name: &'static str,
+    out: &str,
+    [m, n, k]: [usize; 3],
+    (persistent, [rows, columns], deep, teams, instruction): (bool, [i64; 2], i64, &str, &str),
+) -> Program {
+    let (around, blocks, at) = if persistent {
+        (
+            "split m.0 by 2\nreorder m.0.0, n.0, m.0.1\nraster m.0.0, n.0, m.0.1 as t\n\
+             split t by 3\nskew t.1 by -3*t.0\nreorder t.1, t.0\n",
+            "map t.1 to block.x\n",
+            "m.0.1",
+        )
+    } else {
+        ("", "map n.0 to block.x\nmap m.0 to block.y\n", "n.0")
+    };
+    let drain = match out {
+        "bf16" => format!("stage Out at {at} as Os\nmap Os_back.0 to tma\n"),
+        _ => String::new(),
+    };
+    let script = format!(
+        "tile m, n by {rows}, {columns}\n{around}distribute n.1\ndistribute m.1\n\
+         split k by 64\nreorder k.0, S1.m.1, S1.n.1, k.1\nsplit S1.m.1 by {deep}\nsplit k.1 by 16\n\
+         reorder k.0, S1.m.1.0, k.1.0, S1.m.1.1, S1.n.1, k.1.1\n\
+         stage Acc at {at} as acc\nstage A at k.0 as As\nstage B at k.0 as Bs\n{drain}\
+         {teams}tensorize S1.m.1.1, S1.n.1, k.1.1 with {instruction}\nring k.0 by 3\n{blocks}"
+    );
+    replayed_program(name, out, [m, n, k], &script)
+}
+
+/// What a script makes of `Out = A B^T`.
+fn replayed_program(name: &'static str, out: &str, [m, n, k]: [usize; 3], script: &str) -> Program {
+    let nest = format!(
+        "in A: bf16[{m}, {k}]\nin B: bf16[{n}, {k}]\nout Out: {out}[{m}, {n}]\n\
+         temp Acc: f32[{m}, {n}]\nfor m in 0..{m} {{\nfor n in 0..{n} {{\nS0: Acc[m, n] = 0.0\n\
+         for k in 0..{k} {{ S1: Acc[m, n] += A[m, k] * B[n, k] order fixed }}\n\
+         S2: Out[m, n] = Acc[m, n]\n}}\n}}\n"
+    );
+    let (_, schedule) = replayed(&nest, script);
+    let lowered = compile::lower(&schedule).unwrap_or_else(|e| panic!("{e}"));
+    Program { name, text: lowered.kernel().to_string(), shapes: [[m, k], [n, k]] }
+}
+
+/// Two blocks that load 8 rows of B each for both.
+fn clustered() -> Program {
+    let text = MULTICAST
+        .replace("wgmma.m64n256k16", "wgmma.m64n16k16")
+        .replace("Bs[mod(k, 4), 128 * r : 128", "Bs[mod(k, 4), 8 * r : 8")
+        .replace("B[256 * bn + 128 * r : 128", "B[16 * bn + 8 * r : 8")
+        .replace("0 : 256", "0 : 16")
+        .replace("[4, 256, 64]", "[4, 16, 64]")
+        .replace("256 * bn", "16 * bn")
+        .replace("[64, 256]", "[64, 16]")
+        .replace("49152", "18432");
+    written("clustered", &text, [256, 16, 520])
+}
+
+/// A product that leaves through shared memory, in tiles of 64 x 8.
+fn drained() -> Program {
+    let text = BF16
+        .replace("wgmma.m64n256k16", "wgmma.m64n8k16")
+        .replace("0 : 256", "0 : 8")
+        .replace("256 * bn : 256", "8 * bn : 8")
+        .replace("[3, 256, 64]", "[3, 8, 64]")
+        .replace("Cs: bf16[2, 64, 256] panel 128", "Cs: bf16[2, 64, 8] panel 16")
+        .replace("[64, 256]", "[64, 8]")
+        .replace("49152", "17408");
+    written("drained", &text, [128, 8, 456])
+}
+
+/// A program that a person wrote, for these sizes.
+fn written(name: &'static str, text: &str, [m, n, k]: [usize; 3]) -> Program {
+    let kernel: Kernel = text.parse().unwrap_or_else(|e| panic!("{e}"));
+    let value = |v: usize| i64::try_from(v).expect("a small size");
+    let sizes = [("M", value(m)), ("N", value(n)), ("K", value(k))];
+    let bound = kernel.bind(&sizes.map(|(name, v)| (name.into(), v)).into());
+    Program { name, text: bound.to_string(), shapes: [[m, k], [n, k]] }
+}
+
+/// Integers from -4 to 4, so that sums are exact.
+fn integers(shape: [usize; 2], seed: u64) -> Tensor {
+    let value = |i: usize| (random_word(seed, i as u64) % 9) as f64 - 4.0;
+    let values: Vec<f64> = (0..shape[0] * shape[1]).map(value).collect();
+    Tensor::from_f64s(DType::Bf16, &shape, &values).expect("small integers fit")
+}
+
+/// Who noticed a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Noticed {
+    /// It is no kernel, or not of the right shape: it does not count.
+    Shape,
+    Verifier,
+    Interpreter,
+    Result,
+    Nobody,
+}
+
+fn judge(text: &str, inputs: &BTreeMap<std::sync::Arc<str>, Tensor>, right: &[u8]) -> Noticed {
+    let Ok(kernel) = text.parse::<Kernel>() else { return Noticed::Shape };
+    match compile::kernel(kernel.clone()) {
+        Err(d) if d.code.starts_with("E10") && d.code != "E1017" => Noticed::Shape,
+        Err(_) => Noticed::Verifier,
+        Ok(_) => match run(&kernel, &BTreeMap::new(), inputs) {
+            Err(_) => Noticed::Interpreter,
+            Ok(out) if out.values().any(|t| t.bytes() != right) => Noticed::Result,
+            Ok(_) => Noticed::Nobody,
+        },
+    }
+}
+
+/// Judges every weakened text of a program; gives the tally and the survivors.
+fn tried(program: &Program) -> (BTreeMap<Noticed, usize>, Vec<Weakened>) {
+    let [a, b] = program.shapes;
+    let inputs = BTreeMap::from([("A".into(), integers(a, 1)), ("B".into(), integers(b, 2))]);
+    let kernel: Kernel = program.text.parse().unwrap_or_else(|e| panic!("{e}"));
+    let out = run(&kernel, &BTreeMap::new(), &inputs).unwrap_or_else(|e| panic!("{e}"));
+    let right = out.values().next().expect("an output").bytes().to_vec();
+    let (mut tally, mut survivors) = (BTreeMap::new(), Vec::new());
+    for one in weakened(&program.text) {
+        let noticed = judge(&one.text, &inputs, &right);
+        *tally.entry(noticed).or_insert(0) += 1;
+        if noticed == Noticed::Nobody {
+            survivors.push(one);
+        }
+    }
+    println!("{}: {tally:?}", program.name);
+    (tally, survivors)
+}
+
+#[test]
+fn weakened_block_programs_are_noticed() {
+    let programs = [
+        scheduled("boxes", "bf16", [128, 8, 456], false),
+        scheduled("stores", "f32", [128, 8, 456], false),
+        scheduled("persistent", "bf16", [512, 16, 136], true),
+        scheduled("persistent stores", "f32", [512, 16, 136], true),
+        clustered(),
+        drained(),
+        written("warps", MMA, [64, 64, 136]),
+    ];
+    all_noticed(&programs, 300);
+}
+
+#[test]
+fn weakened_programs_whose_threads_fill_operands_are_noticed() {
+    let programs = [filled("both", [64, 8, 459], "thread.x"), filled("one", [64, 8, 456], "tma")];
+    all_noticed(&programs, 60);
+}
+
+#[test]
+fn weakened_programs_of_warps_are_noticed() {
+    let programs = [
+        by_warps("copies", [64, 16, 232], "async", true),
+        by_warps("threads", [32, 16, 232], "thread.x", true),
+        by_warps("few slices", [32, 16, 104], "async", true),
+        by_warps("tiles", [96, 16, 136], "async", false),
+    ];
+    all_noticed(&programs, 60);
+}
+
+#[test]
+fn weakened_programs_in_tensor_memory_are_noticed() {
+    let programs = [
+        in_tensor_memory("boxes", "bf16", [128, 16, 456], (false, 128)),
+        in_tensor_memory("stores", "f32", [128, 16, 456], (false, 128)),
+        in_tensor_memory("tall boxes", "bf16", [256, 16, 456], (false, 256)),
+        in_tensor_memory("tall stores", "f32", [256, 16, 456], (false, 256)),
+        in_tensor_memory("persistent", "bf16", [1024, 16, 136], (true, 128)),
+        in_tensor_memory("persistent stores", "f32", [1024, 16, 136], (true, 128)),
+        by_hand(),
+    ];
+    all_noticed(&programs, 200);
+}
+
+/// At least `least` texts count, at least 95 % of these are noticed, and the rest is known.
+fn all_noticed(programs: &[Program], least: usize) {
+    let (mut counted, mut unnoticed) = (0, Vec::new());
+    for program in programs {
+        let (tally, survivors) = tried(program);
+        let shapeless = tally.get(&Noticed::Shape).copied().unwrap_or(0);
+        counted += tally.values().sum::<usize>() - shapeless;
+        unnoticed.extend(survivors.into_iter().map(|s| (program.name, s)));
+    }
+    let mut unknown = Vec::new();
+    for (program, s) in &unnoticed {
+        let text = format!("not noticed: {program}: {}: {}", s.operator, s.change);
+        println!("{text}");
+        if !HARMLESS.iter().any(|(change, _)| s.change.contains(change)) {
+            unknown.push(text);
+        }
+    }
+    assert!(unknown.is_empty(), "{}", unknown.join("\n"));
+    assert!(counted >= least, "only {counted} texts");
+    assert!(unnoticed.len() * 20 <= counted, "{} of {counted} are not noticed", unnoticed.len());
+}
