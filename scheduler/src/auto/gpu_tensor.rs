@@ -17,7 +17,7 @@ use warploom_ir::schedule::step::{LayoutTerm, Ref, StepKind};
 use warploom_ir::schedule::{Poly, PolyStatement, Tree, TreeLoop, Unit};
 use warploom_ir::target::{Axis, Place, Target};
 
-use super::gpu::GpuOptions;
+use super::gpu::{GpuOptions, LOWER};
 use super::gpu_tensor_choices::Turns;
 use super::gpu_tensor_loops::Chosen;
 use super::gpu_tensor_size::{GATHERED, SLABS, Size, Tiles};
@@ -269,9 +269,17 @@ impl Auto {
         let (tiles, turns) = gpu_tensor_choices::read(&self.choose(hole))?;
         match tiles.part {
             Some(length) => {
-                let parts = self.in_parts(p, length)?;
+                let before = self.at.clone();
+                let parts = self.in_parts(p, length);
                 // its parts are a batch
-                self.tiled(&parts, tiles, Turns::PLAIN, options)
+                let done = parts.and_then(|p| self.tiled(&p, tiles, Turns::PLAIN, options));
+                let (poly, source) = (self.at.poly(), &self.at.nest().source);
+                if done.is_some() && block::lower(poly, self.at.tree(), source, LOWER).is_ok() {
+                    return done;
+                }
+                // some orders of tiles come out as loops with conditions
+                self.at = before;
+                self.tiled(p, Tiles { part: None, ..tiles }, turns, options)
             }
             None => self.tiled(p, tiles, turns, options),
         }

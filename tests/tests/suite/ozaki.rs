@@ -116,6 +116,49 @@ fn transposed_operands_run_on_tensor_cores() {
 }
 
 #[test]
+fn products_of_grade_a_run_on_tensor_cores() {
+    let [m, n, k] = [24, 40, 48];
+    let options = Options { guarded: true, ..Options::new(DType::F64, Accuracy::Moduli(15)) };
+    let e = Emulation::new("mk,kn->mn", &options).unwrap_or_else(|e| panic!("{e}"));
+    let random = |shape: &[usize], seed| Tensor::random(DType::F64, shape, seed).expect("small");
+    let a = random(&[m, k], 1);
+    let mut a: Vec<f64> = (0..m * k).map(|at| a.get_flat(at).to_f64()).collect();
+    // one row that is summed natively
+    for (l, v) in a[k..2 * k].iter_mut().enumerate() {
+        *v *= 2_f64.powi(20 * (l % 16) as i32);
+    }
+    let a = Tensor::from_f64s(DType::F64, &[m, k], &a).expect("as many");
+    let inputs = BTreeMap::from([("A".into(), a), ("B".into(), random(&[k, n], 2))]);
+    run(&e.text, [m, n, k], &inputs);
+}
+
+#[test]
+fn complex_products_run_on_tensor_cores() {
+    let [m, n, k] = [9, 24, 33];
+    let options = Options { complex: true, ..Options::new(DType::F64, Accuracy::Moduli(5)) };
+    let e = Emulation::new("mk,kn->mn", &options).unwrap_or_else(|e| panic!("{e}"));
+    let random = |shape: &[usize], seed| Tensor::random(DType::F64, shape, seed).expect("small");
+    let inputs =
+        BTreeMap::from([("A".into(), random(&[m, k, 2], 1)), ("B".into(), random(&[k, n, 2], 2))]);
+    run(&e.text, [m, n, k], &inputs);
+}
+
+/// Sums of several blocks; those of few results are cut into parts, which these cannot be.
+#[test]
+fn long_sums_are_block_programs() {
+    let options = Options { terms: 400_000, ..Options::new(DType::F64, Accuracy::Moduli(4)) };
+    let e = Emulation::new("mk,kn->mn", &options).unwrap_or_else(|e| panic!("{e}"));
+    for size in [256, 1024] {
+        let sizes = format!("param M = {size}, N = {size}, K = 200000");
+        let nest: Nest =
+            e.text.replacen("param M, N, K", &sizes, 1).parse().unwrap_or_else(|e| panic!("{e}"));
+        let schedule = compile::auto_for(&nest, Target::Sm90a).unwrap_or_else(|e| panic!("{e}"));
+        let lowered = compile::lower(&schedule).unwrap_or_else(|e| panic!("{e}"));
+        assert!(lowered.kernel().has_block_program(), "{}", lowered.kernel());
+    }
+}
+
+#[test]
 fn integers_from_three_moduli_are_exact() {
     let [m, n, k] = [40, 24, 80];
     let of = |shape: &[usize], seed| {

@@ -29,13 +29,6 @@ impl Writer<'_> {
         )
     }
 
-    /// The bits of an element's magnitude: those of the larger part of a complex number.
-    fn magnitude(&self, side: &Side<'_>) -> String {
-        let bits = self.words().0;
-        let of = |part: &str| format!("bitcast_{bits}(abs({}))", self.read(side, part));
-        if self.options.complex { format!("max({}, {})", of("0"), of("1")) } else { of("") }
-    }
-
     /// How wide a row or column is: `h` the binary logarithm of its squared norm over that of its
     /// largest power of two, rounded up, and `w` its zeros (and subnormal numbers) with the sum of
     /// the exponents by which others are below the largest.

@@ -13,7 +13,7 @@ use warploom_ir::dtype::DType;
 
 use super::moduli::{joined, weight};
 use super::product::Index;
-use super::text::{BLOCK, Writer, list, loops, size, sizes};
+use super::text::{BLOCK, Writer, list, loops, sizes};
 
 /// Statements and values for one result, or one part of a complex one.
 struct Result_ {
@@ -27,84 +27,74 @@ struct Result_ {
 impl Writer<'_> {
     /// The sums' arrays.
     pub(super) fn of_products(&self) -> String {
-        let (n, all) = (self.scheme.moduli, sizes(&self.result_indices()));
-        let three = if self.options.complex { "3, " } else { "" };
+        let (n, all) = (self.count(), sizes(&self.result_indices()));
         let sums = match self.blocks() {
-            Some(blocks) => format!(
-                "temp S: i32[{n}, {three}{blocks}, {all}]  \
-                 temp V: i8[{n}, {three}{blocks}, {all}]  temp W: i32[{n}, {three}{all}]"
-            ),
-            None => format!("temp S: i32[{n}, {three}{all}]"),
-        };
-        format!("{sums}  temp U: i8[{n}, {three}{all}]\n")
-    }
-
-    /// How many blocks the sums are cut into, where they are.
-    fn blocks(&self) -> Option<String> {
-        match self.p.sums.as_slice() {
-            [sum] if self.blocked() => {
-                Some(format!("floor(({} + {}) / {BLOCK})", size(*sum), BLOCK - 1))
+            Some(blocks) => {
+                format!("temp S: i32[{n}*{blocks}, {all}]  temp V: i8[{n}*{blocks}, {all}]  ")
             }
-            _all => None,
-        }
+            None => format!("temp S: i32[{n}, {all}]  "),
+        };
+        let blocks = if self.blocks().is_some() {
+            format!("temp W: i32[{n}, {all}]  ")
+        } else {
+            String::new()
+        };
+        format!("{sums}{blocks}temp U: i8[{n}, {all}]\n")
     }
 
-    /// `element` modulo the number `l`, in -128..128.
-    fn remainder(&self, element: &str) -> String {
-        let l = self.l;
+    /// `element` modulo the number of this place in the tables, in -128..128.
+    fn remainder(&self, element: &str, at: &str) -> String {
         format!(
             "cast_i8({element}\n    \
-             - cast_i32(shr(cast_i64({element}) * cast_i64(Q[{l}]) + {}, 38)) * P[{l}])",
+             - cast_i32(shr(cast_i64({element}) * cast_i64(Q[{at}]) + {}, 38)) * P[{at}])",
             1_u64 << 37,
         )
     }
 
     /// The products modulo each number.
     pub(super) fn products(&self) -> String {
-        let (p, l, n) = (self.p, self.l, self.scheme.moduli);
+        let (p, l, n) = (self.p, self.l, self.count());
         let batch: String = p.batch.iter().map(|i| format!("{i}, ")).collect();
-        let (rows, columns, sums) = (list(&p.rows), list(&p.columns), list(&p.sums));
-        let (three, t) = if self.options.complex {
-            (format!(", {} in 0..3", self.t), format!("{}, ", self.t))
-        } else {
-            (String::new(), String::new())
+        let (rows, columns, k) = (list(&p.rows), list(&p.columns), list(&p.sums));
+        let (result, all) = (list(&self.result_indices()), loops(&self.result_indices()));
+        let (s, blocks) = (format!("S[{l}, {result}]"), self.blocks());
+        let (count, along, out, at) = match &blocks {
+            Some(blocks) => (
+                format!("{n}*{blocks}"),
+                format!("{k} in 0..{BLOCK}"),
+                format!("V[{l}, {result}]"),
+                format!("{l} mod {n}"),
+            ),
+            None => (n.to_string(), loops(&p.sums), format!("U[{l}, {result}]"), l.to_owned()),
         };
-        let (all, result) = (loops(&self.result_indices()), list(&self.result_indices()));
-        let factors =
-            format!("RA[{l}, {t}{batch}{rows}, {sums}] * RB[{l}, {t}{batch}{columns}, {sums}]");
-        let u = format!("U[{l}, {t}{result}]");
-        let Some(blocks) = self.blocks() else {
-            let s = format!("S[{l}, {t}{result}]");
-            return format!(
-                "for {l} in 0..{n}{three}, {all} {{\n  G0: {s} = 0\n  for {} {{\n    \
-                 G1: {s} += {factors} order any\n  }}\n  G2: {u} = {}\n}}\n",
-                loops(&p.sums),
-                self.remainder(&s),
+        let mut text = format!(
+            "for {l} in 0..{count}, {all} {{\n  G0: {s} = 0\n  for {along} {{\n    \
+             G1: {s} += RA[{l}, {batch}{rows}, {k}] * RB[{l}, {batch}{columns}, {k}] \
+             order any\n  }}\n  G2: {out} = {}\n}}\n",
+            self.remainder(&s, &at),
+        );
+        if let Some(blocks) = blocks {
+            let (h, w) = (self.h, format!("W[{l}, {result}]"));
+            let _ = writeln!(
+                text,
+                "# the remainders of the blocks of a sum\nfor {l} in 0..{n}, {all} {{\n  W0: {w} = 0\n  \
+                 for {h} in 0..{blocks} {{\n    \
+                 W1: {w} += cast_i32(V[{n}*{h} + {l}, {result}]) order any\n  }}\n  \
+                 W2: U[{l}, {result}] = {}\n}}",
+                self.remainder(&w, l),
             );
-        };
-        let (h, k) = (self.h, size(p.sums[0]));
-        let s = format!("S[{l}, {t}{h}, {result}]");
-        let w = format!("W[{l}, {t}{result}]");
-        format!(
-            "for {l} in 0..{n}{three}, {h} in 0..{blocks}, {all} {{\n  G0: {s} = 0\n  \
-             for {sums} in {BLOCK}*{h}..min({k}, {BLOCK}*{h} + {BLOCK}) {{\n    \
-             G1: {s} += {factors} order any\n  }}\n  G2: V[{l}, {t}{h}, {result}] = {}\n}}\n\
-             # remainders of the blocks of a sum\n\
-             for {l} in 0..{n}{three}, {all} {{\n  W0: {w} = 0\n  for {h} in 0..{blocks} {{\n    \
-             W1: {w} += cast_i32(V[{l}, {t}{h}, {result}]) order any\n  }}\n  W2: {u} = {}\n}}\n",
-            self.remainder(&s),
-            self.remainder(&w),
-        )
+        }
+        text
     }
 
     /// The residue of a result modulo the k-th number, or a number of that residue.
     fn residue(&self, k: usize, part: usize) -> String {
-        let indices = list(&self.result_indices());
-        let of = |t: &str| format!("cast_i32(U[{k}, {t}{indices}])");
+        let (indices, n) = (list(&self.result_indices()), self.scheme.moduli);
+        let of = |t: usize| format!("cast_i32(U[{}, {indices}])", t * n + k);
         match (self.options.complex, part) {
-            (false, _) => of(""),
-            (true, 0) => format!("({} - {})", of("0, "), of("1, ")),
-            (true, _) => format!("({} - {} - {})", of("2, "), of("0, "), of("1, ")),
+            (false, _) => of(0),
+            (true, 0) => format!("({} - {})", of(0), of(1)),
+            (true, _) => format!("({} - {} - {})", of(2), of(0), of(1)),
         }
     }
 

@@ -35,11 +35,9 @@ pub(super) struct Writer<'p> {
     pub(super) p: &'p Product,
     pub(super) options: &'p Options,
     pub(super) scheme: Scheme,
-    /// The iterators over the moduli, the parts of a complex number, its three products, and the
-    /// blocks of a sum.
+    /// The iterators over the moduli, the parts of a complex number, and the blocks of a sum.
     pub(super) l: &'static str,
     pub(super) z: &'static str,
-    pub(super) t: &'static str,
     pub(super) h: &'static str,
 }
 
@@ -51,6 +49,8 @@ pub(super) struct Side<'p> {
     /// The rows or columns of which each has a scale, with the batch.
     pub(super) lines: Vec<Index>,
     pub(super) indices: &'p [Index],
+    /// Its sum's index counts from the start of a block.
+    blocks: bool,
 }
 
 /// `i, j`.
@@ -86,12 +86,10 @@ fn table(name: &str, values: &[i32]) -> String {
 /// The nest's text.
 pub(super) fn nest(p: &Product, options: &Options, scheme: Scheme, part: Part) -> String {
     let indices = p.indices();
-    let name = |short: &'static str, long| {
-        if indices.contains(&short.chars().next().unwrap_or(' ')) { long } else { short }
-    };
-    let (l, z) = (name("l", "modulus"), name("z", "part"));
-    let (t, h) = (name("t", "product"), name("h", "block"));
-    let w = Writer { p, options, scheme, l, z, t, h };
+    let name = |short: char, own, long| if indices.contains(&short) { long } else { own };
+    let (l, z) = (name('l', "l", "modulus"), name('z', "z", "part"));
+    let h = name('h', "h", "block");
+    let w = Writer { p, options, scheme, l, z, h };
     let sides = [w.side('A', &p.rows, &p.a), w.side('B', &p.columns, &p.b)];
     let operand = |o: &Operand| &sides[usize::from(*o == Operand::B)];
     let (mut out, makes): (String, Vec<&Side<'_>>) = match &part {
@@ -119,7 +117,7 @@ pub(super) fn nest(p: &Product, options: &Options, scheme: Scheme, part: Part) -
 impl<'w> Writer<'w> {
     fn side<'p>(&self, upper: char, lines: &[Index], indices: &'p [Index]) -> Side<'p> {
         let lines = self.p.batch.iter().chain(lines).copied().collect();
-        Side { upper, lower: upper.to_ascii_lowercase(), lines, indices }
+        Side { upper, lower: upper.to_ascii_lowercase(), lines, indices, blocks: false }
     }
 
     pub(super) fn moduli(&self) -> &'static [u32] {
@@ -130,9 +128,15 @@ impl<'w> Writer<'w> {
         self.options.dtype
     }
 
-    /// Whether sums are cut into blocks.
-    pub(super) fn blocked(&self) -> bool {
-        self.options.terms > MOST_TERMS
+    /// How many blocks sums are cut into, where they are.
+    pub(super) fn blocks(&self) -> Option<String> {
+        let cut = self.options.terms > MOST_TERMS;
+        cut.then(|| format!("floor(({} + {}) / {BLOCK})", size(self.p.sums[0]), BLOCK - 1))
+    }
+
+    /// Products modulo numbers: of each number one, or three of complex elements.
+    pub(super) fn count(&self) -> usize {
+        self.scheme.moduli * if self.options.complex { 3 } else { 1 }
     }
 
     /// `, 2` for the parts of complex elements.
@@ -225,8 +229,11 @@ impl<'w> Writer<'w> {
     fn tables(&self) -> String {
         let mut out =
             "# moduli; 2^38 / each; fractions of 2^32 that limbs' units are of each\n".to_owned();
-        out += &table("P", &self.moduli().iter().map(|p| p.cast_signed()).collect::<Vec<_>>());
-        out += &table("Q", &self.moduli().iter().map(|p| reciprocal(*p)).collect::<Vec<_>>());
+        let each = |of: &dyn Fn(u32) -> i32| -> Vec<i32> {
+            self.moduli().iter().cycle().take(self.count()).map(|p| of(*p)).collect()
+        };
+        out += &table("P", &each(&u32::cast_signed));
+        out += &table("Q", &each(&reciprocal));
         for (k, shift) in self.limbs().iter().enumerate() {
             let of = |p: &u32| fraction(*shift, *p, k == 0);
             out += &table(&format!("T{k}"), &self.moduli().iter().map(of).collect::<Vec<_>>());
@@ -236,7 +243,7 @@ impl<'w> Writer<'w> {
 
     /// The arrays that belong to an operand.
     fn of_side(&self, side: &Side<'_>, role: &str) -> String {
-        let (n, bits) = (self.scheme.moduli, self.words().0);
+        let (n, bits) = (self.count(), self.words().0);
         let (x, lines) = (side.lower, sizes(&side.lines));
         let mut out = format!("{role} m{x}: {bits}[{lines}]  ");
         if role != "in" {
@@ -246,13 +253,11 @@ impl<'w> Writer<'w> {
         if self.options.guarded {
             let _ = writeln!(out, "{role} h{x}: i32[{lines}]  {role} w{x}: i64[{lines}]");
         }
-        let three = if self.options.complex { "3, " } else { "" };
-        let _ = writeln!(
-            out,
-            "{role} R{}: i8[{n}, {three}{lines}, {}]",
-            side.upper,
-            sizes(&self.p.sums)
-        );
+        let (count, all) = match self.blocks() {
+            Some(blocks) => (format!("{n}*{blocks}"), BLOCK.to_string()),
+            None => (n.to_string(), sizes(&self.p.sums)),
+        };
+        let _ = writeln!(out, "{role} R{}: i8[{count}, {lines}, {all}]", side.upper);
         out
     }
 
@@ -289,42 +294,54 @@ impl<'w> Writer<'w> {
     /// A part of an element, `part` the index of a complex number's.
     pub(super) fn read(&self, side: &Side<'_>, part: &str) -> String {
         let part = if self.options.complex { format!(", {part}") } else { String::new() };
-        format!("{}[{}{part}]", side.upper, list(side.indices))
+        let index = |i: &Index| match side.blocks {
+            true if self.p.sums.contains(i) => format!("{BLOCK}*{} + {i}", self.h),
+            _plain => i.to_string(),
+        };
+        let indices: Vec<String> = side.indices.iter().map(index).collect();
+        format!("{}[{}{part}]", side.upper, indices.join(", "))
     }
 
-    /// An element as f64.
-    fn element(&self, side: &Side<'_>) -> String {
-        let read = self.read(side, self.z);
+    /// A part of an element, as f64.
+    fn element(&self, side: &Side<'_>, part: &str) -> String {
+        let read = self.read(side, part);
         if self.dtype() == DType::F32 { format!("cast_f64({read})") } else { read }
     }
 
-    /// The loops over a row or column of an operand.
-    fn along(&self) -> String {
-        let parts =
-            if self.options.complex { format!(", {} in 0..2", self.z) } else { String::new() };
-        format!("{}{parts}", loops(&self.p.sums))
+    /// The bits of an element's magnitude: those of the larger part of a complex number.
+    pub(super) fn magnitude(&self, side: &Side<'_>) -> String {
+        let bits = self.words().0;
+        let of = |part: &str| format!("bitcast_{bits}(abs({}))", self.read(side, part));
+        if self.options.complex { format!("max({}, {})", of("0"), of("1")) } else { of("") }
     }
 
     /// The power of two for each row or column, from its largest magnitude and its norm.
     fn scales(&self, side: &Side<'_>) -> String {
         let (u, x, lines) = (side.upper, side.lower, list(&side.lines));
-        let (bits, t, norm) = (self.words().0, self.dtype(), self.norm());
-        let read = self.read(side, self.z);
-        let sums = self.along();
+        let (t, norm, sums) = (self.dtype(), self.norm(), loops(&self.p.sums));
         // the least magnitude stands for zero
         let e = format!("exponent(bitcast_{t}(max(m{x}[{lines}], 1)))");
-        let term =
-            format!("cast_i64(cast_i32_rup_sat(ldexp(abs({}), {norm} - {e})))", self.element(side));
+        let square = |part: &str| {
+            let element = self.element(side, part);
+            let term = format!("cast_i64(cast_i32_rup_sat(ldexp(abs({element}), {norm} - {e})))");
+            format!("{term}\n      * {term}")
+        };
+        let squares = if self.options.complex {
+            format!("{}\n      + {}", square("0"), square("1"))
+        } else {
+            square("")
+        };
         let guard = if self.options.guarded { self.certificate(side) } else { String::new() };
         format!(
             "for {} {{\n  M{u}0: m{x}[{lines}] = 0\n  \
-             for {sums} {{ M{u}1: m{x}[{lines}] max= bitcast_{bits}(abs({read})) order any }}\n  \
+             for {sums} {{ M{u}1: m{x}[{lines}] max= {} order any }}\n  \
              N{u}0: n{x}[{lines}] = 0\n  # the squared norm from {} bits of each element, rounded \
              up: exact, so its order does not matter\n  \
-             for {sums} {{\n    N{u}1: n{x}[{lines}] += {term}\n      * {term} order any\n  }}\n  \
+             for {sums} {{\n    N{u}1: n{x}[{lines}] += {squares} order any\n  }}\n  \
              C{u}: c{x}[{lines}] = div({} - exponent(cast_f64(max(n{x}[{lines}], 1))), 2)\n    \
              + {norm} - {e}\n{guard}}}\n",
             loops(&side.lines),
+            self.magnitude(side),
             norm + 1,
             self.scheme.range - 1,
         )
@@ -333,7 +350,7 @@ impl<'w> Writer<'w> {
     /// The scaled element in words: what it is cut to, and where the word begins.
     fn scaled(&self, side: &Side<'_>) -> Vec<(String, u32)> {
         let scale = format!("c{}[{}]", side.lower, list(&side.lines));
-        let element = self.element(side);
+        let element = self.element(side, self.z);
         let whole = format!("ldexp({element}, {scale})");
         let width = self.scheme.range / 2 + 2;
         if width <= 32 {
@@ -349,7 +366,8 @@ impl<'w> Writer<'w> {
 
     /// The residues of one operand: the fraction that it is of each modulus, times the modulus.
     fn residues(&self, side: &Side<'_>) -> String {
-        let (l, u, lines) = (self.l, side.upper, list(&side.lines));
+        let side = &Side { blocks: self.blocks().is_some(), lines: side.lines.clone(), ..*side };
+        let (l, u, n) = (self.l, side.upper, self.scheme.moduli);
         let (words, limbs) = (self.scaled(side), self.limbs());
         let mut terms = Vec::new();
         for (k, at) in limbs.iter().enumerate() {
@@ -369,27 +387,65 @@ impl<'w> Writer<'w> {
             terms.push(format!("{limb} * T{k}[{l}]"));
         }
         let sum = terms.join("\n    + ");
-        let (n, all) = (self.scheme.moduli, loops(&side.lines));
-        let (sums, along) = (list(&self.p.sums), self.along());
-        let at = |part: &str| {
-            let part = if self.options.complex { format!("{part}, ") } else { String::new() };
-            format!("R{u}[{l}, {part}{lines}, {sums}]")
+        let (around, at) = (self.around(side), |first: &str| self.place(side, first));
+        let (each, parts) = if self.options.complex {
+            (format!("{n}*{} + {l}", self.z), format!(", {} in 0..2", self.z))
+        } else {
+            (l.to_owned(), String::new())
         };
         let mut out = format!(
-            "for {l} in 0..{n}, {all}, {along} {{\n  \
+            "for {l} in 0..{n}, {around}{parts} {{\n  \
              S{u}: {} = cast_i8(mulhi({sum}, P[{l}]))\n}}\n",
-            at(self.z),
+            at(&each),
         );
         if self.options.complex {
-            let both = format!("(cast_i32({}) + cast_i32({}))", at("0"), at("1"));
+            let both = format!("(cast_i32({}) + cast_i32({}))", at(l), at(&format!("{n} + {l}")));
             let _ = writeln!(
                 out,
-                "for {l} in 0..{n}, {all}, {} {{\n  D{u}: {} = cast_i8({both}\n    \
+                "for {l} in 0..{n}, {around} {{\n  D{u}: {} = cast_i8({both}\n    \
                  - select({both} > 127, P[{l}], select({both} < -128, 0 - P[{l}], 0)))\n}}",
-                loops(&self.p.sums),
-                at("2"),
+                at(&format!("{} + {l}", 2 * n)),
             );
         }
-        out
+        out + &self.padding(side)
+    }
+
+    /// The loops over an operand's elements.
+    fn around(&self, side: &Side<'_>) -> String {
+        let lines = loops(&side.lines);
+        match (self.blocks(), self.p.sums.as_slice()) {
+            (Some(blocks), [k]) => {
+                let (h, size) = (self.h, size(*k));
+                format!("{lines}, {h} in 0..{blocks}, {k} in 0..min({BLOCK}, {size} - {BLOCK}*{h})")
+            }
+            (_, sums) => format!("{lines}, {}", loops(sums)),
+        }
+    }
+
+    /// A residue of the number `first`, an operand's element.
+    fn place(&self, side: &Side<'_>, first: &str) -> String {
+        let block = match self.blocks() {
+            Some(_) => format!("{}*{} + ", self.count(), self.h),
+            None => String::new(),
+        };
+        let (lines, sums) = (list(&side.lines), list(&self.p.sums));
+        format!("R{}[{block}{first}, {lines}, {sums}]", side.upper)
+    }
+
+    /// Zeros behind the last block of a sum.
+    fn padding(&self, side: &Side<'_>) -> String {
+        let (Some(blocks), [k]) = (self.blocks(), self.p.sums.as_slice()) else {
+            return String::new();
+        };
+        let (l, h) = (self.l, self.h);
+        format!(
+            "for {l} in 0..{}, {}, {h} in 0..{blocks}, {k} in max(0, {} - {BLOCK}*{h})..{BLOCK} \
+             {{\n  P{}: {} = 0\n}}\n",
+            self.count(),
+            loops(&side.lines),
+            size(*k),
+            side.upper,
+            self.place(side, l),
+        )
     }
 }
