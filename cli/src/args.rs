@@ -179,6 +179,9 @@ pub(crate) struct ExplainArgs {
     /// The target: `cpu`, `sm_80`, `sm_90a` or `sm_100a`.
     #[arg(long, default_value = "cpu")]
     pub(crate) target: String,
+    /// The GPU whose time is predicted: `a100`, `h100`, `h200` or `b200`; by default the target's.
+    #[arg(long)]
+    pub(crate) machine: Option<String>,
     /// A script to replay; by default that of a tuning record, else the automatic schedule.
     #[arg(long)]
     pub(crate) schedule: Option<PathBuf>,

@@ -30,6 +30,7 @@ mod layout;
 mod legality;
 mod locals;
 mod lower;
+pub mod model;
 mod poly_isl;
 mod ranges;
 pub mod report;

@@ -40,5 +40,5 @@ pub use warploom_ir::target::Target;
 pub use warploom_ir::tensor::Tensor;
 /// Limits the time that all analyses of a thread take together.
 pub use warploom_isl::within;
-pub use warploom_scheduler::{Dependence, Schedule, Session, explain, report};
+pub use warploom_scheduler::{Dependence, Schedule, Session, explain, model, report};
 pub use warploom_scheduler::{TensorCores, tensor_cores};

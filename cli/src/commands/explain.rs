@@ -1,17 +1,27 @@
-//! `explain`: parallel or not and why, FLOP, bytes and intensity of every loop.
+//! `explain`: parallel or not and why, FLOP, bytes and intensity of every loop, and for a GPU the
+//! time that the performance model predicts.
 
 use std::fmt::Write as _;
 
-use warploom::Target;
-use warploom::diag::Result;
+use warploom::diag::{Diagnostic, Result};
 use warploom::explain::{LoopReport, Report, explain as explain_schedule};
-use warploom::{TensorCores, tensor_cores};
+use warploom::model::{Machine, Part, Prediction, predict_kernel};
+use warploom::{Kernel, KernelFile, Target, TensorCores, compile, tensor_cores};
 
 use crate::args::ExplainArgs;
 use crate::{load, output};
 
 pub(crate) fn explain(args: &ExplainArgs) -> Result<()> {
     let target: Target = args.target.parse()?;
+    let machine = machine(args.machine.as_deref(), target)?;
+    if KernelFile::is_named(&args.spec.spec) {
+        let kernel = compile::kernel(super::kernel::sized(&args.spec)?.kernel().clone())?;
+        let predicted = predicted(kernel.kernel(), machine.as_ref());
+        return match args.spec.json {
+            true => output::json(&serde_json::json!({ "prediction": json_prediction(&predicted) })),
+            false => output::print(&text_prediction(&predicted)),
+        };
+    }
     let nest = load::symbolic_nest(&args.spec)?;
     let schedule = load::schedule(&nest, args.schedule.as_deref(), target, &args.records)?;
     let report = explain_schedule(&schedule)?;
@@ -19,9 +29,17 @@ pub(crate) fn explain(args: &ExplainArgs) -> Result<()> {
         Target::Cpu => Vec::new(),
         Target::Sm80 | Target::Sm90a | Target::Sm100a => tensor_cores(&schedule, target)?,
     };
+    let predicted = match &machine {
+        None => Err("the model is of GPUs".to_owned()),
+        Some(_) => match compile::lower(&schedule) {
+            Ok(lowered) => predicted(lowered.kernel(), machine.as_ref()),
+            Err(d) => Err(d.message),
+        },
+    };
     if args.spec.json {
         let mut all = json(&report);
         all["tensor_cores"] = products.iter().map(json_product).collect();
+        all["prediction"] = json_prediction(&predicted);
         return output::json(&all);
     }
     let lines = products.iter().map(|p| match &p.instruction {
@@ -30,7 +48,72 @@ pub(crate) fn explain(args: &ExplainArgs) -> Result<()> {
         }
         None => format!("{} not on tensor cores: {}\n", p.statement, p.because),
     });
-    output::print(&(text(&report) + &lines.collect::<String>()))
+    let lines: String = lines.collect();
+    let prediction = match machine {
+        Some(_) => text_prediction(&predicted),
+        None => String::new(),
+    };
+    output::print(&(text(&report) + &lines + &prediction))
+}
+
+/// The machine that is named, else that of the target; none for the processor.
+fn machine(name: Option<&str>, target: Target) -> Result<Option<Machine>> {
+    let Some(name) = name else { return Ok(Machine::of(target)) };
+    match Machine::named(name) {
+        Some(machine) => Ok(Some(machine)),
+        None => {
+            let text = format!("`{name}` is no machine that the performance model describes");
+            let known = Machine::ALL.map(|m| m.name).join(", ");
+            Err(Box::new(Diagnostic::input("E0908", text).help(format!("it describes {known}"))))
+        }
+    }
+}
+
+/// A prediction with its machine, or why there is none.
+type Predicted = std::result::Result<(Machine, Prediction), String>;
+
+fn predicted(kernel: &Kernel, machine: Option<&Machine>) -> Predicted {
+    let machine = machine.ok_or_else(|| "the model is of GPUs".to_owned())?;
+    match predict_kernel(kernel, machine) {
+        Some(prediction) => Ok((*machine, prediction)),
+        None => Err("a size is open; give all with --size".to_owned()),
+    }
+}
+
+fn json_prediction(predicted: &Predicted) -> serde_json::Value {
+    match predicted {
+        Err(why) => serde_json::json!({ "why_not": why }),
+        Ok((machine, p)) => {
+            let parts = p.parts.iter().map(|(part, time)| (part.name().to_owned(), us(*time)));
+            serde_json::json!({
+                "machine": machine.name, "us": us(p.time), "limit": p.limit.name(),
+                "parts_us": serde_json::Map::from_iter(parts),
+            })
+        }
+    }
+}
+
+fn us(seconds: f64) -> serde_json::Value {
+    serde_json::json!((seconds * 1e9).round() / 1e3)
+}
+
+fn text_prediction(predicted: &Predicted) -> String {
+    let (machine, p) = match predicted {
+        Err(why) => return format!("no predicted time: {why}\n"),
+        Ok(found) => found,
+    };
+    let mut out = format!(
+        "predicted, not measured, on {}: {:.2} us, limited by {}\n",
+        machine.name,
+        p.time * 1e6,
+        p.limit
+    );
+    let _ = writeln!(out, "  each part alone, in us (they overlap):");
+    for (part, time) in p.parts.iter().filter(|(_, t)| *t > 0.0) {
+        let mark = if *part == p.limit && *part != Part::Launch { "  <- limit" } else { "" };
+        let _ = writeln!(out, "  {:20} {:10.2}{mark}", part.name(), time * 1e6);
+    }
+    out
 }
 
 fn json_product(p: &TensorCores) -> serde_json::Value {

@@ -28,7 +28,7 @@ fn states_its_own(option: &str, what: &str) -> Box<Diagnostic> {
 }
 
 /// With the sizes of `--size` written into it.
-fn sized(spec: &SpecArgs) -> Result<KernelFile> {
+pub(super) fn sized(spec: &SpecArgs) -> Result<KernelFile> {
     read(spec)?.bind(&warploom::parse_sizes(&spec.size)?)
 }
 

@@ -7,6 +7,7 @@ mod cache;
 mod common;
 mod compare;
 mod contracts;
+mod explain;
 mod gpu;
 mod kernels;
 mod limits;

@@ -1,0 +1,68 @@
+//! What the accesses of a warp cost: sectors of memory, turns of shared memory, widths.
+//!
+//! In: an access and the values of all variables in each thread of a warp. Out: counts.
+//! Why here: addresses are evaluated, not analysed, so that any index is counted alike.
+//! Sources: CUDA C++ Programming Guide, "Device memory accesses" (sectors of 32 bytes) and "Shared
+//! memory" (32 banks of 4 bytes; NVIDIA, 12.x).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use warploom_ir::affine::Name;
+use warploom_ir::kernel::Index;
+
+/// Values of variables.
+pub(super) type Env = BTreeMap<Name, i64>;
+
+/// Bytes of a sector, of a bank's word, and most of an access of a thread.
+const SECTOR: i64 = 32;
+const WORD: i64 = 4;
+pub(super) const WIDEST: i64 = 16;
+/// Banks of shared memory.
+const BANKS: i64 = 32;
+
+/// The value of an index; 0 where a variable of it has none (of a guard's other side).
+pub(super) fn value(index: &Index, env: &Env) -> i64 {
+    index.eval(&|name| env.get(name).copied()).unwrap_or(0)
+}
+
+/// The number of an element in row-major order.
+pub(super) fn place(indices: &[Index], shape: &[i64], env: &Env) -> i64 {
+    let steps = indices.iter().zip(shape);
+    steps.fold(0, |at, (i, extent)| at.saturating_mul(*extent).saturating_add(value(i, env)))
+}
+
+/// Sectors that accesses of `width` bytes at these addresses touch.
+pub(super) fn sectors(addresses: &[i64], width: i64) -> f64 {
+    let touched = |a: &i64| a.div_euclid(SECTOR)..=(a + width - 1).div_euclid(SECTOR);
+    addresses.iter().flat_map(touched).collect::<BTreeSet<_>>().len() as f64
+}
+
+/// Turns of shared memory for accesses of `width` bytes at these addresses: as many as the bank has
+/// words that most are wanted of.
+pub(super) fn turns(addresses: &[i64], width: i64) -> f64 {
+    let words = |a: &i64| a.div_euclid(WORD)..=(a + width - 1).div_euclid(WORD);
+    let words: BTreeSet<i64> = addresses.iter().flat_map(words).collect();
+    let mut banks = [0_u32; BANKS as usize];
+    for word in words {
+        banks[word.rem_euclid(BANKS) as usize] += 1;
+    }
+    f64::from(banks.into_iter().max().unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neighbours_share_sectors_and_columns_share_banks() {
+        let rows: Vec<i64> = (0..32).map(|t| 4 * t).collect();
+        assert_eq!((sectors(&rows, 4), turns(&rows, 4)), (4.0, 1.0));
+        let columns: Vec<i64> = (0..32).map(|t| 128 * t).collect();
+        assert_eq!((sectors(&columns, 4), turns(&columns, 4)), (32.0, 32.0));
+        let padded: Vec<i64> = (0..32).map(|t| 132 * t).collect();
+        assert_eq!(turns(&padded, 4), 1.0);
+        assert_eq!((sectors(&[0; 32], 4), turns(&[0; 32], 4)), (1.0, 1.0));
+        let wide: Vec<i64> = (0..32).map(|t| 16 * t).collect();
+        assert_eq!((sectors(&wide, 16), turns(&wide, 16)), (16.0, 4.0));
+    }
+}

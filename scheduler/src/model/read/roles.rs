@@ -1,0 +1,492 @@
+//! Block programs as [`Work`]: what the roles of a block do, and which of them the others wait for.
+//!
+//! In: a block program and its grid. Out: work, and bytes from and to memory.
+//! Keeps: roles run at the same time, so that a block's main part is its longest role; what a role
+//! that multiplies does besides, between its products, is its epilogue.
+
+mod elements;
+
+use std::collections::BTreeMap;
+
+use warploom_ir::affine::Name;
+use warploom_ir::dtype::DType;
+use warploom_ir::instruction::fragment::FragmentLayout;
+use warploom_ir::instruction::{Action, find, layout};
+use warploom_ir::kernel::device::{Block, Call, Device, Operand, Role, Tile, WARP};
+use warploom_ir::kernel::{Index, KernelLoop, KernelNode};
+
+use super::super::machine::Machine;
+use super::super::work::{Ring, Work, arrival};
+use super::access::{Env, value};
+use super::sites::{Site, reads};
+use super::{Launch, Used, depends, iterations, starts};
+
+/// Registers of a thread that nothing redistributes.
+const REGISTERS: f64 = 128.0;
+/// Schedulers of a multiprocessor, over which warps are dealt.
+const SCHEDULERS: f64 = 4.0;
+
+/// What a role does in a block, in clocks.
+#[derive(Default)]
+struct Tally {
+    /// Matrix instructions.
+    tensor: f64,
+    /// It issues matrix instructions of its own registers.
+    by_warps: bool,
+    /// Bringing slices.
+    loads: f64,
+    /// The bytes of its first slice.
+    first: f64,
+    /// Instructions between matrix instructions.
+    beside: f64,
+    /// Everything else, one after the other.
+    serial: f64,
+    /// Waits at barriers, and the slots of those at the role's own level.
+    waits: f64,
+    slots: i64,
+    /// Bytes and waits of asynchronous copies by threads, and groups in flight.
+    copied: f64,
+    turns: f64,
+    flying: f64,
+    stores: bool,
+}
+
+struct Walk<'a, 'k> {
+    launch: &'a Launch<'k>,
+    block: &'k Block,
+    m: &'a Machine,
+    env: Env,
+    /// Executions after each other, and at the same time by several teams.
+    times: f64,
+    copies: f64,
+    /// Warps of the team, or 0 where one thread runs.
+    warps: f64,
+    loops: Vec<&'k KernelLoop>,
+    fragments: BTreeMap<Name, (FragmentLayout, [i64; 2])>,
+    /// Inside a loop that multiplies.
+    hot: bool,
+    work: Work,
+    tally: Tally,
+    sites: Vec<Site<'k>>,
+    written: Used,
+}
+
+/// The work of a launch whose blocks have roles.
+pub(super) fn work<'k>(
+    launch: &Launch<'k>,
+    block: &'k Block,
+    clusters: &[(Name, i64)],
+    m: &Machine,
+) -> (Work, Used) {
+    let members: i64 = clusters.iter().map(|c| c.1).product();
+    let blocks = (launch.blocks() * members) as f64;
+    let resident = resident(block, m);
+    let samples = launch.samples();
+    let (mut all, mut most) = (Work::of(blocks, resident), 0.0_f64);
+    let mut used = Used::new();
+    for (k, number) in samples.iter().enumerate() {
+        let mut env = launch.block(*number);
+        env.extend(clusters.iter().map(|(name, _)| (name.clone(), 0)));
+        let mut walk = Walk {
+            launch,
+            block,
+            m,
+            env,
+            times: 1.0,
+            copies: 1.0,
+            warps: 0.0,
+            loops: Vec::new(),
+            fragments: BTreeMap::new(),
+            hot: false,
+            work: Work::of(blocks, resident),
+            tally: Tally::default(),
+            sites: Vec::new(),
+            written: Used::new(),
+        };
+        let one = walk.block();
+        most = most.max(one.main + one.epilogue);
+        add(&mut all, &one, 1.0 / samples.len() as f64);
+        if k == samples.len() / 2 {
+            let slots = [blocks.min(m.multiprocessors * resident), m.cache_bytes];
+            used = reads(&walk.sites, launch, clusters, slots);
+            for (name, (_, bytes)) in walk.written {
+                let whole = launch.arrays.get(&name).map_or(0.0, |a| a.bytes);
+                used.entry(name).or_insert((0.0, 0.0)).1 += bytes.min(whole);
+            }
+        }
+    }
+    all.uneven = most / (all.main + all.epilogue).max(1.0);
+    (all, used)
+}
+
+/// Adds a share of the work of one block to that of all.
+fn add(all: &mut Work, one: &Work, share: f64) {
+    all.tensor += one.tensor * share;
+    all.shared += one.shared * share;
+    all.port += one.port * share;
+    all.issue += one.issue * share;
+    all.main += one.main * share;
+    all.epilogue += one.epilogue * share;
+    all.leaving += one.leaving * share;
+    all.fill += one.fill * share;
+    all.cache += one.cache * share;
+    all.joules += one.joules * share;
+}
+
+/// Blocks that a multiprocessor has room for.
+fn resident(block: &Block, m: &Machine) -> f64 {
+    let shared = (m.shared_bytes / (block.bytes().unwrap_or(0) as f64 + 1024.0)).floor();
+    let threads = (block.warps() * WARP) as f64;
+    let registers = match block.roles.iter().all(|r| r.registers.is_some()) {
+        true => {
+            block.roles.iter().map(|r| (r.registers.unwrap_or(0) * r.warps * WARP) as f64).sum()
+        }
+        false => held(block) * threads,
+    };
+    let columns = block.columns().filter(|c| *c > 0).map_or(f64::MAX, |c| (512 / c) as f64);
+    let fits = shared.min((m.registers / registers).floor()).min((m.threads / threads).floor());
+    fits.min(columns).max(1.0)
+}
+
+/// Registers that a thread of the block has: those of its fragments and some more.
+fn held(block: &Block) -> f64 {
+    fn most(nodes: &[KernelNode]) -> f64 {
+        let of = |node: &KernelNode| match node {
+            KernelNode::Loop(l) => most(&l.body),
+            KernelNode::If(_, a, b) => most(a).max(most(b)),
+            KernelNode::Local(l) => most(&l.body),
+            KernelNode::Store(_) => 0.0,
+            KernelNode::Device(d) => {
+                let own = match &**d {
+                    Device::Fragment(f) => {
+                        let threads = layout(&f.layout).map_or(WARP, |l| l.n_threads());
+                        let bytes = f.shape[0] * f.shape[1] * f.dtype.size_bytes() as i64;
+                        (bytes / threads / 4) as f64
+                    }
+                    Device::Block(_)
+                    | Device::Teams(_)
+                    | Device::One(_)
+                    | Device::Across(_)
+                    | Device::Share(_)
+                    | Device::Call(_) => 0.0,
+                };
+                own + d.bodies().into_iter().map(|b| most(b)).fold(0.0, f64::max)
+            }
+        };
+        nodes.iter().map(of).fold(0.0, f64::max)
+    }
+    let fragments = block.roles.iter().map(|r| most(&r.body)).fold(0.0, f64::max);
+    if fragments > 0.0 { (fragments + 40.0).min(255.0) } else { REGISTERS }
+}
+
+impl<'k> Walk<'_, 'k> {
+    /// All roles, and how they wait for each other.
+    fn block(&mut self) -> Work {
+        let f = &self.m.fitted;
+        let (mut main, mut other, mut loads, mut first) = (0.0_f64, 0.0_f64, 0.0_f64, 0.0_f64);
+        let (mut epilogue, mut tiles, mut slots) = (0.0, 1.0_f64, 1);
+        for role in &self.block.roles {
+            let t = self.role(role);
+            first = first.max(t.first);
+            loads = loads.max(t.loads);
+            if t.tensor > 0.0 {
+                let warps = role.warps as f64;
+                let alone = if t.by_warps { f.alone / warps } else { 0.0 };
+                let bring = if t.turns > 0.0 {
+                    first = first.max(t.copied / t.turns);
+                    let (slices, bytes) = (t.turns, t.copied / t.turns);
+                    Ring { slices, bytes, stages: t.flying + 2.0 }.clocks(self.m)
+                } else {
+                    0.0
+                };
+                let busy = t.tensor * (1.0 + alone) + t.waits * f.slice;
+                main = main.max(busy.max(t.beside)).max(bring);
+                epilogue += t.serial;
+            } else if t.stores {
+                (other, tiles, slots) = (t.serial, t.waits.max(1.0), t.slots);
+            }
+        }
+        main = main.max(loads);
+        let mut work = self.work;
+        if other == 0.0 {
+            epilogue = epilogue.max(work.leaving);
+        } else {
+            other = other.max(work.leaving);
+        }
+        // results that another role stores are hidden where it has sums of its own meanwhile
+        let (longest, left) = (main.max(other), main.min(other) / tiles);
+        (work.main, work.epilogue) = match slots >= 2 || other == 0.0 {
+            true => (longest, epilogue + left),
+            false => (main, epilogue + other),
+        };
+        work.fill = f.block + arrival(first, self.m);
+        work
+    }
+
+    fn role(&mut self, role: &'k Role) -> Tally {
+        self.tally = Tally::default();
+        (self.times, self.copies, self.warps) = (1.0, 1.0, role.warps as f64);
+        self.nodes(&role.body);
+        std::mem::take(&mut self.tally)
+    }
+
+    fn nodes(&mut self, nodes: &'k [KernelNode]) {
+        for node in nodes {
+            match node {
+                KernelNode::Loop(l) => self.a_loop(l),
+                KernelNode::If(c, then, otherwise) => {
+                    let env = &self.env;
+                    let holds = c.holds(&|n| env.get(n).copied()).unwrap_or(true);
+                    self.nodes(if holds { then } else { otherwise });
+                }
+                KernelNode::Local(l) => self.nodes(&l.body),
+                KernelNode::Store(_) => {}
+                KernelNode::Device(d) => self.device(d),
+            }
+        }
+    }
+
+    fn a_loop(&mut self, l: &'k KernelLoop) {
+        let (times, hot) = (self.times, self.hot);
+        let differ = l.body.iter().any(|n| depends(n, &l.var));
+        self.hot = hot || l.body.iter().any(multiplies);
+        self.loops.push(l);
+        for (at, weight) in iterations(l, &self.env, differ) {
+            self.env.insert(l.var.clone(), at);
+            self.times = times * weight;
+            self.nodes(&l.body);
+        }
+        self.env.remove(&l.var);
+        self.loops.pop();
+        (self.times, self.hot) = (times, hot);
+    }
+
+    fn device(&mut self, device: &'k Device) {
+        match device {
+            Device::Block(_) => {}
+            Device::Teams(t) => {
+                let (copies, warps) = (self.copies, self.warps);
+                self.warps = t.warps as f64;
+                self.copies = copies * t.count as f64;
+                self.env.insert(t.var.clone(), 0);
+                self.nodes(&t.body);
+                self.env.remove(&t.var);
+                (self.copies, self.warps) = (copies, warps);
+            }
+            Device::One(body) => {
+                let warps = std::mem::replace(&mut self.warps, 0.0);
+                self.nodes(body);
+                self.warps = warps;
+            }
+            Device::Fragment(f) => {
+                if let Some(layout) = layout(&f.layout) {
+                    self.fragments.insert(f.name.clone(), (layout, f.shape));
+                }
+                self.nodes(&f.body);
+            }
+            Device::Across(a) => self.across(a),
+            Device::Share(s) => self.share(s),
+            Device::Call(c) => self.call(c),
+        }
+    }
+
+    /// Bytes into or out of shared memory by the team's threads.
+    fn through_shared(&mut self, bytes: f64) {
+        if self.hot {
+            self.work.shared += bytes;
+        } else {
+            self.work.leaving += bytes / self.m.shared;
+        }
+    }
+
+    /// Instructions of each warp of the team: they take their turn at the schedulers, and inside
+    /// the role's own time.
+    fn instructions(&mut self, each: f64) {
+        let f = &self.m.fitted;
+        let warps = self.warps.max(1.0);
+        self.work.issue += self.times * self.copies * each * warps / self.m.issue;
+        let all = warps * self.copies;
+        let clocks = self.times * each * (all / SCHEDULERS).ceil().max(f.dependent / 2.0);
+        if self.hot {
+            self.tally.beside += clocks;
+        } else {
+            self.tally.serial += clocks;
+        }
+    }
+
+    fn wait(&mut self, clocks: f64) {
+        if !self.hot {
+            self.tally.serial += self.times * clocks;
+        }
+    }
+
+    fn call(&mut self, call: &'k Call) {
+        let Some(instruction) = find(&call.instruction) else { return };
+        let f = self.m.fitted;
+        let tile = |k: usize| match call.operands.get(k) {
+            Some(Operand::Tile(t)) => Some(t),
+            Some(Operand::Value(_)) | None => None,
+        };
+        let number = |k: usize| match call.operands.get(k) {
+            Some(Operand::Value(i)) => Some(value(i, &self.env)),
+            Some(Operand::Tile(_)) | None => None,
+        };
+        match instruction.action {
+            Action::Matrix(matrix) => {
+                // teams whose fragments are in registers of one warp each run it at the same time
+                let count = self.times * self.copies;
+                let warps = if matrix.shared || matrix.tensor { 1.0 } else { self.warps.max(1.0) };
+                let m = self.m;
+                self.tally.tensor += self.work.multiply(&matrix, count * warps, m);
+                self.tally.by_warps |= !matrix.shared && !matrix.tensor;
+            }
+            Action::BoxLoad | Action::BoxMulticast => self.load(call, tile(0), tile(1)),
+            Action::Expect => {
+                let bytes = number(1).unwrap_or(0) as f64;
+                let stages = tile(0).map_or(1, |t| self.slots(t)) as f64;
+                let ring = Ring { slices: self.times, bytes, stages };
+                self.tally.loads += ring.clocks(self.m);
+                self.tally.first = self.tally.first.max(bytes);
+            }
+            Action::CopyAsync(bytes) => self.copy(bytes, tile(0), tile(1)),
+            Action::CopyWait if self.hot => {
+                self.tally.turns += self.times;
+                self.tally.flying = number(0).unwrap_or(0) as f64;
+            }
+            Action::LoadMatrix | Action::StoreMatrix => {
+                let shared =
+                    if instruction.action == Action::LoadMatrix { tile(1) } else { tile(0) };
+                let bytes = shared.map_or(0.0, |t| self.bytes(t));
+                self.through_shared(self.times * self.copies * bytes);
+                self.instructions(bytes / 512.0 / self.warps.max(1.0));
+            }
+            Action::BoxStore => self.leave(tile(0), tile(1)),
+            Action::BoxCommit => self.wait(f.slab),
+            Action::Wait => {
+                self.tally.waits += self.times;
+                self.tally.slots = self.tally.slots.max(tile(0).map_or(1, |t| self.slots(t)));
+            }
+            Action::Sync => self.wait(f.meeting),
+            Action::TensorLoad(_) => self.wait(f.meeting),
+            Action::BoxWaitRead
+            | Action::CopyWait
+            | Action::CopyCommit
+            | Action::Arrive
+            | Action::ArriveCluster
+            | Action::MatrixFence
+            | Action::MatrixCommit
+            | Action::MatrixWait
+            | Action::TensorWait
+            | Action::TensorCommit
+            | Action::TensorCommitCluster
+            | Action::TensorBefore
+            | Action::TensorAfter
+            | Action::ProxyFence
+            | Action::Implied => {}
+        }
+    }
+
+    /// The slots of a barrier.
+    fn slots(&self, tile: &Tile) -> i64 {
+        self.block.barriers.iter().find(|b| b.name == tile.array).map_or(1, |b| b.slots)
+    }
+
+    /// Bytes of an element of a shared buffer or array.
+    fn element(&self, name: &Name) -> i64 {
+        let shared = self.block.shared.iter().find(|s| s.name == *name);
+        let array = || self.launch.arrays.get(name).map(|a| a.element);
+        shared.map(|s| s.dtype.size_bytes() as i64).or_else(array).unwrap_or(4)
+    }
+
+    fn bytes(&self, tile: &Tile) -> f64 {
+        tile.extents().iter().fold(self.element(&tile.array) as f64, |n, e| n * *e as f64)
+    }
+
+    fn site(&mut self, array: &Name, at: Vec<Index>, bytes: f64) {
+        let (loops, fixed) = (self.loops.clone(), self.env.clone());
+        let bytes = bytes * self.work.blocks;
+        self.sites.push(Site { array: array.clone(), at, loops, fixed, bytes });
+    }
+
+    /// Bytes of a row of a box in shared memory.
+    fn row(&self, tile: &Tile) -> f64 {
+        let panel = self.block.shared.iter().find(|s| s.name == tile.array).and_then(|s| s.panel);
+        let last = tile.extents().last().copied().unwrap_or(1) * self.element(&tile.array);
+        panel.map_or(last, |p| p.min(last)).max(1) as f64
+    }
+
+    /// A box by the copy engine.
+    fn load(&mut self, call: &Call, to: Option<&'k Tile>, from: Option<&'k Tile>) {
+        let (Some(to), Some(from)) = (to, from) else { return };
+        let (bytes, row) = (self.bytes(to), self.row(to));
+        // a box for several blocks comes once for all; the others bring what this one lacks
+        let members = match call.operands.get(3) {
+            Some(Operand::Tile(blocks)) => blocks.extents().iter().product::<i64>().max(1),
+            Some(Operand::Value(_)) | None => 1,
+        } as f64;
+        let rows = self.times * self.copies * bytes / row;
+        let m = self.m;
+        self.work.copy(rows * members, row, 1.0 / members, m);
+        self.site(&from.array, starts(from), self.times * self.copies * bytes);
+    }
+
+    /// Chunks that the threads of the team copy.
+    fn copy(&mut self, chunk: i64, to: Option<&'k Tile>, from: Option<&'k Tile>) {
+        let (Some(to), Some(from)) = (to, from) else { return };
+        let bytes = self.bytes(to);
+        let all = self.times * self.copies * bytes;
+        (self.work.port, self.work.shared) = (self.work.port + all, self.work.shared + all);
+        self.work.cache += all * self.work.blocks;
+        self.tally.copied += if self.hot { all } else { 0.0 };
+        self.instructions(2.0 * bytes / (chunk * WARP) as f64 / self.warps.max(1.0));
+        self.site(&from.array, starts(from), all);
+    }
+
+    /// A box on its way out.
+    fn leave(&mut self, to: Option<&'k Tile>, from: Option<&'k Tile>) {
+        let (Some(to), Some(from)) = (to, from) else { return };
+        let bytes = self.times * self.copies * self.bytes(to);
+        let row = self.row(from);
+        let m = self.m;
+        self.tally.stores = true;
+        self.work.leave(bytes / row, row, m);
+        self.write(&to.array, bytes);
+    }
+
+    fn write(&mut self, array: &Name, bytes: f64) {
+        let all = bytes * self.work.blocks;
+        self.written.entry(array.clone()).or_insert((0.0, 0.0)).1 += all;
+    }
+}
+
+/// Whether a node holds a matrix instruction.
+fn multiplies(node: &KernelNode) -> bool {
+    let any = |nodes: &[KernelNode]| nodes.iter().any(multiplies);
+    match node {
+        // a loop over tiles is around the sums, not between the products
+        KernelNode::Loop(l) => any(&l.body),
+        KernelNode::If(_, a, b) => any(a) || any(b),
+        KernelNode::Store(_) => false,
+        KernelNode::Local(l) => any(&l.body),
+        KernelNode::Device(d) => match &**d {
+            Device::Call(c) => {
+                find(&c.instruction).is_some_and(|i| matches!(i.action, Action::Matrix(_)))
+            }
+            // sums begin and end inside a loop that holds their fragment
+            Device::Fragment(f) if is_sums(&f.layout, f.dtype) => false,
+            Device::Block(_)
+            | Device::Teams(_)
+            | Device::One(_)
+            | Device::Fragment(_)
+            | Device::Across(_)
+            | Device::Share(_) => d.bodies().into_iter().any(|b| any(b)),
+        },
+    }
+}
+
+/// Whether a fragment holds what matrix instructions add up.
+fn is_sums(layout: &Name, dtype: DType) -> bool {
+    let Some((name, "d")) = layout.rsplit_once('.') else { return false };
+    let action = find(name).map(|i| i.action);
+    matches!(action, Some(Action::Matrix(matrix)) if matrix.acc == dtype)
+}

@@ -1,0 +1,134 @@
+//! What one launch asks of a GPU: the numbers that a prediction is computed from.
+//!
+//! In: counts, from a kernel's text (`read`) or from the sizes of tiles before there is one
+//! (`crate::auto`). Out: a [`Work`]. Keeps: the costs of copies, matrix instructions and pipelines
+//! stand here once, so that both ways to a `Work` use the same ones.
+//! Sources: DeepGEMM's heuristics for the idea of bytes from the cache against clocks of the matrix
+//! units; the rest is stated at each function.
+
+use warploom_ir::instruction::Matrix;
+
+use super::machine::Machine;
+
+/// What a launch does: of one block on average, and of all together.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Work {
+    /// Blocks of the grid.
+    pub blocks: f64,
+    /// Blocks that a multiprocessor has at once.
+    pub resident: f64,
+    /// The work of the block that has most over that of the average one; at least 1.
+    pub uneven: f64,
+    /// Clocks of a block in which the matrix units are busy.
+    pub tensor: f64,
+    /// Bytes into and out of shared memory by a block's main part.
+    pub shared: f64,
+    /// Bytes that enter a block's multiprocessor, where short rows count for more.
+    pub port: f64,
+    /// Clocks in which instructions of a block are started.
+    pub issue: f64,
+    /// Clocks that the main part of a block takes where it has a multiprocessor for itself: its
+    /// longest role, or what waits for it.
+    pub main: f64,
+    /// Clocks from the main part's end until the results are on their way; the part of them that
+    /// other roles of the block hide is not in it.
+    pub epilogue: f64,
+    /// Clocks in which results leave and nothing else of the multiprocessor can: what blocks beside
+    /// this one do not hide.
+    pub leaving: f64,
+    /// Clocks of a block before its first data are there, and after its last store.
+    pub fill: f64,
+    /// Bytes from the second-level cache and to it, by all blocks.
+    pub cache: f64,
+    /// Bytes from memory and to it, by all blocks.
+    pub memory: f64,
+    /// Joules of products.
+    pub joules: f64,
+}
+
+/// A ring of slices that copies bring and others use.
+#[derive(Clone, Copy, Debug)]
+pub struct Ring {
+    /// Slices of a block.
+    pub slices: f64,
+    /// Bytes of one.
+    pub bytes: f64,
+    /// Slices that can be in flight.
+    pub stages: f64,
+}
+
+/// Clocks until a slice of so many bytes has come after it was asked for.
+#[must_use]
+pub fn arrival(bytes: f64, m: &Machine) -> f64 {
+    m.fitted.latency + bytes / m.fitted.port
+}
+
+impl Ring {
+    /// Clocks that the ring takes at least. A stage is free again when the slice after it has come
+    /// (only then are the instructions that used it waited for), so that all stages but one hide
+    /// the time of arrival.
+    #[must_use]
+    pub fn clocks(&self, m: &Machine) -> f64 {
+        self.slices * arrival(self.bytes, m) / (self.stages - 1.0).max(1.0)
+    }
+}
+
+impl Work {
+    /// Nothing, on a grid of so many blocks.
+    #[must_use]
+    pub fn of(blocks: f64, resident: f64) -> Self {
+        Self { blocks, resident, uneven: 1.0, ..Self::default() }
+    }
+
+    /// A copy of a box into shared memory: `rows` rows of `bytes` bytes each; of `from_cache` times
+    /// as many bytes where other blocks' copies bring the rest.
+    pub fn copy(&mut self, rows: f64, bytes: f64, from_cache: f64, m: &Machine) {
+        self.port += rows * port_bytes(bytes, m);
+        self.shared += rows * bytes;
+        self.cache += rows * bytes * from_cache * self.blocks;
+    }
+
+    /// A box of results out of shared memory: `rows` rows of `bytes` bytes each.
+    pub fn leave(&mut self, rows: f64, bytes: f64, m: &Machine) {
+        self.leaving += rows * m.fitted.stored.max(bytes / m.shared);
+        self.cache += rows * bytes * self.blocks;
+    }
+
+    /// `count` matrix instructions of a block. Operands from shared memory are read again by each,
+    /// and take as long as their bytes at least.
+    pub fn multiply(&mut self, matrix: &Matrix, count: f64, m: &Machine) -> f64 {
+        let clocks = count * instruction(matrix, m);
+        self.tensor += clocks;
+        if matrix.shared || matrix.tensor {
+            self.shared += count * operand_bytes(matrix);
+        }
+        let products = count * (matrix.m * matrix.n * matrix.k) as f64;
+        let width = matrix.a.size_bytes() as f64 / 2.0;
+        self.joules += products * m.fitted.product * width.max(0.5) * self.blocks;
+        clocks
+    }
+}
+
+/// Bytes of a row of a box as the port of a multiprocessor counts them.
+#[must_use]
+pub fn port_bytes(bytes: f64, m: &Machine) -> f64 {
+    let least = m.fitted.row * m.fitted.port;
+    if bytes >= 128.0 { bytes } else { bytes.max(least) }
+}
+
+/// Bytes of the factors of a matrix instruction.
+fn operand_bytes(matrix: &Matrix) -> f64 {
+    let a = matrix.m * matrix.k * matrix.a.size_bytes() as i64;
+    let b = matrix.n * matrix.k * matrix.b.size_bytes() as i64;
+    (a + b) as f64
+}
+
+/// Clocks of a matrix instruction that follows others.
+#[must_use]
+pub fn instruction(matrix: &Matrix, m: &Machine) -> f64 {
+    let products = (matrix.m * matrix.n * matrix.k) as f64 / m.rate(matrix);
+    match matrix.shared || matrix.tensor {
+        true => products.max(operand_bytes(matrix) / m.shared),
+        false => products,
+    }
+}
