@@ -18,13 +18,13 @@
 
 mod accumulators;
 
-use warploom_ir::affine::{Affine, Name};
+use warploom_ir::affine::{Affine, Atom, Name};
 use warploom_ir::diag::{Blame, Diagnostic, Result, Span};
 use warploom_ir::expr::{Access, Expr};
-use warploom_ir::nest::{Array, AssignOp, Order, Role, Statement};
+use warploom_ir::nest::{Array, AssignOp, Constraint, Order, Role, Statement};
 use warploom_ir::schedule::step::Ref;
 use warploom_ir::schedule::{Poly, PolyStatement, Scope, Tree};
-use warploom_isl::{Map, PwAff};
+use warploom_isl::{Extremum, Map, PwAff};
 
 use accumulators::{Accumulators, is_digit, tiles_of};
 
@@ -77,6 +77,20 @@ struct Reduction<'a> {
     iterations: Iterations,
     /// Leading coordinates of the target's own accesses, where it is a buffer.
     own: usize,
+}
+
+/// An expression without what makes it smaller; parameters are not negative.
+fn positive_part(e: &Affine) -> Answer<Affine> {
+    let mut sum = Affine::constant(e.constant_part().max(0));
+    for (atom, factor) in e.terms().filter(|(_, factor)| *factor > 0) {
+        let alone = match atom {
+            Atom::Var(name) => Affine::var(name.clone()),
+            Atom::FloorDiv(e, size) => positive_part(e)?.floor_div(*size)?,
+            Atom::Mod(e, size) => e.modulo(*size)?,
+        };
+        sum = sum.add(&alone.scale(factor)?)?;
+    }
+    Ok(sum)
 }
 
 /// The refusal of a loop that cannot be split.
@@ -319,9 +333,44 @@ impl<'a> Reduction<'a> {
                 }
             }
         };
-        extent.push(last.sub(&first)?.add_const(1)?);
+        let Some(lanes) = self.never_negative(last.sub(&first)?.add_const(1)?)? else {
+            return Ok(None);
+        };
+        extent.push(lanes);
         offset.push(first);
         Ok(Some((offset, extent)))
+    }
+
+    /// An extent that is not negative at any sizes: the one given, or a larger one where the loop
+    /// has no iteration at some sizes. Accumulators of no iteration hold the identity.
+    fn never_negative(&self, extent: Affine) -> Answer<Option<Affine>> {
+        let params = &self.iterations.params;
+        let least = |extent: &Affine| -> Answer<Extremum> {
+            let [name] = <[Name; 1]>::try_from(fresh(params, "x", 1)).expect("one name");
+            let not_negative = |p: &Name| Constraint::non_negative(Affine::var(p.clone()));
+            let mut facts: Vec<Constraint> = params.iter().map(not_negative).collect();
+            facts.push(Constraint::zero(Affine::var(name.clone()).sub(extent)?));
+            let value = self.deps.model.relation(&[], &[name], &facts)?.range()?;
+            Ok(value.dim_min_val(0)?)
+        };
+        match least(&extent)? {
+            Extremum::Empty => return Ok(Some(extent)),
+            Extremum::Value(v) => match v.floor()?.to_i64()? {
+                0.. => return Ok(Some(extent)),
+                below => return Ok(Some(extent.add_const(below.saturating_neg())?)),
+            },
+            Extremum::Unbounded => {}
+        }
+        let larger = positive_part(&extent)?;
+        let never_below_zero = |e: &Affine| -> Answer<bool> {
+            Ok(match least(e)? {
+                Extremum::Value(v) => !v.is_neg()?,
+                Extremum::Empty => true,
+                Extremum::Unbounded => false,
+            })
+        };
+        let enough = never_below_zero(&larger)? && never_below_zero(&larger.sub(&extent)?)?;
+        Ok(enough.then_some(larger))
     }
 
     /// A bound as one expression over the parameters.

@@ -89,6 +89,23 @@ split-reduction i.1.0 at j.0 as P\nvectorize j.1";
 }
 
 #[test]
+fn reductions_that_are_empty_at_some_sizes() {
+    let text = |loops: &str| {
+        format!(
+            "param M, N\nin A: i32[M + 1]\ninout s: i32\n\
+             for {loops} {{ S1: s[] += A[i] order fixed }}\n"
+        )
+    };
+    let sizes = [(0, 0), (0, 4), (1, 0), (2, 1), (7, 3), (9, 9), (3, 8)];
+    for loops in ["i in 2..M - 1", "i in N..M", "i in 3..M - N step 2", "i in 1..M step 4"] {
+        let (nest, kernel) = lowered(&text(loops), "split-reduction i as P");
+        for (m, n) in sizes {
+            agree(&nest, &kernel, &[("M", m), ("N", n)]);
+        }
+    }
+}
+
+#[test]
 fn operators_types_and_zeros() {
     for (op, dtype) in
         [("max=", "f32"), ("min=", "f64"), ("*=", "i32"), ("min=", "u64"), ("max=", "i8")]
