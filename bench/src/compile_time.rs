@@ -30,6 +30,9 @@ const SIZE: usize = 256;
 /// Stages with their milliseconds.
 pub(crate) type Stages<T> = Vec<(T, f64)>;
 
+/// A nest and its PTX, with what each stage took.
+type Made = (Nest, Arc<GpuCode>, Stages<&'static str>);
+
 pub(crate) fn milliseconds<T: Clone>((name, time): &(T, Duration)) -> (T, f64) {
     (name.clone(), time.as_secs_f64() * 1e3)
 }
@@ -72,7 +75,7 @@ pub(crate) fn to_warm_code(
     spec: &str,
     dtype: DType,
     size: usize,
-) -> Result<(Nest, Arc<GpuCode>, Stages<&'static str>), Box<dyn Error>> {
+) -> Result<Made, Box<dyn Error>> {
     let started = Instant::now();
     let nest = nest(spec, dtype, size)?;
     let made = Jit::new().with_cache(Some(Cache::new(folder))).gpu(&nest, None, target)?;
@@ -86,14 +89,14 @@ pub(crate) fn to_code(
     spec: &str,
     dtype: DType,
     size: usize,
-) -> Result<(Nest, GpuCode, Stages<&'static str>), Box<dyn Error>> {
+) -> Result<Made, Box<dyn Error>> {
     let (nest, schedule, mut stages) = scheduled(target, spec, dtype, size)?;
     let lowered = compile::lower(&schedule)?;
     stages.extend(lowered.stages().iter().map(milliseconds));
     let started = Instant::now();
     let code = lowered.gpu(target)?;
     stages.push(milliseconds(&("code", started.elapsed())));
-    Ok((nest, code, stages))
+    Ok((nest, Arc::new(code), stages))
 }
 
 /// Compiles once and prints the milliseconds of each stage as JSON; with a folder, as a stage the

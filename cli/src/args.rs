@@ -266,6 +266,10 @@ pub(crate) struct CompareArgs {
     /// (docs/compare.md); by default those that run on the device.
     #[arg(long, num_args = 1..)]
     pub(crate) with: Vec<String>,
+    /// Says which steps make the difference between two schedules that contend (`automatic`,
+    /// `tuned`, names of scripts): those on the way from one to the other contend, too.
+    #[arg(long, num_args = 2, value_names = ["FIRST", "SECOND"])]
+    pub(crate) gap: Vec<String>,
     /// Where: `cpu` or `cuda[:i]`; by default the GPU if there is one, else the CPU.
     #[arg(long)]
     pub(crate) device: Option<String>,

@@ -11,6 +11,7 @@ pub mod compare;
 mod cublaslt;
 mod cuda;
 mod expression;
+pub mod gap;
 mod gcc;
 mod manifest;
 mod numpy;

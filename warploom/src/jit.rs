@@ -204,7 +204,7 @@ impl Jit {
     }
 
     /// The key of what is asked for: with its script, else with that of the tuned schedule.
-    fn key(&self, asked: &Asked<'_>, notes: &mut Vec<Box<Diagnostic>>) -> Key {
+    fn key(&self, asked: &Asked<'_>, notes: &mut impl Extend<Box<Diagnostic>>) -> Key {
         let Asked { nest, script, target } = asked;
         let given = script.map(ToString::to_string);
         let script = given.or_else(|| self.tuned(nest, *target, notes));
@@ -216,7 +216,7 @@ impl Jit {
         &self,
         nest: &Nest,
         target: Target,
-        notes: &mut Vec<Box<Diagnostic>>,
+        notes: &mut impl Extend<Box<Diagnostic>>,
     ) -> Option<String> {
         let found = self.records.as_ref()?.tuned(nest, target, &|| kind_for(target));
         notes.extend(found.note);
@@ -228,7 +228,7 @@ impl Jit {
         &self,
         asked: &Asked<'_>,
         key: Key,
-        notes: &mut Vec<Box<Diagnostic>>,
+        notes: &mut impl Extend<Box<Diagnostic>>,
     ) -> Result<(Schedule, Key)> {
         let Asked { nest, script, target } = *asked;
         if let Some(script) = script {

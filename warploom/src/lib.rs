@@ -35,7 +35,7 @@ pub use warploom_ir::einsum::Einsum;
 pub use warploom_ir::kernel::{Index, Kernel};
 pub use warploom_ir::nest::{Accumulation, Array, Nest, Role};
 pub use warploom_ir::schedule::Tree;
-pub use warploom_ir::schedule::step::{LayoutTerm, Script};
+pub use warploom_ir::schedule::step::{LayoutTerm, Script, Step};
 pub use warploom_ir::target::Target;
 pub use warploom_ir::tensor::Tensor;
 /// Limits the time that all analyses of a thread take together.

@@ -10,7 +10,6 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::process::Command;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use warploom::device::{BoundProgram, Device};
@@ -50,8 +49,7 @@ pub(crate) fn once(
     let (nest, code, mut stages) = if let Some(folder) = folder {
         to_warm_code(folder, device.target(), spec, dtype, size)?
     } else {
-        let (nest, code, stages) = to_code(device.target(), spec, dtype, size)?;
-        (nest, Arc::new(code), stages)
+        to_code(device.target(), spec, dtype, size)?
     };
     stages.push(("to PTX", begun.elapsed().as_secs_f64() * 1e3));
     let started = Instant::now();

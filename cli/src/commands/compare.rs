@@ -14,6 +14,7 @@ use warploom_contest::chart::{self, Bar, Unit};
 use warploom_contest::compare::{Compared, Entry, Line, on_cpu, on_gpu};
 use warploom_contest::{Manifest, Problem, gpu_state, product};
 
+use super::gap::Gap;
 use crate::args::CompareArgs;
 use crate::{load, output};
 
@@ -34,7 +35,11 @@ pub(crate) fn compare(args: &CompareArgs) -> Result<()> {
         Spec::Formula(_) | Spec::Nest(_) => None,
     };
     let problem = Problem { einsum: text.as_deref(), nest: &nest };
-    let entries = entries(args, &problem, &executor)?;
+    let mut entries = entries(args, &problem, &executor)?;
+    let gap = match args.gap.as_slice() {
+        [first, second] => Some(Gap::between([first, second], &nest, &executor, &mut entries)?),
+        _ => None,
+    };
     let rounds = Rounds {
         most: args.rounds.max(FEWEST),
         fewest: FEWEST,
@@ -52,6 +57,7 @@ pub(crate) fn compare(args: &CompareArgs) -> Result<()> {
     };
     let shown = Shown {
         compared: &compared,
+        gap: gap.as_ref(),
         unit: Unit { operations: explain(&Schedule::new(&nest)?)?.flop.filter(|f| *f > 0.0) },
         device: kind(&executor),
         state,
@@ -110,6 +116,7 @@ fn target(executor: &Executor) -> Target {
 /// What is printed of a comparison.
 struct Shown<'a> {
     compared: &'a Compared,
+    gap: Option<&'a Gap>,
     unit: Unit,
     device: String,
     state: Option<String>,
@@ -175,6 +182,9 @@ impl Shown<'_> {
             None => writeln!(text, "no winner: the intervals of the fastest ones overlap"),
         };
         let _ = write!(text, "\n{}", chart::text(&self.bars(), self.unit));
+        if let Some(gap) = self.gap {
+            let _ = write!(text, "\n{}", gap.text(self.compared));
+        }
         text
     }
 
@@ -203,6 +213,7 @@ impl Shown<'_> {
             "operations": self.unit.operations,
             "contestants": self.compared.lines.iter().map(of).collect::<Vec<_>>(),
             "winner": self.compared.winner(),
+            "gap": self.gap.map(|gap| gap.json(self.compared)),
         })
     }
 }

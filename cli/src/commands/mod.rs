@@ -6,6 +6,7 @@ pub(crate) mod deps;
 pub(crate) mod doctor;
 pub(crate) mod emit;
 pub(crate) mod explain;
+mod gap;
 pub(crate) mod kernel;
 pub(crate) mod ozaki;
 pub(crate) mod reduce;

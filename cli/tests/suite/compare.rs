@@ -116,3 +116,44 @@ fn manifests_that_are_wrong_end_the_command() {
     assert_eq!(done.status.code(), Some(1), "{}", text(&done));
     assert!(text(&done).contains("E0972"));
 }
+
+#[test]
+fn the_gap_between_two_schedules_is_laid_to_their_steps() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = |name: &str, steps: &str| {
+        let path = folder.path().join(format!("{name}.sched"));
+        fs::write(&path, steps).unwrap();
+        path.display().to_string()
+    };
+    let slow = script("slow", "tile S1.m, S1.n by 8, 16\nsplit k by 4\n");
+    let fast = script("fast", "tile S1.m, S1.n by 8, 16\nsplit k by 12\nunroll k.1\n");
+    let distributed = |steps: &str| format!("distribute n\ndistribute m\n{steps}");
+    for path in [&slow, &fast] {
+        let text = fs::read_to_string(path).unwrap();
+        fs::write(path, distributed(&text)).unwrap();
+    }
+    let given = ["--schedule", &slow, &fast, "--with", "gcc", "--gap", "slow", "fast"];
+    let found = compared(&given);
+    let parts = found["gap"].as_array().expect("a gap");
+    let steps = |k: usize, which: &str| parts[k][which].clone();
+    assert_eq!(parts.len(), 2, "{found}");
+    assert_eq!(steps(0, "without"), serde_json::json!(["split k by 4"]));
+    assert_eq!(steps(0, "with"), serde_json::json!(["split k by 12"]));
+    assert_eq!(steps(1, "without"), serde_json::json!([]));
+    assert_eq!(steps(1, "with"), serde_json::json!(["unroll k.1"]));
+    // what lies between took part, was checked and has the time between both
+    let between = one(&found, "slow + 1");
+    assert_eq!(between["us"], parts[0]["us_after"]);
+    assert_eq!(between["us"], parts[1]["us_before"]);
+    assert!(between["error"].as_f64().unwrap() <= between["bound"].as_f64().unwrap());
+    assert_eq!(one(&found, "fast")["us"], parts[1]["us_after"]);
+    let args = [&SPEC[..], &given[..]].concat();
+    let shown = text(&warploom(&args));
+    assert!(shown.contains("from slow to fast:") && shown.contains("+ unroll k.1"), "{shown}");
+    for wrong in [["slow", "gcc"], ["slow", "slow"], ["nobody", "slow"]] {
+        let args = [&SPEC[..], &["--schedule", &slow, "--gap"], &wrong].concat();
+        let refused = warploom(&args);
+        assert_eq!(refused.status.code(), Some(1), "{}", text(&refused));
+        assert!(text(&refused).contains("E0973"), "{}", text(&refused));
+    }
+}
