@@ -16,6 +16,7 @@ mod isl_version;
 mod mutations;
 mod ozaki;
 mod ozaki_accuracy;
+mod ozaki_bits;
 mod ozaki_guard;
 mod packed;
 mod planted_bugs;

@@ -77,8 +77,8 @@ impl Writer<'_> {
             let (h, w) = (self.h, format!("W[{l}, {result}]"));
             let _ = writeln!(
                 text,
-                "# the remainders of the blocks of a sum\nfor {l} in 0..{n}, {all} {{\n  W0: {w} = 0\n  \
-                 for {h} in 0..{blocks} {{\n    \
+                "# the remainders of the blocks of a sum\nfor {l} in 0..{n}, {all} {{\n  \
+                 W0: {w} = 0\n  for {h} in 0..{blocks} {{\n    \
                  W1: {w} += cast_i32(V[{n}*{h} + {l}, {result}]) order any\n  }}\n  \
                  W2: U[{l}, {result}] = {}\n}}",
                 self.remainder(&w, l),
@@ -182,7 +182,7 @@ impl Writer<'_> {
         let results: Vec<Result_> = parts.map(|part| self.result(part, &native)).collect();
         let mut out = format!("for {} {{\n", loops(&p.c));
         for r in &results {
-            let _ = writeln!(out, "  X{}: {} = {}", r.suffix, r.target, r.value);
+            let _ = writeln!(out, "  X{}: {} = {} strict", r.suffix, r.target, r.value);
         }
         out += "}\n";
         out += if self.options.guarded {
@@ -193,7 +193,7 @@ impl Writer<'_> {
         for r in &results {
             let _ = writeln!(
                 out,
-                "for {} {{\n  for {} {{ Z{}: {} += {} when {native} order any }}\n}}",
+                "for {} {{\n  for {} {{ Z{}: {} += {} when {native} order serial strict }}\n}}",
                 loops(&p.c),
                 loops(&p.sums),
                 r.suffix,
