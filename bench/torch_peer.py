@@ -24,13 +24,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16}
+DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}
 COPIES = 15
 # about a millisecond of the device's clock, for the host to queue all launches of a turn
 AHEAD = 2_000_000
 EPSILON = 1e-5
 U = 2.0**-24
-V = {torch.float32: 2.0**-24, torch.bfloat16: 2.0**-8}
+V = {torch.float32: 2.0**-24, torch.bfloat16: 2.0**-8, torch.float16: 2.0**-11}
 
 
 def permute(order):
@@ -72,6 +72,19 @@ OPERATIONS = {
 }
 
 
+def einsum(spec):
+    """A contraction with as many roundings as its sums have terms; sums in the result's memory."""
+    operands, result = spec.split("->")
+    terms = set(operands.replace(",", "")) - set(result)
+
+    def slack(y, *x):
+        sizes = {label: n for t, o in zip(operands.split(","), x) for label, n in zip(t, o.shape)}
+        n = np.prod([sizes[label] for label in terms])
+        return (n + 2) * torch.einsum(spec, *(o.abs() for o in x))
+
+    return (lambda *x: torch.einsum(spec, *x).contiguous()), slack
+
+
 def load(file, dtype, shape):
     """A tensor of raw bytes, on the device."""
     raw = torch.from_numpy(np.fromfile(file, dtype=np.uint8))
@@ -85,6 +98,8 @@ class Problem:
         words = wanted["operation"].split()
         if words[0] == "permute":
             self.run, self.slack = permute([int(word) for word in words[1:]])
+        elif words[0] == "einsum":
+            self.run, self.slack = einsum(words[1])
         else:
             self.run, self.slack = OPERATIONS[wanted["operation"]]
         self.exact = self.run
@@ -119,6 +134,7 @@ class Problem:
         else:
             # below the least normal number errors are absolute
             tiny = torch.finfo(torch.float32).tiny
+            tiny = max(tiny, torch.finfo(result.dtype).tiny * V[result.dtype])
             allowed = V[result.dtype] * exact.abs() + U * slack + tiny
         error = (result.double() - exact).abs()
         part = torch.where(error == 0, torch.zeros_like(error), error / allowed)

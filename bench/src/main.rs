@@ -2,7 +2,7 @@
 //!
 //! On the processor: `contractions [CASE…]` against NumPy; `polybench [medium|large] [KERNEL…]`
 //! against gcc; `compile`, the time from text to callable code. On a GPU: `gpu-bandwidth` against
-//! PyTorch and the bandwidth of a copy; `gpu-polybench` against plain CUDA from nvcc; `gpu-gemm`
+//! PyTorch and the bandwidth of a copy; `gpu-contractions` against PyTorch; `gpu-polybench` against plain CUDA from nvcc; `gpu-gemm`
 //! against cublasLt; `gpu-launch`, the time from text to a launched kernel; and, without one,
 //! `gpu-compile`, the time from text to PTX.
 //!
@@ -31,6 +31,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             compile_time::once(target.parse()?, spec, folder.first().map(String::as_str))
         }
         Some((command, words)) if command == "gpu-bandwidth" => gpu::bandwidth::run(words),
+        Some((command, words)) if command == "gpu-contractions" => gpu::contractions::run(words),
         Some((command, words)) if command == "gpu-polybench" => gpu::polybench::run(words),
         Some((command, [])) if command == "gpu-launch" => gpu::launch::run(),
         Some((command, [spec, dtype, size, folder @ ..])) if command == gpu::launch::ONCE => {

@@ -12,6 +12,7 @@
 #   compile    time from text to PTX                                           compile.csv
 #   launch     time from text to a launched kernel, cold and hot (if named)     launch.csv
 #   gemm       products of matrices, against cublasLt (not run unless named)   gemm.csv
+#   contractions  contractions in bf16, against PyTorch (if named)           contractions.csv
 #   memcheck, racecheck  compute-sanitizer on some nests                       table
 #   random     1,000 random nests with random schedules, each checked          table, random.csv
 # and, if named, without a GPU, on all processors:
@@ -20,8 +21,8 @@
 #              FUZZ names targets; what is found lies in fuzz-found            fuzz.csv
 #   cpu        PolyBench against gcc, every pair of cores takes kernels, CPU
 #              names problems (medium large), CPU_KERNELS kernels              cpu-polybench.csv
-# BANDWIDTH, POLYBENCH and GEMM in the environment are arguments of `warploom-bench gpu-bandwidth`,
-# `gpu-polybench` and `gpu-gemm` (GEMM=quick: a few cases in half a minute). Each section has a time
+# BANDWIDTH, POLYBENCH, CONTRACTIONS and GEMM in the environment are arguments of `warploom-bench
+# gpu-bandwidth`, `gpu-polybench`, `gpu-contractions` and `gpu-gemm` (GEMM=quick: a few cases in half a minute). Each section has a time
 # limit, all together have LIMIT seconds (540).
 # Exit code: 0 when all that must hold did: tests, nests, sanitizer.
 set -u
@@ -369,6 +370,11 @@ section_gemm() {
     bench gemm 280 gpu-gemm ${GEMM:-seconds=240}
 }
 
+# contractions over several indices
+section_contractions() {
+    bench contractions 200 gpu-contractions ${CONTRACTIONS:-}
+}
+
 section_launch() {
     bench launch 90 gpu-launch
 }
@@ -407,7 +413,7 @@ section_racecheck() {
 ./warploom doctor
 for section in "$@"; do
     case $section in
-    tests | nests | kernels | bandwidth | polybench | compile | gemm | launch | memcheck | \
+    tests | nests | kernels | bandwidth | polybench | compile | gemm | contractions | launch | memcheck | \
         racecheck | random | random-cpu | fuzz | cpu)
         before=$(date +%s)
         "section_$(echo "$section" | tr - _)"

@@ -6,20 +6,18 @@
 
 use std::collections::BTreeMap;
 use std::error::Error;
-use std::fs;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use warploom::{DType, Name, Nest, Sizes, Tensor, bind};
+use warploom::{DType, Name, Nest, Sizes, bind};
 
+use super::against_torch::{Measured, Race};
 use super::cases::{CASES, Case};
-use super::ours::Ours;
-use super::problem::{self, Problem};
-use super::torch_peer::{Judged, Torch};
+use super::problem;
+use super::torch_peer::Torch;
 use warploom::measure::Rounds;
 
 use super::{Times, quoted};
-use crate::record::{COLUMNS, Machine, STATE, state};
+use crate::record::{COLUMNS, Machine, STATE};
 
 /// Traffic in units of 100 MB.
 const TRAFFIC: [i64; 2] = [1, 4];
@@ -28,12 +26,6 @@ const DTYPES: [DType; 2] = [DType::F32, DType::Bf16];
 
 /// What one copy reads when the bandwidth of copies is measured: far beyond any cache.
 const COPIED: usize = 1 << 30;
-
-/// Between two uses of an array at least so many bytes of others are used: several caches.
-const BETWEEN: usize = 300_000_000;
-
-/// The longest that Warploom may take to answer, compiling and uploading included.
-const LIMIT: Duration = Duration::from_secs(30);
 
 /// Columns of a measurement, before the device's state.
 const MEASURED: &str = "pairs,ours_us,ours_p10,ours_p90,torch_us,torch_p10,torch_p90,winner,\
@@ -55,8 +47,7 @@ pub(crate) fn run(wanted: &[String]) -> Result<(), Box<dyn Error>> {
     let wanted = Wanted::read(wanted, &traffic)?;
     let mut torch = Torch::start(if wanted.compiled { "compiled" } else { "eager" })?;
     let copy = torch.copy(COPIED)?;
-    let files = Files { folder: problem::folder()?, made: BTreeMap::new() };
-    let mut bench = Bench { torch, ours: None, files, machine: Machine::look(), copy: copy.median };
+    let mut bench = Bench { race: Race::new(torch)?, machine: Machine::look(), copy: copy.median };
     println!("case,dtype,traffic_mb,bytes,{MEASURED},{STATE},status,peer,{COLUMNS}");
     for case in CASES.iter().filter(|c| wanted.case(c.name)) {
         for (factor, name) in TRAFFIC.into_iter().zip(&traffic) {
@@ -112,92 +103,26 @@ impl Wanted {
     }
 }
 
-/// Random arrays as files, made once for each type, length and place among the inputs.
-struct Files {
-    folder: tempfile::TempDir,
-    made: BTreeMap<(DType, usize, usize), PathBuf>,
-}
-
-impl Files {
-    fn random(&mut self, dtype: DType, len: usize, k: usize) -> Result<PathBuf, Box<dyn Error>> {
-        if let Some(file) = self.made.get(&(dtype, len, k)) {
-            return Ok(file.clone());
-        }
-        let file = self.folder.path().join(format!("{dtype}-{len}-{k}.bin"));
-        fs::write(&file, Tensor::random(dtype, &[len], 1 + k as u64)?.bytes())?;
-        self.made.insert((dtype, len, k), file.clone());
-        Ok(file)
-    }
-}
-
 struct Bench {
-    torch: Torch,
-    /// `None` until a case needs it, and after a failure.
-    ours: Option<Ours>,
-    files: Files,
+    race: Race,
     machine: Machine,
     /// Seconds of a copy that reads [`COPIED`] bytes.
     copy: f64,
-}
-
-/// What a case gave.
-struct Measured {
-    times: Times,
-    judged: [Judged; 2],
-    compile_ms: f64,
-    state: String,
 }
 
 impl Bench {
     /// The line of a case; a failure is written where others say `ok`.
     fn line(&mut self, case: &Case, dtype: DType, factor: i64) -> String {
         let begun = Instant::now();
-        let bytes = nest(case, dtype, factor).and_then(|nest| traffic(&nest)).unwrap_or(0);
+        let nest = nest(case, dtype, factor);
+        let bytes = nest.as_ref().ok().and_then(|n| problem::traffic(n).ok()).unwrap_or(0);
         let copy = 2.0 * COPIED as f64 / self.copy / 1e12;
-        let measured = self.measure(case, dtype, factor);
-        if measured.is_err() {
-            self.ours = None; // its process may be broken
-        }
+        let measured = nest.and_then(|nest| self.race.run(nest, case.operation, &PAIRS));
         let (name, dtype) = (case.name, dtype.name());
         let traffic = factor * 100;
         eprintln!("{name} {dtype} {traffic} MB: {:.1} s", begun.elapsed().as_secs_f64());
-        let (middle, peer) = (columns(&measured, bytes, copy), quoted(&self.torch.version));
+        let (middle, peer) = (columns(&measured, bytes, copy), quoted(&self.race.torch.version));
         format!("{name},{dtype},{traffic},{bytes},{middle},{peer},{}", self.machine.columns())
-    }
-
-    fn measure(
-        &mut self,
-        case: &Case,
-        dtype: DType,
-        factor: i64,
-    ) -> Result<Measured, Box<dyn Error>> {
-        let nest = nest(case, dtype, factor)?;
-        let mut files = BTreeMap::new();
-        for (k, name) in warploom::inputs(&nest).into_iter().enumerate() {
-            let len = problem::extents(&nest, &name)?.iter().product();
-            files.insert(name, self.files.random(dtype, len, k)?);
-        }
-        let sets = BETWEEN / traffic(&nest)?.max(1) + 2;
-        let problem = Problem { nest, files };
-        let ours = match &mut self.ours {
-            Some(ours) => ours,
-            none => none.insert(Ours::start(LIMIT)?),
-        };
-        let compile_ms = ours.prepare(&problem, sets)?;
-        self.torch.prepare(case.operation, &problem, sets)?;
-        let folder = self.files.folder.path();
-        ours.save(folder)?;
-        let outputs: Vec<Name> = warploom::outputs(&problem.nest);
-        let [output] = outputs.as_slice() else { return Err("a case has one output".into()) };
-        let judged = self.torch.judge(&folder.join(format!("{output}.bin")))?;
-        for (who, Judged { error, bound }) in ["Warploom", "PyTorch"].into_iter().zip(judged) {
-            // an error that is no number is no good either
-            if error.partial_cmp(&bound).is_none_or(|order| order.is_gt()) {
-                return Err(format!("{who} is wrong by {error:e}, the bound is {bound:e}").into());
-            }
-        }
-        let times = Times::of(&PAIRS, ours, &mut self.torch)?;
-        Ok(Measured { times, judged, compile_ms, state: state() })
     }
 }
 
@@ -241,17 +166,10 @@ fn nest(case: &Case, dtype: DType, factor: i64) -> Result<Nest, Box<dyn Error>> 
     Ok(bind(&text.parse()?, &sizes, &BTreeMap::new())?)
 }
 
-/// The bytes of all arrays of a nest.
-fn traffic(nest: &Nest) -> Result<usize, Box<dyn Error>> {
-    let sizes = problem::arrays(nest);
-    let sizes: Vec<usize> =
-        sizes.iter().map(|name| problem::size_bytes(nest, name)).collect::<Result<_, _>>()?;
-    Ok(sizes.iter().sum())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gpu::torch_peer::Judged;
     use warploom::measure::{Comparison, Percentiles};
 
     #[test]

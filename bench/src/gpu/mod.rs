@@ -5,8 +5,10 @@
 //! Why Warploom is a process as well: a kernel that fails or never ends takes its process with it,
 //! and the next case starts a new one.
 
+mod against_torch;
 pub(crate) mod bandwidth;
 mod cases;
+pub(crate) mod contractions;
 mod cuda_peer;
 pub(crate) mod gemm;
 pub(crate) mod launch;

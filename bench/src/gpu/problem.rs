@@ -37,6 +37,11 @@ pub(crate) fn size_bytes(nest: &Nest, name: &Name) -> Result<usize, Box<dyn Erro
     Ok(elements * array.dtype.size_bytes())
 }
 
+/// The bytes of all arrays of a nest that a caller gives or gets back.
+pub(crate) fn traffic(nest: &Nest) -> Result<usize, Box<dyn Error>> {
+    arrays(nest).iter().map(|name| size_bytes(nest, name)).sum()
+}
+
 /// An array of a nest as raw bytes in a file.
 pub(crate) fn read(nest: &Nest, name: &Name, file: &Path) -> Result<Tensor, Box<dyn Error>> {
     let array = nest.array(name).ok_or_else(|| format!("there is no array `{name}`"))?;
