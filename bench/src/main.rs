@@ -2,9 +2,9 @@
 //!
 //! On the processor: `contractions [CASE…]` against NumPy; `polybench [medium|large] [KERNEL…]`
 //! against gcc; `compile`, the time from text to callable code. On a GPU: `gpu-bandwidth` against
-//! PyTorch and the bandwidth of a copy; `gpu-contractions` against PyTorch; `gpu-polybench` against plain CUDA from nvcc; `gpu-gemm`
-//! against cublasLt; `gpu-launch`, the time from text to a launched kernel; and, without one,
-//! `gpu-compile`, the time from text to PTX.
+//! PyTorch and the bandwidth of a copy; `gpu-contractions` against PyTorch; `gpu-polybench`
+//! against plain CUDA from nvcc; `gpu-gemm` against cublasLt; `gpu-launch`, the time from text to
+//! a launched kernel; and, without one, `gpu-compile`, the time from text to PTX.
 //!
 //! Out: CSV on standard output; what counts is committed under bench/record/.
 #![forbid(unsafe_code)]

@@ -19,8 +19,10 @@ use super::torch_peer::Torch;
 use super::{Times, quoted};
 use crate::record::{COLUMNS, Machine, STATE};
 
-/// Einsums with the size of every label: the first for those that are not named.
-const CASES: [(&str, i64, &[(char, i64)]); 11] = [
+/// An einsum with the size of every label: of those that are not named, and of those that are.
+type Case = (&'static str, i64, &'static [(char, i64)]);
+
+const CASES: [Case; 11] = [
     ("dabfe,fc->edcba", 32, &[]),
     ("aebd,ce->dcba", 72, &[]),
     ("adb,cd->cba", 384, &[]),
