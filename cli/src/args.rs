@@ -352,6 +352,24 @@ pub(crate) struct OzakiArgs {
     /// C becomes alpha·AB + beta·C, with the two scalars as inputs.
     #[arg(long)]
     pub(crate) alpha_beta: bool,
+    /// Prints how much memory the product takes beside its arrays, at the sizes of `--size`.
+    #[arg(long, requires = "size")]
+    pub(crate) workspace: bool,
+    /// Sizes, as `M=4096,N=4096,K=4096`, for `--workspace` and `--schedule-for`.
+    #[arg(long)]
+    pub(crate) size: Vec<String>,
+    /// `1`: sums of products of slices; `2` (the default): products modulo numbers.
+    #[arg(long, default_value = "2", value_parser = ["1", "2"])]
+    pub(crate) scheme: String,
+    /// Scheme 1: slices of each operand; a pair counts where its numbers add up to less.
+    #[arg(long, default_value_t = 8)]
+    pub(crate) slices: u32,
+    /// Scheme 1: the type of the slices, i8, bf16 or f16.
+    #[arg(long, default_value = "i8")]
+    pub(crate) slice_type: String,
+    /// Scheme 1: prints the schedule for this target instead of the nest.
+    #[arg(long, requires = "size")]
+    pub(crate) schedule_for: Option<String>,
     /// Prints JSON: the nest, the moduli, and the bound's two numbers.
     #[arg(long)]
     pub(crate) json: bool,

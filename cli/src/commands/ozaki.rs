@@ -1,13 +1,20 @@
 //! `ozaki`: prints the nest of an emulated product.
 
+use std::collections::BTreeMap;
+
 use warploom::DType;
 use warploom::diag::Result;
-use warploom::ozaki::{Accuracy, Emulation, MOST_TERMS, Operand, Options};
+use warploom::ozaki::{
+    Accuracy, Emulation, MOST_TERMS, Operand, Options, Pairs, Room, SliceOptions, Sliced,
+};
 
 use crate::args::OzakiArgs;
 use crate::{load, output};
 
 pub(crate) fn ozaki(args: &OzakiArgs) -> Result<()> {
+    if args.scheme == "1" {
+        return slices(args);
+    }
     let dtype = load::dtype(args.dtype.as_deref())?.unwrap_or(DType::F64);
     let all = if dtype == DType::F32 { 24 } else { 53 };
     let asked = args.bits.is_some() || args.tol.is_some() || args.moduli.is_some();
@@ -28,6 +35,9 @@ pub(crate) fn ozaki(args: &OzakiArgs) -> Result<()> {
         terms: args.terms.unwrap_or(MOST_TERMS),
         ..plain
     };
+    if args.workspace {
+        return room(&Room::of(&args.spec, &options, &warploom::parse_sizes(&args.size)?)?, args);
+    }
     let operand = |name: &String| if name == "A" { Operand::A } else { Operand::B };
     let made = match (&args.prepare, &args.prepared) {
         (Some(of), _) => {
@@ -47,4 +57,50 @@ pub(crate) fn ozaki(args: &OzakiArgs) -> Result<()> {
         }));
     }
     output::print(&made.text)
+}
+
+/// Memory that a product takes.
+fn room(room: &Room, args: &OzakiArgs) -> Result<()> {
+    let ([a, b], total) = (room.residues, room.total());
+    if args.json {
+        return output::json(&serde_json::json!({
+            "residues": [a, b], "remainders": room.remainders, "lines": room.lines,
+            "total": total, "arrays": room.arrays,
+        }));
+    }
+    let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+    output::print(&format!(
+        "residues of A   {:12.1} MiB\nresidues of B   {:12.1} MiB\nremainders      {:12.1} MiB\n\
+         rows, columns   {:12.1} MiB\nin all          {:12.1} MiB, {:.2} of A, B and C\n",
+        mib(a),
+        mib(b),
+        mib(room.remainders),
+        mib(room.lines),
+        mib(total),
+        total as f64 / (room.arrays as f64).max(1.0),
+    ))
+}
+
+/// Scheme I: the nest, or its schedule for a target.
+fn slices(args: &OzakiArgs) -> Result<()> {
+    let of = load::dtype(Some(&args.slice_type))?.unwrap_or(DType::I8);
+    let options = SliceOptions { slices: args.slices, of, terms: args.terms.unwrap_or(MOST_TERMS) };
+    let made = Sliced::new(&args.spec, &options)?;
+    let Some(target) = &args.schedule_for else {
+        return if args.json {
+            output::json(&serde_json::json!({
+                "nest": made.text, "slices": args.slices, "bits": made.bits, "bound": made.bound,
+            }))
+        } else {
+            output::print(&made.text)
+        };
+    };
+    let sizes = warploom::parse_sizes(&args.size)?;
+    let nest = warploom::bind(&made.nest()?, &sizes, &BTreeMap::new())?;
+    let (schedule, pairs) = made.schedule(&nest, target.parse()?)?;
+    let why = match pairs {
+        Pairs::Together => "all pairs of slices of a tile in one block".to_owned(),
+        Pairs::Apart(reason) => format!("each pair of slices by itself: {reason}"),
+    };
+    output::print(&format!("# {why}\n{}", schedule.script()))
 }

@@ -18,6 +18,7 @@ mod ozaki;
 mod ozaki_accuracy;
 mod ozaki_bits;
 mod ozaki_guard;
+mod ozaki_slices;
 mod packed;
 mod planted_bugs;
 mod polybench;

@@ -13,12 +13,17 @@
 mod guard;
 mod moduli;
 mod product;
+mod room;
+mod slices;
 mod sums;
 mod text;
 
 use warploom_ir::diag::{Diagnostic, Result};
 use warploom_ir::dtype::DType;
 use warploom_ir::nest::Nest;
+
+pub use room::Room;
+pub use slices::{Pairs, SliceOptions, Sliced};
 
 use moduli::{ALL, Natural};
 use product::Product;

@@ -1,0 +1,178 @@
+//! Ozaki scheme I as `warploom ozaki --scheme 1` writes it: its bound, special values, all pairs of
+//! slices in one block; and the memory that scheme II is said to take, against what programs plan.
+
+use std::collections::BTreeMap;
+
+use warploom::compile;
+use warploom::ozaki::{Accuracy, Emulation, Options, Pairs, Room, SliceOptions, Sliced};
+use warploom_ir::affine::Name;
+use warploom_ir::dtype::DType;
+use warploom_ir::interp;
+use warploom_ir::nest::Nest;
+use warploom_ir::program::Program;
+use warploom_ir::target::Target;
+use warploom_ir::tensor::{Tensor, random_word};
+
+fn sliced(slices: u32, of: DType, terms: u64) -> Sliced {
+    Sliced::new("mk,kn->mn", &SliceOptions { slices, of, terms }).unwrap_or_else(|e| panic!("{e}"))
+}
+
+fn sizes([m, n, k]: [usize; 3]) -> BTreeMap<Name, i64> {
+    let of = |n: &str, v: usize| (n.into(), i64::try_from(v).expect("small"));
+    BTreeMap::from([of("M", m), of("N", n), of("K", k)])
+}
+
+/// Integers of up to 26 bits times powers of two: sums are exact in 64 bits.
+fn values(count: usize, seed: u64, spread: u64) -> Vec<i64> {
+    let value = |at: usize| {
+        let w = random_word(seed, at as u64);
+        let kept = 26 - w % (spread + 1);
+        let magnitude = (w >> 16 & ((1 << kept) - 1)).cast_signed();
+        if w >> 8 & 1 == 0 { magnitude } else { -magnitude }
+    };
+    (0..count).map(value).collect()
+}
+
+fn inputs(shape: [usize; 3], a: &[f64], b: &[f64]) -> BTreeMap<Name, Tensor> {
+    let [m, n, k] = shape;
+    let of = |shape: &[usize], v: &[f64]| Tensor::from_f64s(DType::F64, shape, v).expect("as many");
+    BTreeMap::from([("A".into(), of(&[m, k], a)), ("B".into(), of(&[k, n], b))])
+}
+
+#[test]
+fn slices_keep_their_bound() {
+    for (slices, of, terms) in [
+        (4, DType::I8, 131_071),
+        (8, DType::I8, 300),
+        (9, DType::Bf16, 4096),
+        (5, DType::Bf16, 300),
+        (7, DType::F16, 1024),
+        (1, DType::I8, 16),
+    ] {
+        let s = sliced(slices, of, terms);
+        let schedule =
+            compile::auto(&s.nest().expect("its text")).unwrap_or_else(|e| panic!("{e}"));
+        let program = compile::compile(&schedule).unwrap_or_else(|e| panic!("{e}"));
+        for (seed, shape) in
+            [[3, 5, 200], [9, 2, 17], [1, 1, 1], [4, 4, 256]].into_iter().enumerate()
+        {
+            let [m, n, k] = shape;
+            if k as u64 > terms {
+                continue;
+            }
+            let spread = [0, 8, 25, 3][seed];
+            let (a, b) =
+                (values(m * k, seed as u64, spread), values(k * n, 50 + seed as u64, spread));
+            let scaled = |v: &[i64], e: i32| -> Vec<f64> {
+                v.iter().map(|x| *x as f64 * 2_f64.powi(e)).collect()
+            };
+            let (x, y) = (scaled(&a, -300), scaled(&b, 280));
+            let out = program.run_at(&inputs(shape, &x, &y), &sizes(shape), Some(1));
+            let c = &out.unwrap_or_else(|e| panic!("{e}"))["C"];
+            for (i, j) in (0..m * n).map(|at| (at / n, at % n)) {
+                let sum: i64 = (0..k).map(|l| a[i * k + l] * b[l * n + j]).sum();
+                let error = (c.get(&[i, j]).to_f64() * 2_f64.powi(20) - sum as f64).abs();
+                let above = |most: i64| (most.cast_unsigned() + 1).next_power_of_two() as f64;
+                let row = (0..k).map(|l| a[i * k + l].abs()).max().unwrap_or(0);
+                let column = (0..k).map(|l| b[l * n + j].abs()).max().unwrap_or(0);
+                let bound = s.bound * k as f64 * above(row) * above(column);
+                assert!(error <= bound, "{of} {slices} [{i}, {j}]: {error:e} {bound:e}");
+            }
+        }
+    }
+    for (slices, of, terms) in
+        [(0, DType::I8, 9), (17, DType::I8, 9), (3, DType::E4m3, 9), (3, DType::Bf16, 1 << 23)]
+    {
+        let refused = Sliced::new("mk,kn->mn", &SliceOptions { slices, of, terms });
+        assert_eq!(refused.expect_err("refused").code, "E0541", "{slices} {of} {terms}");
+    }
+}
+
+#[test]
+fn infinities_and_nans_are_those_of_the_product() {
+    let program = compile::auto(&sliced(3, DType::I8, 1000).nest().expect("its text"))
+        .and_then(|s| compile::compile(&s))
+        .unwrap_or_else(|e| panic!("{e}"));
+    let shape @ [m, n, k] = [5, 4, 20];
+    let of = |count, seed| values(count, seed, 0).into_iter().map(|v| v as f64).collect::<Vec<_>>();
+    let (mut a, mut b) = (of(m * k, 1), of(k * n, 2));
+    a[3] = f64::INFINITY;
+    a[2 * k + 3] = f64::NAN;
+    b[6 * n + 1] = f64::NEG_INFINITY;
+    let out = program.run_at(&inputs(shape, &a, &b), &sizes(shape), Some(1));
+    let c = &out.unwrap_or_else(|e| panic!("{e}"))["C"];
+    for (i, j) in (0..m * n).map(|at| (at / n, at % n)) {
+        let want: f64 = (0..k).map(|l| a[i * k + l] * b[l * n + j]).sum();
+        let have = c.get(&[i, j]).to_f64();
+        let same = want.is_nan() && have.is_nan() || have == want;
+        assert!(same || want.is_finite() && have.is_finite(), "[{i}, {j}] {have} {want}");
+    }
+}
+
+#[test]
+fn all_pairs_of_slices_run_in_one_block() {
+    for (of, k) in [(DType::I8, 144), (DType::Bf16, 136)] {
+        let shape @ [m, n, k] = [40, 136, k];
+        let s = sliced(3, of, 1024);
+        let text = s.text.replacen("param M, N, K", &format!("param M = {m}, N = {n}, K = {k}"), 1);
+        let nest: Nest = text.parse().unwrap_or_else(|e| panic!("{e}"));
+        let (schedule, pairs) = s.schedule(&nest, Target::Sm90a).unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!(pairs, Pairs::Together);
+        let lowered = compile::lower(&schedule).unwrap_or_else(|e| panic!("{e}"));
+        assert!(lowered.kernel().has_block_program(), "{}", lowered.kernel());
+        let of = |count, seed| -> Vec<f64> {
+            values(count, seed, 6).into_iter().map(|v| v as f64).collect()
+        };
+        let inputs = inputs(shape, &of(m * k, 1), &of(k * n, 2));
+        let want = interp::nest::run(&nest, &BTreeMap::new(), &inputs);
+        let want = want.unwrap_or_else(|e| panic!("{e}"));
+        let have = interp::kernel::run(lowered.kernel(), &BTreeMap::new(), &inputs);
+        let have = have.unwrap_or_else(|e| panic!("{e}\n{}", lowered.kernel()));
+        assert_eq!(want["C"].bytes(), have["C"].bytes());
+        let code = lowered.gpu(Target::Sm90a).unwrap_or_else(|e| panic!("{e}"));
+        let report = compile::resources(&code).unwrap_or_else(|e| panic!("{e}"));
+        assert!(!report.contains("C75"), "{report}");
+    }
+    // rows that the copy engine cannot read, and products of several rows
+    let s = sliced(3, DType::I8, 1024);
+    let text = s.text.replacen("param M, N, K", "param M = 40, N = 136, K = 137", 1);
+    let nest: Nest = text.parse().unwrap_or_else(|e| panic!("{e}"));
+    let (_, pairs) = s.schedule(&nest, Target::Sm90a).unwrap_or_else(|e| panic!("{e}"));
+    assert!(matches!(pairs, Pairs::Apart(_)), "{pairs:?}");
+}
+
+#[test]
+fn the_room_said_is_the_room_planned() {
+    let guarded = Options { guarded: true, ..Options::new(DType::F64, Accuracy::Moduli(5)) };
+    for (options, [m, n, k]) in [
+        (Options::new(DType::F64, Accuracy::Moduli(4)), [256, 512, 256]),
+        (guarded, [512, 256, 384]),
+        (Options::new(DType::F32, Accuracy::Bits(24)), [256, 256, 256]),
+    ] {
+        let sizes = sizes([m, n, k]);
+        let room = Room::of("mk,kn->mn", &options, &sizes).unwrap_or_else(|e| panic!("{e}"));
+        let e = Emulation::new("mk,kn->mn", &options).unwrap_or_else(|e| panic!("{e}"));
+        let fixed = format!("param M = {m}, N = {n}, K = {k}");
+        let nest: Nest =
+            e.text.replacen("param M, N, K", &fixed, 1).parse().unwrap_or_else(|e| panic!("{e}"));
+        let lowered = compile::auto_for(&nest, Target::Sm90a)
+            .and_then(|s| compile::lower(&s))
+            .unwrap_or_else(|e| panic!("{e}"));
+        let program = Program::of(lowered.kernel().clone());
+        let bytes = |name: &Name| -> u64 {
+            let buffer = program.kernel.buffers.iter().find(|b| b.name == *name);
+            let buffer = buffer.expect("a temporary is a buffer");
+            let extent = |i: &warploom_ir::kernel::Index| match i {
+                warploom_ir::kernel::Index::Const(n) => n.cast_unsigned(),
+                other => panic!("{other:?}"),
+            };
+            buffer.shape.iter().map(extent).product::<u64>() * buffer.dtype.size_bytes() as u64
+        };
+        let slot =
+            |s: &Vec<_>| s.iter().map(|t: &warploom_ir::program::Temporary| bytes(&t.name)).max();
+        let planned: u64 = program.slots.iter().filter_map(slot).sum();
+        assert_eq!(room.total(), planned, "{program}");
+    }
+    let missing = Room::of("mk,kn->mn", &guarded, &BTreeMap::new());
+    assert_eq!(missing.expect_err("no sizes").code, "E0511");
+}
