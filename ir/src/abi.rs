@@ -72,6 +72,8 @@ pub struct TensorMap {
     pub buffer: usize,
     /// The box, in elements, one number for each dimension of the array.
     pub extents: Vec<i64>,
+    /// From one of its elements to the next in the array, for each dimension.
+    pub steps: Vec<i64>,
     /// Bytes of a panel in shared memory: 16, 32, 64 or 128.
     pub panel: i64,
 }

@@ -141,6 +141,15 @@ impl Affine {
         self.add(&other.scale(-1)?)
     }
 
+    /// `self / divisor`, where every coefficient is a multiple of a positive divisor.
+    #[must_use]
+    pub fn exact_div(&self, divisor: i64) -> Option<Self> {
+        let whole = |c: i64| (divisor > 0 && c % divisor == 0).then(|| c / divisor);
+        let term = |(atom, c): (&Atom, &i64)| Some((atom.clone(), whole(*c)?));
+        let terms = self.terms.iter().map(term).collect::<Option<_>>()?;
+        Some(Self { terms, constant: whole(self.constant)? })
+    }
+
     /// `floor(self / divisor)`.
     ///
     /// # Errors

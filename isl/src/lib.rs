@@ -68,7 +68,7 @@ pub use ast_read::{AstExprKind, AstNodeKind, AstOp};
 pub use ctx::{Ctx, version};
 pub use error::{Error, ErrorKind, Result};
 pub use flow::{UnionAccessInfo, UnionFlow};
-pub use map::{BasicMap, FixedBox, Map};
+pub use map::{BasicMap, FixedBox, Map, StrideInfo};
 pub use options::{AstOptions, ScheduleAlgorithm, ScheduleOptions};
 pub use schedule::{Schedule, ScheduleConstraints};
 pub use schedule_node::{LoopType, NodeKind, ScheduleNode};

@@ -23,6 +23,10 @@ handle! {
     FixedBox: isl_fixed_box, copy isl_fixed_box_copy, free isl_fixed_box_free,
     str isl_fixed_box_to_str
 }
+handle! {
+    /// The lattice that the values of a dimension lie on.
+    StrideInfo: isl_stride_info, copy isl_stride_info_copy, free isl_stride_info_free
+}
 
 list! { BasicMap, isl_basic_map_list, size isl_basic_map_list_n_basic_map,
 at isl_basic_map_list_get_at, free isl_basic_map_list_free }
@@ -206,6 +210,8 @@ methods! { Map {
     fn sample(&self) -> BasicMap = isl_map_sample;
     /// A box of constant size around each image, its offset a function of the left side.
     fn range_simple_fixed_box_hull(&self) -> FixedBox = isl_map_get_range_simple_fixed_box_hull;
+    /// The lattice of a dimension of each image.
+    fn range_stride_info(&self, pos: usize) -> StrideInfo = isl_map_get_range_stride_info;
 } }
 
 methods! { BasicMap {
@@ -238,6 +244,11 @@ methods! { FixedBox {
     fn size(&self) -> MultiVal = isl_fixed_box_get_size;
     /// The space.
     fn space(&self) -> Space = isl_fixed_box_get_space;
+} }
+
+methods! { StrideInfo {
+    /// From one of its values to the next; 1 where none is left out, 0 where there is one.
+    fn stride(&self) -> Val = isl_stride_info_get_stride;
 } }
 
 impl Map {

@@ -81,6 +81,21 @@ impl Iterations {
         Ok(model.rows(statement, &rows)?.reverse()?.apply_range(access)?)
     }
 
+    /// Coordinates to what indices are, as if no guard left out iterations of the statement; none
+    /// where none does.
+    pub(crate) fn unguarded(
+        &self,
+        model: &Model,
+        tree: &Tree,
+        statement: usize,
+        indices: &[Affine],
+    ) -> Answer<Option<Map>> {
+        let Some(all) = model.unguarded(statement)? else { return Ok(None) };
+        let rows = self.rows(tree, &model.poly.statements[statement].statement.name);
+        let known = model.everywhere(statement, &rows)?.intersect_domain(&all)?;
+        Ok(Some(known.reverse()?.apply_range(&model.everywhere(statement, indices)?)?))
+    }
+
     /// The box around the elements that a relation gives for each iteration.
     pub(crate) fn bounding_box(&self, touched: &Map) -> Answer<Option<Box_>> {
         if touched.is_empty()? {
@@ -88,6 +103,7 @@ impl Iterations {
             return Ok(Some(Box_ {
                 offset: vec![Affine::constant(0); rank],
                 extent: vec![1; rank],
+                step: vec![1; rank],
             }));
         }
         let hull = touched.range_simple_fixed_box_hull()?;
@@ -100,7 +116,44 @@ impl Iterations {
         if let (Some(last), true) = (extent.last_mut(), planted(Bug::StageFootprint)) {
             *last = (*last - 1).max(1);
         }
-        Ok(Some(Box_ { offset, extent }))
+        let step = vec![1; extent.len()];
+        Ok(Some(Box_ { offset, extent, step }))
+    }
+
+    /// The box around what a relation gives, or the one around what it would give without guards
+    /// where that is as large and starts at the same place in all iterations.
+    pub(crate) fn tidy(&self, touched: &Map, unguarded: Option<&Map>) -> Answer<Option<Box_>> {
+        let exact = self.bounding_box(touched)?;
+        let Some(all) = unguarded else { return Ok(exact) };
+        let fixed = |b: &Box_| b.offset.iter().all(|o| o.as_constant().is_some());
+        let same = |b: &Box_| fixed(b) && exact.as_ref().is_none_or(|e| e.extent == b.extent);
+        Ok(match self.bounding_box(all)? {
+            Some(wide) if exact.as_ref().is_none_or(|e| !fixed(e)) && same(&wide) => Some(wide),
+            Some(_) | None => exact,
+        })
+    }
+
+    /// The box around the elements that a relation gives for each iteration, without those that
+    /// are left out everywhere: along a dimension in which the elements are equally far apart, it
+    /// has as many as there are.
+    pub(crate) fn grid(&self, model: &Model, touched: &Map) -> Answer<Option<Box_>> {
+        let Some(mut out) = self.bounding_box(touched)? else { return Ok(None) };
+        let rank = out.extent.len();
+        let places = fresh(&[self.names.as_slice(), &self.params].concat(), "e", rank);
+        for d in (0..rank).filter(|d| out.extent[*d] > 1).collect::<Vec<_>>() {
+            let step = touched.range_stride_info(d)?.stride()?.to_i64()?;
+            if step < 2 {
+                continue;
+            }
+            // the first element of the box has to be one of them
+            let from = Affine::var(places[d].clone()).sub(&out.offset[d])?.modulo(step)?;
+            let on = model.relation(&self.names, &places, &[Constraint::zero(from)])?;
+            if touched.is_subset(&on)? {
+                out.extent[d] = (out.extent[d] - 1) / step + 1;
+                out.step[d] = step;
+            }
+        }
+        Ok(Some(out))
     }
 
     /// The pairs of a relation from coordinates as constraints over the coordinates' names and
@@ -130,6 +183,8 @@ pub(crate) struct Box_ {
     pub(crate) offset: Vec<Affine>,
     /// Elements in each dimension.
     pub(crate) extent: Vec<i64>,
+    /// From one of them to the next.
+    pub(crate) step: Vec<i64>,
 }
 
 /// The loops around a loop and itself, outermost first.

@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use warploom_ir::affine::{Affine, Atom, Name};
 use warploom_ir::expr::Access;
 use warploom_ir::nest::Constraint;
-use warploom_ir::schedule::Poly;
-use warploom_isl::{Aff, Ctx, DimType, LocalSpace, Map, MultiAff, Set, Val};
+use warploom_ir::schedule::{Poly, PolyStatement};
+use warploom_isl::{Aff, Ctx, DimType, Extremum, LocalSpace, Map, MultiAff, Set, Val};
 
 use crate::trouble::Trouble;
 
@@ -28,6 +28,8 @@ pub(crate) struct Model {
     /// The iteration domain of each statement, within the context.
     pub(crate) domains: Vec<Set>,
     params: BTreeMap<Name, usize>,
+    /// The boxes around domains that were asked for before.
+    boxes: RefCell<BTreeMap<usize, Option<Set>>>,
     /// Functions of instances that were asked for before.
     maps: RefCell<BTreeMap<Function, Map>>,
 }
@@ -49,6 +51,7 @@ impl Model {
             context: universe,
             domains: Vec::new(),
             params,
+            boxes: RefCell::default(),
             maps: RefCell::default(),
         };
         model.context = model.make_context()?;
@@ -115,6 +118,35 @@ impl Model {
     /// [`Self::rows`] for all values of the iterators, also outside the domain.
     pub(crate) fn everywhere(&self, k: usize, rows: &[Affine]) -> Result<Map, Trouble> {
         self.function(k, "", rows)
+    }
+
+    /// All combinations of the values that the iterators of a statement have, where guards leave
+    /// some of them out; none where none is, or an iterator has no bounds.
+    pub(crate) fn unguarded(&self, k: usize) -> Result<Option<Set>, Trouble> {
+        if let Some(known) = self.boxes.borrow().get(&k) {
+            return Ok(known.clone());
+        }
+        let found = self.box_around(k)?;
+        self.boxes.borrow_mut().insert(k, found.clone());
+        Ok(found)
+    }
+
+    fn box_around(&self, k: usize) -> Result<Option<Set>, Trouble> {
+        let PolyStatement { iters, domain, .. } = &self.poly.statements[k];
+        let own = |c: &Constraint| iters.iter().filter(|i| c.expr.vars().contains(*i)).count();
+        let exact = &self.domains[k];
+        if domain.iter().all(|c| own(c) < 2) || exact.is_empty()? {
+            return Ok(None);
+        }
+        let mut facts = Vec::new();
+        for i in 0..iters.len() {
+            let ends = (exact.dim_min_val(i)?, exact.dim_max_val(i)?);
+            let (Extremum::Value(least), Extremum::Value(most)) = ends else { return Ok(None) };
+            facts.push(format!("{} <= i{i} <= {}", least.to_i64()?, most.to_i64()?));
+        }
+        let text = format!("{}{{ {} : {} }}", self.prefix(), self.tuple(k), facts.join(" and "));
+        let all = Set::parse(&self.ctx, &text)?.intersect_params(&self.context)?;
+        Ok((!all.is_equal(exact)?).then_some(all))
     }
 
     /// The pairs of two unnamed tuples for which facts over their names and the parameters hold.

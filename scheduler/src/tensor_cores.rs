@@ -1,7 +1,6 @@
 //! Which statements run on tensor cores and how, or why they do not.
 //!
-//! In: a schedule and a GPU. Out: an answer for each statement that adds products of an element for
-//! each row and one for each column. Keeps: what is said of the schedule is read off its working
+//! In: a schedule and a GPU. Out: an answer for each statement that adds up products of two elements. Keeps: what is said of the schedule is read off its working
 //! nest and tree; reasons name the first condition that fails, in the order in which automatic
 //! schedules ask. Why here: people who wonder about a speed ask this first.
 
@@ -29,7 +28,7 @@ pub struct TensorCores {
     pub because: String,
 }
 
-/// An answer for each product of a schedule's nest.
+/// An answer for each sum of products of a schedule's nest.
 ///
 /// # Errors
 /// The nest has no polyhedral form.
@@ -49,19 +48,46 @@ pub fn tensor_cores(schedule: &Schedule, target: Target) -> Result<Vec<TensorCor
         };
         TensorCores { statement, instruction: used, because }
     };
-    Ok(nest.statements.iter().filter(|s| multiplies(s)).map(answer).collect())
+    Ok(nest.statements.iter().filter(|s| sums_products(s)).map(answer).collect())
+}
+
+/// Whether a statement adds up values of two elements each.
+fn sums_products(s: &PolyStatement) -> bool {
+    let target = &s.statement.target;
+    let summed = |i: &Name| !uses(target, i);
+    s.statement.op == AssignOp::Add
+        && s.statement.value.reads().len() == 2
+        && s.iters.iter().any(summed)
 }
 
 /// Whether a statement adds products of an element for each row and one for each column.
 pub(crate) fn multiplies(s: &PolyStatement) -> bool {
+    s.statement.op == AssignOp::Add && missing(s).is_none()
+}
+
+/// Which of rows, columns and sums of a matrix product a statement of two elements has not.
+fn missing(s: &PolyStatement) -> Option<String> {
     let reads = s.statement.value.reads();
-    let [a, b] = reads.as_slice() else { return false };
+    let [a, b] = reads.as_slice() else {
+        return Some("what it adds is no product of two values, each of one element".to_owned());
+    };
     let part = |wanted: [bool; 3]| {
         let of = |i: &Name| [&s.statement.target, a, b].map(|access| uses(access, i));
         s.iters.iter().any(|i| of(i) == wanted)
     };
-    let parts = [[true, true, false], [true, false, true], [false, true, true]];
-    s.statement.op == AssignOp::Add && parts.into_iter().all(part)
+    let own = |array: &Access, other: &Access| {
+        format!(
+            "no index of `{}` is in the results and not in `{}`: an element of `{1}` has one use \
+             for each of its results, so tensor cores would multiply zeros",
+            array.array, other.array
+        )
+    };
+    match [[true, true, false], [true, false, true], [false, true, true]].map(part) {
+        [false, _, _] => Some(own(a, b)),
+        [_, false, _] => Some(own(b, a)),
+        [_, _, false] => Some("no index that is summed over is in both factors".to_owned()),
+        [true, true, true] => None,
+    }
 }
 
 fn uses(access: &Access, iter: &Name) -> bool {
@@ -113,6 +139,9 @@ fn obstacle(poly: &Poly, source: &Source, s: &PolyStatement, target: Target) -> 
     }
     if !matrices.iter().any(|m| m.acc == acc) {
         return format!("no matrix instruction of {target} adds in {acc}");
+    }
+    if let Some(reason) = missing(s) {
+        return reason;
     }
     let Some([a, b]) = factors(poly, source, s) else {
         return "what it adds is no product of two values, each of one element".to_owned();

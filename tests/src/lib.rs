@@ -2,6 +2,7 @@
 //! and ways to break texts.
 #![forbid(unsafe_code)]
 
+pub mod conv;
 pub mod corpus;
 pub mod einsum;
 pub mod inputs;

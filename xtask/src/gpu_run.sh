@@ -15,6 +15,8 @@
 #   contractions  contractions in bf16, against PyTorch (if named)           contractions.csv
 #   memcheck, racecheck  compute-sanitizer on some nests                       table
 #   random     1,000 random nests with random schedules, each checked          table, random.csv
+#   random-contractions  automatic schedules of CONTRACTIONS (1,000) random contractions of two
+#              tensors, each checked (if named)                   random-contractions.csv
 # and, if named, without a GPU, on all processors:
 #   random-cpu 10,000 random nests with random scripts, judged from two sides  random-cpu.csv
 #   fuzz       every parser, FUZZ_JOBS processes each (2), FUZZ_SECONDS (300);
@@ -133,7 +135,13 @@ section_nests() {
     done <<'END'
 attention Q=70,K=65,D=40
 batched_matmul B=3,M=65,N=50,K=33
+conv1d_dilated N=2,L=300,K=64,R=3,C=64
 conv2d N=2,P=14,Q=15,K=16,R=3,S=3,C=8
+conv2d_depthwise N=2,H=30,W=28,C=64
+conv2d_grouped N=2,H=14,W=14,G=3,K=32,C=32
+conv2d_padded N=3,H=28,W=28,K=64,C=128
+conv2d_strided_nchw N=2,P=14,Q=16,K=64,C=32
+conv3d N=2,D=4,P=6,Q=14,K=32,C=32
 gemm_bias_gelu M=300,N=264,K=136
 gemm_fp8_scaled M=300,N=264,K=272
 gemm_int8_dequant M=300,N=264,K=144
@@ -189,6 +197,22 @@ section_random() {
     note "random pairs" "$words" "$summary"
     echo "$summary" | sed -n "s|^1000 pairs from 0: {\(.*\)}, \([0-9]*\) wrong|\
 0,1000,\"\1\",\2,$where|p" >>"$record"
+}
+
+# automatic schedules of random contractions against the nest's interpreter
+section_random_contractions() {
+    record=$results/random-contractions.csv
+    count=${CONTRACTIONS:-1000}
+    echo first_seed,ran,by_instruction,wrong,date,commit,gpu >"$record"
+    limited "${SECONDS_OF_CONTRACTIONS:-300}" ./random 0 "$count" --contractions --gpu \
+        >"$output" 2>&1
+    code=$?
+    keep random-contractions
+    [ $code -eq 0 ] && words=ok || { words="exit $code" && failed=1; }
+    summary=$(grep "^$count contractions from" "$output")
+    note "random contractions" "$words" "$summary"
+    echo "$summary" | tr '"' "'" | sed -n "s|^\([0-9]*\) contractions from 0: {\(.*\)}, \([0-9]*\) wrong|\
+0,\1,\"\2\",\3,$where|p" >>"$record"
 }
 
 # every processor for itself: a share of the pairs each
@@ -414,7 +438,7 @@ section_racecheck() {
 for section in "$@"; do
     case $section in
     tests | nests | kernels | bandwidth | polybench | compile | gemm | contractions | launch | memcheck | \
-        racecheck | random | random-cpu | fuzz | cpu)
+        racecheck | random | random-contractions | random-cpu | fuzz | cpu)
         before=$(date +%s)
         "section_$(echo "$section" | tr - _)"
         note "== $section" "" "$(($(date +%s) - before)) s"

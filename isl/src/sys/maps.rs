@@ -206,6 +206,13 @@ unsafe extern "C" {
         bmap1: Keep<isl_basic_map>,
         bmap2: Keep<isl_basic_map>,
     ) -> Bool;
+    pub(crate) fn isl_map_get_range_stride_info(
+        map: Keep<isl_map>,
+        pos: c_int,
+    ) -> Give<isl_stride_info>;
+    pub(crate) fn isl_stride_info_copy(si: Keep<isl_stride_info>) -> Give<isl_stride_info>;
+    pub(crate) fn isl_stride_info_free(si: Take<isl_stride_info>) -> Give<isl_stride_info>;
+    pub(crate) fn isl_stride_info_get_stride(si: Keep<isl_stride_info>) -> Give<isl_val>;
     pub(crate) fn isl_fixed_box_is_valid(box_: Keep<isl_fixed_box>) -> Bool;
     pub(crate) fn isl_fixed_box_get_offset(box_: Keep<isl_fixed_box>) -> Give<isl_multi_aff>;
     pub(crate) fn isl_fixed_box_get_size(box_: Keep<isl_fixed_box>) -> Give<isl_multi_val>;

@@ -140,8 +140,9 @@ pub(super) struct BoxOf {
     pub(super) extents: Vec<u64>,
     /// Bytes between neighbours of all but the innermost dimension.
     pub(super) strides: Vec<u64>,
-    /// Elements of the box.
+    /// Elements of the array that the box reaches over, and from one that it takes to the next.
     pub(super) sizes: Vec<u32>,
+    pub(super) steps: Vec<u32>,
     /// Bytes of a panel.
     pub(super) panel: i64,
 }
@@ -186,9 +187,11 @@ pub(super) fn box_of(
         bytes *= extent;
         strides.push(bytes);
     }
-    let size = |&e: &i64| u32::try_from(e).expect("verified: boxes are small");
-    let sizes = map.extents.iter().rev().map(size).collect();
-    Ok(BoxOf { dtype: buffer.dtype, address, extents, strides, sizes, panel: map.panel })
+    let size = |e: i64| u32::try_from(e).expect("verified: boxes are small");
+    let steps: Vec<u32> = map.steps.iter().rev().map(|s| size(*s)).collect();
+    let reach = |(e, s): (&i64, &i64)| size((e - 1) * s + 1);
+    let sizes = map.extents.iter().zip(&map.steps).rev().map(reach).collect();
+    Ok(BoxOf { dtype: buffer.dtype, address, extents, strides, sizes, steps, panel: map.panel })
 }
 
 /// What every launch gets first: the addresses of the kernel's buffers, then its sizes.
@@ -323,13 +326,14 @@ mod tests {
     fn boxes_are_described_from_the_inside() {
         let of = |shape: &[usize], extents: &[i64]| {
             let buffer = Buffer { dtype: DType::Bf16, ..buffer("A", Role::In) };
-            let map = TensorMap { buffer: 0, extents: extents.to_vec(), panel: 128 };
+            let steps = vec![1; extents.len()];
+            let map = TensorMap { buffer: 0, extents: extents.to_vec(), steps, panel: 128 };
             box_of(&buffer, shape, 4096, &map)
         };
         let found = of(&[5, 300, 72], &[1, 128, 64]).unwrap();
         assert_eq!(found.extents, [72, 300, 5]);
         assert_eq!(found.strides, [144, 144 * 300]);
-        assert_eq!(found.sizes, [64, 128, 1]);
+        assert_eq!((found.sizes, found.steps), (vec![64, 128, 1], vec![1; 3]));
         assert_eq!((found.address, found.panel), (4096, 128));
         assert!(of(&[300, 77], &[128, 64]).unwrap_err().message.contains("154 bytes"));
         assert_eq!(of(&[0, 72], &[128, 64]).unwrap_err().code, "E1102");

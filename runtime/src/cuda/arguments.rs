@@ -68,8 +68,10 @@ impl EncodedMap {
             _ => Swizzle::CU_TENSOR_MAP_SWIZZLE_NONE,
         };
         let rank = of.extents.len();
-        let ones = vec![1_u32; rank];
-        assert!(rank == of.sizes.len() && rank == of.strides.len() + 1, "made together");
+        assert!(
+            rank == of.sizes.len() && rank == of.steps.len() && rank == of.strides.len() + 1,
+            "made together"
+        );
         let mut map = sys::CUtensorMap { opaque: [0; 16] };
         // SAFETY: the lists have `rank` and `rank - 1` numbers and outlive the call, as the map
         // does; the array's address is only written down.
@@ -84,7 +86,7 @@ impl EncodedMap {
                 of.extents.as_ptr(),
                 of.strides.as_ptr(),
                 of.sizes.as_ptr(),
-                ones.as_ptr(),
+                of.steps.as_ptr(),
                 Interleave::CU_TENSOR_MAP_INTERLEAVE_NONE,
                 swizzle,
                 Promotion::CU_TENSOR_MAP_L2_PROMOTION_L2_128B,

@@ -50,6 +50,8 @@ const HELD: [[i64; 3]; 2] = [[128, 128, 96], [72, 48, 24]];
 /// Most slices in flight, and as few as still hide the memory's latency.
 const STAGES: i64 = 8;
 const ENOUGH: i64 = 4;
+/// Most loops of a side of which a tile has several iterations: sets of more take isl long.
+const LOOPS: usize = 3;
 /// Most plans of a side that are tried.
 const PLANS: usize = 400;
 
@@ -103,6 +105,8 @@ pub(super) struct Space {
     pub(super) sides: [Vec<Side>; 3],
     /// The iterator of the last dimension of the first and the second factor.
     pub(super) last: [Option<Name>; 2],
+    /// Threads fill the first and the second factor's operand, with the sum last.
+    pub(super) threads: [bool; 2],
     /// Iterators of the result's dimensions, and who can write it.
     pub(super) results: Vec<Option<Name>>,
     pub(super) leaving: Leaving,
@@ -176,19 +180,20 @@ impl Space {
         let mut all = vec![Plan { sizes: Vec::new(), whole: 1, real: 1, count: 1 }];
         for (at, l) in lines.iter().enumerate() {
             let contiguous =
-                at + 1 == lines.len() && self.last.contains(&Some(l.line.iter.clone()));
+                at + 1 == lines.len() && self.contiguous(side).contains(&Some(&l.line.iter));
+            let filled = side == 2 && at + 1 == lines.len() && self.threads.contains(&true);
+            let whole = contiguous || filled;
             let mut next = Vec::new();
             for before in &all {
                 let alone = before.whole == 1 && at + 1 == lines.len();
-                for size in
-                    sizes(l, contiguous.then_some(CHUNK / self.factor), alone.then_some(step))
-                {
+                for size in sizes(l, whole.then_some(CHUNK / self.factor), alone.then_some(step)) {
                     let mut plan = before.clone();
                     plan.sizes.push(size);
                     plan.whole *= size;
                     plan.real *= size.min(l.line.extent);
                     plan.count *= (l.line.extent + size - 1) / size;
-                    if plan.whole <= most {
+                    let several = plan.sizes.iter().filter(|s| **s > 1).count();
+                    if plan.whole <= most && several <= LOOPS {
                         next.push(plan);
                     }
                 }
@@ -200,6 +205,12 @@ impl Space {
         all.sort_by_key(|p| (p.count * p.whole, -p.whole));
         all.truncate(PLANS);
         all
+    }
+
+    /// The iterators of what is contiguous in factors that the copy engine brings, of a side.
+    fn contiguous(&self, side: usize) -> Vec<Option<&Name>> {
+        let factors = if side == 2 { 0..2 } else { side..side + 1 };
+        factors.filter(|f| !self.threads[*f]).map(|f| self.last[f].as_ref()).collect()
     }
 
     /// Elements of the tile along a dimension of the result.
@@ -281,8 +292,12 @@ impl Space {
         (stages >= 2).then_some(stages)
     }
 
-    /// Whether what is contiguous in a factor is a sum, and not the fastest of the box's.
+    /// Whether threads fill a factor's operand: also where what is contiguous in it is a sum, and
+    /// not the fastest of the box's.
     pub(super) fn turned(&self, side: usize) -> bool {
+        if self.threads[side] {
+            return true;
+        }
         let sums = &self.sides[2];
         let place = sums.iter().position(|l| Some(&l.line.iter) == self.last[side].as_ref());
         place.is_some_and(|at| at + 1 != sums.len())
@@ -291,6 +306,9 @@ impl Space {
     /// Quarters of a clock until a slice of an operand has come; what is its own, and whose last
     /// dimension is the `side`'s factor's.
     fn loaded(&self, own: &Plan, sums: &Plan, side: usize) -> Option<i64> {
+        if self.threads[side] {
+            return Some(own.whole * sums.whole * 4 / FILLED);
+        }
         let last = self.last[side].as_ref()?;
         let find = |lines: &[Side]| lines.iter().position(|l| l.line.iter == *last);
         let mine = find(&self.sides[side]).map(|at| (own, at, self.sides[side].len()));

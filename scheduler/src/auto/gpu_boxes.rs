@@ -14,10 +14,9 @@ use warploom_ir::schedule::step::{LayoutTerm, Ref, StepKind};
 use warploom_ir::target::{Axis, Place};
 
 use super::Auto;
-use super::gpu::{GpuOptions, LOWER};
+use super::gpu::GpuOptions;
 use super::gpu_box_size::{Boxes, Cut, Leaving, Side, Space};
 use super::gpu_tensor::{Line, Product};
-use crate::block;
 use crate::steps::stage::local_name;
 
 /// Clocks of one more launch, and from its blocks' first loads to their last stores.
@@ -58,8 +57,7 @@ impl Auto {
                 1 => self.boxed(p, &boxes, turns, options),
                 parts => self.boxed_in_parts(p, outer / parts, turns, options),
             };
-            let (poly, source) = (self.at.poly(), &self.at.nest().source);
-            if done.is_some() && block::lower(poly, self.at.tree(), source, LOWER).is_ok() {
+            if done.is_some() && self.lowers(options.target) {
                 return Some(());
             }
             self.at = before.clone();
@@ -84,14 +82,14 @@ impl Auto {
     /// estimated clocks; nothing where no tile is a box of several indices.
     fn boxes(&self, p: &Product, options: &GpuOptions, parts: i64) -> Option<(i64, Boxes)> {
         let several = p.more.iter().any(|lines| !lines.is_empty()) || !p.others.is_empty();
-        let plain = p.plain == [true; 2] && p.factors.iter().all(|f| self.by_engine(f));
+        let threads = [0, 1].map(|f| !self.as_it_is(p, f));
         let described = p.matrix.shared || p.matrix.tensor;
-        if !plain || !described || p.partial.is_some() || !several {
+        if !described || p.partial.is_some() || !several {
             return None;
         }
         let main = [&p.row, &p.column, &p.sum];
         let more = [&p.more[0], &p.more[1], &p.others];
-        let mut sides = [0, 1, 2].map(|side| self.side(p, main[side], more[side], side));
+        let mut sides = [0, 1, 2].map(|side| side_of(p, (main[side], more[side]), side, threads));
         if let Some(outer) = p.others.first() {
             let own = sides[2].iter_mut().find(|l| l.line.iter == outer.iter)?;
             own.line.extent /= parts;
@@ -112,6 +110,7 @@ impl Auto {
         let space = Space {
             sides,
             last,
+            threads,
             results: results.iter().map(iter).collect(),
             leaving,
             batch: p.batch.iter().filter(apart).map(|l| l.extent).product::<i64>() * parts,
@@ -128,27 +127,15 @@ impl Auto {
         Some((clocks + if parts > 1 { LAUNCH + combined } else { 0 }, boxes))
     }
 
-    /// The loops of a side in the order of its digits.
-    fn side(&self, p: &Product, main: &Line, more: &[Line], side: usize) -> Vec<Side> {
-        let factors: &[Access] = if side == 2 { &p.factors } else { &p.factors[side..=side] };
-        let place = |l: &Line| {
-            let uses = |e: &Affine| e.vars().contains(&l.iter);
-            factors[0].indices.iter().position(uses)
-        };
-        let last = |l: &Line| {
-            factors.iter().any(|f| f.indices.last().and_then(|e| e.as_var()) == Some(&l.iter))
-        };
-        let mut lines: Vec<&Line> = more.iter().chain([main]).collect();
-        lines.sort_by_key(|l| (last(l), place(l)));
-        // a loop of the sum that shares a dimension with another moves the box
-        let alone = |l: &Line| {
-            factors
-                .iter()
-                .flat_map(|f| &f.indices)
-                .all(|e| !e.vars().contains(&l.iter) || e.as_var() == Some(&l.iter))
-        };
-        let boxed = |l: &Line| side < 2 || alone(l);
-        lines.into_iter().map(|l| Side { line: l.clone(), boxed: boxed(l) }).collect()
+    /// Whether the copy engine can bring a factor, whose elements are the instruction's.
+    fn as_it_is(&self, p: &Product, factor: usize) -> bool {
+        let access = &p.factors[factor];
+        let uses = |l: &Line| access.indices.last().is_some_and(|e| e.vars().contains(&l.iter));
+        let sum = p.sums().into_iter().any(|l| uses(l) && alone(p, l));
+        let own = [&p.row, &p.column][factor];
+        let transposed = uses(own) || p.more[factor].iter().any(uses);
+        let lies = sum || transposed && p.matrix.transposable;
+        p.plain[factor] && lies && !p.by.threads && self.by_engine(access)
     }
 
     /// The product in boxes; `None` where a step is refused.
@@ -325,14 +312,46 @@ impl Auto {
     }
 }
 
+/// Whether a loop shares no dimension of a factor with others: one of the sum that does moves boxes.
+fn alone(p: &Product, l: &Line) -> bool {
+    let indices = p.factors.iter().flat_map(|f| &f.indices);
+    let mut indices = indices.filter(|e| e.vars().contains(&l.iter));
+    indices.all(|e| e.as_var() == Some(&l.iter))
+}
+
+/// The loops of a side in the order of its digits.
+fn side_of(
+    p: &Product,
+    (main, more): (&Line, &[Line]),
+    side: usize,
+    threads: [bool; 2],
+) -> Vec<Side> {
+    let own = if side == 2 { 0..2 } else { side..side + 1 };
+    let factors: &[Access] = &p.factors[own.clone()];
+    let place = |l: &Line| {
+        let uses = |e: &Affine| e.vars().contains(&l.iter);
+        factors[0].indices.iter().position(uses)
+    };
+    let last = |l: &Line| {
+        own.clone().any(|f| {
+            let end = p.factors[f].indices.last();
+            !threads[f] && end.and_then(Affine::as_var) == Some(&l.iter)
+        })
+    };
+    let boxed = |l: &Line| side < 2 || alone(p, l);
+    let mut lines: Vec<&Line> = more.iter().chain([main]).collect();
+    lines.sort_by_key(|l| (boxed(l), last(l), place(l)));
+    lines.into_iter().map(|l| Side { line: l.clone(), boxed: boxed(l) }).collect()
+}
+
 /// The dimensions of a factor with those of the sum last, in the order of its digits.
 fn turned_layout(factor: &Access, sums: &[Cut]) -> Vec<LayoutTerm> {
-    let uses = |d: &usize, cut: &Cut| factor.indices[*d].vars().contains(&cut.line.iter);
+    let is =
+        |d: &usize, cut: &Cut| cut.size > 1 && factor.indices[*d].as_var() == Some(&cut.line.iter);
     let all = 0..factor.indices.len();
-    let mut order: Vec<usize> = all.clone().filter(|d| !sums.iter().any(|s| uses(d, s))).collect();
+    let mut order: Vec<usize> = all.clone().filter(|d| !sums.iter().any(|s| is(d, s))).collect();
     for cut in sums {
-        order
-            .extend(all.clone().filter(|d| uses(d, cut) && !order.contains(d)).collect::<Vec<_>>());
+        order.extend(all.clone().filter(|d| is(d, cut)));
     }
     let whole = |dimension| LayoutTerm { dimension, modulus: None, divisor: 1 };
     order.into_iter().map(whole).collect()

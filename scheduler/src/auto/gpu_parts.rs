@@ -148,6 +148,7 @@ impl Auto {
             fillers: p.fillers.clone(),
             plain: p.plain,
             target: s.statement.target.clone(),
+            by: p.by,
             matrix: p.matrix,
             partial: p.partial,
             out: None,

@@ -17,13 +17,12 @@ use warploom_ir::schedule::step::{LayoutTerm, Ref, StepKind};
 use warploom_ir::schedule::{Poly, PolyStatement, Tree, TreeLoop, Unit};
 use warploom_ir::target::{Axis, Place, Target};
 
-use super::gpu::{GpuOptions, LOWER};
+use super::gpu::GpuOptions;
 use super::gpu_tensor_choices::Turns;
 use super::gpu_tensor_loops::Chosen;
 use super::gpu_tensor_size::{GATHERED, SLABS, Size, Tiles};
 use super::tiles::extent;
 use super::{Auto, children, gpu_tensor_choices};
-use crate::block;
 use crate::block::factor::Factor;
 use crate::steps::ancestors;
 use crate::steps::stage::local_name;
@@ -52,6 +51,8 @@ pub(super) struct Product {
     pub(super) fillers: [Filler; 2],
     pub(super) plain: [bool; 2],
     pub(super) target: Access,
+    /// What was asked for.
+    pub(super) by: By,
     /// An instruction of the right types, of any number of columns.
     pub(super) matrix: Matrix,
     /// Most terms of partial sums, where the instruction's sums are to be added to others.
@@ -80,6 +81,15 @@ pub(super) enum Filler {
     Threads(Vec<usize>),
 }
 
+/// What multiplies, and who brings factors.
+#[derive(Clone, Copy)]
+pub(super) struct By {
+    /// Instructions take their factors from registers, else from shared memory.
+    pub(super) warps: bool,
+    /// Threads fill both operands.
+    pub(super) threads: bool,
+}
+
 /// A loop of a product.
 #[derive(Clone)]
 pub(super) struct Line {
@@ -94,23 +104,29 @@ impl Auto {
         for nest in children(&self.at.tree().clone()) {
             let Tree::Loop(top) = nest else { continue };
             let before = self.at.clone();
-            let product = self.product_of(&top, options, false);
-            let done = product.and_then(|p| self.tensorized(&p, options));
-            let (poly, source) = (self.at.poly(), &self.at.nest().source);
-            if done.is_none() || !block::fits(poly, self.at.tree(), source) {
-                self.at = before;
+            // where a copy is refused, threads may do what it was for
+            let done = [false, true].into_iter().any(|threads| {
+                let by = By { warps: false, threads };
+                let product = self.product_of(&top, options, by);
+                let done = product.and_then(|p| self.tensorized(&p, options));
+                let done = done.is_some() && self.lowers(options.target);
+                if !done {
+                    self.at = before.clone();
+                }
+                done
+            });
+            if !done {
                 self.on_warps(&top, options);
             }
         }
     }
 
-    /// What a nest's one product is, for instructions that take their factors from shared memory,
-    /// or with `warps` from registers.
+    /// What a nest's one product is.
     pub(super) fn product_of(
         &mut self,
         top: &TreeLoop,
         options: &GpuOptions,
-        warps: bool,
+        by: By,
     ) -> Option<Product> {
         let poly = self.at.poly().clone();
         let names = top.body.statements();
@@ -133,7 +149,7 @@ impl Auto {
         let Chosen { row, column, sum, batch, more, others } =
             Chosen::of(lines, &factors, &target)?;
         let (matrix, fillers, plain) =
-            self.brought(s, &factors, [&row, &column, &sum], (options.target, warps))?;
+            self.brought(s, &factors, [&row, &column, &sum], (options.target, by))?;
         let whole = matrix.adder.keeps(matrix.acc.precision_bits());
         let partial = s.statement.keeps.and_then(|k| k.over).filter(|_| !whole).map(i64::from);
         let results = names.iter().filter_map(|n| poly.statement(n)).filter(|o| {
@@ -173,6 +189,7 @@ impl Auto {
             fillers,
             plain,
             target,
+            by,
             matrix,
             partial,
             out,
@@ -186,7 +203,7 @@ impl Auto {
         s: &PolyStatement,
         factors: &[Access; 2],
         [row, column, sum]: [&Line; 3],
-        (target, warps): (Target, bool),
+        (target, by): (Target, By),
     ) -> Option<(Matrix, [Filler; 2], [bool; 2])> {
         let poly = self.at.poly();
         let store = crate::lower::typed(poly, &self.at.nest().source, s).ok()?;
@@ -198,11 +215,10 @@ impl Auto {
         if values.iter().zip(factors).any(|(v, f)| v.array != f.array) {
             return None;
         }
-        let matrix = instruction(poly, s, &values, (target, warps))?;
+        let matrix = instruction(poly, s, &values, (target, by.warps))?;
         let plain = [values[0].plain(matrix.a), values[1].plain(matrix.b)];
         let fillers = [(0, row), (1, column)].map(|(i, own)| {
-            let filler = self.filler(&factors[i], [own, sum], &matrix);
-            match filler {
+            match self.filler(&factors[i], [own, sum], &matrix, by) {
                 Filler::Engine if !plain[i] => {
                     Filler::Threads((0..factors[i].indices.len()).collect())
                 }
@@ -214,13 +230,13 @@ impl Auto {
 
     /// Who brings a factor to shared memory, along whose rows the sum has to run, or the rows or
     /// columns that are its own where it can be transposed.
-    fn filler(&self, factor: &Access, [own, sum]: [&Line; 2], matrix: &Matrix) -> Filler {
+    fn filler(&self, factor: &Access, [own, sum]: [&Line; 2], matrix: &Matrix, by: By) -> Filler {
         let uses = |d: usize, l: &Line| factor.indices[d].vars().contains(&l.iter);
         let along = |d: &usize| uses(*d, sum);
         let rank = factor.indices.len();
         let last = rank == 0 || along(&(rank - 1)) || matrix.transposable && uses(rank - 1, own);
         let piece = if matrix.shared { 16 } else { 4.max(self.bytes_of(&factor.array)) };
-        if last && self.in_pieces(factor, piece) {
+        if last && !by.threads && self.in_pieces(factor, piece) {
             return Filler::Engine;
         }
         let (inner, mut order): (Vec<usize>, Vec<usize>) =
@@ -273,8 +289,7 @@ impl Auto {
                 let parts = self.in_parts(p, length);
                 // its parts are a batch
                 let done = parts.and_then(|p| self.tiled(&p, tiles, Turns::PLAIN, options));
-                let (poly, source) = (self.at.poly(), &self.at.nest().source);
-                if done.is_some() && block::lower(poly, self.at.tree(), source, LOWER).is_ok() {
+                if done.is_some() && self.lowers(options.target) {
                     return done;
                 }
                 // some orders of tiles come out as loops with conditions

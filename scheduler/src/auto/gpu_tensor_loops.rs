@@ -33,7 +33,15 @@ impl Chosen {
     ) -> Option<Self> {
         let [a, b] = factors.each_ref().map(last);
         let out = last(target);
-        let sum = taken(&mut sums, &[a, b])?;
+        // a loop that shares a dimension with another moves along several of the instruction's
+        let alone = |l: &Line| {
+            let indices = factors.iter().flat_map(|f| &f.indices);
+            let mut indices = indices.filter(|e| e.vars().contains(&l.iter));
+            indices.all(|e| e.as_var() == Some(&l.iter))
+        };
+        let (mut own, mut shared): (Vec<Line>, Vec<Line>) = sums.iter().cloned().partition(alone);
+        let sum = taken(if own.is_empty() { &mut shared } else { &mut own }, &[a, b])?;
+        sums.retain(|l| l.iter != sum.iter);
         let row = taken(&mut rows, &[a, out])?;
         let column = taken(&mut columns, &[b, out])?;
         batch.extend(rows.iter().cloned());

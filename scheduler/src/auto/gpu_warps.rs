@@ -12,14 +12,14 @@ use warploom_ir::target::{Axis, Place};
 
 use super::Auto;
 use super::gpu::GpuOptions;
-use super::gpu_tensor::{Filler, Product};
+use super::gpu_tensor::{By, Filler, Line, Product};
 use super::gpu_tensor_size::group;
 use super::gpu_warps_size::{WarpSize, WarpTiles};
-use crate::block;
 use crate::steps::stage::local_name;
 
-/// Fewest rows, columns and terms that are worth a tile.
-const FEWEST: i64 = 8;
+/// Most work of instructions for each piece of work that is worth it, of which the rest is zeros:
+/// for f64, whose tensor cores are twice as fast as threads, and for other types.
+const WASTE: [i64; 2] = [3, 8];
 /// Columns of an instruction.
 const WIDE: i64 = 8;
 
@@ -27,17 +27,18 @@ impl Auto {
     /// Maps a nest's product to warps, where the target has an instruction for it.
     pub(super) fn on_warps(&mut self, top: &TreeLoop, options: &GpuOptions) {
         let before = self.at.clone();
-        let product = self.product_of(top, options, true);
-        let done = product.and_then(|p| self.by_warps(&p, options));
-        let (poly, source) = (self.at.poly(), &self.at.nest().source);
-        if done.is_none() || !block::fits(poly, self.at.tree(), source) {
-            self.at = before;
+        for threads in [false, true] {
+            let product = self.product_of(top, options, By { warps: true, threads });
+            let done = product.and_then(|p| self.by_warps(&p, options));
+            if done.is_some() && self.lowers(options.target) {
+                return;
+            }
+            self.at = before.clone();
         }
     }
 
     /// Carries it out; `None` where a step is refused or the product is too small.
     fn by_warps(&mut self, p: &Product, options: &GpuOptions) -> Option<()> {
-        let least = p.row.extent.min(p.column.extent).min(p.sum.extent);
         let size = WarpSize {
             rows: p.row.extent,
             columns: p.column.extent,
@@ -50,7 +51,7 @@ impl Auto {
             target: options.target,
             multiprocessors: options.multiprocessors,
         };
-        let tiles = Some(size).filter(|_| least >= FEWEST)?.best()?;
+        let tiles = Some(size).filter(|_| worth(p))?.best()?;
         match tiles.part {
             Some(length) => {
                 let parts = self.in_parts(p, length)?;
@@ -177,6 +178,15 @@ impl Auto {
         }
         Some(())
     }
+}
+
+/// Whether enough of what instructions multiply is the product's.
+fn worth(p: &Product) -> bool {
+    let whole = |l: &Line, step: i64| (l.extent.max(1) + step - 1) / step * step;
+    let all = |a: i64, b: i64, c: i64| i128::from(a) * i128::from(b) * i128::from(c);
+    let done = all(whole(&p.row, WIDE), whole(&p.column, WIDE), whole(&p.sum, p.matrix.k));
+    let real = all(p.row.extent, p.column.extent, p.sum.extent);
+    done <= i128::from(WASTE[usize::from(p.matrix.a.size_bytes() < 8)]) * real
 }
 
 /// Elements to add to rows so that the threads of a warp find what they load in different banks:

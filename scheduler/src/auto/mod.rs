@@ -27,6 +27,7 @@ mod gpu;
 mod gpu_apart;
 mod gpu_box_size;
 mod gpu_boxes;
+mod gpu_fits;
 mod gpu_lines;
 mod gpu_parts;
 mod gpu_rare;

@@ -24,14 +24,15 @@ impl Move {
     /// columns are a dimension each.
     pub(super) fn matrix(&self, factor: &Operand, at: &Index, values: &[Index]) -> Vec<Tiled> {
         let shape = factor.shape();
-        let whole = |extent| Slice { start: Index::Const(0), extent: Some(extent) };
-        let mut inside = vec![Slice { start: at.clone(), extent: None }];
+        let whole = |extent| Slice { start: Index::Const(0), extent: Some(extent), step: 1 };
+        let mut inside = vec![Slice { start: at.clone(), extent: None, step: 1 }];
         inside.extend(shape.map(whole));
         let lookup = by_name(&self.coordinates, values);
         let outside = self.start.iter().enumerate().map(|(d, start)| {
             let own = |s: &Digits| s.alone().is_some_and(|b| self.along[b] == d);
             let side = factor.sides.iter().position(own);
-            Slice { start: substitute(start, &lookup), extent: side.map(|s| shape[s]) }
+            let extent = side.map(|s| shape[s]);
+            Slice { start: substitute(start, &lookup), extent, step: self.step[d] }
         });
         vec![tile(&self.buffer, inside, false), tile(&self.array, outside.collect(), false)]
     }
@@ -69,7 +70,7 @@ impl Program<'_> {
             let first = Index::Mul(slowest.count, Box::new(var(&self.cluster)));
             slowest.first = simplify(&first);
         }
-        let mut inside = vec![Slice { start: at.clone(), extent: None }];
+        let mut inside = vec![Slice { start: at.clone(), extent: None, step: 1 }];
         for parts in &sides {
             let mut start = Index::Const(0);
             let mut extent = 1;
@@ -79,18 +80,20 @@ impl Program<'_> {
                 start = add(start, Index::Mul(part.stride, Box::new(value)));
                 extent *= if part.looped.is_some() { 1 } else { part.count };
             }
-            inside.push(Slice { start: simplify(&start), extent: Some(extent) });
+            inside.push(Slice { start: simplify(&start), extent: Some(extent), step: 1 });
         }
         let lookup = by_name(&copy.coordinates, values);
         let outside = copy.start.iter().enumerate().map(|(d, start)| {
             let start = substitute(start, &lookup);
             let Some(part) = sides.iter().flatten().find(|p| p.along == d) else {
-                return Slice { start, extent: None };
+                return Slice { start, extent: None, step: 1 };
             };
-            let start = add(start, part.first.clone());
+            let number = part.looped.as_ref().map_or(Index::Const(0), var);
+            let moved = Index::Mul(copy.step[d], Box::new(add(part.first.clone(), number)));
+            let start = add(start, simplify(&moved));
             match &part.looped {
-                Some(number) => Slice { start: add(start, var(number)), extent: None },
-                None => Slice { start, extent: Some(part.count) },
+                Some(_) => Slice { start, extent: None, step: 1 },
+                None => Slice { start, extent: Some(part.count), step: copy.step[d] },
             }
         });
         let mut operands = vec![

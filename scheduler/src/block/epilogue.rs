@@ -151,7 +151,7 @@ impl Program<'_> {
         let slot = simplify(&slot);
         let start = simplify(&Index::Mul(slabs.width, Box::new(var(&slab))));
         let matrices = slabs.dtype.size_bytes() == 2;
-        let whole = |extent| Slice { start: Index::Const(0), extent: Some(extent) };
+        let whole = |extent| Slice { start: Index::Const(0), extent: Some(extent), step: 1 };
         let (vars, first) = (self.element(), self.team_starts());
         let [row, column] = vars.each_ref().map(var);
         let stored = if matrices {
@@ -159,7 +159,7 @@ impl Program<'_> {
         } else {
             let column = add(column.clone(), Index::Mul(-1, Box::new(start.clone())));
             let place = [self.team_index(), slot.clone(), row.clone(), simplify(&column)];
-            let columns = Slice { start, extent: Some(slabs.width) };
+            let columns = Slice { start, extent: Some(slabs.width), step: 1 };
             let part = vec![whole(fragment[0]), columns];
             let held = Held { vars: vars.clone(), first: first.clone(), part };
             self.across(&slabs.elements, coordinates, held, Some((&slabs.copy.buffer, &place)))
@@ -194,7 +194,7 @@ impl Program<'_> {
 
     /// Rows and columns of a slab in a slot.
     fn slab_tile(&self, slabs: &Slabs, slot: &Index, [rows, columns]: [Slice; 2]) -> Operand {
-        let one = |start| Slice { start, extent: None };
+        let one = |start| Slice { start, extent: None, step: 1 };
         let at = vec![one(self.team_index()), one(slot.clone()), rows, columns];
         tile(&slabs.copy.buffer, at, false)
     }
@@ -210,10 +210,10 @@ impl Program<'_> {
         let (block, column) = (unused("rows", self.taken), unused("columns", self.taken));
         let [high, wide] = STORED;
         let times = |n: i64, v: &Name| simplify(&Index::Mul(n, Box::new(var(v))));
-        let rows = || Slice { start: times(high, &block), extent: Some(high) };
-        let own = Slice { start: times(wide, &column), extent: Some(wide) };
+        let rows = || Slice { start: times(high, &block), extent: Some(high), step: 1 };
+        let own = Slice { start: times(wide, &column), extent: Some(wide), step: 1 };
         let from = add(start.clone(), times(wide, &column));
-        let held = vec![rows(), Slice { start: from, extent: Some(wide) }];
+        let held = vec![rows(), Slice { start: from, extent: Some(wide), step: 1 }];
         let to = self.slab_tile(slabs, slot, [rows(), own]);
         let store = call("stmatrix", vec![to, tile(results, held, false)]);
         let columns = vec![unroll(&column, slabs.width / wide, vec![store])];
@@ -237,10 +237,10 @@ impl Program<'_> {
             match copy.along.iter().position(|a| *a == d) {
                 b @ Some(_) if b == dims[0] => {
                     let extent = Some(product.fragment[0]);
-                    Slice { start: add(start, self.team_start(0)), extent }
+                    Slice { start: add(start, self.team_start(0)), extent, step: 1 }
                 }
-                b @ Some(_) if b == dims[1] => Slice { start, extent: Some(slabs.width) },
-                Some(_) | None => Slice { start, extent: None },
+                b @ Some(_) if b == dims[1] => Slice { start, extent: Some(slabs.width), step: 1 },
+                Some(_) | None => Slice { start, extent: None, step: 1 },
             }
         });
         tile(&copy.array, at.collect(), false)
@@ -264,13 +264,15 @@ impl Program<'_> {
         let outside = copy.start.iter().enumerate().map(|(d, start)| {
             let start = substitute(start, &lookup);
             match copy.along.iter().position(|a| *a == d).and_then(part) {
-                Some((first, extent)) => Slice { start: add(start, first), extent: Some(extent) },
-                None => Slice { start, extent: None },
+                Some((first, extent)) => {
+                    Slice { start: add(start, first), extent: Some(extent), step: 1 }
+                }
+                None => Slice { start, extent: None, step: 1 },
             }
         });
         let inside = (0..copy.along.len()).map(|b| match part(b) {
-            Some((start, extent)) => Slice { start, extent: Some(extent) },
-            None => Slice { start: Index::Const(0), extent: None },
+            Some((start, extent)) => Slice { start, extent: Some(extent), step: 1 },
+            None => Slice { start: Index::Const(0), extent: None, step: 1 },
         });
         let global = tile(&copy.array, outside.collect(), false);
         let shared = tile(&copy.buffer, inside.collect(), false);

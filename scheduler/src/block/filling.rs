@@ -14,7 +14,7 @@ use warploom_ir::kernel::{Store, TypedKind};
 use warploom_ir::nest::{AssignOp, Constraint};
 use warploom_ir::schedule::{Tree, TreeLoop};
 use warploom_ir::target::Place;
-use warploom_isl::{DimType, Map};
+use warploom_isl::{DimType, Map, Set};
 
 use super::elements::iterators_of;
 use super::factor::converted;
@@ -93,7 +93,8 @@ impl Filling {
                 format!("`{name}` runs several times for an element of `{}`", operand.buffer);
             return Err(unfit(text).into());
         };
-        let guard = guard(site, model, at, (operand, element), &iterations, &places)?;
+        let whole = (&iterations, product.padded.as_ref());
+        let guard = guard(site, model, at, (operand, element), whole, &places)?;
         if let Some(factor) = &operand.value {
             store.value = factor.with(&converted(store.value, store.dtype), operand.dtype);
             store.dtype = operand.dtype;
@@ -130,7 +131,7 @@ fn guard(
     model: &Model,
     at: usize,
     (operand, element): (&Operand, &[Affine]),
-    iterations: &Iterations,
+    (iterations, padded): (&Iterations, Option<&Set>),
     places: &[Name],
 ) -> Answer<Vec<Constraint>> {
     let name = &site.poly.statements[at].statement.name;
@@ -156,7 +157,8 @@ fn guard(
         facts.push(Constraint::non_negative(Affine::constant(extent - 1).sub(&e)?));
     }
     let all = model.relation(&iterations.names, places, &facts)?;
-    let whole = all.intersect_domain(&filled.domain()?)?;
+    let among = padded.map_or_else(|| filled.domain(), |all| Ok(all.clone()))?;
+    let whole = all.intersect_domain(&among)?;
     let guard = iterations.constraints(&filled.gist(&whole)?, places)?;
     Ok(guard.ok_or_else(|| {
         unfit(format!("the elements of `{}` that `{name}` fills are no convex set", operand.buffer))

@@ -29,7 +29,8 @@ impl Program<'_> {
     pub(super) fn box_leaves(&self, copy: &Move, coordinates: &[Index]) -> KernelNode {
         let extents = self.plan.product.whole();
         let lookup = by_name(&copy.coordinates, coordinates);
-        let whole = |start, b: Option<usize>| Slice { start, extent: b.map(|b| extents[b]) };
+        let whole =
+            |start, b: Option<usize>| Slice { start, extent: b.map(|b| extents[b]), step: 1 };
         let outside = copy.start.iter().enumerate().map(|(d, start)| {
             whole(substitute(start, &lookup), copy.along.iter().position(|a| *a == d))
         });

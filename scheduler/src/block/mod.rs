@@ -15,6 +15,7 @@
 //! slot says when it is full and when it is empty.
 
 mod boxes;
+mod combined;
 mod digits;
 mod elements;
 mod epilogue;
@@ -72,11 +73,6 @@ pub(crate) fn lower(poly: &Poly, tree: &Tree, source: &Source, limit: u32) -> Re
     let (reduced, order) = skeleton::reduced(poly, tree, &plan)?;
     let kernel = crate::lower::generated(&reduced, &order, source, limit)?;
     skeleton::completed(kernel, poly, &plan).map_err(|d| with_source(d, source))
-}
-
-/// Whether a tree's tensorized statement can be a block program.
-pub(crate) fn fits(poly: &Poly, tree: &Tree, source: &Source) -> bool {
-    wanted(tree) && Plan::of(poly, tree, source, u32::MAX).is_ok()
 }
 
 /// Where the statement stands.
@@ -223,14 +219,25 @@ impl Plan {
             let site = Site::of(poly, tree, source)?;
             let model = Model::new(poly)?;
             let ctx = model.ctx.clone();
-            ctx.with_deadline(LIMIT, || ctx.with_quota(limit, || Self::make(&site, &model)))
+            let made = || {
+                let padded = model.unguarded(site.statement)?.is_some();
+                // where guards leave out iterations, zeros may take their place
+                match padded.then(|| Self::make(&site, &model, true)) {
+                    Some(Ok(plan)) => Ok(plan),
+                    Some(Err(_)) | None => Self::make(&site, &model, false),
+                }
+            };
+            ctx.with_deadline(LIMIT, || ctx.with_quota(limit, made))
         };
         let explained = make().map_err(|t: Trouble| t.explain("planning the block program"));
         explained.map_err(|d| with_source(d, source))
     }
 
-    fn make(site: &Site<'_>, model: &Model) -> Answer<Self> {
-        let product = Product::of(site, model)?;
+    fn make(site: &Site<'_>, model: &Model, padded: bool) -> Answer<Self> {
+        let mut product = Product::of(site, model)?;
+        if padded {
+            product.pad_ring(site, model)?;
+        }
         let cluster = Cluster::of(site, model)?;
         let names = |upto: usize| site.path[..upto].iter().map(|l| l.name.clone());
         let mut plan = Self {
@@ -250,6 +257,7 @@ impl Plan {
         let block = &site.path[site.outside - 1].body;
         plan.collect(site, model, block, site.outside)?;
         plan.check_fills(site)?;
+        plan.check_padding(site, model)?;
         plan.check_warps()?;
         plan.check_tensor_memory()?;
         Ok(plan)
@@ -427,7 +435,7 @@ impl Cluster {
         let row = [l.rows[statement].clone()];
         let touched = product::elements(site, model, site.statement, &around, &row)?;
         match around.bounding_box(&touched)? {
-            Some(Box_ { offset, extent }) => {
+            Some(Box_ { offset, extent, .. }) => {
                 Ok(Some(Self { depth, first: offset[0].clone(), count: extent[0] }))
             }
             None => {

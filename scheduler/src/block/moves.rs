@@ -11,12 +11,47 @@ use warploom_ir::instruction::descriptor::{CHUNK, PANELS};
 use warploom_ir::nest::Constraint;
 use warploom_ir::schedule::{Tree, Unit};
 use warploom_ir::target::Place;
-use warploom_isl::{DimType, Map};
+use warploom_isl::{DimType, Map, Set};
 
 use super::product::{Product, elements};
 use super::{Answer, Site, misplaced, place_of, unfit};
-use crate::footprint::{Iterations, fresh};
+use crate::footprint::{Box_, Iterations, fresh};
 use crate::poly_isl::Model;
+
+/// The dimension of the array that each dimension of the buffer runs along, where it starts with
+/// the box; none where that does not hold.
+fn dimensions(
+    site: &Site<'_>,
+    model: &Model,
+    at: usize,
+    iterations: &Iterations,
+    box_: &Box_,
+    (ours, theirs, own): (&Access, &Access, usize),
+) -> Answer<Option<Vec<usize>>> {
+    let rows = iterations.rows(site.tree, &site.poly.statements[at].statement.name);
+    // coordinates depend on each other, so what is the same may be written in several ways
+    let zero = |e: &Affine| -> Answer<bool> {
+        let values = elements(site, model, at, iterations, std::slice::from_ref(e))?;
+        let found = iterations.bounding_box(&values)?;
+        Ok(found.is_some_and(|b| b.extent == [1] && b.offset[0].as_constant() == Some(0)))
+    };
+    let mut along = Vec::new();
+    for index in &ours.indices[own..] {
+        let mut found = None;
+        for (d, (theirs, start)) in theirs.indices.iter().zip(&box_.offset).enumerate() {
+            let inside = theirs.sub(&iterations.at_rows(start, &rows)?)?;
+            let index = index.scale(box_.step[d])?;
+            if inside == index || found.is_none() && zero(&inside.sub(&index)?)? {
+                found = Some(d);
+            }
+        }
+        match found {
+            Some(d) => along.push(d),
+            None => return Ok(None),
+        }
+    }
+    Ok(Some(along))
+}
 
 /// Bytes that a thread can copy asynchronously at once.
 const CHUNKS: [i64; 3] = [CHUNK, 8, 4];
@@ -46,6 +81,8 @@ pub(super) struct Move {
     pub(super) coordinates: Vec<Name>,
     /// The array's dimension that each dimension of the buffer runs along.
     pub(super) along: Vec<usize>,
+    /// From one element of the box to the next, per dimension of the array.
+    pub(super) step: Vec<i64>,
     /// Elements in each dimension of the buffer.
     pub(super) extents: Vec<i64>,
     /// Extents of the array.
@@ -93,36 +130,30 @@ impl Move {
         };
         let iterations = Iterations::of(site.poly, site.tree, around);
         let touched = elements(site, model, at, &iterations, &theirs.indices)?;
-        let Some(box_) = iterations.bounding_box(&touched)? else {
+        let Some(mut box_) = iterations.grid(model, &touched)? else {
             return Err(unfit(format!("what `{name}` copies is no box")).into());
         };
         let own = site.poly.scopes[&ours.array].coordinates;
-        let rows = iterations.rows(site.tree, name);
-        // coordinates depend on each other, so what is the same may be written in several ways
-        let zero = |e: &Affine| -> Answer<bool> {
-            let values = elements(site, model, at, &iterations, std::slice::from_ref(e))?;
-            let found = iterations.bounding_box(&values)?;
-            Ok(found.is_some_and(|b| b.extent == [1] && b.offset[0].as_constant() == Some(0)))
-        };
-        let mut along = Vec::new();
-        for index in &ours.indices[own..] {
-            let mut found = None;
-            for (d, (theirs, start)) in theirs.indices.iter().zip(&box_.offset).enumerate() {
-                let inside = theirs.sub(&iterations.at_rows(start, &rows)?)?;
-                if inside == *index || found.is_none() && zero(&inside.sub(index)?)? {
-                    found = Some(d);
-                }
+        let mut along = dimensions(site, model, at, &iterations, &box_, (ours, theirs, own))?;
+        if along.is_none()
+            && let Some(all) = iterations.unguarded(model, site.tree, at, &theirs.indices)?
+        {
+            // guards may bound what is copied by the array's ends, where the box does not start
+            if let Some(whole) = iterations.grid(model, &all)? {
+                along = dimensions(site, model, at, &iterations, &whole, (ours, theirs, own))?;
+                box_ = whole;
             }
-            along.push(found.ok_or_else(|| {
-                unfit(format!("`{name}` changes the layout, which a copy of a box cannot"))
-            })?);
         }
+        let along = along.ok_or_else(|| {
+            unfit(format!("`{name}` changes the layout, which a copy of a box cannot"))
+        })?;
         let extents = along.iter().map(|d| box_.extent[*d]).collect();
         Ok(Self {
             statement: name.clone(),
             buffer: ours.array.clone(),
             array: theirs.array.clone(),
             start: box_.offset,
+            step: box_.step,
             coordinates: iterations.names,
             along,
             extents,
@@ -178,6 +209,11 @@ impl Move {
         product: &Product,
     ) -> Answer<Self> {
         self.extents = extents;
+        if self.step.iter().any(|step| *step != 1) {
+            let text = format!("what `{}` stores lies apart in `{}`", self.statement, self.array);
+            let help = "threads store what they hold: leave out the buffer";
+            return Err(Box::new(misplaced(text).help(help)).into());
+        }
         if self.unit == Some(Unit::AsyncCopy) || product.by_warps() {
             let text = format!("`{}` does not leave the block by the copy engine", self.buffer);
             let help = "threads store what they hold: leave out the buffer";
@@ -193,7 +229,8 @@ impl Move {
         if self.unit.is_some() {
             self.in_rows(site, model)?;
         }
-        let (mut boxed, mut touched) = (self.boxed(site, model)?, self.touched.clone());
+        let mut touched = self.touched.clone();
+        let mut boxed = self.boxed(site, model, &touched.domain()?)?;
         let mut gone = free.to_vec();
         gone.sort_unstable();
         for d in gone.into_iter().rev() {
@@ -251,8 +288,8 @@ impl Move {
         Ok(())
     }
 
-    /// The elements of the array in the box of each iteration.
-    fn boxed(&self, site: &Site<'_>, model: &Model) -> Answer<Map> {
+    /// The elements of the array in the box of each of these iterations.
+    fn boxed(&self, site: &Site<'_>, model: &Model, among: &Set) -> Answer<Map> {
         let array = site.poly.array(&self.array).expect("accesses are of known arrays");
         let places = fresh(&self.coordinates, "e", array.shape.len());
         let mut facts: Vec<Constraint> = Vec::new();
@@ -260,16 +297,25 @@ impl Move {
             let e = Affine::var(place.clone());
             let size = self.along.iter().position(|a| *a == d).map_or(1, |at| self.extents[at]);
             let from = e.sub(&self.start[d])?;
+            let step = self.step[d];
+            if step > 1 {
+                facts.push(Constraint::zero(from.modulo(step)?));
+            }
             let bounds = [
                 from.clone(),
-                Affine::constant(size - 1).sub(&from)?,
+                Affine::constant((size - 1) * step).sub(&from)?,
                 e.clone(),
                 array.shape[d].add_const(-1)?.sub(&e)?,
             ];
             facts.extend(bounds.map(Constraint::non_negative));
         }
         let all = model.relation(&self.coordinates, &places, &facts)?;
-        Ok(all.intersect_domain(&self.touched.domain()?)?)
+        Ok(all.intersect_domain(among)?)
+    }
+
+    /// The iterations among these in which its box holds no element of the array: it is zeros.
+    pub(super) fn beside(&self, site: &Site<'_>, model: &Model, among: &Set) -> Answer<Set> {
+        Ok(among.subtract(&self.boxed(site, model, among)?.domain()?)?)
     }
 
     /// Whether threads load and store what is copied.

@@ -13,7 +13,7 @@ use warploom_ir::instruction::{Action, Matrix, Part, find};
 use warploom_ir::kernel::{Store, Typed, TypedKind};
 use warploom_ir::nest::{Array, AssignOp, Constraint, Order};
 use warploom_ir::schedule::{TreeLoop, Unit};
-use warploom_isl::{DimType, Map};
+use warploom_isl::{DimType, Map, Set};
 
 use super::digits::{Digit, Digits};
 use super::factor::Factor;
@@ -64,6 +64,9 @@ pub(super) struct Product {
     /// The instructions of an iteration of the ring have a sum of their own, which is then added to
     /// the accumulator.
     pub(super) partial: bool,
+    /// The coordinates of the ring's iterations where more of them run than the statement has:
+    /// those that its guards leave out add zeros.
+    pub(super) padded: Option<Set>,
 }
 
 /// What is asked about the statement.
@@ -175,6 +178,9 @@ impl Product {
         let mut at = Iterations::of(site.poly, site.tree, &site.path[self.ring].name);
         let one = [Affine::constant(0)];
         let mut touched = elements(site, model, site.statement, &at, &one)?;
+        if let Some(padded) = &self.padded {
+            touched = Map::from_domain(padded)?;
+        }
         if let Some(depth) = without {
             touched = touched.project_out(DimType::In, depth, 1)?;
             at.names.remove(depth);
@@ -189,41 +195,6 @@ impl Product {
             all.extend(at.hull_of_domain(&outside)?);
         }
         Ok(all)
-    }
-
-    /// Every triple of elements that the statement touches in an iteration of the ring, and that
-    /// an instruction would combine, is an instance of the statement.
-    fn check(
-        &self,
-        site: &Site<'_>,
-        model: &Model,
-        target: &Access,
-        factors: &[Access; 2],
-    ) -> Answer<()> {
-        let iterations = Iterations::of(site.poly, site.tree, &site.path[self.ring].name);
-        let statement = &site.poly.statements[site.statement].statement.name;
-        let rows = iterations.rows(site.tree, statement);
-        let domain = &model.domains[site.statement];
-        let mut all: Option<warploom_isl::Set> = None;
-        for access in factors.iter().chain([target]) {
-            let values = [rows.as_slice(), &access.indices].concat();
-            let map = model.everywhere(site.statement, &values)?;
-            let touched = map.intersect_domain(domain)?.range()?;
-            let mine = map.intersect_range(&touched)?.domain()?;
-            all = Some(match all {
-                Some(others) => others.intersect(&mine)?,
-                None => mine,
-            });
-        }
-        let all = all.expect("there are three accesses");
-        if all.is_subset(domain)? {
-            return Ok(());
-        }
-        Err(unfit(format!(
-            "`{statement}` does not run for every combination of its tiles' rows, columns and \
-             products, as an instruction would"
-        ))
-        .into())
     }
 }
 
@@ -342,7 +313,9 @@ impl<'a> Question<'a> {
             let row =
                 self.model.rows(self.site.statement, std::slice::from_ref(&l.rows[statement]))?;
             let touched = around.touched(self.model, self.site.tree, self.site.statement, &row)?;
-            let Some(Box_ { offset, extent }) = around.bounding_box(&touched)? else {
+            let (site, rows) = (self.site, std::slice::from_ref(&l.rows[statement]));
+            let all = around.unguarded(self.model, site.tree, site.statement, rows)?;
+            let Some(Box_ { offset, extent, .. }) = around.tidy(&touched, all.as_ref())? else {
                 let text = format!("loop `{}` has no constant length", l.name);
                 return Err(unfit(text).into());
             };
@@ -438,7 +411,21 @@ impl<'a> Question<'a> {
             &self.iterations,
             std::slice::from_ref(index),
         )?;
-        let Some(box_) = self.iterations.bounding_box(&touched)? else {
+        let taken = self.taken(access, dim, &touched, limit);
+        let Some(all) = self.unguarded(std::slice::from_ref(index))? else { return taken };
+        // where guards leave out some, those that are left need not start where the tile does
+        taken.or_else(|refusal| self.taken(access, dim, &all, limit).map_err(|_| refusal))
+    }
+
+    /// The elements that indices are as if there were no guards.
+    fn unguarded(&self, indices: &[Affine]) -> Answer<Option<Map>> {
+        let Self { site, model, .. } = self;
+        self.iterations.unguarded(model, site.tree, site.statement, indices)
+    }
+
+    /// The first of at most `limit` values along a dimension that an instruction takes.
+    fn taken(&self, access: &Access, dim: usize, touched: &Map, limit: i64) -> Answer<Affine> {
+        let Some(box_) = self.iterations.bounding_box(touched)? else {
             let text = format!("what an instruction takes of `{}` is no box", access.array);
             return Err(unfit(text).into());
         };
@@ -515,7 +502,9 @@ impl<'a> Question<'a> {
         let ring = &site.poly.scopes[&access.array].at;
         let iterations = Iterations::of(site.poly, site.tree, ring);
         let touched = elements(site, model, site.statement, &iterations, &access.indices[own..])?;
-        let used = iterations.bounding_box(&touched)?.and_then(|b| b.extent.last().copied());
+        let all = iterations.unguarded(model, site.tree, site.statement, &access.indices[own..])?;
+        let all = all.as_ref().unwrap_or(&touched);
+        let used = iterations.bounding_box(all)?.and_then(|b| b.extent.last().copied());
         let row = array.shape.last().and_then(|e| model.fixed(e));
         Ok(row.zip(used).map_or(0, |(row, used)| (row - used).max(0)))
     }
@@ -607,6 +596,7 @@ impl<'a> Question<'a> {
             operands,
             starts_at_zero: false,
             partial: false,
+            padded: None,
         })
     }
 }

@@ -93,7 +93,7 @@ pub(super) fn number(n: i64) -> Operand {
 }
 
 pub(super) fn slot(barrier: &Name, at: Index) -> Operand {
-    let at = vec![Slice { start: at, extent: None }];
+    let at = vec![Slice { start: at, extent: None, step: 1 }];
     Operand::Tile(Tile { array: barrier.clone(), at, transposed: false })
 }
 
@@ -347,7 +347,7 @@ impl<'a> Program<'a> {
 
     /// All blocks of the cluster, as an operand.
     pub(super) fn all_blocks(&self, count: i64) -> Operand {
-        let all = Slice { start: Index::Const(0), extent: Some(count) };
+        let all = Slice { start: Index::Const(0), extent: Some(count), step: 1 };
         tile(&CLUSTER.into(), vec![all], false)
     }
 

@@ -68,7 +68,7 @@ impl Slabs {
         let statement = instance.statement;
         let name = &site.poly.statements[statement].statement.name;
         let row = elements(site, model, statement, &around, &[l.rows[name].clone()])?;
-        let Some(Box_ { offset, extent }) = around.bounding_box(&row)? else {
+        let Some(Box_ { offset, extent, .. }) = around.bounding_box(&row)? else {
             return Err(misfit("has no constant length").into());
         };
         let var: Name = "@slab".into();

@@ -160,14 +160,18 @@ impl Program<'_> {
             (true, later) => Index::Min(Box::new(later), Box::new(Index::Const(1))),
         };
         let [rows, cols] = product.matrix.extents(Part::D);
-        let d = (product.tile.iter().zip([rows, cols]))
-            .map(|(start, e)| Slice { start: substitute(start, &lookup), extent: Some(e) });
+        let d = (product.tile.iter().zip([rows, cols])).map(|(start, e)| Slice {
+            start: substitute(start, &lookup),
+            extent: Some(e),
+            step: 1,
+        });
         let mut operands = vec![accumulator(d.collect())];
         for factor in &product.operands {
-            let slot = Slice { start: at.clone(), extent: None };
+            let slot = Slice { start: at.clone(), extent: None, step: 1 };
             let dims = factor.tile.iter().map(|(start, extent)| Slice {
                 start: substitute(start, &lookup),
                 extent: Some(*extent),
+                step: 1,
             });
             let all = std::iter::once(slot).chain(dims).collect();
             operands.push(tile(&factor.buffer, all, factor.transposed));

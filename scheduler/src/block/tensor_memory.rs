@@ -65,11 +65,11 @@ fn start(name: &Name, count: i64, size: i64) -> Index {
 }
 
 const fn whole(extent: i64) -> Slice {
-    Slice { start: Index::Const(0), extent: Some(extent) }
+    Slice { start: Index::Const(0), extent: Some(extent), step: 1 }
 }
 
 const fn single(start: Index) -> Slice {
-    Slice { start, extent: None }
+    Slice { start, extent: None, step: 1 }
 }
 
 impl Plan {
@@ -334,7 +334,7 @@ impl<'a> Program<'a> {
         let product = &self.plan.product;
         let name = format!("tcgen05.ld.32x32b.x{width}");
         let to = tile(&self.fragment, vec![whole(LANES), whole(width)], false);
-        let columns = Slice { start: column, extent: Some(width) };
+        let columns = Slice { start: column, extent: Some(width), step: 1 };
         let at = vec![single(copy), single(block), whole(LANES), columns];
         let from = tile(&self.memory().buffer, at, false);
         let mut all = vec![call(&name, vec![to, from]), call("tcgen05.wait.ld", Vec::new())];

@@ -312,7 +312,8 @@ impl<'a> Program<'a> {
         let lookup = |n: &str| values.get(n).cloned();
         let start = product.tile.each_ref().map(|e| substitute(e, &lookup));
         let [rows, cols] = product.matrix.extents(Part::D);
-        let slice = |start: &Index, n: i64| Slice { start: start.clone(), extent: Some(n) };
+        let slice =
+            |start: &Index, n: i64| Slice { start: start.clone(), extent: Some(n), step: 1 };
         let k = slice(&Index::Const(0), product.matrix.k);
         let operands = vec![
             tile(&self.fragment, vec![slice(&start[0], rows), slice(&start[1], cols)], false),
@@ -399,12 +400,13 @@ impl<'a> Program<'a> {
             values.insert(counter.var.clone(), Index::Mul(2, Box::new(var(&last.0))));
         }
         let lookup = |n: &str| values.get(n).cloned();
-        let held = Slice { start: substitute(&product.tile[side], &lookup), extent: Some(rows) };
-        let all = Slice { start: Index::Const(0), extent: Some(k) };
-        let mut from = vec![Slice { start: at.clone(), extent: None }];
+        let held =
+            Slice { start: substitute(&product.tile[side], &lookup), extent: Some(rows), step: 1 };
+        let all = Slice { start: Index::Const(0), extent: Some(k), step: 1 };
+        let mut from = vec![Slice { start: at.clone(), extent: None, step: 1 }];
         for d in [0, 1] {
             let extent = Some(if d == own[0] { rows } else { k });
-            from.push(Slice { start: substitute(&factor.tile[d].0, &lookup), extent });
+            from.push(Slice { start: substitute(&factor.tile[d].0, &lookup), extent, step: 1 });
         }
         let operands =
             vec![tile(name, vec![held, all], false), tile(&factor.buffer, from, factor.transposed)];
@@ -450,8 +452,8 @@ impl<'a> Program<'a> {
             strict: false,
         };
         let part = vec![
-            Slice { start, extent: Some(size) },
-            Slice { start: Index::Const(0), extent: Some(k) },
+            Slice { start, extent: Some(size), step: 1 },
+            Slice { start: Index::Const(0), extent: Some(k), step: 1 },
         ];
         let body = vec![KernelNode::Store(store)];
         Device::Across(Across { vars, fragment: name.clone(), part, body }).into()

@@ -2,7 +2,8 @@
 //! array is in a buffer while it runs.
 //!
 //! `l { X }` -> `l { Ap.0 { Ap.1 { Ap: Ap[…] = A[…] } } X' }`, where X' reads `Ap`. The buffer has
-//! the size of the fixed box around what X touches, its rows `pad` elements more. Only elements
+//! the size of the fixed box around what X touches (along dimensions of which X touches every second
+//! element, say, without those between), its rows `pad` elements more. Only elements
 //! that X reads are copied; all of the box that is in bounds where the exact set is no conjunction
 //! and every element is defined.
 //! Where X writes the array too, X' does so in the buffer: copied in first is what X reads before
@@ -147,8 +148,51 @@ impl Below<'_> {
     fn box_of(&self, array: &Array, part: &Part, uses: &Uses) -> Answer<Option<Box_>> {
         match whole_array(self.deps.poly(), array).filter(|_| part.at.is_none()) {
             Some(all) => Ok(Some(all)),
-            None => self.iterations.bounding_box(&self.touched(&uses.all())?),
+            None => {
+                let touched = self.touched(&uses.all())?;
+                let exact = self.iterations.grid(&self.deps.model, &touched)?;
+                exact.map(|exact| self.unguarded(uses, exact)).transpose()
+            }
         }
+    }
+
+    /// The box that is as large, or not much larger, and moves with the accesses: guards may bound
+    /// what is touched by the array's ends, and then indices in a box at these would depend on
+    /// where the iteration is.
+    fn unguarded(&self, uses: &Uses, mut exact: Box_) -> Answer<Box_> {
+        let (model, tree, own) = (&self.deps.model, self.tree, self.own);
+        let mut all: Option<Map> = None;
+        let mut guarded = false;
+        for (k, access) in uses.all() {
+            let indices = &access.indices[own..];
+            let found = self.iterations.unguarded(model, tree, *k, indices)?;
+            guarded |= found.is_some();
+            let mine = match found {
+                Some(found) => found,
+                None => self.touched(&[&(*k, access.clone())])?,
+            };
+            all = Some(all.map_or(Ok(mine.clone()), |t| t.union(&mine))?);
+        }
+        let Some(all) = all.filter(|_| guarded) else { return Ok(exact) };
+        let Some(wide) = self.iterations.grid(model, &all.coalesce()?)? else { return Ok(exact) };
+        for d in 0..exact.extent.len() {
+            let moves = |offset: &Affine| -> Answer<usize> {
+                let mut count = 0;
+                for (k, access) in uses.all() {
+                    let rows =
+                        self.iterations.rows(tree, &model.poly.statements[*k].statement.name);
+                    let from = self.iterations.at_rows(offset, &rows)?;
+                    count += access.indices[own + d].sub(&from)?.vars().len();
+                }
+                Ok(count)
+            };
+            let near = wide.extent[d] <= 2 * exact.extent[d];
+            if near && moves(&wide.offset[d])? < moves(&exact.offset[d])? {
+                exact.offset[d] = wide.offset[d].clone();
+                (exact.extent[d], exact.step[d]) = (wide.extent[d], wide.step[d]);
+            }
+        }
+        Ok(exact)
     }
 
     /// The elements that accesses touch in each iteration; there is at least one access.
@@ -167,7 +211,8 @@ impl Below<'_> {
 fn whole_array(poly: &Poly, array: &Array) -> Option<Box_> {
     let value = |name: &str| poly.params.iter().find(|p| &*p.name == name)?.value;
     let extent = array.shape.iter().map(|e| e.eval(&value)).collect::<Option<Vec<i64>>>()?;
-    Some(Box_ { offset: vec![Affine::constant(0); extent.len()], extent })
+    let (offset, step) = (vec![Affine::constant(0); extent.len()], vec![1; extent.len()]);
+    Some(Box_ { offset, extent, step })
 }
 
 /// What is copied before and after an iteration.
@@ -362,8 +407,11 @@ impl Copy<'_> {
     /// The access to the buffer that replaces one to the array.
     fn redirected(&self, access: &Access, rows: &[Affine], box_: &Box_) -> Answer<Access> {
         let mut place = Vec::new();
-        for (index, offset) in access.indices[self.own..].iter().zip(&box_.offset) {
-            place.push(index.sub(&self.iterations.at_rows(offset, rows)?)?);
+        let grid = box_.offset.iter().zip(&box_.step);
+        for (index, (offset, step)) in access.indices[self.own..].iter().zip(grid) {
+            // without a remainder: the first element is on the grid, and so is each other
+            let from = index.sub(&self.iterations.at_rows(offset, rows)?)?;
+            place.push(from.exact_div(*step).map_or_else(|| from.floor_div(*step), Ok)?);
         }
         let mut indices = rows.to_vec();
         indices.extend(self.layout.index(&place)?);
@@ -376,8 +424,8 @@ impl Copy<'_> {
         let inside = fresh(&self.iterations.params, "b", self.layout.shape.len());
         let buffer: Vec<Affine> = inside.iter().cloned().map(Affine::var).collect();
         let mut element = self.layout.place(&buffer)?;
-        for (e, offset) in element.iter_mut().zip(&box_.offset) {
-            *e = e.add(offset)?;
+        for ((e, offset), step) in element.iter_mut().zip(&box_.offset).zip(&box_.step) {
+            *e = e.scale(*step)?.add(offset)?;
         }
         let Some(mut domain) = self.domain(box_, touched, &element, direction)? else {
             return Ok(None);
@@ -443,10 +491,11 @@ impl Copy<'_> {
             return Ok(None);
         }
         let mut out = self.iterations.hull_of_domain(touched)?;
-        for ((e, extent), (offset, size)) in
-            element.iter().zip(&self.array.shape).zip(box_.offset.iter().zip(&box_.extent))
+        let reach = box_.extent.iter().zip(&box_.step).map(|(size, step)| (size - 1) * step);
+        for ((e, extent), (offset, reach)) in
+            element.iter().zip(&self.array.shape).zip(box_.offset.iter().zip(reach))
         {
-            let last = offset.add_const(size - 1)?;
+            let last = offset.add_const(reach)?;
             for bound in [e.clone(), extent.add_const(-1)?.sub(e)?, e.sub(offset)?, last.sub(e)?] {
                 out.push(Constraint::non_negative(bound));
             }

@@ -5,6 +5,7 @@
 //! Why here: steps are applied a second time by [`order`], which shares no code with the scheduler,
 //! and what legality means is executed by [`symbolic`], which knows nothing of dependences.
 
+pub mod contraction;
 pub mod gpu;
 pub mod judge;
 pub mod nest;

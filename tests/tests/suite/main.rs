@@ -4,6 +4,7 @@
 
 mod auto_orders;
 mod block_products;
+mod convolutions;
 mod einsum_compiled;
 mod einsum_numpy;
 mod epilogues;
@@ -22,6 +23,7 @@ mod ozaki_slices;
 mod packed;
 mod planted_bugs;
 mod polybench;
+mod random_contractions;
 mod random_pairs;
 mod round_trips;
 mod stencil_orders;

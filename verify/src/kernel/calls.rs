@@ -8,7 +8,9 @@ use warploom_ir::instruction::{
     Action, Instruction, Issue, Matrix, Part, Want, find, tensor_memory,
 };
 use warploom_ir::kernel::Index;
-use warploom_ir::kernel::device::{CLUSTER, Call, Operand, Shared, Tile, WARPGROUP, rows_agree};
+use warploom_ir::kernel::device::{
+    CLUSTER, Call, Operand, Shared, Slice, Tile, WARPGROUP, rows_agree,
+};
 
 use super::Checker;
 use super::mapped::over;
@@ -17,6 +19,8 @@ use super::mapped::over;
 const CHUNK: i64 = 16;
 /// Most elements of a box along one dimension, and most dimensions.
 const BOX: i64 = 256;
+/// The widest step from one of them to the next.
+const STEP: i64 = 8;
 const MAX_RANK: usize = 5;
 /// Columns of tensor memory at whose multiples accumulators start.
 const TENSOR_STEP: i64 = 16;
@@ -117,6 +121,9 @@ impl Checker {
             Action::StoreMatrix => self.matrices(tile(1)?, tile(0)?, false),
             Action::CopyAsync(bytes) => self.chunks(bytes, tile(0)?, tile(1)?),
             Action::BoxLoad | Action::BoxMulticast => self.boxes(tile(0)?, tile(1)?),
+            Action::BoxStore if tile(0)?.at.iter().any(|s| s.step != 1) => {
+                Err("boxes that are stored have no steps".to_owned())
+            }
             Action::BoxStore => self.boxes(tile(1)?, tile(0)?),
             Action::Wait => match &call.operands[1] {
                 Operand::Value(Index::Const(0 | 1) | Index::Mod(_, 2)) => Ok(()),
@@ -193,10 +200,25 @@ impl Checker {
         };
         let rank = self.arrays.get(name).map(|b| b.shape.len());
         let extents = tile.at.iter().filter_map(|s| s.extent).all(|e| e > 0);
+        if matches!(want, Want::Global) {
+            self.steps(tile)?;
+        } else if tile.at.iter().any(|s| s.step != 1) {
+            return Err(format!("`{tile}` has steps, which tiles of arrays alone can have"));
+        }
         if kind && rank == Some(tile.at.len()) && extents {
             return Ok(());
         }
         Err(format!("`{tile}` is not what it takes, or has the wrong rank"))
+    }
+
+    /// Whether steps of an array's tile are those that the copy engine can make: along all
+    /// dimensions but the last.
+    fn steps(&self, tile: &Tile) -> Result<(), String> {
+        let last = tile.at.last().is_none_or(|s| s.step == 1);
+        if last && tile.at.iter().all(|s| (1..=STEP).contains(&s.step)) {
+            return Ok(());
+        }
+        Err(format!("the steps of `{tile}` are not from 1 to {STEP}, and 1 in its last dimension"))
     }
 
     fn matrix(&self, matrix: &Matrix, [d, a, b]: [&Tile; 3]) -> Result<(), String> {
@@ -406,7 +428,8 @@ impl Checker {
                 }
             }
         }
-        if rows.iter().any(|e| *e > BOX) {
+        let reach = |s: &Slice| s.extent.map_or(0, |e| (e - 1) * s.step + 1);
+        if rows.iter().any(|e| *e > BOX) || global.at.iter().rev().skip(1).any(|s| reach(s) > BOX) {
             return Err(format!("`{global}` is longer than {BOX} along a dimension"));
         }
         let last = global.at.last().is_some_and(|s| s.extent.is_some());

@@ -206,7 +206,7 @@ impl Shadow<'_> {
     fn corner(&self, tile: &Tile, last: bool) -> Option<Typed<Index>> {
         let dtype = self.private.iter().find(|p| p.name == tile.array)?.dtype;
         let indices = tile.at.iter().map(|s| match s.extent {
-            Some(extent) if last => offset(&s.start, Index::Const(extent - 1)),
+            Some(extent) if last => offset(&s.start, Index::Const((extent - 1) * s.step)),
             Some(_) | None => s.start.clone(),
         });
         let kind = TypedKind::Read { array: tile.array.clone(), indices: indices.collect() };
@@ -237,7 +237,7 @@ impl Shadow<'_> {
                 Some(n) => {
                     let var = self.fresh();
                     loops.push((var.clone(), n));
-                    offset(&slice.start, Index::Var(var))
+                    offset(&slice.start, Index::Mul(slice.step, Box::new(Index::Var(var))))
                 }
             };
             let most = Index::Sub(Box::new(extent.clone()), Box::new(Index::Const(1)));

@@ -24,7 +24,8 @@ fn map_of(kernel: &Kernel, shared: &Shared, global: &Tile) -> TensorMap {
     }
     // rows without panels are not permuted, as those of 16 bytes
     let panel = shared.panel.unwrap_or(CHUNK);
-    TensorMap { buffer: position.expect("verified: one of the kernel's"), extents, panel }
+    let steps = global.at.iter().map(|s| s.step).collect();
+    TensorMap { buffer: position.expect("verified: one of the kernel's"), extents, steps, panel }
 }
 
 /// The shared and the global tile of a copy of the copy engine.

@@ -75,7 +75,7 @@ impl Emitter<'_> {
         let mut positions = positions.iter();
         let starts = self.starts(tile);
         let step = |(start, slice): (&Lin, &Slice)| match slice.extent {
-            Some(_) => start.plus(1, positions.next().expect("as many as extents")),
+            Some(_) => start.plus(slice.step, positions.next().expect("as many as extents")),
             None => start.clone(),
         };
         starts.iter().zip(&tile.at).map(step).collect()

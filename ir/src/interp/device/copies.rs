@@ -21,6 +21,8 @@ pub(super) struct Place {
     start: Vec<i64>,
     /// Per dimension of the array; none is one element and no dimension of the tile.
     extents: Vec<Option<i64>>,
+    /// From one element of a dimension to the next.
+    steps: Vec<i64>,
 }
 
 impl Place {
@@ -31,7 +33,8 @@ impl Place {
         if extents.iter().flatten().try_fold(1, size).is_none() {
             return Err(fault("E0521", &format!("`{tile}` is empty, or larger than a block")));
         }
-        Ok(Self { array: tile.array.clone(), start, extents })
+        let steps = tile.at.iter().map(|s| s.step).collect();
+        Ok(Self { array: tile.array.clone(), start, extents, steps })
     }
 
     /// The extents of the tile.
@@ -42,9 +45,9 @@ impl Place {
     /// The element at a position of the tile, in row-major order.
     pub(super) fn element(&self, mut number: i64) -> Vec<i64> {
         let mut at = self.start.clone();
-        for (i, extent) in at.iter_mut().zip(&self.extents).rev() {
+        for ((i, extent), step) in at.iter_mut().zip(&self.extents).zip(&self.steps).rev() {
             if let Some(extent) = extent {
-                *i = i.saturating_add(number % extent);
+                *i = i.saturating_add((number % extent).saturating_mul(*step));
                 number /= extent;
             }
         }

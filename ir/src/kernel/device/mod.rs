@@ -355,13 +355,15 @@ pub struct Tile {
     pub transposed: bool,
 }
 
-/// Neighbouring elements along a dimension, or one, which is no dimension of the tile.
+/// Elements along a dimension, equally far apart, or one, which is no dimension of the tile.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Slice {
     /// The first element.
     pub start: Index,
     /// How many; none means one, without a dimension.
     pub extent: Option<i64>,
+    /// From one to the next: 1 for neighbours.
+    pub step: i64,
 }
 
 impl Tile {

@@ -189,12 +189,14 @@ impl Parser {
         Ok(Operand::Tile(Tile { array, at, transposed: self.eat_word("transposed") }))
     }
 
-    /// The rest of `[START : EXTENT, …]`.
+    /// The rest of `[START : EXTENT step STEP, …]`.
     fn slices(&mut self) -> Result<Vec<Slice>> {
         self.list("]", |p| {
             let start = p.index()?;
             let extent = if p.eat(":") { Some(p.integer("an extent")?) } else { None };
-            Ok(Slice { start, extent })
+            let wide = extent.is_some() && p.eat_word("step");
+            let step = if wide { p.integer("a step")? } else { 1 };
+            Ok(Slice { start, extent, step })
         })
     }
 

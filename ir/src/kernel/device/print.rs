@@ -19,6 +19,9 @@ impl Display for Tile {
             let comma = if i == 0 { "" } else { ", " };
             write!(f, "{comma}{}", slice.start)?;
             slice.extent.map_or(Ok(()), |extent| write!(f, " : {extent}"))?;
+            if slice.step != 1 {
+                write!(f, " step {}", slice.step)?;
+            }
         }
         f.write_str(if self.transposed { "] transposed" } else { "]" })
     }

@@ -1,0 +1,92 @@
+//! Whether instructions combine what the statement does, and zeros with the rest.
+//!
+//! In: the statement's accesses, and which iterations of the ring its guards leave out. Out: that
+//! every product of two elements that it touches is one of its own, and that iterations which it
+//! has not may run, as one operand is zeros there.
+//! Keeps: what `strict` forbids: products with zero that the statement does not make.
+
+use warploom_ir::affine::Affine;
+use warploom_ir::expr::Access;
+use warploom_isl::Set;
+
+use super::product::{Product, elements};
+use super::{Answer, Plan, Site, unfit};
+use crate::footprint::Iterations;
+use crate::poly_isl::Model;
+
+impl Product {
+    /// The coordinates of the ring's iterations that the statement has.
+    pub(super) fn had(&self, site: &Site<'_>, model: &Model) -> Answer<Set> {
+        let at = Iterations::of(site.poly, site.tree, &site.path[self.ring].name);
+        Ok(elements(site, model, site.statement, &at, &[Affine::constant(0)])?.domain()?)
+    }
+
+    /// Lets iterations of the ring run that guards leave out.
+    pub(super) fn pad_ring(&mut self, site: &Site<'_>, model: &Model) -> Answer<()> {
+        let at = Iterations::of(site.poly, site.tree, &site.path[self.ring].name);
+        let all = at.unguarded(model, site.tree, site.statement, &[Affine::constant(0)])?;
+        self.padded = all.map(|all| all.domain()).transpose()?;
+        Ok(())
+    }
+
+    /// Every triple of elements that the statement touches in an iteration of the ring, and that
+    /// an instruction would combine, is an instance of the statement.
+    pub(super) fn check(
+        &self,
+        site: &Site<'_>,
+        model: &Model,
+        target: &Access,
+        factors: &[Access; 2],
+    ) -> Answer<()> {
+        let iterations = Iterations::of(site.poly, site.tree, &site.path[self.ring].name);
+        let statement = &site.poly.statements[site.statement].statement.name;
+        let rows = iterations.rows(site.tree, statement);
+        let domain = &model.domains[site.statement];
+        let mut all: Vec<Set> = Vec::new();
+        for access in factors.iter().chain([target]) {
+            let values = [rows.as_slice(), &access.indices].concat();
+            let map = model.everywhere(site.statement, &values)?;
+            let touched = map.intersect_domain(domain)?.range()?;
+            let mine = map.intersect_range(&touched)?.domain()?;
+            all.push(mine);
+        }
+        let both = |a: usize, b: usize| all[a].intersect(&all[b]);
+        let mut inside = both(0, 1)?.intersect(&all[2])?.is_subset(domain)?;
+        if site.poly.statements[site.statement].statement.strict {
+            // nor may an element of a factor meet a zero, whose product may be no zero
+            let tiles = Iterations::of(site.poly, site.tree, &site.path[self.scope].name);
+            let rows = tiles.rows(site.tree, statement);
+            let values = [rows.as_slice(), &target.indices].concat();
+            let map = model.everywhere(site.statement, &values)?;
+            let held = map.intersect_range(&map.intersect_domain(domain)?.range()?)?.domain()?;
+            for factor in &all[..2] {
+                inside &= factor.intersect(&held)?.is_subset(domain)?;
+            }
+        }
+        if inside {
+            return Ok(());
+        }
+        Err(unfit(format!(
+            "`{statement}` does not run for every combination of its tiles' rows, columns and \
+             products, as an instruction would"
+        ))
+        .into())
+    }
+}
+
+impl Plan {
+    /// In iterations of the ring that the statement does not have, one operand is zeros.
+    pub(super) fn check_padding(&self, site: &Site<'_>, model: &Model) -> Answer<()> {
+        let Some(all) = &self.product.padded else { return Ok(()) };
+        let threads = self.works.iter().any(|w| w.threads().is_some());
+        let mut more = all.subtract(&self.product.had(site, model)?)?;
+        for fill in &self.fills {
+            more = more.subtract(&fill.beside(site, model, all)?)?;
+        }
+        // threads write zeros where the statement touches nothing
+        if threads || more.is_empty()? {
+            return Ok(());
+        }
+        Err(unfit("iterations that guards leave out would add something").into())
+    }
+}
