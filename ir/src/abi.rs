@@ -3,6 +3,8 @@
 //! Code generation makes a [`HostCode`] or a [`GpuCode`], the runtime calls it; neither crate sees
 //! the other.
 
+use serde::{Deserialize, Serialize};
+
 use crate::affine::Name;
 use crate::diag::Result;
 use crate::kernel::{Condition, Index, Kernel};
@@ -43,7 +45,7 @@ pub trait HostCode: Send + Sync {
 /// Its arguments are, in this order: one device pointer (64 bits, aligned to 16 bytes) for each of
 /// [`Kernel::buffers`], one i64 for each of [`Kernel::params`], one i64 for each [`GpuLoop`]
 /// around it, the outermost first, and 128 bytes for each [`TensorMap`], as the driver encodes it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GpuLaunch {
     /// The function's name in the PTX text.
     pub entry: String,
@@ -66,7 +68,7 @@ pub struct GpuLaunch {
 
 /// What the copy engine moves at once of an array: a box as wide as a panel
 /// ([`crate::instruction::descriptor`]). Elements outside the array are zero.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TensorMap {
     /// The array's position in [`Kernel::buffers`].
     pub buffer: usize,
@@ -79,7 +81,7 @@ pub struct TensorMap {
 }
 
 /// A loop `for var in lower..upper step step` around launches, run by the host.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GpuLoop {
     /// The variable, unique in the kernel.
     pub var: Name,
@@ -94,7 +96,7 @@ pub struct GpuLoop {
 }
 
 /// What the host does to run a kernel on a GPU.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum GpuStep {
     /// Starts a function.
     Launch(GpuLaunch),

@@ -1,6 +1,6 @@
 //! Code that was compiled before, kept in a folder.
 //!
-//! In: what code is made from ([`Key`]). Out: the sealed kernel, its script and its PTX
+//! In: what code is made from ([`Key`]). Out: the sealed kernel, its script, its PTX and launches
 //! ([`Entry`]), if they were made before by this very compiler.
 //! Keeps: an entry is written whole and found by a hash of all that decides about it: the nest with
 //! its sizes, the script asked for, the target, the sources of the compiler, LLVM's version. A file
@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
+use warploom_ir::abi::GpuStep;
 use warploom_ir::diag::{Blame, Diagnostic, Result};
 use warploom_ir::kernel::Kernel;
 use warploom_ir::nest::Nest;
@@ -72,8 +73,17 @@ pub struct Entry {
     pub script: String,
     /// The kernel, as the verifier sealed it.
     pub kernel: Kernel,
-    /// PTX, for a GPU.
-    pub ptx: Option<String>,
+    /// For a GPU.
+    pub gpu: Option<Gpu>,
+}
+
+/// What the code of a GPU has beside its kernel.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Gpu {
+    /// PTX.
+    pub ptx: String,
+    /// What the host does.
+    pub steps: Vec<GpuStep>,
 }
 
 /// The file of an entry.
@@ -84,6 +94,21 @@ struct Stored {
     script: String,
     kernel: String,
     ptx: Option<String>,
+    /// As JSON.
+    steps: Option<String>,
+}
+
+impl Stored {
+    /// What was stored.
+    fn entry(&self) -> Option<Entry> {
+        let gpu = match (&self.ptx, &self.steps) {
+            (Some(ptx), Some(steps)) => {
+                Some(Gpu { ptx: ptx.clone(), steps: serde_json::from_str(steps).ok()? })
+            }
+            _ => None,
+        };
+        Some(Entry { script: self.script.clone(), kernel: self.kernel.parse().ok()?, gpu })
+    }
 }
 
 /// A folder of entries. It need not be there, and may be removed at any time.
@@ -123,10 +148,10 @@ impl Cache {
         if stored.key != key.0 {
             return None;
         }
-        let kernel = stored.kernel.parse().ok()?;
+        let entry = stored.entry()?;
         // a failure costs nothing but the order in which entries go
         let _ = file.set_modified(SystemTime::now());
-        Some(Entry { script: stored.script, kernel, ptx: stored.ptx })
+        Some(entry)
     }
 
     /// Keeps an entry, unless its text would not give it back.
@@ -134,12 +159,18 @@ impl Cache {
     /// # Errors
     /// `E0966` where the folder cannot be made, `E0535` where writing fails.
     pub fn store(&self, key: &Key, entry: &Entry) -> Result<()> {
-        let Entry { script, kernel, ptx } = entry.clone();
-        let stored = Stored { key: key.0.clone(), script, kernel: kernel.to_string(), ptx };
+        let steps = |gpu: &Gpu| serde_json::to_string(&gpu.steps).expect("steps are plain data");
+        let stored = Stored {
+            key: key.0.clone(),
+            script: entry.script.clone(),
+            kernel: entry.kernel.to_string(),
+            ptx: entry.gpu.as_ref().map(|gpu| gpu.ptx.clone()),
+            steps: entry.gpu.as_ref().map(steps),
+        };
         let body = toml::to_string(&stored).expect("an entry is a table of texts");
         let text = seal(format!("{TITLE}{body}"));
         let bytes = text.len() as u64;
-        let same = stored.kernel.parse::<Kernel>().is_ok_and(|parsed| parsed == entry.kernel);
+        let same = stored.entry().as_ref() == Some(entry);
         if !same || bytes > MOST_BYTES.min(self.limit) {
             return Ok(());
         }
@@ -200,6 +231,9 @@ fn is_entry(path: &Path) -> bool {
 mod tests {
     use std::time::Duration;
 
+    use warploom_ir::abi::{GpuLaunch, GpuLoop, TensorMap};
+    use warploom_ir::kernel::{Condition, Index};
+
     use super::*;
     use crate::compile;
 
@@ -208,12 +242,41 @@ mod tests {
         text.parse().unwrap()
     }
 
+    /// Every kind of step, index and condition.
+    fn steps(n: i64) -> Vec<GpuStep> {
+        let var = |name: &str| Index::Var(name.into());
+        let both = |f: fn(Box<Index>, Box<Index>) -> Index| f(var("N").into(), var("i").into());
+        let some = Condition::Any(vec![Condition::Eq(var("i"), Index::Const(-n))]);
+        let all =
+            Condition::All(vec![Condition::Ge(var("N"), Index::Mul(n, var("i").into())), some]);
+        let grid = [
+            Index::Select(all.clone().into(), both(Index::Add).into(), both(Index::Sub).into()),
+            Index::FloorDiv(both(Index::Min).into(), 3),
+            Index::Mod(both(Index::Max).into(), 5),
+        ];
+        let map = TensorMap { buffer: 1, extents: vec![64, n], panel: 128 };
+        let launch = GpuLaunch {
+            entry: "wl_main_0".to_owned(),
+            grid,
+            cluster: 2,
+            block: [128, 1, 1],
+            shared_bytes: 1 << 17,
+            maps: vec![map],
+            chunked: vec![(2, 16)],
+        };
+        let body = vec![GpuStep::Launch(launch)];
+        let (lower, upper) = (Index::Const(0), var("N"));
+        let around = GpuStep::Loop(GpuLoop { var: "i".into(), lower, upper, step: 2, body });
+        vec![GpuStep::If(all, vec![around], Vec::new())]
+    }
+
     fn entry(n: i64) -> Entry {
         let schedule = compile::auto(&nest(n)).unwrap();
         let kernel = compile::lower(&schedule).unwrap().kernel().clone();
         // quotes of every kind, as no PTX has them
-        let ptx = Some(format!("'''\"\"\"\\{n}\n"));
-        Entry { script: schedule.script().to_string(), kernel, ptx }
+        let ptx = format!("'''\"\"\"\\{n}\n");
+        let gpu = Some(Gpu { ptx, steps: steps(n) });
+        Entry { script: schedule.script().to_string(), kernel, gpu }
     }
 
     #[test]

@@ -8,7 +8,6 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use warploom_codegen::ptx;
 use warploom_ir::abi::GpuCode;
 use warploom_ir::diag::{Diagnostic, Result};
 use warploom_ir::kernel::Kernel;
@@ -17,7 +16,7 @@ use warploom_ir::schedule::step::Script;
 use warploom_ir::target::Target;
 use warploom_scheduler::Schedule;
 
-use crate::cache::{Cache, Entry, Key};
+use crate::cache::{Cache, Entry, Gpu, Key};
 use crate::compile::{self, Lowered, Program};
 use crate::tune::{Records, kind_for};
 
@@ -109,7 +108,8 @@ impl Jit {
     ) -> Result<Made<Arc<GpuCode>>> {
         let compiled = |lowered: Lowered| {
             let code = lowered.gpu(target)?;
-            let kept = (code.kernel.clone(), Some(code.ptx.clone()));
+            let gpu = Gpu { ptx: code.ptx.clone(), steps: code.steps.clone() };
+            let kept = (code.kernel.clone(), Some(gpu));
             Ok((code, kept))
         };
         let asked = Asked { nest, script, target };
@@ -162,9 +162,9 @@ impl Jit {
         }
         compile::check_nest(asked.nest)?;
         let (schedule, key) = self.schedule(asked, key, &mut notes)?;
-        let (code, (kernel, ptx)) = compiled(compile::lower(&schedule)?)?;
+        let (code, (kernel, gpu)) = compiled(compile::lower(&schedule)?)?;
         let script = schedule.script().to_string();
-        let entry = Entry { script: script.clone(), kernel, ptx };
+        let entry = Entry { script: script.clone(), kernel, gpu };
         notes.extend(self.cache.as_ref().and_then(|c| c.store(&key, &entry).err()));
         let code = Arc::new(code);
         *place = Some((Arc::clone(&code), script.clone()));
@@ -251,11 +251,12 @@ struct Asked<'a> {
     target: Target,
 }
 
-/// What the folder keeps of code: its kernel, and its PTX.
-type Kept = (Kernel, Option<String>);
+/// What the folder keeps of code.
+type Kept = (Kernel, Option<Gpu>);
 
 fn gpu_again(entry: Entry, target: Target) -> Option<GpuCode> {
-    ptx::again(entry.kernel, target, entry.ptx?).ok()
+    let Gpu { ptx, steps } = entry.gpu?;
+    Some(GpuCode { kernel: entry.kernel, target, ptx, steps })
 }
 
 fn host_again(entry: Entry) -> Option<Program> {

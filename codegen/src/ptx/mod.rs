@@ -39,16 +39,6 @@ pub fn compile(kernel: &Verified<Kernel>, target: Target) -> Result<GpuCode> {
     Ok(GpuCode { kernel: kernel.get().clone(), target, ptx, steps: module.steps })
 }
 
-/// What [`compile`] gave for a kernel, from its PTX: nothing is compiled.
-///
-/// # Errors
-/// As [`compile`].
-pub fn again(kernel: Kernel, target: Target, ptx: String) -> Result<GpuCode> {
-    check(&kernel, target)?;
-    let steps = module::module(&kernel).steps;
-    Ok(GpuCode { kernel, target, ptx, steps })
-}
-
 /// The LLVM IR of a kernel as handed to LLVM.
 ///
 /// # Errors

@@ -22,13 +22,14 @@ use crate::dtype::DType;
 use crate::expr::{BinOp, Literal, Rounding, UnOp};
 use crate::nest::{AssignOp, Order, Role};
 use crate::target::Place;
+use serde::{Deserialize, Serialize};
 
 pub use host::HostNode;
 pub use places::Places;
 
 /// An integer expression over loop variables and parameters (64 bits, never overflowing in a
 /// verified kernel).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Index {
     /// A constant.
     Const(i64),
@@ -53,7 +54,7 @@ pub enum Index {
 }
 
 /// A condition on indices.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Condition {
     /// `a >= b`.
     Ge(Index, Index),
