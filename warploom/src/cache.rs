@@ -254,7 +254,7 @@ mod tests {
             Index::FloorDiv(both(Index::Min).into(), 3),
             Index::Mod(both(Index::Max).into(), 5),
         ];
-        let map = TensorMap { buffer: 1, extents: vec![64, n], panel: 128 };
+        let map = TensorMap { buffer: 1, extents: vec![64, n], steps: vec![1, 2], panel: 128 };
         let launch = GpuLaunch {
             entry: "wl_main_0".to_owned(),
             grid,
