@@ -12,7 +12,7 @@ use std::time::Duration;
 use warploom_ir::affine::{Affine, Atom, Name};
 use warploom_ir::diag::Result;
 use warploom_ir::expr::{BinOp, Expr, UnOp};
-use warploom_ir::nest::Role;
+use warploom_ir::nest::{AssignOp, Role};
 use warploom_ir::schedule::{Poly, PolyStatement, Tree, TreeLoop};
 use warploom_isl::{Ctx, Set};
 
@@ -35,6 +35,21 @@ pub struct LoopReport {
     pub bytes: Option<f64>,
 }
 
+/// A sum of products that another one, or the result, is made of.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SumReport {
+    /// Its statement.
+    pub statement: Name,
+    /// What it adds to, and what it reads.
+    pub target: String,
+    /// See [`Self::target`].
+    pub factors: Vec<String>,
+    /// FLOP of all of it, where sizes are fixed.
+    pub flop: Option<f64>,
+    /// Elements of the target, where sizes are fixed.
+    pub elements: Option<f64>,
+}
+
 /// A whole schedule.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Report {
@@ -42,6 +57,9 @@ pub struct Report {
     pub flop: Option<f64>,
     /// Bytes of all inputs and outputs, where sizes are fixed.
     pub bytes: Option<f64>,
+    /// Sums that go from one to the next by temporaries, in the order of the text; none where there
+    /// is one, or each is for itself.
+    pub sums: Vec<SumReport>,
     /// Every loop, outer before inner.
     pub loops: Vec<LoopReport>,
 }
@@ -68,7 +86,9 @@ pub fn explain(schedule: &Schedule) -> Result<Report> {
         });
         Ok(())
     })?;
-    Ok(Report { flop: model.flop(), bytes: model.bytes(), loops })
+    let (nest, _order) = Poly::from_nest(schedule.nest())?;
+    let sums = Model::new(&nest).sums();
+    Ok(Report { flop: model.flop(), bytes: model.bytes(), sums, loops })
 }
 
 fn marks(l: &TreeLoop) -> Vec<&'static str> {
@@ -128,6 +148,35 @@ impl<'a> Model<'a> {
     fn flop(&self) -> Option<f64> {
         let one = |s: &PolyStatement| Some(flop(s) * self.instances.get(&s.statement.name)?);
         self.poly.statements.iter().map(one).sum()
+    }
+
+    /// See [`Report::sums`].
+    fn sums(&self) -> Vec<SumReport> {
+        let all = self.poly.statements.iter().filter(|s| s.statement.op == AssignOp::Add);
+        let all: Vec<&PolyStatement> = all.collect();
+        let feeds = |s: &PolyStatement| {
+            let array = &s.statement.target.array;
+            let reads =
+                |o: &&PolyStatement| o.statement.value.reads().iter().any(|a| a.array == *array);
+            all.iter().any(|o| o.statement.name != s.statement.name && reads(o))
+        };
+        if !all.iter().any(|s| feeds(s)) {
+            return Vec::new();
+        }
+        let lookup = |name: &str| self.params.get(name).copied();
+        let one = |s: &&PolyStatement| {
+            let target = &s.statement.target;
+            let shape = self.poly.array(&target.array).map_or(&[][..], |a| &a.shape);
+            let extents = shape.iter().map(|e| e.eval(&lookup).map(|n| n as f64));
+            SumReport {
+                statement: s.statement.name.clone(),
+                target: target.to_string(),
+                factors: s.statement.value.reads().iter().map(ToString::to_string).collect(),
+                flop: self.instances.get(&s.statement.name).map(|n| n * flop(s)),
+                elements: extents.product(),
+            }
+        };
+        all.iter().map(one).collect()
     }
 
     fn bytes(&self) -> Option<f64> {
@@ -352,6 +401,22 @@ for m in 0..M, n in 0..N, k in 0..K { S: C[m, n] += A[m, k] * B[k, n] order fixe
         assert_eq!(k.bytes, Some(4.0 * (6.0 + 6.0 + 1.0)));
         let why = k.serial_because.as_deref().unwrap_or_default();
         assert!(why.starts_with("reduction dependence over distance 1: "), "{why}");
+    }
+
+    #[test]
+    fn sums_of_sums_are_listed_in_their_order() {
+        let text = "in A: f32[4, 5]\nin B: f32[5, 6]\nin C: f32[6, 3]\ntemp T: f32[5, 3]\n\
+                    inout D: f32[4, 3]
+for j in 0..5, l in 0..3, k in 0..6 { S0: T[j, l] += B[j, k] * C[k, l] order fixed }
+for i in 0..4, l in 0..3, j in 0..5 { S1: D[i, l] += A[i, j] * T[j, l] order fixed }\n";
+        let r = report(text, "");
+        let found: Vec<_> = r.sums.iter().map(|s| (&*s.statement, s.flop, s.elements)).collect();
+        assert_eq!(found, [("S0", Some(180.0), Some(15.0)), ("S1", Some(120.0), Some(12.0))]);
+        assert_eq!(r.sums[1].target, "D[i, l]");
+        assert_eq!(r.sums[1].factors, ["A[i, j]", "T[j, l]"]);
+        let alone = "in A: f32[4, 5]\ninout s: f32[4]
+for i in 0..4, j in 0..5 { S0: s[i] += A[i, j] order fixed }\n";
+        assert!(report(alone, "").sums.is_empty());
     }
 
     #[test]

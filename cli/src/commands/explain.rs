@@ -140,6 +140,17 @@ fn text(report: &Report) -> String {
         number(report.bytes),
         ratio(report.bytes, report.flop)
     );
+    for s in &report.sums {
+        let _ = writeln!(
+            out,
+            "{}: {} from {}: {} FLOP, {} elements",
+            s.statement,
+            s.target,
+            s.factors.join(", "),
+            number(s.flop),
+            number(s.elements)
+        );
+    }
     for l in &report.loops {
         let marks =
             if l.marks.is_empty() { String::new() } else { format!(" [{}]", l.marks.join(", ")) };
@@ -171,5 +182,14 @@ fn json_loop(l: &LoopReport) -> serde_json::Value {
 
 pub(crate) fn json(report: &Report) -> serde_json::Value {
     let loops: Vec<serde_json::Value> = report.loops.iter().map(json_loop).collect();
-    serde_json::json!({ "flop": report.flop, "bytes": report.bytes, "loops": loops })
+    let sum = |s: &warploom::explain::SumReport| {
+        serde_json::json!({
+            "statement": &*s.statement, "target": s.target, "factors": s.factors,
+            "flop": s.flop, "elements": s.elements,
+        })
+    };
+    let sums: Vec<serde_json::Value> = report.sums.iter().map(sum).collect();
+    serde_json::json!({
+        "flop": report.flop, "bytes": report.bytes, "sums": sums, "loops": loops,
+    })
 }
