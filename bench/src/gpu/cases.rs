@@ -1,4 +1,5 @@
-//! Nests whose time is that of their memory traffic.
+//! Nests whose time is that of their memory traffic; their texts are in `bench/cases`, where the
+//! performance model's tests read them too.
 
 /// A nest in which `T` stands for the type of its arrays.
 pub(crate) struct Case {
@@ -10,63 +11,18 @@ pub(crate) struct Case {
     sizes: &'static [(&'static str, i64)],
 }
 
-const COPY: &str = "param N  in X: T[N]  out Y: T[N]
-for i in 0..N { S: Y[i] = X[i] }";
-
-const AXPY: &str = "param N  in X: T[N]  in Y: T[N]  out Z: T[N]
-for i in 0..N { S: Z[i] = 2.5 * X[i] + Y[i] }";
-
-const GELU: &str = "param N  in X: T[N]  out Y: T[N]
-for i in 0..N { S: Y[i] = 0.5 * X[i] * (1.0 + erf(0.7071067811865476 * X[i])) }";
-
-const BIAS_RELU: &str = "param M, N  in X: T[M, N]  in B: T[N]  out Y: T[M, N]
-for i in 0..M, j in 0..N { S: Y[i, j] = max(X[i, j] + B[j], 0.0) }";
-
-const SOFTMAX: &str = "param M, N  in X: T[M, N]  out Y: T[M, N]
-temp top: f32[M]  temp sum: f32[M]
-for i in 0..M {
-  S0: top[i] = -inf
-  for j in 0..N { S1: top[i] max= X[i, j] order any }
-  S2: sum[i] = 0
-  for j in 0..N { S3: sum[i] += exp(X[i, j] - top[i]) order fixed }
-  for j in 0..N { S4: Y[i, j] = exp(X[i, j] - top[i]) / sum[i] }
-}";
-
-const LAYER_NORM: &str = "param M, N  in X: T[M, N]  in G: T[N]  in B: T[N]  out Y: T[M, N]
-temp mean: f32[M]  temp scale: f32[M]
-for i in 0..M {
-  S0: mean[i] = 0
-  for j in 0..N { S1: mean[i] += X[i, j] order fixed }
-  S2: mean[i] = mean[i] / N
-  S3: scale[i] = 0
-  for j in 0..N { S4: scale[i] += (X[i, j] - mean[i]) * (X[i, j] - mean[i]) order fixed }
-  S5: scale[i] = rsqrt(scale[i] / N + 0.00001)
-  for j in 0..N { S6: Y[i, j] = (X[i, j] - mean[i]) * scale[i] * G[j] + B[j] }
-}";
-
-const RMS_NORM: &str = "param M, N  in X: T[M, N]  in G: T[N]  out Y: T[M, N]
-temp scale: f32[M]
-for i in 0..M {
-  S0: scale[i] = 0
-  for j in 0..N { S1: scale[i] += X[i, j] * X[i, j] order fixed }
-  S2: scale[i] = rsqrt(scale[i] / N + 0.00001)
-  for j in 0..N { S3: Y[i, j] = X[i, j] * scale[i] * G[j] }
-}";
-
-const TRANSPOSE: &str = "param M, N  in X: T[M, N]  out Y: T[N, M]
-for j in 0..N, i in 0..M { S: Y[j, i] = X[i, j] }";
-
-const ACBD: &str = "param A, B, C, D  in X: T[A, B, C, D]  out Y: T[A, C, B, D]
-for a in 0..A, c in 0..C, b in 0..B, d in 0..D { S: Y[a, c, b, d] = X[a, b, c, d] }";
-
-const ADCB: &str = "param A, B, C, D  in X: T[A, B, C, D]  out Y: T[A, D, C, B]
-for a in 0..A, d in 0..D, c in 0..C, b in 0..B { S: Y[a, d, c, b] = X[a, b, c, d] }";
-
-const CDAB: &str = "param A, B, C, D  in X: T[A, B, C, D]  out Y: T[C, D, A, B]
-for c in 0..C, d in 0..D, a in 0..A, b in 0..B { S: Y[c, d, a, b] = X[a, b, c, d] }";
-
-const DCBA: &str = "param A, B, C, D  in X: T[A, B, C, D]  out Y: T[D, C, B, A]
-for d in 0..D, c in 0..C, b in 0..B, a in 0..A { S: Y[d, c, b, a] = X[a, b, c, d] }";
+const COPY: &str = include_str!("../../cases/copy.nest");
+const AXPY: &str = include_str!("../../cases/axpy.nest");
+const GELU: &str = include_str!("../../cases/gelu.nest");
+const BIAS_RELU: &str = include_str!("../../cases/bias_relu.nest");
+const SOFTMAX: &str = include_str!("../../cases/softmax.nest");
+const LAYER_NORM: &str = include_str!("../../cases/layer_norm.nest");
+const RMS_NORM: &str = include_str!("../../cases/rms_norm.nest");
+const TRANSPOSE: &str = include_str!("../../cases/transpose.nest");
+const ACBD: &str = include_str!("../../cases/permute_acbd.nest");
+const ADCB: &str = include_str!("../../cases/permute_adcb.nest");
+const CDAB: &str = include_str!("../../cases/permute_cdab.nest");
+const DCBA: &str = include_str!("../../cases/permute_dcba.nest");
 
 const LINE: &[(&str, i64)] = &[("N", 12_582_912)];
 const ROWS: &[(&str, i64)] = &[("M", 3072), ("N", 4096)];

@@ -20,6 +20,7 @@ use super::holes::Hole;
 use super::tiles::{Stride, extent, own_chain, stride};
 use super::{Auto, Choices, CpuOptions, Explored, children};
 use crate::lower::lower_within;
+use crate::model::Machine;
 use crate::steps::ancestors;
 use crate::steps::stage::accesses;
 use crate::{Schedule, launches};
@@ -51,6 +52,12 @@ impl GpuOptions {
             Target::Sm100a => 148,
         };
         Self { target, multiprocessors, ..Self::default() }
+    }
+
+    /// What the performance model knows of the GPU; none of the processor.
+    pub(super) fn machine(&self) -> Option<Machine> {
+        let machine = Machine::of(self.target)?;
+        Some(Machine { multiprocessors: self.multiprocessors as f64, ..machine })
     }
 }
 

@@ -17,12 +17,9 @@ use super::Auto;
 use super::gpu::GpuOptions;
 use super::gpu_box_size::{Boxes, Cut, Leaving, Side, Space};
 use super::gpu_tensor::{Line, Product};
+use crate::model::product::combine;
 use crate::steps::stage::local_name;
 
-/// Clocks of one more launch, and from its blocks' first loads to their last stores.
-const LAUNCH: i64 = 8000;
-/// Clocks for an element of partial sums, of all multiprocessors together, in eighths.
-const COMBINED: i64 = 1;
 /// Bytes of a partial sum.
 const HELD: i64 = 4;
 
@@ -38,7 +35,7 @@ enum Turns {
 }
 
 impl Auto {
-    /// The product in boxes, where that takes less than so many clocks and every step is taken.
+    /// The product in boxes, where that takes fewer nanoseconds and every step is taken.
     pub(super) fn in_boxes(&mut self, p: &Product, time: i64, options: &GpuOptions) -> Option<()> {
         let whole = self.boxes(p, options, 1);
         let few = whole.as_ref().is_none_or(|b| 2 * b.1.tiles < options.multiprocessors);
@@ -46,8 +43,8 @@ impl Auto {
         let parts = (2..=options.multiprocessors.min(outer)).filter(|n| few && outer % n == 0);
         let parted = parts.filter_map(|n| Some((self.boxes(p, options, n)?, n)));
         let all = whole.map(|b| (b, 1)).into_iter().chain(parted);
-        let ((clocks, boxes), parts) = all.min_by_key(|(b, _)| b.0)?;
-        if clocks >= time {
+        let ((found, boxes), parts) = all.min_by_key(|(b, _)| b.0)?;
+        if found >= time {
             return None;
         }
         let before = self.at.clone();
@@ -79,7 +76,7 @@ impl Auto {
     }
 
     /// The best boxes for a product whose outermost sum is cut into so many parts, and their
-    /// estimated clocks; nothing where no tile is a box of several indices.
+    /// estimated nanoseconds; nothing where no tile is a box of several indices.
     fn boxes(&self, p: &Product, options: &GpuOptions, parts: i64) -> Option<(i64, Boxes)> {
         let several = p.more.iter().any(|lines| !lines.is_empty()) || !p.others.is_empty();
         let threads = [0, 1].map(|f| !self.as_it_is(p, f));
@@ -123,8 +120,11 @@ impl Auto {
         };
         let (clocks, boxes) = space.best()?;
         let sums = parts * self.whole(&p.target) / self.bytes_of(&p.target.array);
-        let combined = COMBINED * sums / (8 * options.multiprocessors);
-        Some((clocks + if parts > 1 { LAUNCH + combined } else { 0 }, boxes))
+        // clocks of its own measured rates (`gpu_box_size`), beside times of the performance model
+        let m = options.machine()?;
+        let seconds = m.fitted.launch + clocks as f64 / m.clock;
+        let combined = if parts > 1 { combine(sums as f64, &m) } else { 0.0 };
+        Some((((seconds + combined) * 1e9) as i64, boxes))
     }
 
     /// Whether the copy engine can bring a factor, whose elements are the instruction's.

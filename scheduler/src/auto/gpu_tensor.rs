@@ -277,11 +277,11 @@ impl Auto {
     /// Carries it out; `None` where a step is refused.
     fn tensorized(&mut self, p: &Product, options: &GpuOptions) -> Option<()> {
         let size = self.size_of(p, options)?;
-        let time = size.best().map_or(i64::MAX, |tiles| size.clocks(&tiles));
+        let time = size.best().map_or(i64::MAX, |tiles| size.time(&tiles));
         if self.in_boxes(p, time, options).is_some() {
             return Some(());
         }
-        let hole = gpu_tensor_choices::hole(&p.statement, &size, !p.batch.is_empty())?;
+        let hole = gpu_tensor_choices::hole(&p.statement, &size)?;
         let (tiles, turns) = gpu_tensor_choices::read(&self.choose(hole))?;
         match tiles.part {
             Some(length) => {
@@ -531,7 +531,10 @@ impl Auto {
                 ![&p.row, &p.column].iter().any(|l| Some(&l.iter) == last)
             }),
             shared,
+            batched: !p.batch.is_empty(),
             multiprocessors: options.multiprocessors,
+            machine: options.machine()?,
+            matrix: p.matrix,
             deep: p.matrix.m,
             tensor: p.matrix.tensor,
         })

@@ -3,8 +3,8 @@
 //! In: what `gpu_tensor_size` estimates from, and the product's loops. Out: the hole of a product,
 //! the usual choice first, the others by their estimate.
 //! Keeps: options fit the memory and the registers of the target before anything is scheduled.
-//! What the estimate does not see (fewer stages, other turns) counts a hundredth more for each
-//! difference, so that of equals the usual one is tried first.
+//! Differences that the model does not see (of turns) count a thousandth more each, so that of
+//! equals the usual one is tried first.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -69,13 +69,13 @@ pub(super) struct Grid {
 
 impl Grid {
     /// The grid of tiles of a product of this size.
-    fn of(size: &Size, t: &Tiles, batched: bool) -> Self {
+    pub(super) fn of(size: &Size, t: &Tiles) -> Self {
         let tile = if t.swapped { [t.columns, t.rows] } else { [t.rows, t.columns] };
         Self {
             rows: up(size.rows, tile[0]),
             columns: up(size.columns, tile[1]),
             tile,
-            batched,
+            batched: size.batched,
             batches: size.batch,
             multiprocessors: size.multiprocessors,
         }
@@ -116,36 +116,35 @@ impl Grid {
 }
 
 /// The hole of a product; none where no tile fits.
-pub(super) fn hole(of: &str, size: &Size, batched: bool) -> Option<Hole> {
+pub(super) fn hole(of: &str, size: &Size) -> Option<Hole> {
     let best = size.best()?;
-    let usual = Grid::of(size, &best, batched).usual();
+    let usual = Grid::of(size, &best).usual();
     let mut others: Vec<(i64, Vec<i64>)> = Vec::new();
     for swapped in [false, true] {
         for rows in ROWS {
             for columns in COLUMNS {
                 let Some(whole) = size.tiles(rows, columns, swapped) else { continue };
                 for tiles in [Some(whole), size.parts(whole)].into_iter().flatten() {
-                    others.extend(variants(size, &tiles, batched));
+                    others.extend(variants(size, &tiles));
                 }
             }
         }
     }
     others.sort();
-    let (least, clocks) = (values(&best, usual), size.clocks(&best));
+    let (least, time) = (values(&best, usual), size.time(&best));
     let mut estimates: BTreeMap<Vec<i64>, i64> = BTreeMap::new();
     for (estimate, values) in &others {
         estimates.entry(values.clone()).or_insert(*estimate);
     }
-    estimates.insert(least.clone(), clocks);
+    estimates.insert(least.clone(), time);
     let mut seen = BTreeSet::new();
     let others = others.into_iter().map(|(_, values)| values).filter(|v| seen.insert(v.clone()));
     Some(Hole::estimated(of, "tensor", &SIZES, least, others, |v| estimates.get(v).copied()))
 }
 
 /// Tiles with fewer stages and in other turns, with their estimates.
-fn variants(size: &Size, tiles: &Tiles, batched: bool) -> Vec<(i64, Vec<i64>)> {
-    let clocks = size.clocks(tiles);
-    let turns = Grid::of(size, tiles, batched).all();
+fn variants(size: &Size, tiles: &Tiles) -> Vec<(i64, Vec<i64>)> {
+    let turns = Grid::of(size, tiles).all();
     let mut out = Vec::new();
     for stages in (FEWEST_STAGES..=tiles.stages).rev() {
         for turn in &turns {
@@ -156,9 +155,9 @@ fn variants(size: &Size, tiles: &Tiles, batched: bool) -> Vec<(i64, Vec<i64>)> {
                 turn.group != usual.group,
             ];
             let differences = other.into_iter().filter(|o| *o).count() as i64;
-            let more = differences + tiles.stages - stages;
-            let estimate = clocks + clocks / 100 * more;
-            out.push((estimate, values(&Tiles { stages, ..*tiles }, *turn)));
+            let tiles = Tiles { stages, ..*tiles };
+            let time = size.time_in(&tiles, *turn);
+            out.push((time + time / 1000 * differences, values(&tiles, *turn)));
         }
     }
     out
@@ -203,17 +202,17 @@ mod tests {
     fn the_usual_choice_is_first_and_all_fit() {
         for (rows, columns, sum) in [(4096, 4096, 4096), (16, 8192, 8192), (64, 64, 1 << 20)] {
             let size = size(rows, columns, sum);
-            let hole = hole("S1", &size, false).unwrap();
+            let hole = hole("S1", &size).unwrap();
             let (tiles, turns) = read(&hole.options[0].values).unwrap();
             assert_eq!(tiles, size.best().unwrap());
-            assert_eq!(turns, Grid::of(&size, &tiles, false).usual());
+            assert_eq!(turns, Grid::of(&size, &tiles).usual());
             assert!(hole.options.len() > 20, "{}", hole.options.len());
             for option in &hole.options {
                 let (tiles, turns) = read(&option.values).unwrap();
                 assert_eq!(values(&tiles, turns), option.values);
                 let panels = (tiles.rows + tiles.columns) * tiles.slice * 2 * tiles.stages;
                 assert!(panels <= size.shared, "{tiles:?}");
-                let grid = Grid::of(&size, &tiles, false);
+                let grid = Grid::of(&size, &tiles);
                 assert_eq!(grid.rows % (turns.cluster * turns.group), 0, "{turns:?} of {grid:?}");
                 assert!(option.estimate.is_some_and(|e| e > 0));
             }
@@ -224,7 +223,7 @@ mod tests {
 
     #[test]
     fn batches_keep_a_block_for_each_tile() {
-        let hole = hole("S1", &size(512, 512, 512), true).unwrap();
+        let hole = hole("S1", &Size { batched: true, ..size(512, 512, 512) }).unwrap();
         let plain = |o: &super::super::HoleOption| read(&o.values).unwrap().1 == Turns::PLAIN;
         assert!(hole.options.iter().all(plain));
     }

@@ -1,40 +1,25 @@
-//! Sizes of a product's tiles on tensor cores, from a closed-form estimate of the time.
+//! Sizes of a product's tiles on tensor cores, those first that the performance model predicts to
+//! be fastest.
 //!
-//! In: a product's extents, types and bytes, and the GPU's sizes. Out: tiles, stages of the ring,
-//! slabs of results, parts of the sum, groups of tiles that share rows.
-//! Sources: the estimate counts, as that of DeepGEMM does, bytes from the second-level cache and
-//! clocks of the tensor cores in each multiprocessor, in whole waves of blocks; the rates are those
-//! measured on H200 (4096 operations of 16 bits a clock; 46 bytes a clock from the cache).
+//! In: a product's extents, types and bytes, and the GPU. Out: tiles, stages of the ring, slabs of
+//! results, parts of the sum, groups of tiles that share rows.
+//! Keeps: what a product asks of the GPU is counted in `model::product`, what that costs by the
+//! same formulas as for a kernel.
 
-use warploom_ir::instruction::tensor_memory;
+use warploom_ir::instruction::{Matrix, tensor_memory};
 
+use super::gpu_tensor_choices::{Grid, Turns};
 use crate::block;
+use crate::model::product::{Operand, Results, Tiled, combine};
+use crate::model::{Machine, predict};
 
 /// Bytes of a row of an operand's tile along the sum.
 const SLICE_BYTES: i64 = 128;
-/// Most elements of the sums that a thread holds in registers, and that tensor memory holds.
+/// Most elements of the sums that a thread holds in registers.
 const REGISTERS: i64 = 128;
-const CELLS: i64 = tensor_memory::LANES * tensor_memory::COLUMNS;
-/// Bytes a clock that one multiprocessor gets from the second-level cache where all ask.
-const CACHE: i64 = 46;
-/// Bytes a clock that one can get where others are idle.
-const PORT: i64 = 64;
-/// Bytes a clock from memory, each multiprocessor's share.
-const MEMORY: i64 = 16;
-/// Bytes a clock of shared memory.
-const SHARED: i64 = 128;
-/// Elements that one, two and three groups of threads fill an operand with in 8 clocks: loads on
-/// their way against the memory's latency, then loads and stores of two bytes.
-const FILLED: [i64; 3] = [64, 100, 112];
 /// Loads that one takes of an element whose neighbours in memory are not in the tile.
 pub(super) const GATHERED: i64 = 8;
-/// Clocks until the first slices have come, and from the last product to the next tile.
-const LATENCY: i64 = 1500;
-/// Clocks of one more launch, and from its blocks' first loads to their last stores.
-const LAUNCH: i64 = 8000;
-/// Bytes that a result costs which is written far from its neighbours.
-const SCATTERED: i64 = 128;
-/// Bytes of a partial sum.
+/// Bytes of a partial sum, and of a row of sectors that neighbouring threads write.
 const HELD: i64 = 4;
 /// Fewest slices that are worth a part of the sum.
 const FEWEST_SLICES: i64 = 8;
@@ -45,6 +30,11 @@ const SLAB_BYTES: i64 = 128;
 pub(super) const SLABS: i64 = 2;
 /// Most sums that a thread holds where slices have sums of their own, which are as many again.
 const PARTIAL_SUMS: i64 = 96;
+/// Swapped tiles, where the others have no rows to spare, are taken if they are predicted to be
+/// faster by more than one in so many: what turning their results costs is not measured well.
+const CLEARLY: i64 = 20;
+/// Elements of results that threads write to shared memory in a clock where banks clash.
+const CLASHING: f64 = 5.0;
 /// Most rows of tiles that neighbouring blocks share.
 const GROUP: i64 = 16;
 
@@ -70,7 +60,7 @@ pub(super) struct Tiles {
     pub(super) part: Option<i64>,
 }
 
-/// What the estimate depends on.
+/// What the time depends on.
 pub(super) struct Size {
     pub(super) rows: i64,
     pub(super) columns: i64,
@@ -95,9 +85,14 @@ pub(super) struct Size {
     pub(super) kept: bool,
     /// Neighbours of a tile's results are far from each other in memory.
     pub(super) scattered: bool,
+    /// Neighbouring blocks may take tiles in other orders than that of the loops.
+    pub(super) batched: bool,
     /// Bytes of shared memory of a multiprocessor.
     pub(super) shared: i64,
     pub(super) multiprocessors: i64,
+    pub(super) machine: Machine,
+    /// An instruction of the right types, of any number of columns.
+    pub(super) matrix: Matrix,
     /// Rows of an instruction.
     pub(super) deep: i64,
     /// The sums are in tensor memory, and one thread multiplies.
@@ -113,7 +108,9 @@ impl Size {
                 for columns in [256, 192, 128, 64, 32, 16, 8] {
                     let Some(whole) = self.tiles(rows, columns, swapped) else { continue };
                     for tiles in [Some(whole), self.parts(whole)].into_iter().flatten() {
-                        let time = self.clocks(&tiles);
+                        let time = self.time(&tiles);
+                        let turned = swapped && self.rows >= self.deep;
+                        let time = time + i64::from(turned) * time / CLEARLY;
                         if best.as_ref().is_none_or(|b| time < b.0) {
                             best = Some((time, tiles));
                         }
@@ -194,39 +191,98 @@ impl Size {
         })
     }
 
-    /// Clocks until all is done.
-    pub(super) fn clocks(&self, t: &Tiles) -> i64 {
+    /// Nanoseconds until all is done, in the usual turns.
+    pub(super) fn time(&self, t: &Tiles) -> i64 {
+        self.time_in(t, Grid::of(self, t).usual())
+    }
+
+    /// Nanoseconds until all is done, in these turns.
+    pub(super) fn time_in(&self, t: &Tiles, turns: Turns) -> i64 {
+        let m = &self.machine;
         let parts = t.part.map_or(1, |length| up(self.outer, length));
-        let blocks = self.blocks(t) * parts;
-        let waves = up(blocks, self.multiprocessors);
-        let slices = up(up(self.sum, t.slice) * self.others, parts);
-        // the instruction's rows take as long as its operands' bytes take to be read, at least
-        let operands = (self.deep + t.columns) * SLICE_BYTES / SHARED;
-        let products = (t.rows / self.deep) * operands.max(t.columns * SLICE_BYTES / 64);
-        let busy = blocks.min(self.multiprocessors);
-        let cache = (CACHE * self.multiprocessors / busy).min(PORT);
-        let bytes = (t.rows + t.columns) * SLICE_BYTES / cache;
-        let stored = if self.scattered { SCATTERED } else { self.out };
-        let results = t.rows * t.columns * stored / 32;
+        let mut seconds = predict(&self.tiled(t, turns, parts).work(m), m).time;
+        if parts > 1 {
+            let sums = parts * self.rows * self.columns * self.batch;
+            seconds += combine(sums as f64, m);
+        }
+        (seconds * 1e9) as i64
+    }
+
+    /// What is known of the product in tiles.
+    fn tiled(&self, t: &Tiles, turns: Turns, parts: i64) -> Tiled {
+        let tiles = self.blocks(t) * parts;
+        let stay = turns.persistent && t.part.is_none();
+        let cluster = if t.part.is_none() { turns.cluster } else { 1 };
+        let slots = self.multiprocessors / cluster * cluster;
+        let blocks = if stay { tiles.min(slots) } else { tiles };
+        let terms = t.slice * self.factor;
         let [a, b] = if t.swapped { [1, 0] } else { [0, 1] }.map(|i| self.threads[i]);
+        // blocks of a cluster are neighbours along the result's rows and share its columns' operand
+        let along = |side: bool| if side == t.swapped { cluster as f64 } else { 1.0 };
         let sums = if self.partial.is_some() { 2 } else { 1 };
         let held = sums * t.rows / t.teams * t.columns / 128;
-        let groups = block::filler::groups(held, t.teams, t.stages);
-        let rate = usize::try_from(groups - 1).ok().and_then(|at| FILLED.get(at)).unwrap_or(&1);
-        let filled = 8 * (t.rows * a + t.columns * b) * t.slice / rate;
-        let one = slices * products.max(bytes).max(filled);
-        let tiles = if self.tensor && 2 * t.rows * t.columns <= CELLS {
-            // one tile is stored while the next one is multiplied
-            waves * one.max(results) + results + LATENCY
-        } else {
-            waves * (one + results + LATENCY)
+        let fillers = (128 * block::filler::groups(held, t.teams, t.stages)) as f64;
+        let operand = |side: i64, loads: i64, shared_by: f64| Operand {
+            bytes: (side * terms) as f64,
+            row: (terms.min(SLICE_BYTES)) as f64,
+            shared_by,
+            filled: (side * t.slice * loads) as f64 / 2.0 / fillers,
         };
-        let memory = self.bytes / (MEMORY * self.multiprocessors);
-        // of what others hide a little shows: wide tiles read their operands less often
-        let hidden = (waves * slices * (t.rows / self.deep) * operands + tiles.min(memory)) / 16;
-        let sums = parts * self.rows * self.columns * self.batch * HELD;
-        let combined = t.part.map_or(0, |_| LAUNCH + 2 * sums / (CACHE * self.multiprocessors));
-        tiles.max(memory) + hidden + combined
+        let out = if t.part.is_some() { HELD } else { self.out };
+        let results = match t.slab {
+            Some(width) if t.part.is_none() => {
+                let boxes = if t.swapped { 1 } else { t.columns / width };
+                let row = (width * out).min(SLAB_BYTES);
+                // wide rows without panels begin in the same banks
+                let plain = !t.swapped && width == t.columns && width * out > SLAB_BYTES;
+                let written = if plain { CLASHING } else { self.machine.shared / out as f64 };
+                Results::Boxes { boxes: boxes as f64, row: row as f64, written }
+            }
+            _by_threads if self.scattered => Results::Threads(1.0),
+            // four threads write eight neighbours
+            _by_threads => Results::Threads(8.0),
+        };
+        let slab = match t.slab {
+            None => 0,
+            Some(width) if !t.swapped && width < t.columns => {
+                t.rows * SLAB_BYTES * SLABS.min(t.columns / width)
+            }
+            Some(_) => t.rows * t.columns * self.out,
+        };
+        Tiled {
+            matrix: Matrix { n: t.columns, ..self.matrix },
+            tile: [t.rows as f64, t.columns as f64],
+            tiles: tiles as f64,
+            blocks: blocks as f64,
+            stay,
+            teams: t.teams as f64,
+            slices: (up(up(self.sum, t.slice) * self.others, parts)) as f64,
+            stages: t.stages as f64,
+            instructions: (t.rows / self.deep * up(t.slice, self.matrix.k)) as f64,
+            operands: [operand(t.rows, a, along(true)), operand(t.columns, b, along(false))],
+            results,
+            converted: t.slab.is_some() && !t.swapped && out < HELD,
+            out: out as f64,
+            shared: (slab + t.stages * (t.rows + t.columns) * terms) as f64,
+            bytes: self.bytes as f64,
+            apart: self.apart(t, turns),
+        }
+    }
+
+    /// Bytes from memory where blocks that run at the same time share what they load, and those of
+    /// different waves nothing.
+    fn apart(&self, t: &Tiles, turns: Turns) -> f64 {
+        let tile = if t.swapped { [t.columns, t.rows] } else { [t.rows, t.columns] };
+        let [rows, columns] = [up(self.rows, tile[0]), up(self.columns, tile[1])];
+        let slots = self.multiprocessors.min(rows * columns);
+        let deep = (turns.group * turns.cluster).min(rows);
+        let width = up(slots, deep).min(columns);
+        let deep = up(slots, width).max(deep).min(rows);
+        let touched = (deep * tile[0] + width * tile[1]) as f64;
+        let waves = (rows * columns) as f64 / (deep * width) as f64;
+        let sums = (self.sum * self.others * self.factor) as f64;
+        let results = (self.rows * self.columns * self.out) as f64;
+        (waves * touched * sums + results) * self.batch as f64
     }
 }
 
@@ -248,9 +304,13 @@ pub(super) fn group(rows: i64, columns: i64, [along, across]: [i64; 2], blocks: 
 
 #[cfg(test)]
 pub(super) mod tests {
+    use warploom_ir::instruction::{Action, find};
+
     use super::*;
 
     pub(crate) fn size(rows: i64, columns: i64, sum: i64) -> Size {
+        let found = find("wgmma.m64n256k16.f32.bf16.bf16").map(|i| i.action);
+        let Some(Action::Matrix(matrix)) = found else { panic!("an instruction") };
         Size {
             rows,
             columns,
@@ -266,8 +326,11 @@ pub(super) mod tests {
             staged: true,
             kept: false,
             scattered: false,
+            batched: false,
             shared: 227 << 10,
             multiprocessors: 132,
+            machine: crate::model::H200,
+            matrix,
             deep: 64,
             tensor: false,
         }

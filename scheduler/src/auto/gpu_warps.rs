@@ -50,6 +50,7 @@ impl Auto {
             matrix: p.matrix,
             target: options.target,
             multiprocessors: options.multiprocessors,
+            machine: options.machine()?,
         };
         let tiles = Some(size).filter(|_| worth(p))?.best()?;
         match tiles.part {

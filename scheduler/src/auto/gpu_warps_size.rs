@@ -1,27 +1,16 @@
-//! Sizes of tiles for products whose factors are in registers, from a closed-form estimate.
+//! Sizes of tiles for products whose factors are in registers, those that the performance model
+//! predicts to be fastest.
 //!
 //! In: a product's extents and types, and the GPU's sizes. Out: a block's tile, a warp's part of
 //! it, the slices of the sum and how many are in flight.
-//! Sources: products a clock of a multiprocessor are those of the data sheets (A100, H100); the
-//! rates of caches and memory are those of `gpu_tensor_size`. Where few warps can issue, their
-//! loads are not hidden: what that costs is a guess that falls with the number of warps.
+//! Keeps: what such a product asks of the GPU is counted in `model::product`.
 
-use warploom_ir::dtype::DType;
 use warploom_ir::instruction::Matrix;
 use warploom_ir::target::Target;
 
-/// Bytes a clock that one multiprocessor gets from the second-level cache, its share of the
-/// memory's, and those of shared memory.
-const CACHE: i64 = 40;
-const MEMORY: i64 = 16;
-const SHARED: i64 = 128;
-/// Clocks until the first slices have come, and from the last product to the next tile.
-const LATENCY: i64 = 2500;
-/// Clocks from a copy's start to its end, and of the meeting of a slice.
-const COPY: i64 = 1000;
-const MEETING: i64 = 60;
-/// Clocks of one more launch.
-const LAUNCH: i64 = 8000;
+use crate::model::product::{Warped, combine};
+use crate::model::{Machine, predict};
+
 /// 32-bit registers of a multiprocessor, those that a thread has for sums and with fragments, and
 /// those it needs beside.
 const REGISTERS: i64 = 64 << 10;
@@ -30,7 +19,7 @@ const LIVE: i64 = 192;
 const OTHERS: i64 = 96;
 /// Bytes of shared memory that a block can have on every GPU that runs code for sm_80.
 const EVERY: i64 = 99 << 10;
-/// Most blocks of a multiprocessor that the estimate counts on, and most warps of a block.
+/// Most blocks of a multiprocessor that are counted on, and most warps of a block.
 const RESIDENT: i64 = 4;
 const WARPS: i64 = 8;
 /// Fewest slices that are worth a part of the sum.
@@ -57,7 +46,7 @@ pub(super) struct WarpTiles {
     pub(super) part: Option<i64>,
 }
 
-/// What the estimate depends on.
+/// What the time depends on.
 pub(super) struct WarpSize {
     /// Rows, columns and terms of the result.
     pub(super) rows: i64,
@@ -72,6 +61,7 @@ pub(super) struct WarpSize {
     pub(super) matrix: Matrix,
     pub(super) target: Target,
     pub(super) multiprocessors: i64,
+    pub(super) machine: Machine,
 }
 
 impl WarpTiles {
@@ -81,12 +71,12 @@ impl WarpTiles {
 }
 
 impl WarpSize {
-    /// The tiles with the least estimated time; the first of equals.
+    /// The tiles with the least predicted time; the first of equals.
     pub(super) fn best(&self) -> Option<WarpTiles> {
         let mut best: Option<(i64, WarpTiles)> = None;
         for whole in self.candidates() {
             for tiles in [Some(whole), self.parts(whole)].into_iter().flatten() {
-                let time = self.clocks(&tiles);
+                let time = self.time(&tiles);
                 if best.as_ref().is_none_or(|b| time < b.0) {
                     best = Some((time, tiles));
                 }
@@ -159,36 +149,32 @@ impl WarpSize {
         Some(WarpTiles { part: Some(self.sum / parts), ..whole })
     }
 
-    /// Products a clock of a multiprocessor.
-    fn rate(&self) -> i64 {
-        match (self.matrix.a, self.target) {
-            (DType::F64, Target::Sm90a) => 128,
-            (DType::F64, Target::Cpu | Target::Sm80 | Target::Sm100a) => 64,
-            _narrow => 2048 / self.factor(),
-        }
-    }
-
-    /// Clocks until all is done.
-    fn clocks(&self, t: &WarpTiles) -> i64 {
+    /// Nanoseconds until all is done.
+    fn time(&self, t: &WarpTiles) -> i64 {
+        let m = &self.machine;
         let parts = t.part.map_or(1, |length| up(self.sum, length));
-        let each = up(self.blocks(t) * parts, self.multiprocessors);
-        let resident = t.resident.min(each);
         let slices = up(t.part.unwrap_or(self.sum), t.slice) * self.others;
         let (warps, sides) = (t.warps(), t.block[0] + t.block[1]);
         let slice = t.slice * self.factor();
-        let products = t.block[0] * t.block[1] * t.slice / self.rate();
-        // one warp's loads are hidden by the products of others
-        let products = products + products * 12 / (10 * warps * resident);
-        let read = (warps * (t.warp[0] + t.warp[1]) + sides) * slice / SHARED;
-        let flight = COPY / ((t.stages - 1) * resident);
-        let work = products.max(read).max(sides * slice / CACHE) + MEETING / resident;
-        let results = t.block[0] * t.block[1] * self.out / 32;
-        let tile = slices * work.max(flight) + results;
-        let tiles = each * tile + up(each, resident) * LATENCY;
-        let memory = self.bytes / (MEMORY * self.multiprocessors);
-        let sums = parts * self.rows * self.columns * self.batch * self.out;
-        let combined = t.part.map_or(0, |_| LAUNCH + 2 * sums / (CACHE * self.multiprocessors));
-        tiles.max(memory) + (tiles.min(memory) + each * slices * read) / 16 + combined
+        let matrix = self.matrix;
+        let each = matrix.m * matrix.n * matrix.k;
+        let warped = Warped {
+            matrix,
+            instructions: (t.block[0] * t.block[1] * t.slice) as f64 / each as f64,
+            tiles: (self.blocks(t) * parts) as f64,
+            resident: t.resident as f64,
+            warps: warps as f64,
+            slices: slices as f64,
+            stages: t.stages as f64,
+            bytes: (sides * slice) as f64,
+            loaded: (warps * (t.warp[0] + t.warp[1]) * slice) as f64,
+            results: (t.block[0] * t.block[1]) as f64,
+            out: self.out as f64,
+            all: self.bytes as f64,
+        };
+        let sums = (parts * self.rows * self.columns * self.batch) as f64;
+        let combined = if parts > 1 { combine(sums, m) } else { 0.0 };
+        ((predict(&warped.work(m), m).time + combined) * 1e9) as i64
     }
 }
 
@@ -216,6 +202,7 @@ mod tests {
             matrix,
             target,
             multiprocessors: 132,
+            machine: Machine::of(target).expect("a GPU"),
         };
         size.best().expect("some tiles fit")
     }

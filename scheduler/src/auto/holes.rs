@@ -20,8 +20,8 @@ use crate::Schedule;
 pub struct HoleOption {
     /// A number for each of [`Hole::sizes`].
     pub values: Vec<i64>,
-    /// Clocks that the nest is estimated to take with it, where there is an estimate: of a
-    /// multiprocessor on a GPU, of a core on a CPU. Comparable within one hole only.
+    /// The time that the nest is estimated to take with it, where there is an estimate: nanoseconds
+    /// of the performance model on a GPU, clocks of a core on a CPU. Comparable within one hole.
     pub estimate: Option<i64>,
 }
 

@@ -8,6 +8,7 @@
 
 mod machine;
 mod prediction;
+pub(crate) mod product;
 mod read;
 mod work;
 
@@ -26,4 +27,8 @@ pub fn predict_kernel(kernel: &Kernel, m: &Machine) -> Option<Prediction> {
 }
 
 #[cfg(test)]
+mod published;
+#[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod validation;

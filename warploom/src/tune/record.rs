@@ -89,7 +89,7 @@ pub struct Candidate {
     /// Why it is not measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
-    /// Clocks, as the automatic schedule estimates them.
+    /// As the automatic schedule estimates it: clocks on a CPU, nanoseconds on a GPU.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub estimate: Option<i64>,
     /// What its result was compared with.

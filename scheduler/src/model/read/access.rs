@@ -37,6 +37,13 @@ pub(super) fn sectors(addresses: &[i64], width: i64) -> f64 {
     addresses.iter().flat_map(touched).collect::<BTreeSet<_>>().len() as f64
 }
 
+/// Runs of neighbouring sectors that accesses of `width` bytes at these addresses touch.
+pub(super) fn runs(addresses: &[i64], width: i64) -> f64 {
+    let touched = |a: &i64| a.div_euclid(SECTOR)..=(a + width - 1).div_euclid(SECTOR);
+    let all: BTreeSet<i64> = addresses.iter().flat_map(touched).collect();
+    all.iter().filter(|s| !all.contains(&(*s - 1))).count() as f64
+}
+
 /// Turns of shared memory for accesses of `width` bytes at these addresses: as many as the bank has
 /// words that most are wanted of.
 pub(super) fn turns(addresses: &[i64], width: i64) -> f64 {
@@ -59,6 +66,7 @@ mod tests {
         assert_eq!((sectors(&rows, 4), turns(&rows, 4)), (4.0, 1.0));
         let columns: Vec<i64> = (0..32).map(|t| 128 * t).collect();
         assert_eq!((sectors(&columns, 4), turns(&columns, 4)), (32.0, 32.0));
+        assert_eq!((runs(&rows, 4), runs(&columns, 4)), (1.0, 32.0));
         let padded: Vec<i64> = (0..32).map(|t| 132 * t).collect();
         assert_eq!(turns(&padded, 4), 1.0);
         assert_eq!((sectors(&[0; 32], 4), turns(&[0; 32], 4)), (1.0, 1.0));

@@ -14,7 +14,7 @@ use warploom_ir::target::{Axis, Place};
 
 use super::super::machine::Machine;
 use super::super::work::Work;
-use super::access::{Env, WIDEST, place, sectors, turns, value};
+use super::access::{Env, WIDEST, place, runs, sectors, turns, value};
 use super::values::{ADDRESS, Element, store};
 use super::{Launch, Used, count, depends, iterations};
 
@@ -86,13 +86,14 @@ pub(super) fn work(launch: &Launch<'_>, m: &Machine) -> (Work, Used) {
         all.port += one.port * share;
         all.issue += one.issue * share;
         all.main += one.main * share;
+        all.leaving += one.leaving * share;
         all.cache += one.cache * share;
         for (name, (read, written)) in walk.used {
             let sum = used.entry(name).or_insert((0.0, 0.0));
             *sum = (sum.0 + read * share, sum.1 + written * share);
         }
     }
-    all.fill = m.fitted.block;
+    all.fill = m.fitted.block + m.fitted.cold;
     // many blocks of different lengths follow each other on a multiprocessor and even out
     let waves = blocks / (m.multiprocessors * all.resident);
     all.uneven = 1.0 + (most / all.main.max(1.0) - 1.0).max(0.0) / waves.max(1.0);
@@ -380,7 +381,12 @@ impl<'k> Walk<'_, 'k> {
         }
         let moved = all * sectors(&addresses, wide * bytes) * 32.0;
         self.work.cache += moved * self.work.blocks;
-        self.work.port += if read { moved } else { 0.0 };
+        if read {
+            self.work.port += moved;
+        } else {
+            let stores = runs(&addresses, wide * bytes) * self.m.fitted.scattered;
+            self.work.leaving += all * stores;
+        }
         let used = self.used.entry(name.clone()).or_insert((0.0, 0.0));
         let side = if read { &mut used.0 } else { &mut used.1 };
         *side += moved * self.work.blocks;

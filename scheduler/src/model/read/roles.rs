@@ -219,7 +219,7 @@ impl<'k> Walk<'_, 'k> {
             true => (longest, epilogue + left),
             false => (main, epilogue + other),
         };
-        work.fill = f.block + arrival(first, self.m);
+        work.fill = f.block + f.cold + arrival(first, self.m);
         work
     }
 

@@ -8,12 +8,10 @@ use warploom_ir::affine::Name;
 use warploom_ir::kernel::device::{Across, Share, WARP};
 use warploom_ir::kernel::{Index, KernelNode, Store};
 
-use super::super::access::{WIDEST, place, sectors, turns, value};
+use super::super::super::product::FLYING;
+use super::super::access::{WIDEST, place, runs, sectors, turns, value};
 use super::super::values::{ADDRESS, Element, store};
 use super::Walk;
-
-/// Loads of a thread that are on their way at once.
-const FLYING: f64 = 8.0;
 
 /// The elements that the threads of a team have.
 struct Dealt<'a> {
@@ -127,8 +125,10 @@ impl<'k> Walk<'_, 'k> {
         } else {
             self.tally.stores = true;
             self.write(name, whole);
-            // sectors that are written in parts take their turn at the cache
-            self.tally.serial += bytes / self.m.fitted.port / self.copies;
+            let f = &self.m.fitted;
+            let stores = runs(&addresses, wide * element) * f.scattered;
+            let clocks = warps * stores.max(bytes / warps.max(1.0) / f.port);
+            self.tally.serial += clocks / self.copies;
         }
         accesses * (1.0 + ADDRESS)
     }
