@@ -27,8 +27,4 @@ pub fn predict_kernel(kernel: &Kernel, m: &Machine) -> Option<Prediction> {
 }
 
 #[cfg(test)]
-mod published;
-#[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod validation;

@@ -1,5 +1,8 @@
 //! What kernels are counted to do, and how predictions follow from it.
 
+mod published;
+mod validation;
+
 use super::*;
 
 /// Four tiles of 64 x 128 of a product whose sum has 256 terms: two slices of 128 for each.

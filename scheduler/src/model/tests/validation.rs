@@ -15,7 +15,7 @@ use warploom_ir::kernel::Kernel;
 use warploom_ir::nest::Nest;
 use warploom_ir::target::Target;
 
-use super::*;
+use super::super::*;
 use crate::{Choices, Schedule, explore, launches, lower};
 
 mod fit;
@@ -30,9 +30,9 @@ pub(super) struct Line {
 }
 
 const RECORDS: [(&str, &str); 3] = [
-    ("gemm", include_str!("../../../bench/record/h200-gemm.csv")),
-    ("bandwidth", include_str!("../../../bench/record/h200-bandwidth.csv")),
-    ("tune", include_str!("../../../bench/record/h200-tune.csv")),
+    ("gemm", include_str!("../../../../bench/record/h200-gemm.csv")),
+    ("bandwidth", include_str!("../../../../bench/record/h200-bandwidth.csv")),
+    ("tune", include_str!("../../../../bench/record/h200-tune.csv")),
 ];
 
 /// Shapes of products whose lines the constants are fitted to.
@@ -124,11 +124,13 @@ fn gemm() -> Vec<Line> {
 /// A kernel that a person wrote, at a size.
 fn handwritten(name: &str, [m, n, k]: [u64; 3]) -> Kernel {
     let text = match name {
-        "gemm_mma" => include_str!("../../../examples/kernels/gemm_mma.kernel"),
-        "gemm_wgmma" => include_str!("../../../examples/kernels/gemm_wgmma.kernel"),
-        "gemm_wgmma_bf16" => include_str!("../../../examples/kernels/gemm_wgmma_bf16.kernel"),
-        "gemm_wgmma_cluster" => include_str!("../../../examples/kernels/gemm_wgmma_cluster.kernel"),
-        _multicast => include_str!("../../../examples/kernels/gemm_wgmma_multicast.kernel"),
+        "gemm_mma" => include_str!("../../../../examples/kernels/gemm_mma.kernel"),
+        "gemm_wgmma" => include_str!("../../../../examples/kernels/gemm_wgmma.kernel"),
+        "gemm_wgmma_bf16" => include_str!("../../../../examples/kernels/gemm_wgmma_bf16.kernel"),
+        "gemm_wgmma_cluster" => {
+            include_str!("../../../../examples/kernels/gemm_wgmma_cluster.kernel")
+        }
+        _multicast => include_str!("../../../../examples/kernels/gemm_wgmma_multicast.kernel"),
     };
     let kernel: Kernel = text.parse().unwrap();
     let sizes = [("M", m), ("N", n), ("K", k)].map(|(name, v)| (Name::from(name), v as i64));
@@ -140,20 +142,26 @@ fn bandwidth() -> Vec<Line> {
     let line = |row: BTreeMap<&'static str, String>| {
         let case = row["case"].as_str();
         let (text, sizes): (&str, &[i64]) = match case {
-            "copy" => (include_str!("../../../bench/cases/copy.nest"), &[12_582_912]),
-            "axpy" => (include_str!("../../../bench/cases/axpy.nest"), &[8_388_608]),
-            "gelu" => (include_str!("../../../bench/cases/gelu.nest"), &[12_582_912]),
-            "bias-relu" => (include_str!("../../../bench/cases/bias_relu.nest"), &[3072, 4096]),
-            "softmax-4096" => (include_str!("../../../bench/cases/softmax.nest"), &[3072, 4096]),
-            "softmax-1024" => (include_str!("../../../bench/cases/softmax.nest"), &[12_288, 1024]),
-            "layer-norm" => (include_str!("../../../bench/cases/layer_norm.nest"), &[3072, 4096]),
-            "rms-norm" => (include_str!("../../../bench/cases/rms_norm.nest"), &[3072, 4096]),
-            "transpose" => (include_str!("../../../bench/cases/transpose.nest"), &[3072, 4096]),
-            "transpose-odd" => (include_str!("../../../bench/cases/transpose.nest"), &[3071, 4099]),
-            "permute-acbd" => (include_str!("../../../bench/cases/permute_acbd.nest"), &CUBES),
-            "permute-adcb" => (include_str!("../../../bench/cases/permute_adcb.nest"), &CUBES),
-            "permute-cdab" => (include_str!("../../../bench/cases/permute_cdab.nest"), &CUBES),
-            _dcba => (include_str!("../../../bench/cases/permute_dcba.nest"), &CUBES),
+            "copy" => (include_str!("../../../../bench/cases/copy.nest"), &[12_582_912]),
+            "axpy" => (include_str!("../../../../bench/cases/axpy.nest"), &[8_388_608]),
+            "gelu" => (include_str!("../../../../bench/cases/gelu.nest"), &[12_582_912]),
+            "bias-relu" => (include_str!("../../../../bench/cases/bias_relu.nest"), &[3072, 4096]),
+            "softmax-4096" => (include_str!("../../../../bench/cases/softmax.nest"), &[3072, 4096]),
+            "softmax-1024" => {
+                (include_str!("../../../../bench/cases/softmax.nest"), &[12_288, 1024])
+            }
+            "layer-norm" => {
+                (include_str!("../../../../bench/cases/layer_norm.nest"), &[3072, 4096])
+            }
+            "rms-norm" => (include_str!("../../../../bench/cases/rms_norm.nest"), &[3072, 4096]),
+            "transpose" => (include_str!("../../../../bench/cases/transpose.nest"), &[3072, 4096]),
+            "transpose-odd" => {
+                (include_str!("../../../../bench/cases/transpose.nest"), &[3071, 4099])
+            }
+            "permute-acbd" => (include_str!("../../../../bench/cases/permute_acbd.nest"), &CUBES),
+            "permute-adcb" => (include_str!("../../../../bench/cases/permute_adcb.nest"), &CUBES),
+            "permute-cdab" => (include_str!("../../../../bench/cases/permute_cdab.nest"), &CUBES),
+            _dcba => (include_str!("../../../../bench/cases/permute_dcba.nest"), &CUBES),
         };
         let dtype = &row["dtype"];
         let factor =

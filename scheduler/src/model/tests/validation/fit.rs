@@ -1,7 +1,7 @@
 //! Fitting the constants of [`Fitted`] to the lines that are for it.
 //!
 //! Out: constants to be written into `machine`, by hand, so that a change of them is read by
-//! somebody. Run it as `cargo test -p warploom-scheduler model::validation::fit -- --ignored
+//! somebody. Run it as `cargo test -p warploom-scheduler model::tests::validation::fit -- --ignored
 //! --nocapture`. Method: coordinate descent on the mean error (logarithm of predicted over measured
 //! and its square, at most 1), each constant a factor up or down, the factor halved as it stops.
 

@@ -9,8 +9,8 @@
 
 use warploom_ir::instruction::{Action, find};
 
-use super::product::{Operand, Results, Tiled};
-use super::*;
+use super::super::product::{Operand, Results, Tiled};
+use super::super::*;
 
 /// A published kernel: what, rows, columns and terms, bytes of a factor, TFLOP/s.
 struct Published {
