@@ -17,9 +17,7 @@ use warploom_tests::tensor::replayed;
 type Arrays = BTreeMap<Name, Tensor>;
 
 /// Tiles of the products, the residues and the results, ragged ones too, and other orders.
-const SCRIPTS: [&str; 4] = [
-    "",
-    "tile G0.m, G0.n by 8, 16\n",
+const SCRIPTS: [&str; 2] = [
     "tile G0.m, G0.n by 5, 7\nsplit G1.k by 3\n",
     "tile SA.m, SA.k by 4, 32\nreorder SB.k, SB.n, SB.l\n\
      tile X.m, X.n by 3, 64\nsplit NA1.k by 7\n",
@@ -43,7 +41,7 @@ fn bits_depend_on_no_schedule_and_no_target() {
     let shape @ [m, n, k] = [24, 40, 48];
     let inputs = inputs(shape);
     for guarded in [false, true] {
-        let options = Options { guarded, ..Options::new(DType::F64, Accuracy::Moduli(6)) };
+        let options = Options { guarded, ..Options::new(DType::F64, Accuracy::Moduli(4)) };
         let e = Emulation::new("mk,kn->mn", &options).unwrap_or_else(|e| panic!("{e}"));
         let sizes = format!("param M = {m}, N = {n}, K = {k}");
         let text = e.text.replacen("param M, N, K", &sizes, 1);

@@ -17,6 +17,10 @@ use super::text::{Side, Writer, list, size};
 
 /// Where the number of zeros begins in a word, above the sum of exponents.
 const ZEROS: u32 = 40;
+/// More than twice the exponents of an f64 and all other numbers of the condition: that of zeros.
+const ZERO: u32 = 4608;
+/// More than that and all other numbers; two of them times 2^17 terms fit an i32.
+const SPECIAL: u32 = 5632;
 
 impl Writer<'_> {
     /// What the nest says of its accuracy.
@@ -29,9 +33,15 @@ impl Writer<'_> {
         )
     }
 
+    /// The integers that hold a row's or column's sum of exponents.
+    pub(super) fn wide(&self) -> &'static str {
+        if self.blocks().is_some() { "i64" } else { "i32" }
+    }
+
     /// How wide a row or column is: `h` the binary logarithm of its squared norm over that of its
-    /// largest power of two, rounded up, and `w` its zeros (and subnormal numbers) with the sum of
-    /// the exponents by which others are below the largest.
+    /// largest power of two, rounded up, `z` its zeros (and subnormal numbers), and `d` the sum of
+    /// the exponents by which others are below the largest. A row of zeros is certain with every
+    /// finite column, one with an infinity or a NaN never: their `h` outweighs all others.
     pub(super) fn certificate(&self, side: &Side<'_>) -> String {
         let (u, x, lines) = (side.upper, side.lower, list(&side.lines));
         let digits = if self.dtype() == DType::F32 { 23 } else { 52 };
@@ -40,37 +50,45 @@ impl Writer<'_> {
             let shifted = format!("shr({bits}, {digits})");
             if digits == 23 { format!("cast_i64({shifted})") } else { shifted }
         };
-        let largest = exponent(&format!("m{x}[{lines}]"));
+        let (m, w) = (format!("m{x}[{lines}]"), format!("w{x}[{lines}]"));
+        let (largest, own, t) = (exponent(&m), self.words().1, self.wide());
+        let narrow = |v: String| if t == "i64" { v } else { format!("cast_{t}({v})") };
         format!(
-            "  H{u}: h{x}[{lines}] = exponent(cast_f64(max(n{x}[{lines}], 1))) - {}\n  \
-             W{u}0: w{x}[{lines}] = 0\n  for {} {{\n    \
-             W{u}1: w{x}[{lines}] += select({magnitude} < {normal}, {},\n      \
-             {largest} - {}) order any\n  }}\n",
+            "  H{u}: h{x}[{lines}] = select({m} == 0, -{ZERO},\n    \
+             select({m} >= {own}, {SPECIAL}, exponent(cast_f64(max(n{x}[{lines}], 1))) - {}))\n  \
+             W{u}0: {w} = 0\n  for {} {{\n    \
+             W{u}1: {w} += select({magnitude} < {normal}, {},\n      \
+             {largest} - {}) order any\n  }}\n  \
+             Z{u}: z{x}[{lines}] = select({m} == 0, 0, {})\n  \
+             D{u}_: d{x}[{lines}] = {}\n",
             2 * i64::from(self.norm()) - 1,
             super::text::loops(&self.p.sums),
             1_u64 << ZEROS,
             exponent(&magnitude),
+            narrow(format!("shr({w}, {ZEROS})")),
+            narrow(format!("({w} and {})", (1_u64 << ZEROS) - 1)),
         )
     }
 
-    /// Whether a result has to be summed natively: it is `special`, or neither its row nor its
-    /// column is zero and the bound on its error exceeds K·u times that on Σ|a||b|.
-    pub(super) fn uncertain(&self, special: &str, rows: &str, columns: &str) -> String {
-        let terms = self.p.sums.iter().map(|i| size(*i)).collect::<Vec<_>>().join(" * ");
+    /// Whether a result has to be summed natively: its row or column has an infinity or a NaN, or
+    /// the bound on its error exceeds K·u times that on Σ|a||b|.
+    pub(super) fn uncertain(&self, rows: &str, columns: &str) -> String {
+        let t = self.wide();
+        let terms: Vec<String> =
+            self.p.sums.iter().map(|i| format!("cast_{t}({})", size(*i))).collect();
+        let terms = terms.join(" * ");
         let digits = if self.dtype() == DType::F32 { 24 } else { 53 };
         let own = 2 * digits + 3 + if self.options.complex { 2 } else { 0 };
-        let wide = format!("(wa[{rows}] + wb[{columns}])");
-        let count = format!("(cast_i64({terms}) - shr({wide}, {ZEROS}))");
+        let count = format!("({terms} - za[{rows}] - zb[{columns}])");
+        // the binary logarithm of a count, rounded down
+        let log = |n: &str| format!("shr(bitcast_i32(cast_f32(max({n}, 1))), 23)");
         let room = format!(
-            "cast_i64({} - ha[{rows}] - hb[{columns}]\n    \
-             + exponent(cast_f32(max(cast_i64({terms}), 1)))\n    \
-             + 2 * exponent(cast_f32(max({count}, 1))))",
-            i64::from(self.scheme.range) - own,
+            "({} - ha[{rows}] - hb[{columns}]\n    + {} + 2 * {})",
+            i64::from(self.scheme.range) - own - 3 * 127,
+            log(&terms),
+            log(&count),
         );
-        format!(
-            "({special}\n    or min(ma[{rows}], mb[{columns}]) > 0\n    \
-             and ({count} <= 0 or {room} * {count} < 2 * ({wide} and {})))",
-            (1_u64 << ZEROS) - 1,
-        )
+        let room = if t == "i64" { format!("cast_i64({room})") } else { room };
+        format!("({count} <= 0\n    or {room} * {count} < 2 * (da[{rows}] + db[{columns}]))")
     }
 }

@@ -60,8 +60,13 @@ impl Room {
         // a block's remainders, and their sums as i32
         let bytes = if cut { mul(moduli, blocks + 5)? } else { moduli };
         let element = options.dtype.size_bytes() as u64;
-        // magnitude and scale, certificates
-        let line = element + 4 + if options.guarded { 12 } else { 0 };
+        // a scale, and the magnitude or, in its place, the certificate
+        let other = match (options.guarded, cut) {
+            (false, _) => element,
+            (true, false) => 12,
+            (true, true) => 20,
+        };
+        let line = 4 + other;
         let arrays = add(mul(rows, sums)?, add(mul(columns, sums)?, results)?)?;
         Ok(Self {
             residues: [mul(rows, each)?, mul(columns, each)?],

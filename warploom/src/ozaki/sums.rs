@@ -142,8 +142,10 @@ impl Writer<'_> {
         let lines =
             |lines: &[Index]| list(&p.batch.iter().chain(lines).copied().collect::<Vec<_>>());
         let (rows, columns) = (lines(&p.rows), lines(&p.columns));
-        let special = format!("max(ma[{rows}], mb[{columns}]) >= {}", self.words().1);
-        if self.options.guarded { self.uncertain(&special, &rows, &columns) } else { special }
+        if self.options.guarded {
+            return self.uncertain(&rows, &columns);
+        }
+        format!("max(ma[{rows}], mb[{columns}]) >= {}", self.words().1)
     }
 
     /// One result, or the part of it.

@@ -249,9 +249,14 @@ impl<'w> Writer<'w> {
         if role != "in" {
             let _ = write!(out, "temp n{x}: i64[{lines}]  ");
         }
+        if role != "in" && self.options.guarded {
+            let _ = write!(out, "temp w{x}: i64[{lines}]  ");
+        }
         let _ = writeln!(out, "{role} c{x}: i32[{lines}]");
         if self.options.guarded {
-            let _ = writeln!(out, "{role} h{x}: i32[{lines}]  {role} w{x}: i64[{lines}]");
+            let t = self.wide();
+            let _ = write!(out, "{role} h{x}: i32[{lines}]  ");
+            let _ = writeln!(out, "{role} z{x}: {t}[{lines}]  {role} d{x}: {t}[{lines}]");
         }
         let (count, all) = match self.blocks() {
             Some(blocks) => (format!("{n}*{blocks}"), BLOCK.to_string()),
