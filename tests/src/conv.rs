@@ -102,7 +102,8 @@ impl Conv {
             |of: &[(String, i64)]| join(of.iter().map(|d| format!("{} in 0..{}", d.0, d.1)));
         let [factor, sums, results] = self.types;
         let mut out = format!(
-            "in I: {factor}[{}]\nin W: {factor}[{}]\nout O: {results}[{s}]\ntemp Acc: {sums}[{s}]\n",
+            "in I: {factor}[{}]\nin W: {factor}[{}]\nout O: {results}[{s}]\n\
+             temp Acc: {sums}[{s}]\n",
             shape(image),
             shape(filter),
             s = shape(result)

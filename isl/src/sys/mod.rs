@@ -75,8 +75,8 @@ opaque! {
     isl_map, isl_map_list, isl_mat, isl_multi_aff, isl_multi_pw_aff, isl_multi_union_pw_aff,
     isl_multi_val, isl_point, isl_pw_aff, isl_pw_aff_list, isl_pw_multi_aff,
     isl_pw_multi_aff_list, isl_schedule, isl_schedule_constraints, isl_schedule_node,
-    isl_set, isl_set_list, isl_space, isl_stride_info, isl_union_access_info, isl_union_flow, isl_union_map,
-    isl_union_pw_aff, isl_union_pw_aff_list, isl_union_pw_multi_aff, isl_union_set,
+    isl_set, isl_set_list, isl_space, isl_stride_info, isl_union_access_info, isl_union_flow,
+    isl_union_map, isl_union_pw_aff, isl_union_pw_aff_list, isl_union_pw_multi_aff, isl_union_set,
     isl_union_set_list, isl_val, isl_val_list,
 }
 

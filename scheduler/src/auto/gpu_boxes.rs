@@ -312,7 +312,8 @@ impl Auto {
     }
 }
 
-/// Whether a loop shares no dimension of a factor with others: one of the sum that does moves boxes.
+/// Whether a loop shares no dimension of a factor with others: one of the sum that does moves
+/// boxes.
 fn alone(p: &Product, l: &Line) -> bool {
     let indices = p.factors.iter().flat_map(|f| &f.indices);
     let mut indices = indices.filter(|e| e.vars().contains(&l.iter));

@@ -2,8 +2,8 @@
 //! array is in a buffer while it runs.
 //!
 //! `l { X }` -> `l { Ap.0 { Ap.1 { Ap: Ap[…] = A[…] } } X' }`, where X' reads `Ap`. The buffer has
-//! the size of the fixed box around what X touches (along dimensions of which X touches every second
-//! element, say, without those between), its rows `pad` elements more. Only elements
+//! the size of the fixed box around what X touches (along dimensions of which X touches every
+//! second element, say, without those between), its rows `pad` elements more. Only elements
 //! that X reads are copied; all of the box that is in bounds where the exact set is no conjunction
 //! and every element is defined.
 //! Where X writes the array too, X' does so in the buffer: copied in first is what X reads before
