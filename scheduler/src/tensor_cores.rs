@@ -2,8 +2,8 @@
 //!
 //! In: a schedule and a GPU. Out: an answer for each statement that adds up products of two
 //! elements. Keeps: what is said of the schedule is read off its working nest and tree; reasons
-//! the first condition that fails, in the order in which automatic schedules ask. Why here: people
-//! who wonder about a speed ask this first.
+//! name the first condition that fails, in the order in which automatic schedules ask. Why here:
+//! people who wonder about a speed ask this first.
 
 use warploom_ir::affine::Name;
 use warploom_ir::diag::{Result, Source};
