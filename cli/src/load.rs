@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use warploom::cache::Cache;
+use warploom::compile::Lowered;
 use warploom::diag::{Diagnostic, Result, Source};
 use warploom::jit::Jit;
 use warploom::tune::{Records, kind_for};
@@ -52,20 +53,41 @@ pub(crate) fn schedule(
     target: Target,
     args: &RecordArgs,
 ) -> Result<Schedule> {
-    match script {
-        None => {
-            let recall = |r: Records| r.recall(nest, target, &|| kind_for(target));
-            let recalled = records(args).map(recall).unwrap_or_default();
-            if let Some(note) = &recalled.note {
-                output::error(note);
-            }
-            match recalled.schedule {
-                Some(schedule) => Ok(schedule),
-                None => warploom::compile::auto_for(nest, target),
-            }
-        }
-        Some(path) => replay(nest, path),
+    match given(nest, script, target, args)? {
+        Some(schedule) => Ok(schedule),
+        None => warploom::compile::auto_for(nest, target),
     }
+}
+
+/// The kernel of [`schedule`]; where that is automatic and has none, of what is taken instead.
+pub(crate) fn lowered(
+    nest: &Nest,
+    script: Option<&Path>,
+    target: Target,
+    args: &RecordArgs,
+) -> Result<Lowered> {
+    match given(nest, script, target, args)? {
+        Some(schedule) => warploom::compile::lower(&schedule),
+        None => Ok(warploom::compile::automatic(nest, target)?.1),
+    }
+}
+
+/// What a file or a record says.
+fn given(
+    nest: &Nest,
+    script: Option<&Path>,
+    target: Target,
+    args: &RecordArgs,
+) -> Result<Option<Schedule>> {
+    if let Some(path) = script {
+        return replay(nest, path).map(Some);
+    }
+    let recall = |r: Records| r.recall(nest, target, &|| kind_for(target));
+    let recalled = records(args).map(recall).unwrap_or_default();
+    if let Some(note) = &recalled.note {
+        output::error(note);
+    }
+    Ok(recalled.schedule)
 }
 
 /// The script in a file, replayed on `nest`.

@@ -150,6 +150,24 @@ pub fn auto_for(nest: &Nest, target: Target) -> Result<Schedule> {
     }
 }
 
+/// The automatic schedule for a target, lowered. Where products on tensor cores come out as a
+/// kernel that cannot be made or sealed, it is the schedule without them.
+///
+/// # Errors
+/// As [`auto_for`] and [`lower`].
+pub fn automatic(nest: &Nest, target: Target) -> Result<(Schedule, Lowered)> {
+    let schedule = auto_for(nest, target)?;
+    match lower(&schedule) {
+        Err(d) if d.blame == Blame::Unsupported && target != Target::Cpu => {
+            let options = GpuOptions { tensor_cores: false, ..GpuOptions::of(target) };
+            let schedule = auto_gpu(&Schedule::new(nest)?, &options)?;
+            let lowered = lower(&schedule)?;
+            Ok((schedule, lowered))
+        }
+        lowered => Ok((schedule, lowered?)),
+    }
+}
+
 /// A schedule that is quick to find: the order of the text, and on a GPU independent loops on
 /// blocks and threads, without tensor cores.
 ///

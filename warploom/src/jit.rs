@@ -161,8 +161,8 @@ impl Jit {
             return Ok(Made { code, script, origin, notes });
         }
         compile::check_nest(asked.nest)?;
-        let (schedule, key) = self.schedule(asked, key, &mut notes)?;
-        let (code, (kernel, gpu)) = compiled(compile::lower(&schedule)?)?;
+        let ((schedule, lowered), key) = self.schedule(asked, key, &mut notes)?;
+        let (code, (kernel, gpu)) = compiled(lowered)?;
         let script = schedule.script().to_string();
         let entry = Entry { script: script.clone(), kernel, gpu };
         notes.extend(self.cache.as_ref().and_then(|c| c.store(&key, &entry).err()));
@@ -223,23 +223,27 @@ impl Jit {
         Some(found.record?.best()?.script.clone())
     }
 
-    /// The schedule, and its key, which is another where the tuned schedule is refused.
+    /// The schedule, lowered, and its key, which is another where the tuned schedule is refused.
     fn schedule(
         &self,
         asked: &Asked<'_>,
         key: Key,
         notes: &mut impl Extend<Box<Diagnostic>>,
-    ) -> Result<(Schedule, Key)> {
+    ) -> Result<((Schedule, Lowered), Key)> {
         let Asked { nest, script, target } = *asked;
+        let lowered = |schedule: Schedule| {
+            let lowered = compile::lower(&schedule)?;
+            Ok((schedule, lowered))
+        };
         if let Some(script) = script {
-            return Ok((Schedule::new(nest)?.replay(script)?, key));
+            return Ok((lowered(Schedule::new(nest)?.replay(script)?)?, key));
         }
         let recall = |r: &Records| r.recall(nest, target, &|| kind_for(target));
         let recalled = self.records.as_ref().map(recall).unwrap_or_default();
         notes.extend(recalled.note);
         match recalled.schedule {
-            Some(schedule) => Ok((schedule, key)),
-            None => Ok((compile::auto_for(nest, target)?, Key::new(nest, None, target))),
+            Some(schedule) => Ok((lowered(schedule)?, key)),
+            None => Ok((compile::automatic(nest, target)?, Key::new(nest, None, target))),
         }
     }
 }

@@ -76,7 +76,7 @@ pub(crate) fn compare(args: &CompareArgs) -> Result<()> {
 fn entries(args: &CompareArgs, problem: &Problem<'_>, executor: &Executor) -> Result<Vec<Entry>> {
     let (nest, target) = (problem.nest, target(executor));
     let mut out =
-        vec![Entry::Schedule("automatic".into(), Box::new(compile::auto_for(nest, target)?))];
+        vec![Entry::Schedule("automatic".into(), Box::new(compile::automatic(nest, target)?.0))];
     if let Some(records) = load::records(&args.records) {
         let recalled = records.recall(nest, target, &|| kind(executor));
         recalled.note.iter().for_each(|note| output::error(note));

@@ -16,7 +16,7 @@ pub(crate) fn emit(args: &EmitArgs) -> Result<()> {
     }
     let nest = load::symbolic_nest(&args.spec)?;
     let schedule = || load::schedule(&nest, args.schedule.as_deref(), target, &args.records);
-    let lowered = || compile::lower(&schedule()?);
+    let lowered = || load::lowered(&nest, args.schedule.as_deref(), target, &args.records);
     let text = match args.stage {
         Stage::Nest => nest.to_string(),
         Stage::Schedule => schedule()?.script().to_string(),

@@ -40,6 +40,8 @@ pub struct GpuOptions {
     pub target: Target,
     /// Its multiprocessors.
     pub multiprocessors: i64,
+    /// Whether products may run on tensor cores.
+    pub tensor_cores: bool,
 }
 
 impl GpuOptions {
@@ -64,7 +66,8 @@ impl GpuOptions {
 impl Default for GpuOptions {
     fn default() -> Self {
         let (target, multiprocessors) = (Target::Sm80, 108);
-        Self { line: 128, columns: 32, rows: 8, tile: 4, target, multiprocessors }
+        let tensor_cores = true;
+        Self { line: 128, columns: 32, rows: 8, tile: 4, target, multiprocessors, tensor_cores }
     }
 }
 
@@ -148,8 +151,10 @@ impl Auto {
     /// Everything for a GPU.
     fn for_gpu(&mut self, options: &GpuOptions) -> Result<()> {
         let start = self.at.clone();
-        self.on_tensor_cores(options);
-        self.products_on_tensor_cores(&start, options)?;
+        if options.tensor_cores {
+            self.on_tensor_cores(options);
+            self.products_on_tensor_cores(&start, options)?;
+        }
         if self.at.tree().statements().iter().all(|s| tensorized(self.at.tree(), s)) {
             return Ok(());
         }

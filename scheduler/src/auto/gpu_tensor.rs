@@ -236,7 +236,8 @@ impl Auto {
         let rank = factor.indices.len();
         let last = rank == 0 || along(&(rank - 1)) || matrix.transposable && uses(rank - 1, own);
         let piece = if matrix.shared { 16 } else { 4.max(self.bytes_of(&factor.array)) };
-        if last && !by.threads && self.in_pieces(factor, piece) {
+        let boxes = dense(factor) && (!matrix.shared || rank <= RANK);
+        if last && boxes && !by.threads && self.in_pieces(factor, piece) {
             return Filler::Engine;
         }
         let (inner, mut order): (Vec<usize>, Vec<usize>) =
@@ -247,7 +248,7 @@ impl Auto {
 
     /// Whether the copy engine can move boxes of an array: rows of whole 16 bytes.
     pub(super) fn by_engine(&self, access: &Access) -> bool {
-        self.extents(access).len() <= RANK && self.in_pieces(access, 16)
+        self.extents(access).len() <= RANK && dense(access) && self.in_pieces(access, 16)
     }
 
     /// Whether the rows of an array are whole pieces of so many bytes.
@@ -596,4 +597,11 @@ fn instruction(
         None => such(&|f, dtype| f.fits(dtype), bits),
         found => found,
     }
+}
+
+/// Whether each iterator moves an access by one element of a row, if along it: pieces of rows have
+/// no gaps.
+fn dense(access: &Access) -> bool {
+    let row = access.indices.last();
+    row.is_none_or(|e| e.vars().iter().all(|v| e.coefficient(v) == 1))
 }

@@ -90,3 +90,19 @@ fn other_types() {
     }
     right_on(&Conv { types: ["f64"; 3], ..Conv::of(&[STRIDED; 2], [16, 16]) }, Target::Sm90a);
 }
+
+#[test]
+fn channels_first_with_a_step_along_the_rows_has_a_kernel_at_any_size() {
+    // a row of the image is a whole number of 16 bytes, and every second element of it is read
+    let text = include_str!("../../../examples/nests/conv2d_strided_nchw.nest");
+    let nest: Nest = text.parse().unwrap();
+    let sizes = [("N", 2), ("P", 14), ("Q", 16), ("K", 64), ("C", 32)];
+    let sizes = sizes.into_iter().map(|(n, v)| (n.into(), v)).collect();
+    let nest = warploom::bind(&nest, &sizes, &std::collections::BTreeMap::new()).unwrap();
+    for target in [Target::Sm80, Target::Sm90a, Target::Sm100a] {
+        let schedule = warploom::compile::auto_for(&nest, target).unwrap();
+        let kernel =
+            warploom::compile::lower(&schedule).unwrap_or_else(|e| panic!("{target}: {e}"));
+        assert!(kernel.gpu(target).is_ok());
+    }
+}
