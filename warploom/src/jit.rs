@@ -231,7 +231,7 @@ impl Jit {
         notes: &mut impl Extend<Box<Diagnostic>>,
     ) -> Result<((Schedule, Lowered), Key)> {
         let Asked { nest, script, target } = *asked;
-        let lowered = |schedule: Schedule| {
+        let lowered = |schedule: Schedule| -> Result<(Schedule, Lowered)> {
             let lowered = compile::lower(&schedule)?;
             Ok((schedule, lowered))
         };

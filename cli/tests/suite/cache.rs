@@ -9,7 +9,8 @@ const RUN: [&str; 8] =
 
 /// Runs with arguments, and a folder; gives the words before "in … ms".
 fn origin(folder: &str, more: &[&str]) -> String {
-    let output = command(&[&RUN[..], &["--cache", folder], more].concat()).output().unwrap();
+    let output = command(&[&RUN[..], &["--cache", folder], more].concat()).output();
+    let output = output.expect("it starts");
     let all = text(&output);
     assert!(output.status.success() && all.contains("verified"), "{all}");
     let line = all.lines().find(|l| l.starts_with("cpu: ")).expect("the line of times");
