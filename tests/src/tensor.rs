@@ -29,6 +29,21 @@ pub fn replayed(text: &str, script: &str) -> (Nest, Schedule) {
     (nest, schedule)
 }
 
+/// Checks why a script is refused: by a step, or because it has no kernel.
+///
+/// # Panics
+/// It is not refused, or with another code or other words.
+pub fn refused(text: &str, script: &str, code: &str, words: &str) {
+    let nest: Nest = text.parse().unwrap_or_else(|e| panic!("{e}"));
+    let script: Script = script.parse().unwrap_or_else(|e| panic!("{e}"));
+    let start = Schedule::new(&nest).unwrap_or_else(|e| panic!("{e}"));
+    let error = match start.replay(&script) {
+        Ok(schedule) => compile::lower(&schedule).expect_err(words),
+        Err(illegal) => illegal.diagnostic.clone(),
+    };
+    assert!(error.code == code && error.message.contains(words), "{error}");
+}
+
 /// Integers from -4 to 4 where the type is a float, else any.
 ///
 /// # Panics

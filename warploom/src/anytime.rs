@@ -15,6 +15,7 @@ use warploom_ir::diag::{Blame, Diagnostic, Result};
 use warploom_ir::nest::Nest;
 use warploom_ir::target::Target;
 use warploom_ir::tensor::Tensor;
+use warploom_scheduler::Schedule;
 
 use crate::compile::{self, Program};
 use crate::device::{Executor, LoadedProgram};
@@ -209,10 +210,15 @@ impl Work {
 
     fn plain(&self, target: Target) -> Result<Ready> {
         compile::check_nest(&self.nest)?;
-        let lowered = compile::lower(&compile::plain_for(&self.nest, target)?)?;
+        self.loaded(&compile::plain_for(&self.nest, target)?)
+    }
+
+    /// The code of a schedule, where it runs.
+    fn loaded(&self, schedule: &Schedule) -> Result<Ready> {
+        let lowered = compile::lower(schedule)?;
         Ok(match &self.executor {
             Executor::Cpu => Ready::Cpu(lowered.host()?),
-            Executor::Cuda(device) => Ready::Cuda(device.load(&lowered.gpu(target)?)?),
+            Executor::Cuda(device) => Ready::Cuda(device.load(&lowered.gpu(device.target())?)?),
         })
     }
 
@@ -254,11 +260,7 @@ impl Work {
         crate::fill_random(&self.nest, &mut inputs, options.seed)?;
         let (nest, executor) = (&self.nest, &self.executor);
         let found = tune(nest, &inputs, executor, records.as_ref(), options, stop, &mut |_| {})?;
-        let lowered = compile::lower(&found.schedule)?;
-        Ok(Some(match executor {
-            Executor::Cpu => Ready::Cpu(lowered.host()?),
-            Executor::Cuda(device) => Ready::Cuda(device.load(&lowered.gpu(device.target())?)?),
-        }))
+        self.loaded(&found.schedule).map(Some)
     }
 }
 

@@ -114,3 +114,21 @@ impl Race {
         Ok(Measured { times, judged, compile_ms, state: state() })
     }
 }
+
+/// What the tests of tables print.
+#[cfg(test)]
+pub(super) fn example() -> Measured {
+    use warploom::measure::{Comparison, Percentiles};
+    let of = |seconds: f64| Percentiles::of(vec![seconds]);
+    Measured {
+        times: Times {
+            pairs: 3,
+            ours: of(2e-5),
+            theirs: of(4e-5),
+            compared: Comparison::of(&[2e-5; 20], &[4e-5; 20]),
+        },
+        judged: [Judged { error: 0.0, bound: 0.0 }; 2],
+        compile_ms: 40.0,
+        state: "1980,3201,300".to_owned(),
+    }
+}

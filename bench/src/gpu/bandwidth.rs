@@ -169,23 +169,11 @@ fn nest(case: &Case, dtype: DType, factor: i64) -> Result<Nest, Box<dyn Error>> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gpu::torch_peer::Judged;
-    use warploom::measure::{Comparison, Percentiles};
+    use crate::gpu::against_torch::example;
 
     #[test]
     fn every_line_has_a_field_for_each_column() {
-        let of = |seconds: f64| Percentiles::of(vec![seconds]);
-        let measured = Measured {
-            times: Times {
-                pairs: 3,
-                ours: of(2e-5),
-                theirs: of(4e-5),
-                compared: Comparison::of(&[2e-5; 20], &[4e-5; 20]),
-            },
-            judged: [Judged { error: 0.0, bound: 0.0 }; 2],
-            compile_ms: 40.0,
-            state: "1980,3201,300".to_owned(),
-        };
+        let measured = example();
         let header = format!("{MEASURED},{STATE},status");
         let good = columns(&Ok(measured), 100_000_000, 4.0);
         let bad = columns(&Err("no GPU".into()), 100_000_000, 4.0);

@@ -150,8 +150,7 @@ fn columns(measured: &Result<Measured, Box<dyn Error>>, floor: f64, flop: f64) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gpu::torch_peer::Judged;
-    use warploom::measure::{Comparison, Percentiles};
+    use crate::gpu::against_torch::example;
 
     #[test]
     fn cases_are_nests_with_their_operations_and_rooflines() {
@@ -168,18 +167,7 @@ mod tests {
 
     #[test]
     fn every_line_has_a_field_for_each_column() {
-        let of = |seconds: f64| Percentiles::of(vec![seconds]);
-        let measured = Measured {
-            times: Times {
-                pairs: 9,
-                ours: of(2e-5),
-                theirs: of(4e-5),
-                compared: Comparison::of(&[2e-5; 20], &[4e-5; 20]),
-            },
-            judged: [Judged { error: 0.0, bound: 0.0 }; 2],
-            compile_ms: 40.0,
-            state: "1980,3201,300".to_owned(),
-        };
+        let measured = example();
         let names = format!("{MEASURED},{STATE},status");
         let good = columns(&Ok(measured), 1e-5, 2e9);
         for line in [&good, &columns(&Err("no GPU".into()), 1e-5, 2e9)] {

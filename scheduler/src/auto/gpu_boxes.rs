@@ -13,10 +13,10 @@ use warploom_ir::schedule::Unit;
 use warploom_ir::schedule::step::{LayoutTerm, Ref, StepKind};
 use warploom_ir::target::{Axis, Place};
 
-use super::Auto;
 use super::gpu::GpuOptions;
 use super::gpu_box_size::{Boxes, Cut, Leaving, Side, Space};
 use super::gpu_tensor::{Line, Product};
+use super::{Auto, stage_at, to_copy_engine};
 use crate::model::product::combine;
 use crate::steps::stage::local_name;
 
@@ -271,25 +271,15 @@ impl Auto {
 
     /// Stages accumulator, operands and results, which the copy engine moves.
     fn staged_boxes(&mut self, p: &Product, b: &Boxes, [at, ring]: [&Name; 2]) -> Option<()> {
-        let stage = |array: &Name, at: &Name| StepKind::Stage {
-            array: Ref::from(array.clone()),
-            readers: Vec::new(),
-            at: Some(Ref::from(at.clone())),
-            name: None,
-            layout: Vec::new(),
-            pad: 0,
-            across: Vec::new(),
-        };
-        let engine = |l: String| StepKind::Unit(Ref::from(Name::from(l)), Unit::CopyEngine);
-        self.must(stage(&p.target.array, at))?;
+        self.must(stage_at(&p.target.array, at))?;
         for (factor, turned) in p.factors.iter().zip(b.turned) {
             let first = format!("{}.0", local_name(&factor.array, ring));
             if !turned {
-                self.must(stage(&factor.array, ring))?;
-                self.must(engine(first))?;
+                self.must(stage_at(&factor.array, ring))?;
+                self.must(to_copy_engine(first))?;
                 continue;
             }
-            let mut step = stage(&factor.array, ring);
+            let mut step = stage_at(&factor.array, ring);
             if let StepKind::Stage { layout, .. } = &mut step {
                 layout.extend(turned_layout(factor, &b.sides[2]));
             }
@@ -299,11 +289,11 @@ impl Auto {
         let Some((_, out)) = &p.leaving else { return Some(()) };
         let back = format!("{}_back.0", local_name(&out.array, at));
         if b.leaving != Leaving::Scattered {
-            self.must(stage(&out.array, at))?;
+            self.must(stage_at(&out.array, at))?;
         }
         match b.leaving {
             Leaving::Scattered => {}
-            Leaving::Engine => self.must(engine(back))?,
+            Leaving::Engine => self.must(to_copy_engine(back))?,
             Leaving::Threads => {
                 self.must(StepKind::Map(Ref::from(Name::from(back)), Place::Thread(Axis::X)))?;
             }

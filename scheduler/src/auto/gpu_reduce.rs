@@ -21,7 +21,7 @@ use warploom_ir::target::{Axis, Place};
 
 use super::gpu_lines::piece;
 use super::tiles::{Role, Stride, extent, own_chain, stride};
-use super::{Auto, children};
+use super::{Auto, children, stage_at};
 use crate::footprint::around;
 
 /// Threads of a block.
@@ -336,16 +336,7 @@ impl Auto {
         let poly = self.at.poly().clone();
         for array in poly.arrays.iter().filter(|a| a.role == NestRole::Temp) {
             let (before, statements) = (self.at.clone(), self.at.tree().statements().len());
-            let step = StepKind::Stage {
-                array: Ref::from(array.name.clone()),
-                readers: Vec::new(),
-                at: Some(Ref::from(at.clone())),
-                name: None,
-                layout: Vec::new(),
-                pad: 0,
-                across: Vec::new(),
-            };
-            if poly.scopes.contains_key(&array.name) || !self.step(step) {
+            if poly.scopes.contains_key(&array.name) || !self.step(stage_at(&array.name, at)) {
                 continue;
             }
             let new = self.at.poly().arrays.last();

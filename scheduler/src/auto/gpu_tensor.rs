@@ -22,7 +22,7 @@ use super::gpu_tensor_choices::Turns;
 use super::gpu_tensor_loops::Chosen;
 use super::gpu_tensor_size::{GATHERED, SLABS, Size, Tiles};
 use super::tiles::extent;
-use super::{Auto, children, gpu_tensor_choices};
+use super::{Auto, children, gpu_tensor_choices, stage_at, to_copy_engine};
 use crate::block::factor::Factor;
 use crate::steps::ancestors;
 use crate::steps::stage::local_name;
@@ -427,25 +427,15 @@ impl Auto {
 
     /// Stages accumulator, operands and results, and gives copies to the copy engine.
     fn staged(&mut self, p: &Product, at: &Name, ring: &Name, tiles: Tiles) -> Option<()> {
-        let stage = |array: &Name, at: &Name| StepKind::Stage {
-            array: Ref::from(array.clone()),
-            readers: Vec::new(),
-            at: Some(Ref::from(at.clone())),
-            name: None,
-            layout: Vec::new(),
-            pad: 0,
-            across: Vec::new(),
-        };
-        self.must(stage(&p.target.array, at))?;
-        let engine = |l: String| StepKind::Unit(Ref::from(Name::from(l)), Unit::CopyEngine);
+        self.must(stage_at(&p.target.array, at))?;
         for (factor, filler) in p.factors.iter().zip(&p.fillers) {
             let first = format!("{}.0", local_name(&factor.array, ring));
             let Filler::Threads(order) = filler else {
-                self.must(stage(&factor.array, ring))?;
-                self.must(engine(first))?;
+                self.must(stage_at(&factor.array, ring))?;
+                self.must(to_copy_engine(first))?;
                 continue;
             };
-            let mut step = stage(&factor.array, ring);
+            let mut step = stage_at(&factor.array, ring);
             if let (StepKind::Stage { layout, .. }, false) = (&mut step, order.is_sorted()) {
                 let whole = |dim: &usize| LayoutTerm { dimension: *dim, modulus: None, divisor: 1 };
                 layout.extend(order.iter().map(whole));
@@ -475,8 +465,8 @@ impl Auto {
                 self.slabs(dim(&p.row)?, &dim(&p.column)?, width)?
             }
         };
-        self.must(stage(out, &at))?;
-        self.must(engine(format!("{}_back.0", local_name(out, &at))))
+        self.must(stage_at(out, &at))?;
+        self.must(to_copy_engine(format!("{}_back.0", local_name(out, &at))))
     }
 
     /// A loop over slabs of a statement's results, which has these loops; its name.

@@ -54,7 +54,8 @@ use std::collections::BTreeMap;
 
 use warploom_ir::affine::Name;
 use warploom_ir::diag::Result;
-use warploom_ir::schedule::step::{Step, StepKind};
+use warploom_ir::schedule::Unit;
+use warploom_ir::schedule::step::{Ref, Step, StepKind};
 
 use gpu::auto_gpu_with;
 pub use gpu::{GpuOptions, auto_gpu, plain_gpu};
@@ -239,6 +240,24 @@ impl Auto {
     fn must(&mut self, step: StepKind) -> Option<()> {
         self.step(step).then_some(())
     }
+}
+
+/// `stage ARRAY at LOOP`, with nothing else said.
+fn stage_at(array: &Name, at: &Name) -> StepKind {
+    StepKind::Stage {
+        array: Ref::from(array.clone()),
+        readers: Vec::new(),
+        at: Some(Ref::from(at.clone())),
+        name: None,
+        layout: Vec::new(),
+        pad: 0,
+        across: Vec::new(),
+    }
+}
+
+/// `map LOOP to tma`.
+fn to_copy_engine(name: String) -> StepKind {
+    StepKind::Unit(Ref::from(Name::from(name)), Unit::CopyEngine)
 }
 
 #[cfg(test)]

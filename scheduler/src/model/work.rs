@@ -80,6 +80,20 @@ impl Work {
         Self { blocks, resident, uneven: 1.0, ..Self::default() }
     }
 
+    /// Adds a share of the work of one block.
+    pub(super) fn add(&mut self, one: &Self, share: f64) {
+        self.tensor += one.tensor * share;
+        self.shared += one.shared * share;
+        self.port += one.port * share;
+        self.issue += one.issue * share;
+        self.main += one.main * share;
+        self.epilogue += one.epilogue * share;
+        self.leaving += one.leaving * share;
+        self.fill += one.fill * share;
+        self.cache += one.cache * share;
+        self.joules += one.joules * share;
+    }
+
     /// A copy of a box into shared memory: `rows` rows of `bytes` bytes each; of `from_cache` times
     /// as many bytes where other blocks' copies bring the rest.
     pub fn copy(&mut self, rows: f64, bytes: f64, from_cache: f64, m: &Machine) {

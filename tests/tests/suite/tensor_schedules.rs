@@ -5,13 +5,12 @@
 
 use std::collections::BTreeMap;
 
-use warploom::{Schedule, Spec, SpecTypes, bind, compile};
+use warploom::{Schedule, Spec, SpecTypes, bind};
 use warploom_ir::dtype::DType;
 use warploom_ir::nest::Nest;
-use warploom_ir::schedule::step::Script;
 use warploom_ir::target::Target;
 use warploom_scheduler::{GpuOptions, auto_gpu};
-use warploom_tests::tensor::{agrees, replayed};
+use warploom_tests::tensor::{agrees, refused, replayed};
 
 /// A product of bf16 with f32 sums, as an einsum becomes it.
 fn product(a: &str, b: &str, out: &str, [m, n, k]: [i64; 3]) -> String {
@@ -191,16 +190,6 @@ fn batches_are_blocks() {
 
 #[test]
 fn refusals_say_why() {
-    let refused = |text: &str, script: &str, code: &str, words: &str| {
-        let nest: Nest = text.parse().unwrap_or_else(|e| panic!("{e}"));
-        let script: Script = script.parse().unwrap_or_else(|e| panic!("{e}"));
-        let start = Schedule::new(&nest).unwrap_or_else(|e| panic!("{e}"));
-        let error = match start.replay(&script) {
-            Ok(schedule) => compile::lower(&schedule).expect_err(words),
-            Err(illegal) => illegal.diagnostic.clone(),
-        };
-        assert!(error.code == code && error.message.contains(words), "{error}");
-    };
     let plain = script("bf16", 2, GRID, "n.0", "");
     let rows = product("mk", "nk", "bf16", [64, 64, 20]);
     refused(&rows, &plain, "E0731", "16 bytes");

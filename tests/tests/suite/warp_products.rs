@@ -4,12 +4,11 @@
 //!
 //! Data are small integers or integers of their whole range, so results agree bit for bit.
 
-use warploom::{Schedule, compile};
+use warploom::Schedule;
 use warploom_ir::nest::Nest;
-use warploom_ir::schedule::step::Script;
 use warploom_ir::target::Target;
 use warploom_scheduler::{GpuOptions, auto_gpu};
-use warploom_tests::tensor::{agrees_on, replayed};
+use warploom_tests::tensor::{agrees_on, refused, replayed};
 
 /// A product of these types.
 #[derive(Clone, Copy)]
@@ -229,16 +228,6 @@ fn contractions_over_several_indices() {
 
 #[test]
 fn refusals_say_why() {
-    let refused = |text: &str, script: &str, code: &str, words: &str| {
-        let nest: Nest = text.parse().unwrap_or_else(|e| panic!("{e}"));
-        let script: Script = script.parse().unwrap_or_else(|e| panic!("{e}"));
-        let start = Schedule::new(&nest).unwrap_or_else(|e| panic!("{e}"));
-        let error = match start.replay(&script) {
-            Ok(schedule) => compile::lower(&schedule).expect_err(words),
-            Err(illegal) => illegal.diagnostic.clone(),
-        };
-        assert!(error.code == code && error.message.contains(words), "{error}");
-    };
     let (text, plain) =
         (product(BF16, "mk", "nk", [64, 32, 64]), script(BF16, 32, 3, [8, 8], "async"));
     refused(&text, &plain.replace("As.0 to async", "As.0 to tma"), "E0732", "copied to `tma`");

@@ -82,12 +82,7 @@ pub(super) fn work(launch: &Launch<'_>, m: &Machine) -> (Work, Used) {
         let one = Work { main: walk.work.main + walk.pending, ..walk.work };
         most = most.max(one.main);
         all.resident = walk.resident();
-        all.shared += one.shared * share;
-        all.port += one.port * share;
-        all.issue += one.issue * share;
-        all.main += one.main * share;
-        all.leaving += one.leaving * share;
-        all.cache += one.cache * share;
+        all.add(&one, share);
         for (name, (read, written)) in walk.used {
             let sum = used.entry(name).or_insert((0.0, 0.0));
             *sum = (sum.0 + read * share, sum.1 + written * share);

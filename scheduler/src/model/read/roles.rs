@@ -105,7 +105,7 @@ pub(super) fn work<'k>(
         };
         let one = walk.block();
         most = most.max(one.main + one.epilogue);
-        add(&mut all, &one, 1.0 / samples.len() as f64);
+        all.add(&one, 1.0 / samples.len() as f64);
         if k == samples.len() / 2 {
             let slots = [blocks.min(m.multiprocessors * resident), m.cache_bytes];
             used = reads(&walk.sites, launch, clusters, slots);
@@ -117,20 +117,6 @@ pub(super) fn work<'k>(
     }
     all.uneven = most / (all.main + all.epilogue).max(1.0);
     (all, used)
-}
-
-/// Adds a share of the work of one block to that of all.
-fn add(all: &mut Work, one: &Work, share: f64) {
-    all.tensor += one.tensor * share;
-    all.shared += one.shared * share;
-    all.port += one.port * share;
-    all.issue += one.issue * share;
-    all.main += one.main * share;
-    all.epilogue += one.epilogue * share;
-    all.leaving += one.leaving * share;
-    all.fill += one.fill * share;
-    all.cache += one.cache * share;
-    all.joules += one.joules * share;
 }
 
 /// Blocks that a multiprocessor has room for.
