@@ -403,6 +403,7 @@ impl Auto {
         } else if let Some(row) = &member {
             self.ordered(&[m, n, row.clone()]).then_some(())?;
         }
+        let tiles: Vec<Name> = p.batch.iter().map(|l| l.name.clone()).chain(tiles).collect();
         let name = Name::from(format!("{}_tile", p.statement));
         let loops = tiles.iter().cloned().map(Ref::from).collect();
         self.must(StepKind::Raster { loops, name: Ref::from(name.clone()) })?;
@@ -522,7 +523,6 @@ impl Auto {
                 ![&p.row, &p.column].iter().any(|l| Some(&l.iter) == last)
             }),
             shared,
-            batched: !p.batch.is_empty(),
             multiprocessors: options.multiprocessors,
             machine: options.machine()?,
             matrix: p.matrix,

@@ -61,8 +61,7 @@ pub(super) struct Grid {
     pub(super) columns: i64,
     /// Rows and columns of a tile of the result.
     pub(super) tile: [i64; 2],
-    /// Other loops around them, and their iterations.
-    pub(super) batched: bool,
+    /// Iterations of other loops around them.
     pub(super) batches: i64,
     pub(super) multiprocessors: i64,
 }
@@ -75,17 +74,15 @@ impl Grid {
             rows: up(size.rows, tile[0]),
             columns: up(size.columns, tile[1]),
             tile,
-            batched: size.batched,
             batches: size.batch,
             multiprocessors: size.multiprocessors,
         }
     }
 
-    /// Each tile on a block of its own where all fit at once or there are batches, else groups of
-    /// tiles that pairs of blocks go through.
-    pub(super) fn usual(&self) -> Turns {
-        let tiles = self.rows * self.columns * self.batches;
-        if tiles <= self.multiprocessors || self.batched {
+    /// Each tile on a block of its own where all fit at once, else groups of tiles that pairs of
+    /// blocks go through.
+    pub(super) fn grouped(&self) -> Turns {
+        if !self.more() {
             return Turns::PLAIN;
         }
         // two blocks with neighbouring rows load half of the columns' operand each, for both
@@ -97,20 +94,21 @@ impl Grid {
         Turns { persistent: true, cluster, group }
     }
 
-    /// All turns that these tiles can take.
-    fn all(&self) -> Vec<Turns> {
-        let mut out = vec![self.usual()];
-        if self.batched {
-            return out;
-        }
+    /// Whether there are more tiles than can run at once.
+    fn more(&self) -> bool {
+        self.rows * self.columns * self.batches > self.multiprocessors
+    }
+
+    /// All turns that these tiles can take, the usual ones first.
+    fn all(&self, usual: Turns) -> Vec<Turns> {
+        let mut out = vec![usual];
         for persistent in [true, false] {
             for cluster in [1, PAIR].into_iter().filter(|c| self.rows % c == 0) {
                 let groups = GROUPS.into_iter().filter(|g| (self.rows / cluster) % g == 0);
                 out.extend(groups.map(|group| Turns { persistent, cluster, group }));
             }
         }
-        let more = self.rows * self.columns * self.batches > self.multiprocessors;
-        out.retain(|t| more || !t.persistent);
+        out.retain(|t| self.more() || !t.persistent);
         out
     }
 }
@@ -118,7 +116,7 @@ impl Grid {
 /// The hole of a product; none where no tile fits.
 pub(super) fn hole(of: &str, size: &Size) -> Option<Hole> {
     let best = size.best()?;
-    let usual = Grid::of(size, &best).usual();
+    let usual = size.usual(&best);
     let mut others: Vec<(i64, Vec<i64>)> = Vec::new();
     for swapped in [false, true] {
         for rows in ROWS {
@@ -144,7 +142,7 @@ pub(super) fn hole(of: &str, size: &Size) -> Option<Hole> {
 
 /// Tiles with fewer stages and in other turns, with their estimates.
 fn variants(size: &Size, tiles: &Tiles) -> Vec<(i64, Vec<i64>)> {
-    let turns = Grid::of(size, tiles).all();
+    let turns = Grid::of(size, tiles).all(size.usual(tiles));
     let mut out = Vec::new();
     for stages in (FEWEST_STAGES..=tiles.stages).rev() {
         for turn in &turns {
@@ -205,7 +203,7 @@ mod tests {
             let hole = hole("S1", &size).unwrap();
             let (tiles, turns) = read(&hole.options[0].values).unwrap();
             assert_eq!(tiles, size.best().unwrap());
-            assert_eq!(turns, Grid::of(&size, &tiles).usual());
+            assert_eq!(turns, size.usual(&tiles));
             assert!(hole.options.len() > 20, "{}", hole.options.len());
             for option in &hole.options {
                 let (tiles, turns) = read(&option.values).unwrap();
@@ -222,9 +220,11 @@ mod tests {
     }
 
     #[test]
-    fn batches_keep_a_block_for_each_tile() {
-        let hole = hole("S1", &Size { batched: true, ..size(512, 512, 512) }).unwrap();
-        let plain = |o: &super::super::HoleOption| read(&o.values).unwrap().1 == Turns::PLAIN;
-        assert!(hole.options.iter().all(plain));
+    fn batches_of_large_products_share_what_they_load() {
+        let size = Size { batch: 14, ..size(4096, 4096, 4096) };
+        let turns = size.usual(&size.best().unwrap());
+        assert!(turns.persistent && turns.cluster == PAIR && turns.group > 1, "{turns:?}");
+        let hole = hole("S1", &size).unwrap();
+        assert!(hole.options.iter().any(|o| read(&o.values).unwrap().1 == Turns::PLAIN));
     }
 }

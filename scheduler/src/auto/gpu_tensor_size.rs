@@ -85,8 +85,6 @@ pub(super) struct Size {
     pub(super) kept: bool,
     /// Neighbours of a tile's results are far from each other in memory.
     pub(super) scattered: bool,
-    /// Neighbouring blocks may take tiles in other orders than that of the loops.
-    pub(super) batched: bool,
     /// Bytes of shared memory of a multiprocessor.
     pub(super) shared: i64,
     pub(super) multiprocessors: i64,
@@ -193,7 +191,15 @@ impl Size {
 
     /// Nanoseconds until all is done, in the usual turns.
     pub(super) fn time(&self, t: &Tiles) -> i64 {
-        self.time_in(t, Grid::of(self, t).usual())
+        self.time_in(t, self.usual(t))
+    }
+
+    /// In which order blocks take these tiles if nothing else is asked for. Of small products there
+    /// are as many tiles as matter, whatever blocks share: there the model decides.
+    pub(super) fn usual(&self, t: &Tiles) -> Turns {
+        let grouped = Grid::of(self, t).grouped();
+        let plain = || self.time_in(t, Turns::PLAIN) <= self.time_in(t, grouped);
+        if self.batch > 1 && plain() { Turns::PLAIN } else { grouped }
     }
 
     /// Nanoseconds until all is done, in these turns.
@@ -326,7 +332,6 @@ pub(super) mod tests {
             staged: true,
             kept: false,
             scattered: false,
-            batched: false,
             shared: 227 << 10,
             multiprocessors: 132,
             machine: crate::model::H200,

@@ -16,6 +16,7 @@
 
 mod boxes;
 mod combined;
+mod determined;
 mod digits;
 mod elements;
 mod epilogue;
@@ -147,8 +148,11 @@ struct Plan {
     coordinates: Vec<Name>,
     /// The place in the ring's path of the loop over the blocks of a cluster.
     cluster: Option<Cluster>,
-    /// The coordinates of all iterations of the ring, as constraints; without the cluster's.
+    /// The coordinates of all iterations of the ring, as constraints; without the cluster's and
+    /// those that are determined.
     iterations: Vec<Constraint>,
+    /// What each coordinate is that follows from those outside.
+    determined: Vec<Option<Affine>>,
     stages: i64,
     /// Buffers that elements are written to before they are drained, with type and shape.
     staging: BTreeMap<Name, (DType, Vec<i64>)>,
@@ -240,6 +244,8 @@ impl Plan {
         }
         let cluster = Cluster::of(site, model)?;
         let names = |upto: usize| site.path[..upto].iter().map(|l| l.name.clone());
+        let without = cluster.as_ref().map(|c| c.depth);
+        let (iterations, determined) = product.iterations(site, model, without)?;
         let mut plan = Self {
             fills: Vec::new(),
             works: Vec::new(),
@@ -248,7 +254,8 @@ impl Plan {
             scope: names(product.scope + 1).collect(),
             ring: names(product.ring + 1).collect(),
             coordinates: product.coordinates.clone(),
-            iterations: product.iterations(site, model, cluster.as_ref().map(|c| c.depth))?,
+            iterations,
+            determined,
             cluster,
             stages: site.path[product.ring].marks.ring.unwrap_or(1),
             staging: BTreeMap::new(),

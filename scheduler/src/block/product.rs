@@ -15,6 +15,7 @@ use warploom_ir::nest::{Array, AssignOp, Constraint, Order};
 use warploom_ir::schedule::{TreeLoop, Unit};
 use warploom_isl::{DimType, Map, Set};
 
+use super::determined::determined;
 use super::digits::{Digit, Digits};
 use super::factor::Factor;
 use super::operand::Operand;
@@ -168,13 +169,14 @@ impl Product {
         self.operands.iter().find(|o| &*o.buffer == buffer)
     }
 
-    /// The coordinates of the ring's iterations in which the statement runs, without one of them.
+    /// The coordinates of the ring's iterations in which the statement runs, without one of them and
+    /// those that follow from others; and what these are.
     pub(super) fn iterations(
         &self,
         site: &Site<'_>,
         model: &Model,
         without: Option<usize>,
-    ) -> Answer<Vec<Constraint>> {
+    ) -> Answer<(Vec<Constraint>, Vec<Option<Affine>>)> {
         let mut at = Iterations::of(site.poly, site.tree, &site.path[self.ring].name);
         let one = [Affine::constant(0)];
         let mut touched = elements(site, model, site.statement, &at, &one)?;
@@ -185,16 +187,26 @@ impl Product {
             touched = touched.project_out(DimType::In, depth, 1)?;
             at.names.remove(depth);
         }
+        let mut values = determined(&at, &touched, site.outside)?;
+        let left_out: Vec<usize> = (0..values.len()).filter(|d| values[*d].is_some()).collect();
+        let mut scope = self.scope + 1 - usize::from(without.is_some());
+        for depth in left_out.into_iter().rev() {
+            touched = touched.project_out(DimType::In, depth, 1)?;
+            at.names.remove(depth);
+            scope -= usize::from(depth < scope);
+        }
+        if let Some(depth) = without {
+            values.insert(depth, None);
+        }
         let mut all = at.hull_of_domain(&touched)?;
         // what runs outside the ring's loops keeps the bounds that follow from theirs
-        let scope = self.scope + 1 - usize::from(without.is_some());
         if scope < at.names.len() {
             let inner = at.names.len() - scope;
             let outside = touched.project_out(DimType::In, scope, inner)?;
             at.names.truncate(scope);
             all.extend(at.hull_of_domain(&outside)?);
         }
-        Ok(all)
+        Ok((all, values))
     }
 }
 

@@ -50,7 +50,7 @@ pub(super) fn reduced(poly: &Poly, tree: &Tree, plan: &Plan) -> Result<(Poly, Tr
             Work::Elements(_) | Work::Drain(_) | Work::Slabs(_) | Work::Nothing => plan.scope.len(),
         };
         let made = statement(plan, number, depth)?;
-        let rank = made.iters.len();
+        let rank = made.statement.target.indices.len();
         out.statements.push(made);
         out.arrays.push(Array {
             name: placeholder(number),
@@ -66,19 +66,17 @@ pub(super) fn reduced(poly: &Poly, tree: &Tree, plan: &Plan) -> Result<(Poly, Tr
 /// A piece of work as a statement over the coordinates of `depth` loops.
 fn statement(plan: &Plan, number: usize, depth: usize) -> Result<PolyStatement> {
     let name = placeholder(number);
-    let mut iters = plan.coordinates[..depth].to_vec();
-    if let Some(cluster) = &plan.cluster {
-        iters.remove(cluster.depth);
-    }
+    let cluster = plan.cluster.as_ref().map(|c| c.depth);
+    let all = plan.coordinates[..depth].iter().zip(&plan.determined).enumerate();
+    let all = all.filter(|(at, _)| cluster != Some(*at)).map(|(_, both)| both);
+    let iters = all.clone().filter(|(_, value)| value.is_none()).map(|(c, _)| c.clone()).collect();
+    let indices =
+        all.map(|(c, value)| value.clone().unwrap_or_else(|| Affine::var(c.clone()))).collect();
     // loops inside do not matter to work outside them
     let mut domain = plan.iterations.clone();
     let inner: BTreeSet<&Name> = plan.coordinates[depth..].iter().collect();
     domain.retain(|c| c.expr.vars().iter().all(|v| !inner.contains(v)));
-    let target = Access {
-        array: name.clone(),
-        indices: iters.iter().cloned().map(Affine::var).collect(),
-        span: Span::NONE,
-    };
+    let target = Access { array: name.clone(), indices, span: Span::NONE };
     let statement = Statement {
         name,
         target,
@@ -100,7 +98,8 @@ fn shortened(tree: &Tree, plan: &Plan) -> Tree {
         Tree::Loop(l) if plan.ring.contains(&l.name) => {
             let body = shortened(&l.body, plan);
             let depth = plan.ring.iter().position(|n| *n == l.name).unwrap_or(0);
-            if plan.cluster.as_ref().is_some_and(|c| c.depth == depth) {
+            let cluster = plan.cluster.as_ref().is_some_and(|c| c.depth == depth);
+            if cluster || plan.determined[depth].is_some() {
                 return body;
             }
             let mut rows: BTreeMap<Name, Affine> = l.rows.clone();

@@ -1,0 +1,109 @@
+//! Coordinates that follow from those of the loops outside, such as rows and columns of tiles that
+//! a loop numbers (`raster`).
+//!
+//! In: the coordinates of iterations. Out: for each that is a digit of what the outer ones say, the
+//! quotient that it is.
+//! Keeps: a coordinate is left out of the loops only if a bound from above and one from below leave
+//! one value, `0 ≤ u - a·c < a` with `u` over outer coordinates: it is `floor(u / a)` then.
+//! Why here: isl scans mixed radices as loops that run once under conditions, and a block program
+//! must not depend on conditions.
+
+use warploom_ir::affine::{Affine, Name};
+use warploom_ir::nest::Constraint;
+use warploom_isl::{DimType, Map};
+
+use crate::footprint::Iterations;
+
+use super::{Answer, put};
+
+/// What each coordinate is, over those outside that are not determined themselves; none where it
+/// is not determined, as those of the first `outside` loops are. `touched` is a relation from the
+/// coordinates of `at`.
+pub(super) fn determined(
+    at: &Iterations,
+    touched: &Map,
+    outside: usize,
+) -> Answer<Vec<Option<Affine>>> {
+    let mut out: Vec<Option<Affine>> = vec![None; outside.min(at.names.len())];
+    let rank = at.names.len();
+    for depth in out.len()..rank {
+        let known = touched.project_out(DimType::In, depth + 1, rank - depth - 1)?;
+        let names = at.names[..=depth].to_vec();
+        let part = Iterations { loops: Vec::new(), names, params: at.params.clone() };
+        let found = quotient(&part.hull_of_domain(&known)?, &at.names[depth])?;
+        let values: Vec<Affine> = (out.iter().zip(&at.names))
+            .map(|(value, name)| value.clone().unwrap_or_else(|| Affine::var(name.clone())))
+            .collect();
+        out.push(found.map(|e| put(&e, &at.names[..depth], &values)).transpose()?);
+    }
+    Ok(out)
+}
+
+/// `floor(u / a)` if that is what bounds leave of `c`.
+fn quotient(bounds: &[Constraint], c: &Name) -> Answer<Option<Affine>> {
+    // floors of the coordinate itself would be no bounds
+    let plain = |e: &Affine| {
+        let own = Affine::var(c.clone()).scale(e.coefficient(c)).and_then(|own| e.sub(&own));
+        own.is_ok_and(|rest| !rest.vars().contains(c))
+    };
+    let bounds: Vec<&Constraint> = bounds.iter().filter(|b| plain(&b.expr)).collect();
+    for upper in &bounds {
+        let sign = if upper.equality && upper.expr.coefficient(c) > 0 { -1 } else { 1 };
+        let above = upper.expr.scale(sign)?;
+        let a = -above.coefficient(c);
+        let number = above.add(&Affine::var(c.clone()).scale(a)?)?;
+        if a <= 0 || number.as_constant().is_some() {
+            continue;
+        }
+        // the bounds are apart by less than what one more iteration would add
+        let near = |lower: &&&Constraint| {
+            let gap = above.add(&lower.expr).ok().and_then(|e| e.as_constant());
+            gap.is_some_and(|gap| gap < a)
+        };
+        if upper.equality || bounds.iter().any(|lower| near(&lower)) {
+            return Ok(Some(number.floor_div(a)?));
+        }
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn var(name: &str, factor: i64) -> Affine {
+        Affine::var(name).scale(factor).expect("small numbers")
+    }
+
+    fn sum(parts: &[Affine], constant: i64) -> Affine {
+        let all = parts.iter().try_fold(Affine::constant(constant), |all, e| all.add(e));
+        all.expect("small numbers")
+    }
+
+    fn found(bounds: &[Constraint]) -> Option<Affine> {
+        quotient(bounds, &"c".into()).expect("small numbers")
+    }
+
+    #[test]
+    fn a_digit_is_a_quotient() {
+        let above = Constraint::non_negative(sum(&[var("t", 1), var("c", -8)], 0));
+        let below = |most| Constraint::non_negative(sum(&[var("t", -1), var("c", 8)], most));
+        let quotient = var("t", 1).floor_div(8).expect("small numbers");
+        assert_eq!(found(&[above.clone(), below(7)]), Some(quotient));
+        assert_eq!(found(&[above.clone(), below(8)]), None, "two values");
+        assert_eq!(found(&[above]), None, "no bound from below");
+    }
+
+    #[test]
+    fn an_equality_is_enough_in_either_direction() {
+        for sign in [1, -1] {
+            let e = sum(&[var("t", sign), var("c", -sign)], 3 * sign);
+            assert_eq!(found(&[Constraint::zero(e)]), Some(sum(&[var("t", 1)], 3)));
+        }
+    }
+
+    #[test]
+    fn a_number_alone_is_left_to_the_loop() {
+        assert_eq!(found(&[Constraint::zero(sum(&[var("c", 1)], -3))]), None);
+    }
+}
