@@ -5,10 +5,13 @@
 //! contract is never given to anyone.
 
 use warploom_ir::abi::GpuCode;
+use warploom_ir::affine::Name;
 use warploom_ir::diag::{Blame, Diagnostic, Result, Source, Span};
 use warploom_ir::schedule::Contract;
 use warploom_ir::schedule::step::{Step, StepKind};
-use warploom_scheduler::Schedule;
+use warploom_ir::kernel::device::Device;
+use warploom_ir::kernel::{Kernel, KernelNode};
+use warploom_scheduler::{Schedule, model};
 
 use crate::compile;
 
@@ -79,6 +82,8 @@ impl Contracts {
                 (registers > *most).then(|| format!("a thread takes {registers}"))
             }
             Contract::Launches(most) => (count > *most).then(|| format!("there are {count}")),
+            Contract::Coalesced(array) => uneven(&code.kernel, array, false),
+            Contract::ConflictFree(buffer) => uneven(&code.kernel, buffer, true),
         }
     }
 
@@ -106,6 +111,42 @@ impl Contracts {
     }
 }
 
+/// The access of a warp to an array in memory, or a buffer in shared memory, that takes more than it
+/// has to; or why that is not known.
+fn uneven(kernel: &Kernel, name: &Name, shared: bool) -> Option<String> {
+    let known = match shared {
+        true => held(&kernel.body, name),
+        false => kernel.buffers.iter().any(|b| b.name == *name),
+    };
+    if !known {
+        let what = if shared { "buffer in shared memory" } else { "array" };
+        return Some(format!("the code has no {what} `{name}`"));
+    }
+    // accesses are counted, whatever machine they are on
+    let Some(all) = model::patterns(kernel, &model::H200) else {
+        return Some("sizes are open: give them with `--size`".to_owned());
+    };
+    let worst = all.into_iter().filter(|p| p.array == *name && p.shared == shared);
+    let worst = worst.filter(|p| !p.is_least()).max_by_key(|p| p.took - p.least)?;
+    let does = if worst.read { "reads" } else { "writes" };
+    let unit = if shared { "turns" } else { "sectors" };
+    Some(format!("a warp {does} {} {unit} where {} would do", worst.took, worst.least))
+}
+
+/// Whether nodes hold a buffer of this name.
+fn held(nodes: &[KernelNode], name: &Name) -> bool {
+    nodes.iter().any(|node| match node {
+        KernelNode::Loop(l) => held(&l.body, name),
+        KernelNode::If(_, a, b) => held(a, name) || held(b, name),
+        KernelNode::Local(l) => l.name == *name || held(&l.body, name),
+        KernelNode::Store(_) => false,
+        KernelNode::Device(d) => {
+            let own = matches!(&**d, Device::Block(b) if b.shared.iter().any(|s| s.name == *name));
+            own || d.bodies().into_iter().any(|b| held(b, name))
+        }
+    })
+}
+
 /// All contracts of some steps.
 fn collect(steps: &[Step], out: &mut Vec<(Contract, Span)>) {
     for step in steps {
@@ -113,7 +154,7 @@ fn collect(steps: &[Step], out: &mut Vec<(Contract, Span)>) {
             collect(inner, out);
         }
         if let StepKind::RequireCode(contracts) = &step.kind {
-            out.extend(contracts.iter().map(|c| (*c, step.span)));
+            out.extend(contracts.iter().map(|c| (c.clone(), step.span)));
         }
     }
 }
@@ -176,6 +217,15 @@ for m in 0..256, n in 0..256 {
             assert!(d.message.contains(found), "{d}");
             assert!(d.to_string().contains("require"), "it points at the contract: {d}");
         }
+        let open = with(PRODUCT, "coalesced A, coalesced B, conflict_free A_k_0", Target::Sm90a);
+        open.unwrap();
+        let turned = "in A: f32[4096, 4096] out B: f32[4096, 4096]
+for i in 0..4096, j in 0..4096 { B[i, j] = A[j, i] }";
+        with(turned, "coalesced A, coalesced B", Target::Sm90a).unwrap();
+        let d = with(turned, "coalesced C", Target::Sm90a).unwrap_err();
+        assert!(d.message.contains("no array `C`"), "{d}");
+        let d = with(turned, "conflict_free B", Target::Sm90a).unwrap_err();
+        assert!(d.message.contains("no buffer in shared memory `B`"), "{d}");
         let plain = "in A: f32[64] out B: f32[64]\nfor i in 0..64 { B[i] = A[i] + 1.0 }";
         let d = with(plain, "tensor_core", Target::Sm80).unwrap_err();
         assert!(d.message.contains("no loop is a matrix instruction"), "{d}");

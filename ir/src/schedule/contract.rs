@@ -5,8 +5,10 @@
 
 use std::fmt;
 
+use crate::affine::Name;
+
 /// What the code of a schedule has to be like.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Contract {
     /// `tensor_core`: a matrix instruction multiplies.
     TensorCore,
@@ -20,12 +22,26 @@ pub enum Contract {
     Registers(i64),
     /// `launches <= 1`: functions that the code has, whatever loops of the host repeat them.
     Launches(i64),
+    /// `coalesced A`: a warp's accesses to an array in memory touch no more sectors than their
+    /// bytes fill, but for one where they begin between two.
+    Coalesced(Name),
+    /// `conflict_free As`: a warp's accesses to a buffer in shared memory take no more turns than
+    /// their words fill banks.
+    ConflictFree(Name),
 }
 
 impl Contract {
     /// The words that contracts begin with.
-    pub const WORDS: [&str; 6] =
-        ["tensor_core", "tma", "no_spill", "smem", "registers", "launches"];
+    pub const WORDS: [&str; 8] = [
+        "tensor_core",
+        "tma",
+        "no_spill",
+        "smem",
+        "registers",
+        "launches",
+        "coalesced",
+        "conflict_free",
+    ];
 
     /// The contract of a word that stands alone.
     #[must_use]
@@ -48,6 +64,16 @@ impl Contract {
             _ => None,
         }
     }
+
+    /// The contract of a word that is about an array or a buffer.
+    #[must_use]
+    pub fn about(word: &str, name: Name) -> Option<Self> {
+        match word {
+            "coalesced" => Some(Self::Coalesced(name)),
+            "conflict_free" => Some(Self::ConflictFree(name)),
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for Contract {
@@ -59,6 +85,8 @@ impl fmt::Display for Contract {
             Self::Shared(most) => write!(f, "smem <= {most}"),
             Self::Registers(most) => write!(f, "registers <= {most}"),
             Self::Launches(most) => write!(f, "launches <= {most}"),
+            Self::Coalesced(array) => write!(f, "coalesced {array}"),
+            Self::ConflictFree(buffer) => write!(f, "conflict_free {buffer}"),
         }
     }
 }

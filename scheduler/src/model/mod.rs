@@ -16,7 +16,7 @@ use warploom_ir::kernel::Kernel;
 
 pub use machine::{A100, B200, Fitted, H100, H200, Machine, Products};
 pub use prediction::{Part, Prediction, predict};
-pub use read::works;
+pub use read::{Pattern, patterns, works};
 pub use work::{Ring, Work, arrival, instruction, port_bytes};
 
 /// The time of a kernel with bound sizes, all its launches; `None` where a size is open.

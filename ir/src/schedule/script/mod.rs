@@ -196,6 +196,11 @@ fn contract(r: &mut Reader) -> Result<Contract> {
         r.next();
         return Ok(contract);
     }
+    if Contract::about(&word, "".into()).is_some() {
+        r.next();
+        let text = "the word was looked up above";
+        return Ok(Contract::about(&word, name(r)?.name).expect(text));
+    }
     if Contract::limited(&word, 0).is_none() {
         return Err(r.expected(&what));
     }

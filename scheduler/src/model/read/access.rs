@@ -56,9 +56,59 @@ pub(super) fn turns(addresses: &[i64], width: i64) -> f64 {
     f64::from(banks.into_iter().max().unwrap_or(0))
 }
 
+/// How the lanes of a warp access an array or a buffer together.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Pattern {
+    /// What is accessed.
+    pub array: Name,
+    /// It is in shared memory.
+    pub shared: bool,
+    /// It is read, else written.
+    pub read: bool,
+    /// Sectors of 32 bytes that the lanes touch, or turns that shared memory takes.
+    pub took: i64,
+    /// As few as their bytes, or their words, can do with.
+    pub least: i64,
+}
+
+impl Pattern {
+    /// The pattern of accesses of `width` bytes at these addresses.
+    pub(super) fn of(array: &Name, shared: bool, read: bool, addresses: &[i64], width: i64) -> Self {
+        let unit = if shared { WORD } else { 1 };
+        let touched = |a: &i64| a.div_euclid(unit)..=(a + width - 1).div_euclid(unit);
+        let distinct = addresses.iter().flat_map(touched).collect::<BTreeSet<_>>().len() as i64;
+        let all = if shared { turns(addresses, width) } else { sectors(addresses, width) };
+        let at_once = if shared { BANKS } else { SECTOR };
+        let least = (distinct + at_once - 1) / at_once;
+        Self { array: array.clone(), shared, read, took: all as i64, least }
+    }
+
+    /// Whether it takes no more than it has to; sectors may be one more, where bytes begin between
+    /// two.
+    #[must_use]
+    pub const fn is_least(&self) -> bool {
+        self.took <= self.least + if self.shared { 0 } else { 1 }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn patterns_are_least_where_lanes_are_neighbours() {
+        let lanes = |stride: i64| (0..32).map(|lane| lane * stride).collect::<Vec<i64>>();
+        let of = |shared, stride| Pattern::of(&"A".into(), shared, true, &lanes(stride), 4);
+        for (shared, stride, took, least) in
+            [(false, 4, 4, 4), (false, 64, 32, 4), (true, 4, 1, 1), (true, 128, 32, 1), (true, 0, 1, 1)]
+        {
+            let p = of(shared, stride);
+            assert_eq!((p.took, p.least), (took, least), "{p:?}");
+            assert_eq!(p.is_least(), took == least, "{p:?}");
+        }
+        let between: Vec<i64> = lanes(4).iter().map(|a| a + 4).collect();
+        assert!(Pattern::of(&"A".into(), false, true, &between, 4).is_least());
+    }
 
     #[test]
     fn neighbours_share_sectors_and_columns_share_banks() {

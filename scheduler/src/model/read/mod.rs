@@ -23,6 +23,8 @@ use warploom_ir::target::{Axis, Place};
 use super::machine::Machine;
 use super::work::Work;
 use crate::index::{condition_uses, uses};
+pub use access::Pattern;
+
 use access::{Env, value};
 
 /// Most iterations that stand for all of a loop, and most blocks for all of a grid.
@@ -53,6 +55,18 @@ struct Launch<'k> {
 /// The launches of a kernel in order, and how often each is made; `None` where a size is open.
 #[must_use]
 pub fn works(kernel: &Kernel, m: &Machine) -> Option<Vec<(f64, Work)>> {
+    Some(read(kernel, m)?.out)
+}
+
+/// How warps access arrays and buffers, each pattern once; `None` where a size is open. Products of
+/// `wgmma` and `tcgen05` read shared memory in the order that their panels are made for, and are
+/// not among them.
+#[must_use]
+pub fn patterns(kernel: &Kernel, m: &Machine) -> Option<BTreeSet<Pattern>> {
+    Some(read(kernel, m)?.patterns)
+}
+
+fn read<'m>(kernel: &Kernel, m: &'m Machine) -> Option<Reader<'m>> {
     let mut arrays = BTreeMap::new();
     for b in &kernel.buffers {
         let shape: Vec<i64> = b.shape.iter().map(|e| e.eval(&|_| None)).collect::<Option<_>>()?;
@@ -65,9 +79,10 @@ pub fn works(kernel: &Kernel, m: &Machine) -> Option<Vec<(f64, Work)>> {
         return None;
     }
     let mut launch = Launch { arrays, grid: Vec::new(), body: &[], env: Env::new() };
-    let mut reader = Reader { m, warm: BTreeSet::new(), out: Vec::new() };
+    let (warm, patterns) = (BTreeSet::new(), BTreeSet::new());
+    let mut reader = Reader { m, warm, out: Vec::new(), patterns };
     reader.host(&HostNode::of(&kernel.body), &mut launch, 1.0);
-    Some(reader.out)
+    Some(reader)
 }
 
 struct Reader<'m> {
@@ -75,6 +90,7 @@ struct Reader<'m> {
     /// Arrays that a launch before has used.
     warm: BTreeSet<Name>,
     out: Vec<(f64, Work)>,
+    patterns: BTreeSet<Pattern>,
 }
 
 impl Reader<'_> {
@@ -120,11 +136,12 @@ impl Reader<'_> {
             None => phases::work(launch, self.m),
         };
         self.keep(launch, &mut work);
-        self.out.push((times, work.0));
+        self.patterns.append(&mut work.patterns);
+        self.out.push((times, work.work));
     }
 
     /// What is in the cache from launches before does not come from memory again.
-    fn keep(&mut self, launch: &Launch<'_>, (work, used): &mut (Work, Used)) {
+    fn keep(&mut self, launch: &Launch<'_>, Counted { work, used, .. }: &mut Counted) {
         let all: f64 = launch.arrays.values().map(|a| a.bytes).sum();
         let fits = all <= KEPT * self.m.cache_bytes;
         for (name, (read, written)) in used {
@@ -139,6 +156,13 @@ impl Reader<'_> {
 
 /// Bytes of each array that come from memory and go there.
 type Used = BTreeMap<Name, (f64, f64)>;
+
+/// What one launch does.
+struct Counted {
+    work: Work,
+    used: Used,
+    patterns: BTreeSet<Pattern>,
+}
 
 impl Launch<'_> {
     /// How many blocks, or clusters of them.

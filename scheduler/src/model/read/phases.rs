@@ -5,7 +5,7 @@
 //! what they move to a neighbour; a phase waits once for memory in each iteration of its serial
 //! loops.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use warploom_ir::affine::Name;
 use warploom_ir::kernel::device::WARP;
@@ -14,9 +14,9 @@ use warploom_ir::target::{Axis, Place};
 
 use super::super::machine::Machine;
 use super::super::work::Work;
-use super::access::{Env, WIDEST, place, runs, sectors, turns, value};
+use super::access::{Env, Pattern, WIDEST, place, runs, sectors, turns, value};
 use super::values::{ADDRESS, Element, store};
-use super::{Launch, Used, count, depends, iterations};
+use super::{Counted, Launch, Used, count, depends, iterations};
 
 /// Most blocks of a multiprocessor.
 const MOST_BLOCKS: f64 = 32.0;
@@ -52,16 +52,18 @@ struct Walk<'a, 'k> {
     pending: f64,
     work: Work,
     used: Used,
+    patterns: BTreeSet<Pattern>,
 }
 
 /// The loops of a phase: place and loop, the innermost last.
 type Phase<'k> = Vec<(Axis, &'k KernelLoop)>;
 
 /// The work of a launch of phases.
-pub(super) fn work(launch: &Launch<'_>, m: &Machine) -> (Work, Used) {
+pub(super) fn work(launch: &Launch<'_>, m: &Machine) -> Counted {
     let blocks = launch.blocks() as f64;
     let samples = launch.samples();
     let (mut all, mut most, mut used) = (Work::of(blocks, 1.0), 0.0_f64, Used::new());
+    let mut patterns = BTreeSet::new();
     for number in &samples {
         let share = 1.0 / samples.len() as f64;
         let mut walk = Walk {
@@ -76,6 +78,7 @@ pub(super) fn work(launch: &Launch<'_>, m: &Machine) -> (Work, Used) {
             pending: 0.0,
             work: Work::of(blocks, 1.0),
             used: Used::new(),
+            patterns: BTreeSet::new(),
         };
         extents(launch.body, &walk.env.clone(), &mut walk.threads);
         walk.nodes(launch.body);
@@ -83,6 +86,7 @@ pub(super) fn work(launch: &Launch<'_>, m: &Machine) -> (Work, Used) {
         most = most.max(one.main);
         all.resident = walk.resident();
         all.add(&one, share);
+        patterns.append(&mut walk.patterns);
         for (name, (read, written)) in walk.used {
             let sum = used.entry(name).or_insert((0.0, 0.0));
             *sum = (sum.0 + read * share, sum.1 + written * share);
@@ -96,7 +100,7 @@ pub(super) fn work(launch: &Launch<'_>, m: &Machine) -> (Work, Used) {
         let whole = launch.arrays[name].bytes;
         (*read, *written) = (read.min(whole), written.min(whole));
     }
-    (all, used)
+    Counted { work: all, used, patterns }
 }
 
 /// The most threads of any phase, along each axis.
@@ -370,6 +374,8 @@ impl<'k> Walk<'_, 'k> {
         let accesses = accesses / wide as f64;
         let warps = self.threads.iter().product::<i64>().max(WARP) as f64 / WARP as f64;
         let all = self.times * t.serial * accesses * warps;
+        let width = wide * bytes;
+        self.patterns.insert(Pattern::of(name, held.is_some(), read, &addresses, width));
         if held.is_some() {
             self.work.shared += all * turns(&addresses, wide * bytes) * self.m.shared;
             return (accesses * (1.0 + ADDRESS / 2.0), if read { SHARED_LATENCY } else { 0.0 });

@@ -6,25 +6,28 @@
 
 mod elements;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use warploom_ir::affine::Name;
 use warploom_ir::dtype::DType;
 use warploom_ir::instruction::fragment::FragmentLayout;
-use warploom_ir::instruction::{Action, find, layout};
+use warploom_ir::instruction::{Action, descriptor, find, layout};
 use warploom_ir::kernel::device::{Block, Call, Device, Operand, Role, Tile, WARP};
 use warploom_ir::kernel::{Index, KernelLoop, KernelNode};
 
 use super::super::machine::Machine;
 use super::super::work::{Ring, Work, arrival};
-use super::access::{Env, value};
+use super::access::{Env, Pattern, value};
 use super::sites::{Site, reads};
-use super::{Launch, Used, depends, iterations, starts};
+use super::{Counted, Launch, Used, depends, iterations, starts};
 
 /// Registers of a thread that nothing redistributes.
 const REGISTERS: f64 = 128.0;
 /// Schedulers of a multiprocessor, over which warps are dealt.
 const SCHEDULERS: f64 = 4.0;
+/// Rows, and their bytes, that a warp moves together between fragments and shared memory.
+const MATRIX_ROWS: i64 = 8;
+const MATRIX_BYTES: i64 = 16;
 
 /// What a role does in a block, in clocks.
 #[derive(Default)]
@@ -69,6 +72,7 @@ struct Walk<'a, 'k> {
     tally: Tally,
     sites: Vec<Site<'k>>,
     written: Used,
+    patterns: BTreeSet<Pattern>,
 }
 
 /// The work of a launch whose blocks have roles.
@@ -77,13 +81,13 @@ pub(super) fn work<'k>(
     block: &'k Block,
     clusters: &[(Name, i64)],
     m: &Machine,
-) -> (Work, Used) {
+) -> Counted {
     let members: i64 = clusters.iter().map(|c| c.1).product();
     let blocks = (launch.blocks() * members) as f64;
     let resident = resident(block, m);
     let samples = launch.samples();
     let (mut all, mut most) = (Work::of(blocks, resident), 0.0_f64);
-    let mut used = Used::new();
+    let (mut used, mut patterns) = (Used::new(), BTreeSet::new());
     for (k, number) in samples.iter().enumerate() {
         let mut env = launch.block(*number);
         env.extend(clusters.iter().map(|(name, _)| (name.clone(), 0)));
@@ -102,9 +106,11 @@ pub(super) fn work<'k>(
             tally: Tally::default(),
             sites: Vec::new(),
             written: Used::new(),
+            patterns: BTreeSet::new(),
         };
         let one = walk.block();
         most = most.max(one.main + one.epilogue);
+        patterns.append(&mut walk.patterns);
         all.add(&one, 1.0 / samples.len() as f64);
         if k == samples.len() / 2 {
             let slots = [blocks.min(m.multiprocessors * resident), m.cache_bytes];
@@ -116,7 +122,7 @@ pub(super) fn work<'k>(
         }
     }
     all.uneven = most / (all.main + all.epilogue).max(1.0);
-    (all, used)
+    Counted { work: all, used, patterns }
 }
 
 /// Blocks that a multiprocessor has room for.
@@ -342,6 +348,9 @@ impl<'k> Walk<'_, 'k> {
             Action::LoadMatrix | Action::StoreMatrix => {
                 let shared =
                     if instruction.action == Action::LoadMatrix { tile(1) } else { tile(0) };
+                if let Some(tile) = shared {
+                    self.matrix_rows(tile, instruction.action == Action::LoadMatrix);
+                }
                 let bytes = shared.map_or(0.0, |t| self.bytes(t));
                 self.through_shared(self.times * self.copies * bytes);
                 self.instructions(bytes / 512.0 / self.warps.max(1.0));
@@ -413,7 +422,32 @@ impl<'k> Walk<'_, 'k> {
         let rows = self.times * self.copies * bytes / row;
         let m = self.m;
         self.work.copy(rows * members, row, 1.0 / members, m);
+        self.box_row(from, true);
         self.site(&from.array, starts(from), self.times * self.copies * bytes);
+    }
+
+    /// A row of a box in memory: its first bytes may lie between two sectors only if it is long.
+    fn box_row(&mut self, tile: &Tile, read: bool) {
+        let element = self.element(&tile.array);
+        let row = tile.extents().last().map_or(1, |n| n * element);
+        let at = tile.at.last().map_or(0, |s| value(&s.start, &self.env) * element);
+        self.patterns.insert(Pattern::of(&tile.array, false, read, &[at], row));
+    }
+
+    /// Eight rows of 16 bytes that a warp loads or stores together.
+    fn matrix_rows(&mut self, tile: &Tile, read: bool) {
+        let Some(shared) = self.block.shared.iter().find(|s| s.name == tile.array) else { return };
+        let first: Vec<i64> = tile.at.iter().map(|s| value(&s.start, &self.env)).collect();
+        let Some(row) = first.len().checked_sub(2) else { return };
+        let place = |k: i64| {
+            let mut at = first.clone();
+            at[row] += k;
+            let plain = shared.offset(&at);
+            shared.panel.map_or(plain, |panel| descriptor::swizzle(plain, panel))
+        };
+        let addresses: Vec<i64> = (0..MATRIX_ROWS).map(place).collect();
+        let pattern = Pattern::of(&tile.array, true, read, &addresses, MATRIX_BYTES);
+        self.patterns.insert(pattern);
     }
 
     /// Chunks that the threads of the team copy.
@@ -436,6 +470,7 @@ impl<'k> Walk<'_, 'k> {
         let m = self.m;
         self.tally.stores = true;
         self.work.leave(bytes / row, row, m);
+        self.box_row(to, false);
         self.write(&to.array, bytes);
     }
 

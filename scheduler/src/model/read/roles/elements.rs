@@ -5,11 +5,12 @@
 //! elements of the threads of the first warp stand for all.
 
 use warploom_ir::affine::Name;
+use warploom_ir::instruction::descriptor;
 use warploom_ir::kernel::device::{Across, Share, WARP};
 use warploom_ir::kernel::{Index, KernelNode, Store};
 
 use super::super::super::product::FLYING;
-use super::super::access::{WIDEST, place, runs, sectors, turns, value};
+use super::super::access::{Pattern, WIDEST, place, runs, sectors, turns, value};
 use super::super::values::{ADDRESS, Element, store};
 use super::Walk;
 
@@ -104,6 +105,11 @@ impl<'k> Walk<'_, 'k> {
         let addresses: Vec<i64> = (0..WARP as usize).map(|lane| address(lane, 0)).collect();
         let aligned = addresses.iter().all(|a| a % (wide * element) == 0);
         let wide = if aligned { wide } else { 1 };
+        let panel = shared.and_then(|s| s.panel);
+        let placed = |at: &i64| panel.map_or(*at, |panel| descriptor::swizzle(*at, panel));
+        let exact: Vec<i64> = addresses.iter().map(placed).collect();
+        let pattern = Pattern::of(name, shared.is_some(), read, &exact, wide * element);
+        self.patterns.insert(pattern);
         let accesses = each / wide as f64;
         let warps = self.times * self.copies * self.warps.max(1.0) * accesses;
         if shared.is_some() {
