@@ -7,10 +7,10 @@
 use warploom_ir::abi::GpuCode;
 use warploom_ir::affine::Name;
 use warploom_ir::diag::{Blame, Diagnostic, Result, Source, Span};
-use warploom_ir::schedule::Contract;
-use warploom_ir::schedule::step::{Step, StepKind};
 use warploom_ir::kernel::device::Device;
 use warploom_ir::kernel::{Kernel, KernelNode};
+use warploom_ir::schedule::Contract;
+use warploom_ir::schedule::step::{Step, StepKind};
 use warploom_scheduler::{Schedule, model};
 
 use crate::compile;
@@ -111,8 +111,8 @@ impl Contracts {
     }
 }
 
-/// The access of a warp to an array in memory, or a buffer in shared memory, that takes more than it
-/// has to; or why that is not known.
+/// The access of a warp to an array in memory, or a buffer in shared memory, that takes more than
+/// it has to; or why that is not known.
 fn uneven(kernel: &Kernel, name: &Name, shared: bool) -> Option<String> {
     let known = match shared {
         true => held(&kernel.body, name),

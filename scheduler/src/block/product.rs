@@ -169,8 +169,8 @@ impl Product {
         self.operands.iter().find(|o| &*o.buffer == buffer)
     }
 
-    /// The coordinates of the ring's iterations in which the statement runs, without one of them and
-    /// those that follow from others; and what these are.
+    /// The coordinates of the ring's iterations in which the statement runs, without one of them
+    /// and those that follow from others; and what these are.
     pub(super) fn iterations(
         &self,
         site: &Site<'_>,

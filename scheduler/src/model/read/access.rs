@@ -73,7 +73,13 @@ pub struct Pattern {
 
 impl Pattern {
     /// The pattern of accesses of `width` bytes at these addresses.
-    pub(super) fn of(array: &Name, shared: bool, read: bool, addresses: &[i64], width: i64) -> Self {
+    pub(super) fn of(
+        array: &Name,
+        shared: bool,
+        read: bool,
+        addresses: &[i64],
+        width: i64,
+    ) -> Self {
         let unit = if shared { WORD } else { 1 };
         let touched = |a: &i64| a.div_euclid(unit)..=(a + width - 1).div_euclid(unit);
         let distinct = addresses.iter().flat_map(touched).collect::<BTreeSet<_>>().len() as i64;
@@ -99,9 +105,13 @@ mod tests {
     fn patterns_are_least_where_lanes_are_neighbours() {
         let lanes = |stride: i64| (0..32).map(|lane| lane * stride).collect::<Vec<i64>>();
         let of = |shared, stride| Pattern::of(&"A".into(), shared, true, &lanes(stride), 4);
-        for (shared, stride, took, least) in
-            [(false, 4, 4, 4), (false, 64, 32, 4), (true, 4, 1, 1), (true, 128, 32, 1), (true, 0, 1, 1)]
-        {
+        for (shared, stride, took, least) in [
+            (false, 4, 4, 4),
+            (false, 64, 32, 4),
+            (true, 4, 1, 1),
+            (true, 128, 32, 1),
+            (true, 0, 1, 1),
+        ] {
             let p = of(shared, stride);
             assert_eq!((p.took, p.least), (took, least), "{p:?}");
             assert_eq!(p.is_least(), took == least, "{p:?}");
