@@ -3,8 +3,10 @@
 //!
 //! In: the coordinates of iterations. Out: for each that is a digit of what the outer ones say, the
 //! quotient that it is.
-//! Keeps: a coordinate is left out of the loops only if a bound from above and one from below leave
-//! one value, `0 ≤ u - a·c < a` with `u` over outer coordinates: it is `floor(u / a)` then.
+//! Keeps: a coordinate is left out of the loops only if it has one value for each of the outer ones:
+//! `floor(u / a)` where bounds say `0 ≤ u - a·c < a`, else what isl finds. Either all that have one
+//! are left out or none, as loops over the others would be conditions; and only where that adds no
+//! iterations.
 //! Why here: isl scans mixed radices as loops that run once under conditions, and a block program
 //! must not depend on conditions.
 
@@ -13,30 +15,92 @@ use warploom_ir::nest::Constraint;
 use warploom_isl::{DimType, Map};
 
 use crate::footprint::Iterations;
+use crate::isl_affine::Names;
+use crate::poly_isl::Model;
 
 use super::{Answer, put};
 
 /// What each coordinate is, over those outside that are not determined themselves; none where it
-/// is not determined, as those of the first `outside` loops are. `touched` is a relation from the
-/// coordinates of `at`.
+/// is not determined, as those of the first `outside` loops are not. `touched` is a relation from
+/// the coordinates of `at`.
 pub(super) fn determined(
+    model: &Model,
     at: &Iterations,
     touched: &Map,
     outside: usize,
 ) -> Answer<Vec<Option<Affine>>> {
-    let mut out: Vec<Option<Affine>> = vec![None; outside.min(at.names.len())];
     let rank = at.names.len();
+    let nothing = vec![None; rank];
+    let mut out: Vec<Option<Affine>> = vec![None; outside.min(rank)];
     for depth in out.len()..rank {
         let known = touched.project_out(DimType::In, depth + 1, rank - depth - 1)?;
         let names = at.names[..=depth].to_vec();
         let part = Iterations { loops: Vec::new(), names, params: at.params.clone() };
-        let found = quotient(&part.hull_of_domain(&known)?, &at.names[depth])?;
+        let found = match quotient(&part.hull_of_domain(&known)?, &at.names[depth])? {
+            Some(found) => Some(found),
+            None => match only(&part, &known)? {
+                Only::Value(value) => Some(value),
+                Only::Unclear => return Ok(nothing),
+                Only::Several => None,
+            },
+        };
         let values: Vec<Affine> = (out.iter().zip(&at.names))
             .map(|(value, name)| value.clone().unwrap_or_else(|| Affine::var(name.clone())))
             .collect();
         out.push(found.map(|e| put(&e, &at.names[..depth], &values)).transpose()?);
     }
-    Ok(out)
+    Ok(if adds_nothing(model, at, touched, &out)? { out } else { nothing })
+}
+
+/// What is known of a coordinate that bounds do not tell.
+enum Only {
+    /// This is its only value.
+    Value(Affine),
+    /// It has one value, in some form that is no quasi-affine expression.
+    Unclear,
+    /// It has several, or the same everywhere, which loops may well run over.
+    Several,
+}
+
+/// Whether the last coordinate has one value for each of those before it, by isl.
+fn only(part: &Iterations, known: &Map) -> Answer<Only> {
+    let depth = part.names.len() - 1;
+    let all = Map::from_domain(&known.domain()?)?;
+    let value = all.move_dims(DimType::Out, 0, DimType::In, depth, 1)?;
+    if !value.is_single_valued()? {
+        return Ok(Only::Several);
+    }
+    let pieces = value.dim_min(0)?.coalesce()?.pieces()?;
+    let [(_, value)] = pieces.as_slice() else { return Ok(Only::Unclear) };
+    let names = Names { params: &part.params, dims: &part.names[..depth] };
+    let value = names.affine(value)?;
+    Ok(if value.as_constant().is_some() { Only::Several } else { Only::Value(value) })
+}
+
+/// Whether loops over the other coordinates run for no more than those of `touched`.
+fn adds_nothing(
+    model: &Model,
+    at: &Iterations,
+    touched: &Map,
+    values: &[Option<Affine>],
+) -> Answer<bool> {
+    if values.iter().all(Option::is_none) {
+        return Ok(true);
+    }
+    let (mut left, mut names) = (touched.clone(), at.names.clone());
+    for depth in (0..values.len()).rev().filter(|d| values[*d].is_some()) {
+        left = left.project_out(DimType::In, depth, 1)?;
+        names.remove(depth);
+    }
+    let rest = Iterations { loops: Vec::new(), names, params: at.params.clone() };
+    let mut facts = rest.hull_of_domain(&left)?;
+    for (name, value) in at.names.iter().zip(values) {
+        if let Some(value) = value {
+            facts.push(Constraint::zero(Affine::var(name.clone()).sub(value)?));
+        }
+    }
+    let run = model.relation(&at.names, &[], &facts)?.domain()?;
+    Ok(run.is_subset(&touched.domain()?)?)
 }
 
 /// `floor(u / a)` if that is what bounds leave of `c`.

@@ -187,7 +187,7 @@ impl Product {
             touched = touched.project_out(DimType::In, depth, 1)?;
             at.names.remove(depth);
         }
-        let mut values = determined(&at, &touched, site.outside)?;
+        let mut values = determined(model, &at, &touched, site.outside)?;
         let left_out: Vec<usize> = (0..values.len()).filter(|d| values[*d].is_some()).collect();
         let mut scope = self.scope + 1 - usize::from(without.is_some());
         for depth in left_out.into_iter().rev() {

@@ -86,6 +86,29 @@ fn sums_and_columns_are_boxes_of_persistent_blocks() {
     assert!(text.contains("tma.store(Out[0 : 8, 0 : 128, 48 * t_0_3 + 16 * t_1 : 16]"), "{text}");
 }
 
+/// The numbers of a block's tiles are far apart and do not divide those of the loops, so that isl's
+/// bounds of the loops inside say little.
+#[test]
+fn tiles_of_persistent_blocks_are_quotients_of_their_numbers() {
+    let nest = contraction("dabfe,fc->edcba", "a=24,b=4,c=64,d=3,e=32,f=32");
+    for blocks in [5, 14, 33] {
+        let script = format!(
+            "split a by 8\nsplit e by 16\nsplit c by 64\n\
+             reorder d, b, a.0, e.0, c.0, a.1, e.1, c.1\n\
+             raster d, b, a.0, e.0, c.0 as t\nsplit t by {blocks}\nskew t.1 by -{blocks}*t.0\n\
+             reorder t.1, t.0, d, b, a.0, e.0, c.0\nmap t.1 to block.x\n\
+             distribute c.1\ndistribute e.1\ndistribute a.1\n\
+             coalesce S1.a.1, S1.e.1 as ae\nsplit f by 32\nsplit f.1 by 16\n\
+             reorder f.0, f.1.0, S1.c.1, ae, f.1.1\n{}\
+             tensorize S1.c.1, ae, f.1.1 with wgmma.m64n128k16.f32.bf16.bf16\nring f.0 by 2\n",
+            staged("c.0", "f.0")
+        );
+        let text = checked(&nest, &script);
+        assert!(text.contains("label t.0 {"), "{text}");
+        assert!(!text.contains("label a.0"), "{text}");
+    }
+}
+
 /// A convolution: rows are boxes of images, lines and columns; tiles reach over all three ends.
 #[test]
 fn convolutions_are_products_of_boxes() {
