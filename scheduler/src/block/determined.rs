@@ -4,9 +4,9 @@
 //! In: the coordinates of iterations. Out: for each that is a digit of what the outer ones say, the
 //! quotient that it is.
 //! Keeps: a coordinate is left out of the loops only if it has one value for each of the outer
-//! ones: `floor(u / a)` where bounds say `0 ≤ u - a·c < a`, else what isl finds. Either all that have
-//! one are left out or none, as loops over the others would be conditions; and only where that adds
-//! no iterations.
+//! ones: `floor(u / a)` where bounds say `0 ≤ u - a·c < a`, else what isl finds. Either all that
+//! have one are left out or none, as loops over the others would be conditions; and only where that
+//! adds no iterations.
 //! Why here: isl scans mixed radices as loops that run once under conditions, and a block program
 //! must not depend on conditions.
 
