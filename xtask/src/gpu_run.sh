@@ -135,6 +135,7 @@ section_nests() {
     done <<'END'
 attention Q=70,K=65,D=40
 batched_matmul B=3,M=65,N=50,K=33
+chained_gemm M=300,K=136,J=264,N=128
 conv1d_dilated N=2,L=300,K=64,R=3,C=64
 conv2d N=2,P=14,Q=15,K=16,R=3,S=3,C=8
 conv2d_depthwise N=2,H=30,W=28,C=64

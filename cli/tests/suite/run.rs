@@ -102,6 +102,7 @@ fn every_nest_of_the_examples() {
         ("seidel2d", "T=4,N=14"),
         ("jacobi2d_in_place", "T=4,N=14"),
         ("attention", "Q=9,K=10,D=8"),
+        ("chained_gemm", "M=9,K=16,J=10,N=8"),
         ("ozaki1_bf16", "M=9,N=10,K=16"),
         ("ozaki1_pointwise", "M=9,N=10,K=16"),
         ("ozaki2_int8", "M=9,N=10,K=16"),

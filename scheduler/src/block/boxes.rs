@@ -99,7 +99,7 @@ impl Program<'_> {
         let mut operands = vec![
             tile(&copy.buffer, inside, false),
             tile(&copy.array, outside.collect(), false),
-            slot(&self.full, at.clone()),
+            slot(self.full(), at.clone()),
         ];
         let one = match divided {
             None => call("tma.load", operands),

@@ -76,11 +76,13 @@ impl Product {
 
 impl Plan {
     /// In iterations of the ring that the statement does not have, one operand is zeros.
-    pub(super) fn check_padding(&self, site: &Site<'_>, model: &Model) -> Answer<()> {
-        let Some(all) = &self.product.padded else { return Ok(()) };
-        let threads = self.works.iter().any(|w| w.threads().is_some());
-        let mut more = all.subtract(&self.product.had(site, model)?)?;
-        for fill in &self.fills {
+    pub(super) fn check_padding(&self, p: usize, site: &Site<'_>, model: &Model) -> Answer<()> {
+        let product = &self.products[p];
+        let Some(all) = &product.padded else { return Ok(()) };
+        let own = self.works.iter().zip(&self.owners).filter(|(_, owner)| **owner == p);
+        let threads = own.into_iter().any(|(work, _)| work.threads().is_some());
+        let mut more = all.subtract(&product.had(site, model)?)?;
+        for fill in self.fills.iter().filter(|f| product.operand(&f.buffer).is_some()) {
             more = more.subtract(&fill.beside(site, model, all)?)?;
         }
         // threads write zeros where the statement touches nothing

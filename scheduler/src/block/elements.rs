@@ -8,7 +8,6 @@
 
 use warploom_ir::affine::{Affine, Name};
 use warploom_ir::diag::Blame;
-use warploom_ir::dtype::DType;
 use warploom_ir::expr::{Access, Literal};
 use warploom_ir::kernel::{Store, TypedKind};
 use warploom_ir::nest::{Array, AssignOp, Constraint};
@@ -16,7 +15,7 @@ use warploom_ir::schedule::Tree;
 use warploom_isl::Map;
 
 use super::product::{Product, elements};
-use super::{Answer, Site, misplaced, place_of, unfit};
+use super::{Answer, Site, Staged, misplaced, place_of, unfit};
 use crate::footprint::{Iterations, fresh};
 use crate::isl_affine::Names;
 use crate::poly_isl::Model;
@@ -43,7 +42,12 @@ pub(super) struct Instance {
     pub(super) iterators: Vec<Affine>,
     /// When there is one, over the same names.
     pub(super) guard: Vec<Constraint>,
+    /// What it writes is multiplied: zeros are written where there is none.
+    pub(super) held: bool,
 }
+
+/// The elements that are multiplied of what a statement writes; none where that is no operand.
+pub(super) type Multiplied<'m> = &'m dyn Fn(usize) -> Answer<Option<Map>>;
 
 impl Elements {
     pub(super) fn of(
@@ -52,6 +56,7 @@ impl Elements {
         tree: &Tree,
         product: &Product,
         slab: Option<&Name>,
+        multiplied: Multiplied<'_>,
     ) -> Answer<Self> {
         let iterations = Iterations::of(site.poly, site.tree, &site.path[product.scope].name);
         let places = fresh(&iterations.names, "e", product.rank);
@@ -61,17 +66,19 @@ impl Elements {
         for name in chain(tree)? {
             let at = place_of(site.poly, &name);
             let store = redirected(site, at, product, &places, slab)?;
-            statements.push(instance(site, model, at, product, &iterations, &places, store)?);
+            let around = (&iterations, places.as_slice());
+            statements.push(instance(site, model, at, product, around, store, multiplied(at)?)?);
         }
         Ok(Self { statements, names })
     }
 
-    /// The buffers that the statements write beside the accumulator.
+    /// The buffers that the statements write beside the accumulator, but for operands.
     pub(super) fn staged(
         &self,
         site: &Site<'_>,
         product: &Product,
-    ) -> Answer<Vec<(Name, DType, Vec<i64>)>> {
+        of: usize,
+    ) -> Answer<Vec<(Name, Staged)>> {
         let mut out = Vec::new();
         for instance in &self.statements {
             let s = &site.poly.statements[instance.statement].statement;
@@ -87,10 +94,11 @@ impl Elements {
                     ))
                     .into());
                 }
-                if s.target == *access {
+                if s.target == *access && !instance.held {
                     let array = site.poly.array(&access.array);
-                    let array = array.expect("accesses are of known arrays");
-                    out.push((access.array.clone(), array.dtype, product.whole()));
+                    let dtype = array.expect("accesses are of known arrays").dtype;
+                    let shape = product.whole();
+                    out.push((access.array.clone(), Staged { dtype, shape, of }));
                 }
             }
         }
@@ -146,9 +154,9 @@ fn instance(
     model: &Model,
     at: usize,
     product: &Product,
-    iterations: &Iterations,
-    places: &[Name],
+    (iterations, places): (&Iterations, &[Name]),
     store: Store<Affine>,
+    multiplied: Option<Map>,
 ) -> Answer<Instance> {
     let name = &site.poly.statements[at].statement.name;
     let element = place(site, at, product)?;
@@ -156,7 +164,11 @@ fn instance(
     let several =
         || unfit(format!("`{name}` runs several times for an element of the accumulator"));
     let iterators = iterators.ok_or_else(several)?;
-    let touched = elements(site, model, at, iterations, element)?;
+    let mut touched = elements(site, model, at, iterations, element)?;
+    let held = multiplied.is_some();
+    if let Some(multiplied) = multiplied {
+        touched = touched.intersect(&multiplied)?;
+    }
     let whole = whole(model, iterations, places, product, &touched)?;
     let guard = iterations.constraints(&touched.gist(&whole)?, places)?;
     let Some(guard) = guard else {
@@ -168,7 +180,7 @@ fn instance(
         .into());
     };
     let names = site.poly.statements[at].iters.clone();
-    Ok(Instance { statement: at, store, names, iterators, guard })
+    Ok(Instance { statement: at, store, names, iterators, guard, held })
 }
 
 /// The iterators of a statement over the coordinates of a loop and an element that it accesses;

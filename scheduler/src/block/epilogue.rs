@@ -36,16 +36,16 @@ pub(super) struct Held {
 
 impl Program<'_> {
     pub(super) fn team_index(&self) -> Index {
-        if self.plan.product.teams == 1 { Index::Const(0) } else { var(&self.team) }
+        if self.product().teams == 1 { Index::Const(0) } else { var(&self.team) }
     }
 
     /// The counters that are teams, by the number of the team: the last of them is fastest.
     pub(super) fn team_counters(&self) -> Vec<(Name, Index)> {
         let mut around = 1;
-        let teams = self.plan.product.counters.iter().rev().filter(|c| c.team);
+        let teams = self.product().counters.iter().rev().filter(|c| c.team);
         let value = |c: &Counter| {
             let whole = Index::FloorDiv(Box::new(self.team_index()), around);
-            let last = around * c.extent == self.plan.product.teams;
+            let last = around * c.extent == self.product().teams;
             around *= c.extent;
             let value = match c.extent {
                 1 => Index::Const(0),
@@ -60,7 +60,7 @@ impl Program<'_> {
     /// The first row or column of a team in the accumulator's buffer.
     fn team_start(&self, side: usize) -> Index {
         let (names, values): (Vec<Name>, Vec<Index>) = self.team_counters().into_iter().unzip();
-        substitute(&self.plan.product.team_first[side], &by_name(&names, &values))
+        substitute(&self.product().team_first[side], &by_name(&names, &values))
     }
 
     /// The first row and column of a team in the accumulator's buffer.
@@ -94,7 +94,7 @@ impl Program<'_> {
         Held { vars, first, part }: Held,
         into: Option<(&Name, &[Index])>,
     ) -> KernelNode {
-        let product = &self.plan.product;
+        let product = self.product();
         let mut values = coordinates[..=product.scope].to_vec();
         let mut places = vec![Index::Const(0); product.rank];
         for (side, (v, first)) in product.sides.iter().zip(vars.iter().zip(first)) {
@@ -117,6 +117,8 @@ impl Program<'_> {
             let mut otherwise = Vec::new();
             if let Some((array, indices)) = into {
                 (store.array, store.indices) = (array.clone(), indices.to_vec());
+            }
+            if into.is_some() || instance.held {
                 let value = Typed { dtype: store.dtype, kind: TypedKind::Literal(Literal::Int(0)) };
                 let (op, guard) = (AssignOp::Set, None);
                 let zero = Store { value, op, guard, ..store.clone() };
@@ -124,7 +126,7 @@ impl Program<'_> {
             }
             // of what is outside the results, nothing leaves the staging buffer
             let plain = self.plan.staging.contains_key(&store.array)
-                && reads_only(&store, &self.plan.product.accumulator);
+                && reads_only(&store, &self.product().accumulator);
             let guard = instance.guard.iter().filter(|_| !plain);
             let conditions = guard.map(|c| condition(c, &lookup)).collect();
             let store = KernelNode::Store(store);
@@ -133,7 +135,7 @@ impl Program<'_> {
                 guard => KernelNode::If(guard, vec![store], otherwise),
             });
         }
-        Device::Across(Across { vars, fragment: self.fragment.clone(), part, body }).into()
+        Device::Across(Across { vars, fragment: self.fragment(), part, body }).into()
     }
 
     /// Results that leave in slabs of columns; so many slabs left `before`. Those of 16 bits are
@@ -145,7 +147,7 @@ impl Program<'_> {
         coordinates: &[Index],
         before: &Index,
     ) -> KernelNode {
-        let fragment = self.plan.product.fragment;
+        let fragment = self.product().fragment;
         let (slab, results) = (unused("slab", self.taken), unused("results", self.taken));
         let slot = Index::Mod(Box::new(add(before.clone(), var(&slab))), slabs.stages);
         let slot = simplify(&slot);
@@ -186,7 +188,7 @@ impl Program<'_> {
             name: results,
             dtype: slabs.dtype,
             shape: fragment,
-            layout: format!("{}.d", self.plan.product.instruction).into(),
+            layout: format!("{}.d", self.product().instruction).into(),
             body: vec![converted, loops],
         })
         .into()
@@ -217,7 +219,7 @@ impl Program<'_> {
         let to = self.slab_tile(slabs, slot, [rows(), own]);
         let store = call("stmatrix", vec![to, tile(results, held, false)]);
         let columns = vec![unroll(&column, slabs.width / wide, vec![store])];
-        unroll(&block, self.plan.product.fragment[0] / high, columns)
+        unroll(&block, self.product().fragment[0] / high, columns)
     }
 
     /// Where a team's part of a slab goes.
@@ -228,7 +230,7 @@ impl Program<'_> {
         slabs: &Slabs,
         coordinates: &[Index],
     ) -> Operand {
-        let product = &self.plan.product;
+        let product = self.product();
         let place = by_name(&copy.coordinates, coordinates);
         let lookup = |n: &str| if *n == *slabs.var { Some(var(slab)) } else { place(n) };
         let dims = product.sides.each_ref().map(Digits::alone);
@@ -254,7 +256,7 @@ impl Program<'_> {
         drained: bool,
         again: bool,
     ) -> Vec<KernelNode> {
-        let product = &self.plan.product;
+        let product = self.product();
         let lookup = by_name(&copy.coordinates, coordinates);
         let side_of = |b: usize| product.sides.iter().position(|s| s.alone() == Some(b));
         let part = |b: usize| {

@@ -15,6 +15,7 @@ use warploom_ir::kernel::{Condition, Index, KernelNode, Store, Typed, TypedKind}
 use super::epilogue::condition;
 use super::filling::Filling;
 use super::operand::Operand as Factor;
+use super::product::Product;
 use super::roles::{Program, add, by_name, call, one, slot, unused, var};
 use crate::index::{simplify, simplify_condition, substitute};
 
@@ -69,10 +70,20 @@ impl Program<'_> {
         if !self.fills_itself() {
             return 1;
         }
-        let [rows, cols] = self.plan.product.fragment;
-        let sums = if self.plan.product.partial { 2 } else { 1 };
-        let held = sums * rows * cols / (WARPGROUP * WARP);
-        groups(held, self.plan.product.teams, self.plan.stages)
+        let filled = self.plan.works.iter().zip(&self.plan.owners);
+        let filled = filled.filter(|(work, _)| work.threads().is_some());
+        let stages = filled.map(|(_, p)| self.plan.products[*p].stages).min().unwrap_or(1);
+        groups(self.held_by_thread(), self.product().teams, stages)
+    }
+
+    /// Sums that a thread holds at once.
+    fn held_by_thread(&self) -> i64 {
+        let of = |product: &Product| {
+            let [rows, cols] = product.fragment;
+            let sums = if product.partial { 2 } else { 1 };
+            sums * rows * cols / (WARPGROUP * WARP)
+        };
+        self.plan.products.iter().map(of).sum()
     }
 
     /// What all groups do, each as a team.
@@ -97,23 +108,29 @@ impl Program<'_> {
         }
     }
 
+    /// Whether they fill operands of the product at hand.
+    fn fills_ring(&self) -> bool {
+        let works = self.plan.works.iter().zip(&self.plan.owners);
+        works.into_iter().any(|(work, owner)| *owner == self.at && work.threads().is_some())
+    }
+
     /// Warps of a warpgroup that release a slot: one for all, or each where threads fill it.
     pub(super) fn releasers(&self) -> i64 {
-        let products = self.fills_itself() && !self.plan.product.matrix.tensor;
+        let products = self.fills_ring() && !self.product().matrix.tensor;
         if products { WARPGROUP } else { 1 }
     }
 
     /// Arrivals at `full` in each phase.
     pub(super) fn arrivals(&self) -> i64 {
-        let copies = i64::from(!self.plan.fills.is_empty());
-        if self.fills_itself() { WARPGROUP + copies } else { copies }
+        let product = self.product();
+        let copies = self.plan.fills.iter().any(|f| product.operand(&f.buffer).is_some());
+        let copies = i64::from(copies);
+        if self.fills_ring() { WARPGROUP + copies } else { copies }
     }
 
     /// Registers of each thread of the two roles; none where a thread's share of all is enough.
     pub(super) fn registers(&self, warps: i64) -> [Option<i64>; 2] {
-        let [rows, cols] = self.plan.product.fragment;
-        let sums = if self.plan.product.partial { 2 } else { 1 };
-        let held = sums * rows * cols / (WARPGROUP * WARP);
+        let held = self.held_by_thread();
         let producer = WARP * self.fillers();
         let share = REGISTERS / (WARP * warps + producer);
         if held + OTHERS <= share {
@@ -139,7 +156,7 @@ impl Program<'_> {
             out.push(self.share(filling, values, at));
         }
         out.push(call("fence.async", Vec::new()));
-        let arrive = call("mbarrier.arrive", vec![slot(&self.full, at.clone())]);
+        let arrive = call("mbarrier.arrive", vec![slot(self.full(), at.clone())]);
         let body = vec![call("sync", Vec::new()), one(vec![arrive])];
         let (var, count) = (unused("warp", self.taken), WARPGROUP);
         out.push(Device::Teams(Teams { var, count, warps: 1, body }).into());
@@ -153,8 +170,7 @@ impl Program<'_> {
         coordinates: &[Index],
         at: &Index,
     ) -> KernelNode {
-        let plan = self.plan;
-        let factor = plan.product.operand(&filling.buffer).expect("fillings are of operands");
+        let factor = self.product().operand(&filling.buffer).expect("fillings are of operands");
         let dealt = self.dealt(filling, factor);
         let mut places = vec![Index::Const(0); factor.extents.len()];
         let mut inside = vec![at.clone()];

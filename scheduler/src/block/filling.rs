@@ -166,7 +166,7 @@ fn guard(
 }
 
 /// Whether the elements of each iteration are all combinations of indices along each dimension.
-fn independent(touched: &Map) -> Answer<bool> {
+pub(super) fn independent(touched: &Map) -> Answer<bool> {
     let rank = touched.dim(DimType::Out)?;
     let mut all: Option<Map> = None;
     for d in 0..rank {

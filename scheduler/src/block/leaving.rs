@@ -20,14 +20,14 @@ const WIDE: i64 = 16;
 impl Plan {
     /// The type of a staging buffer's elements.
     fn staged(&self, buffer: &Name) -> warploom_ir::dtype::DType {
-        self.staging.get(buffer).expect("what leaves is staged").0
+        self.staging.get(buffer).expect("what leaves is staged").dtype
     }
 }
 
 impl Program<'_> {
     /// A box that leaves the block by the copy engine.
     pub(super) fn box_leaves(&self, copy: &Move, coordinates: &[Index]) -> KernelNode {
-        let extents = self.plan.product.whole();
+        let extents = self.product().whole();
         let lookup = by_name(&copy.coordinates, coordinates);
         let whole =
             |start, b: Option<usize>| Slice { start, extent: b.map(|b| extents[b]), step: 1 };
@@ -42,7 +42,7 @@ impl Program<'_> {
 
     /// A box that leaves the block by all threads, neighbours together.
     pub(super) fn threads_leave(&mut self, copy: &Move, coordinates: &[Index]) -> KernelNode {
-        let extents = self.plan.product.whole();
+        let extents = self.product().whole();
         let dtype = self.plan.staged(&copy.buffer);
         let vars: Vec<Name> = extents.iter().map(|_| unused("e", self.taken)).collect();
         let mut piece = vec![1; extents.len()];

@@ -16,6 +16,7 @@
 
 mod boxes;
 mod combined;
+mod consumer;
 mod determined;
 mod digits;
 mod elements;
@@ -23,9 +24,12 @@ mod epilogue;
 pub(crate) mod factor;
 pub(crate) mod filler;
 mod filling;
+mod held;
 mod leaving;
 mod moves;
 mod operand;
+mod pieces;
+mod producer;
 mod product;
 mod roles;
 mod rounds;
@@ -41,7 +45,6 @@ use warploom_ir::affine::{Affine, Name};
 use warploom_ir::diag::{Blame, Diagnostic, Result, Source};
 use warploom_ir::dtype::DType;
 use warploom_ir::kernel::Kernel;
-use warploom_ir::nest::Constraint;
 use warploom_ir::schedule::{Poly, Tree, TreeLoop, Unit};
 use warploom_ir::target::Place;
 
@@ -76,7 +79,7 @@ pub(crate) fn lower(poly: &Poly, tree: &Tree, source: &Source, limit: u32) -> Re
     skeleton::completed(kernel, poly, &plan).map_err(|d| with_source(d, source))
 }
 
-/// Where the statement stands.
+/// Where a tensorized statement stands.
 struct Site<'a> {
     poly: &'a Poly,
     tree: &'a Tree,
@@ -87,11 +90,13 @@ struct Site<'a> {
     path: Vec<&'a TreeLoop>,
     /// How many of them stand outside the block program.
     outside: usize,
+    /// What the program's products add to.
+    accumulators: Vec<Name>,
 }
 
 /// A piece of work of the program, which runs once in each iteration of its loop.
 enum Work {
-    /// The tensorized statement.
+    /// A tensorized statement.
     Product,
     /// A copy into an operand's buffer: its place in [`Plan::fills`].
     Fill(usize),
@@ -135,27 +140,30 @@ impl Work {
 
 /// All that is known before code is made.
 struct Plan {
-    product: Product,
+    products: Vec<Product>,
     fills: Vec<Move>,
     works: Vec<Work>,
+    /// The product that each piece of work belongs to: the one it is, whose operand it fills, or
+    /// whose sums it uses.
+    owners: Vec<usize>,
     /// The statements of each piece of work.
     members: Vec<Vec<Name>>,
-    /// The loops outside the program, those up to the accumulator's, and those up to the ring.
+    /// The loops outside the program.
     outside: BTreeSet<Name>,
-    scope: BTreeSet<Name>,
-    /// The loop of the ring with those around it, outermost first, and their coordinates' names.
-    ring: Vec<Name>,
-    coordinates: Vec<Name>,
-    /// The place in the ring's path of the loop over the blocks of a cluster.
+    /// The product whose accumulator stands outermost: a tile of the program is one of its.
+    root: usize,
+    /// The place in the products' paths of the loop over the blocks of a cluster.
     cluster: Option<Cluster>,
-    /// The coordinates of all iterations of the ring, as constraints; without the cluster's and
-    /// those that are determined.
-    iterations: Vec<Constraint>,
-    /// What each coordinate is that follows from those outside.
-    determined: Vec<Option<Affine>>,
-    stages: i64,
-    /// Buffers that elements are written to before they are drained, with type and shape.
-    staging: BTreeMap<Name, (DType, Vec<i64>)>,
+    /// Buffers that elements are written to before they are drained.
+    staging: BTreeMap<Name, Staged>,
+}
+
+/// A buffer that elements of an accumulator are written to.
+struct Staged {
+    dtype: DType,
+    shape: Vec<i64>,
+    /// The product whose elements they are.
+    of: usize,
 }
 
 /// A loop over the blocks of a cluster.
@@ -179,24 +187,42 @@ fn misplaced(message: impl Into<String>) -> Box<Diagnostic> {
 }
 
 impl<'a> Site<'a> {
-    fn of(poly: &'a Poly, tree: &'a Tree, source: &'a Source) -> Result<Self> {
+    /// All tensorized statements, in the tree's order. They stand inside the same blocks.
+    fn all(poly: &'a Poly, tree: &'a Tree, source: &'a Source) -> Result<Vec<Self>> {
         let marked = |s: &Name| ancestors(tree, s).iter().any(|l| l.marks.tensor.is_some());
-        let all: Vec<Name> = tree.statements().into_iter().filter(marked).collect();
-        let [name] = all.as_slice() else {
-            return Err(misplaced(format!(
-                "{} statements are tensorized, and a schedule can have one",
-                all.len()
-            )));
-        };
-        let path = ancestors(tree, name);
-        let block = |l: &&TreeLoop| matches!(l.marks.map, Some(Place::Block(_)));
-        let Some(last) = path.iter().rposition(block) else {
-            let refusal = misplaced(format!("`{name}` is tensorized outside blocks"));
-            let help = "map loops around it to blocks: `map m.0 to block.y`";
-            return Err(Box::new(refusal.help(help)));
-        };
-        let statement = place_of(poly, name);
-        Ok(Self { poly, tree, source, statement, path, outside: last + 1 })
+        let names: Vec<Name> = tree.statements().into_iter().filter(marked).collect();
+        let at: Vec<usize> = names.iter().map(|name| place_of(poly, name)).collect();
+        let target = |at: &usize| poly.statements[*at].statement.target.array.clone();
+        let accumulators: Vec<Name> = at.iter().map(target).collect();
+        let mut out: Vec<Self> = Vec::new();
+        for (name, statement) in names.iter().zip(at) {
+            let path = ancestors(tree, name);
+            let block = |l: &&TreeLoop| matches!(l.marks.map, Some(Place::Block(_)));
+            let Some(last) = path.iter().rposition(block) else {
+                let refusal = misplaced(format!("`{name}` is tensorized outside blocks"));
+                let help = "map loops around it to blocks: `map m.0 to block.y`";
+                return Err(Box::new(refusal.help(help)));
+            };
+            let (outside, accumulators) = (last + 1, accumulators.clone());
+            let block = |site: &Self| site.path[site.outside - 1].name.clone();
+            let one = Self { poly, tree, source, statement, path, outside, accumulators };
+            if let Some(first) = out.first().filter(|first| block(first) != block(&one)) {
+                let refusal = misplaced(format!(
+                    "`{}` and `{name}` are tensorized in different blocks, and a schedule has one \
+                     block program",
+                    first.name()
+                ));
+                let help = "fuse them: `fuse-at` computes a product inside the loops of another";
+                return Err(Box::new(refusal.help(help)));
+            }
+            out.push(one);
+        }
+        Ok(out)
+    }
+
+    /// The tensorized statement's name.
+    fn name(&self) -> &'a Name {
+        &self.poly.statements[self.statement].statement.name
     }
 
     /// The place in the path of the loop that holds a buffer.
@@ -220,15 +246,18 @@ fn place_of(poly: &Poly, name: &Name) -> usize {
 impl Plan {
     fn of(poly: &Poly, tree: &Tree, source: &Source, limit: u32) -> Result<Self> {
         let make = || -> Answer<Self> {
-            let site = Site::of(poly, tree, source)?;
+            let sites = Site::all(poly, tree, source)?;
             let model = Model::new(poly)?;
             let ctx = model.ctx.clone();
             let made = || {
-                let padded = model.unguarded(site.statement)?.is_some();
+                let mut padded = false;
+                for site in &sites {
+                    padded |= model.unguarded(site.statement)?.is_some();
+                }
                 // where guards leave out iterations, zeros may take their place
-                match padded.then(|| Self::make(&site, &model, true)) {
+                match padded.then(|| Self::make(&sites, &model, true)) {
                     Some(Ok(plan)) => Ok(plan),
-                    Some(Err(_)) | None => Self::make(&site, &model, false),
+                    Some(Err(_)) | None => Self::make(&sites, &model, false),
                 }
             };
             ctx.with_deadline(LIMIT, || ctx.with_quota(limit, made))
@@ -237,186 +266,70 @@ impl Plan {
         explained.map_err(|d| with_source(d, source))
     }
 
-    fn make(site: &Site<'_>, model: &Model, padded: bool) -> Answer<Self> {
-        let mut product = Product::of(site, model)?;
-        if padded {
-            product.pad_ring(site, model)?;
+    fn make(sites: &[Site<'_>], model: &Model, padded: bool) -> Answer<Self> {
+        let mut products = Vec::new();
+        for site in sites {
+            let mut product = Product::of(site, model)?;
+            if padded && model.unguarded(site.statement)?.is_some() {
+                product.pad_ring(site, model)?;
+            }
+            products.push(product);
         }
-        let cluster = Cluster::of(site, model)?;
-        let names = |upto: usize| site.path[..upto].iter().map(|l| l.name.clone());
-        let without = cluster.as_ref().map(|c| c.depth);
-        let (iterations, determined) = product.iterations(site, model, without)?;
+        let cluster = Cluster::of(&sites[0], model)?;
+        let depth = cluster.as_ref().map(|c| c.depth);
+        for (product, site) in products.iter_mut().zip(sites) {
+            product.run(site, model, depth, true)?;
+        }
+        if products.iter().any(|product| !product.agrees(&products[0])) {
+            // a loop that two products share is left out for both or for none
+            for (product, site) in products.iter_mut().zip(sites) {
+                product.run(site, model, depth, false)?;
+            }
+        }
+        let scopes = products.iter().enumerate().map(|(p, product)| (product.scope, p));
+        let outside = sites[0].path[..sites[0].outside].iter().map(|l| l.name.clone()).collect();
         let mut plan = Self {
             fills: Vec::new(),
             works: Vec::new(),
+            owners: Vec::new(),
             members: Vec::new(),
-            outside: names(site.outside).collect(),
-            scope: names(product.scope + 1).collect(),
-            ring: names(product.ring + 1).collect(),
-            coordinates: product.coordinates.clone(),
-            iterations,
-            determined,
+            outside,
+            root: scopes.min().map_or(0, |(_, p)| p),
             cluster,
-            stages: site.path[product.ring].marks.ring.unwrap_or(1),
             staging: BTreeMap::new(),
-            product,
+            products,
         };
-        let block = &site.path[site.outside - 1].body;
-        plan.collect(site, model, block, site.outside)?;
-        plan.check_fills(site)?;
-        plan.check_padding(site, model)?;
+        plan.check_products(sites)?;
+        plan.collect(sites, model)?;
+        plan.check_fills(sites)?;
+        for (p, site) in sites.iter().enumerate() {
+            plan.check_padding(p, site, model)?;
+        }
         plan.check_warps()?;
         plan.check_tensor_memory()?;
         Ok(plan)
+    }
+
+    /// The product whose accumulator stands outermost.
+    fn main(&self) -> &Product {
+        &self.products[self.root]
+    }
+
+    /// The product that a buffer is an operand of.
+    fn multiplying(&self, buffer: &str) -> Option<usize> {
+        self.products.iter().position(|p| p.operand(buffer).is_some())
     }
 
     /// Whether results leave as boxes that all teams have written: the accumulator's rows and
     /// columns are not the last two dimensions of theirs, or threads share out the copy.
     fn joint(&self) -> bool {
         let threads = self.works.iter().any(|w| matches!(w, Work::Drain(m) if m.threads()));
-        let matrix = self.product.dims().is_some_and(|dims| {
-            let last = [self.product.rank - 2, self.product.rank - 1];
+        let product = self.main();
+        let matrix = product.dims().is_some_and(|dims| {
+            let last = [product.rank - 2, product.rank - 1];
             last.iter().all(|d| dims.contains(d))
         });
         threads || !self.staging.is_empty() && !matrix
-    }
-
-    /// The pieces of work of a subtree inside `depth` loops of the path.
-    fn collect(&mut self, site: &Site<'_>, model: &Model, tree: &Tree, depth: usize) -> Answer<()> {
-        match tree {
-            Tree::Sequence(children) => {
-                children.iter().try_for_each(|child| self.collect(site, model, child, depth))
-            }
-            Tree::Loop(l) if depth <= self.product.ring && l.name == site.path[depth].name => {
-                let cluster = self.cluster.as_ref().is_some_and(|c| c.depth == depth);
-                let marks = &l.marks;
-                let unit = marks.unit.is_some() && !cluster;
-                if marks.map.is_some() || marks.vectorize || marks.parallel || unit {
-                    let text = format!("loop `{}` of a block program is marked", l.name);
-                    return Err(misplaced(text).into());
-                }
-                self.collect(site, model, &l.body, depth + 1)
-            }
-            piece @ (Tree::Loop(_) | Tree::Statement(_)) => self.piece(site, model, piece, depth),
-        }
-    }
-
-    /// One piece of work.
-    fn piece(&mut self, site: &Site<'_>, model: &Model, tree: &Tree, depth: usize) -> Answer<()> {
-        let members = tree.statements();
-        let own = &site.poly.statements[site.statement].statement.name;
-        let work = if members.contains(own) {
-            if depth != self.product.ring + 1 || members.len() != 1 {
-                let text = format!("`{own}` shares loops with others below the ring's loop");
-                return Err(misplaced(text).into());
-            }
-            Work::Product
-        } else {
-            self.other(site, model, tree, depth)?
-        };
-        self.works.push(work);
-        self.members.push(members);
-        Ok(())
-    }
-
-    fn other(&mut self, site: &Site<'_>, model: &Model, tree: &Tree, depth: usize) -> Answer<Work> {
-        let copied = matches!(tree, Tree::Loop(l) if l.marks.unit.is_some());
-        let (ring, scope) = (self.product.ring + 1, self.product.scope + 1);
-        if let (Tree::Loop(l), true) = (tree, depth == scope)
-            && l.body.loops().iter().any(|inner| inner.marks.unit.is_some())
-        {
-            return Ok(Work::Slabs(Slabs::of(site, model, l, &self.product)?));
-        }
-        if copied {
-            let moved = Move::of(site, model, tree, &site.path[depth - 1].name)?;
-            if self.product.operand(&moved.buffer).is_some() && depth == ring {
-                let moved = moved.filling(site, model, &self.product)?;
-                self.fills.push(moved);
-                return Ok(Work::Fill(self.fills.len() - 1));
-            }
-            let staged = self.staging.contains_key(&moved.buffer);
-            if staged && depth == scope {
-                let whole = self.product.whole();
-                return Ok(Work::Drain(moved.draining(site, model, whole, &self.product)?));
-            }
-            let text = format!("`{}` is no copy of a block program there", moved.statement);
-            return Err(misplaced(text).into());
-        }
-        if let (true, Some(filling)) =
-            (depth == ring, Filling::of(site, model, tree, &self.product)?)
-        {
-            return Ok(Work::Threads(filling));
-        }
-        if depth == scope && moves::on_threads(tree) {
-            let moved = Move::of(site, model, tree, &site.path[depth - 1].name)?;
-            if self.staging.contains_key(&moved.buffer) {
-                let (whole, product) = (self.product.whole(), &self.product);
-                return Ok(Work::Drain(moved.draining(site, model, whole, product)?));
-            }
-        }
-        if depth != scope {
-            let names: Vec<String> = tree.statements().iter().map(|n| format!("`{n}`")).collect();
-            let text =
-                format!("{}: a block program has no place for it at this loop", names.join(", "));
-            return Err(misplaced(text).into());
-        }
-        if self.zeros(site, model, tree)? {
-            return Ok(Work::Nothing);
-        }
-        let elements = Elements::of(site, model, tree, &self.product, None)?;
-        for (name, dtype, shape) in elements.staged(site, &self.product)? {
-            self.staging.insert(name, (dtype, shape));
-        }
-        Ok(Work::Elements(elements))
-    }
-
-    /// Whether a piece sets the accumulator to zero before the products, which do so themselves.
-    fn zeros(&mut self, site: &Site<'_>, model: &Model, tree: &Tree) -> Answer<bool> {
-        let first = self.works.is_empty();
-        if first && elements::zeros(site, model, tree, &self.product)? {
-            self.product.starts_at_zero = true;
-            return Ok(true);
-        }
-        Ok(false)
-    }
-
-    /// Both operands are filled, from arrays that the program does not write.
-    fn check_fills(&self, site: &Site<'_>) -> Answer<()> {
-        let fillings = || self.works.iter().filter_map(Work::threads);
-        for operand in &self.product.operands {
-            let copies = self.fills.iter().filter(|f| f.buffer == operand.buffer);
-            let threads = fillings().filter(|f| f.buffer == operand.buffer);
-            if copies.count() + threads.count() != 1 {
-                let text = format!(
-                    "`{}` is not filled by one copy or statement at the ring's loop",
-                    operand.buffer
-                );
-                let by_warps = self.product.by_warps();
-                let (unit, who) =
-                    if by_warps { ("async", "they") } else { ("tma", "the copy engine") };
-                let help = format!(
-                    "write `map {0}.0 to {unit}`, or `map {0}.0 to thread.x` where {who} cannot",
-                    operand.buffer
-                );
-                return Err(Box::new(misplaced(text).help(help)).into());
-            }
-        }
-        let inside: Vec<&Name> = self.members.iter().flatten().collect();
-        let written = |array: &Name| {
-            site.poly
-                .statements
-                .iter()
-                .any(|s| s.statement.target.array == *array && inside.contains(&&s.statement.name))
-        };
-        let mut read: Vec<Name> = self.fills.iter().map(|f| f.array.clone()).collect();
-        read.extend(fillings().flat_map(Filling::reads));
-        match read.iter().find(|array| written(array)) {
-            Some(array) => {
-                let text = format!("`{array}` is read ahead and written in the same program");
-                Err(misplaced(text).into())
-            }
-            None => Ok(()),
-        }
     }
 }
 

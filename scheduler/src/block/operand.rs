@@ -40,6 +40,8 @@ pub(super) struct Operand {
     pub(super) tile: [(Affine, i64); 2],
     /// The contraction's dimensions are the rows.
     pub(super) transposed: bool,
+    /// It is no ring's: elements of another product's accumulator are written to it.
+    pub(super) held: bool,
 }
 
 impl Operand {
@@ -63,6 +65,7 @@ impl Question<'_> {
         found: &Footprint,
         part: Part,
     ) -> Answer<Operand> {
+        let held = self.is_held(&access.array);
         let own = match part {
             Part::A => 0,
             Part::B | Part::D => 1,
@@ -89,7 +92,10 @@ impl Question<'_> {
         let mut sides = both.map(|i| found.digits[i].clone());
         let mut tile = both.map(|i| (found.first[i].clone(), sizes[i]));
         for (side, (first, size)) in sides.iter_mut().zip(&mut tile) {
-            let count = self.reach(first, true) + *size;
+            let mut count = self.reach(first, true) + *size;
+            if let (true, Some(dim)) = (held, side.alone()) {
+                count = array.shape[dim].as_constant().map_or(count, |all| all.max(count));
+            }
             let grows = side.whole() < count || side.alone().is_some();
             if grows && !side.grow(count) {
                 return Err(uneven(&array.name, side, count).into());
@@ -103,7 +109,12 @@ impl Question<'_> {
         let value = Some(value.clone()).filter(|v| !v.plain(dtype));
         let buffer = access.array.clone();
         let pad = if self.matrix.shared { 0 } else { self.pad(array, access)? };
-        let operand = Operand { buffer, dtype, value, extents, pad, sides, tile, transposed };
+        if held && value.is_some() {
+            let text = format!("`{buffer}` is written in the block, and not as {dtype}");
+            let help = "write what the instruction takes";
+            return Err(Box::new(unfit(text).help(help)).into());
+        }
+        let operand = Operand { buffer, dtype, value, extents, pad, sides, tile, transposed, held };
         self.laid_out(&operand)?;
         Ok(operand)
     }

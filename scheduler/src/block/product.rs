@@ -18,6 +18,7 @@ use warploom_isl::{DimType, Map, Set};
 use super::determined::determined;
 use super::digits::{Digit, Digits};
 use super::factor::Factor;
+use super::held::is_held;
 use super::operand::Operand;
 use super::{Answer, Site, put, unfit};
 use crate::footprint::{Box_, Iterations};
@@ -43,8 +44,17 @@ pub(super) struct Product {
     /// Places in the path of the loops that hold the accumulator and the operands.
     pub(super) scope: usize,
     pub(super) ring: usize,
+    /// The loop of the ring with those around it, outermost first.
+    pub(super) loops: Vec<Name>,
     /// Names for the coordinates of the ring's iterations.
     pub(super) coordinates: Vec<Name>,
+    /// These coordinates of all iterations, as constraints; without a cluster's and those that are
+    /// determined.
+    pub(super) around: Vec<Constraint>,
+    /// What each coordinate is that follows from those outside.
+    pub(super) determined: Vec<Option<Affine>>,
+    /// Slots of the ring.
+    pub(super) stages: i64,
     pub(super) counters: Vec<Counter>,
     pub(super) teams: i64,
     /// The accumulator's buffer, and its dimensions that are the instruction's `m` and `n`.
@@ -107,14 +117,9 @@ impl Product {
         let target = &site.poly.statements[site.statement].statement.target;
         let scope = site.depth_of(&target.array, "the accumulator")?;
         let scope = innermost(site, model, &target.array, scope)?;
-        let depths = factors.iter().map(|a| site.depth_of(&a.array, "an operand"));
-        let depths = depths.collect::<warploom_ir::diag::Result<Vec<_>>>()?;
-        let ring = depths[0];
-        if depths[1] != ring || ring < scope || scope + 1 < site.outside {
-            return Err(unfit(
-                "the operands are staged at one loop, inside or at that of the accumulator",
-            )
-            .into());
+        let ring = ring(site, &factors)?;
+        if ring < scope || scope + 1 < site.outside {
+            return Err(unfit(APART).into());
         }
         let tensor = tensorized(site)?;
         let mut question = Question::new(site, model, matrix, tensor, ring)?;
@@ -141,6 +146,8 @@ impl Product {
         product.instruction = instruction;
         product.partial = product.partial_sums(site)?;
         (product.scope, product.ring) = (scope, ring);
+        product.loops = site.path[..=ring].iter().map(|l| l.name.clone()).collect();
+        product.stages = site.path[ring].marks.ring.unwrap_or(1);
         product.check(site, model, target, &factors)?;
         Ok(product)
     }
@@ -164,19 +171,32 @@ impl Product {
         Some([self.sides[0].alone()?, self.sides[1].alone()?])
     }
 
+    /// The loops up to the accumulator's.
+    pub(super) fn scopes(&self) -> &[Name] {
+        &self.loops[..=self.scope]
+    }
+
     /// The operand with this buffer.
     pub(super) fn operand(&self, buffer: &str) -> Option<&Operand> {
         self.operands.iter().find(|o| &*o.buffer == buffer)
     }
 
-    /// The coordinates of the ring's iterations in which the statement runs, without one of them
-    /// and those that follow from others; and what these are.
-    pub(super) fn iterations(
-        &self,
+    /// Whether the same coordinates follow from others in the loops that two products share.
+    pub(super) fn agrees(&self, other: &Self) -> bool {
+        let loops = self.loops.iter().zip(&other.loops);
+        let shared = loops.take_while(|(a, b)| a == b).count();
+        self.determined[..shared] == other.determined[..shared]
+    }
+
+    /// Finds the coordinates of the ring's iterations in which the statement runs, without one of
+    /// them and, if that is asked, those that follow from others; and what these are.
+    pub(super) fn run(
+        &mut self,
         site: &Site<'_>,
         model: &Model,
         without: Option<usize>,
-    ) -> Answer<(Vec<Constraint>, Vec<Option<Affine>>)> {
+        follow: bool,
+    ) -> Answer<()> {
         let mut at = Iterations::of(site.poly, site.tree, &site.path[self.ring].name);
         let one = [Affine::constant(0)];
         let mut touched = elements(site, model, site.statement, &at, &one)?;
@@ -187,7 +207,8 @@ impl Product {
             touched = touched.project_out(DimType::In, depth, 1)?;
             at.names.remove(depth);
         }
-        let mut values = determined(model, &at, &touched, site.outside)?;
+        let mut values =
+            determined(model, &at, &touched, if follow { site.outside } else { usize::MAX })?;
         let left_out: Vec<usize> = (0..values.len()).filter(|d| values[*d].is_some()).collect();
         let mut scope = self.scope + 1 - usize::from(without.is_some());
         for depth in left_out.into_iter().rev() {
@@ -206,7 +227,31 @@ impl Product {
             at.names.truncate(scope);
             all.extend(at.hull_of_domain(&outside)?);
         }
-        Ok((all, values))
+        (self.around, self.determined) = (all, values);
+        Ok(())
+    }
+}
+
+/// Where operands have to be staged.
+const APART: &str = "the operands are staged at one loop, inside or at that of the accumulator";
+
+/// The place in the path of the loop at which operands are staged. One that another product leaves
+/// on the chip is there as well, or further outside.
+fn ring(site: &Site<'_>, factors: &[Access; 2]) -> Answer<usize> {
+    let mut depths = [0; 2];
+    for (depth, access) in depths.iter_mut().zip(factors) {
+        *depth = site.depth_of(&access.array, "an operand")?;
+    }
+    let held = factors.each_ref().map(|a| is_held(site.poly, &site.accumulators, &a.array));
+    match (held, depths) {
+        ([false, false], [a, b]) if a == b => Ok(a),
+        ([true, false], [held, ring]) | ([false, true], [ring, held]) if held <= ring => Ok(ring),
+        ([true, true], _) => Err(unfit(format!(
+            "both factors of `{}` are results of other products: one of them has to be an array",
+            site.name()
+        ))
+        .into()),
+        ([true, false], _) | ([false, true], _) | ([false, false], _) => Err(unfit(APART).into()),
     }
 }
 
@@ -451,7 +496,9 @@ impl<'a> Question<'a> {
             return Err(unfit(text).into());
         }
         let first = put(&box_.offset[0], &self.iterations.names, &self.values)?;
-        if first.terms().any(|(atom, _)| self.weight_of(atom).is_none()) {
+        // what stays on the chip is all there while the ring's iterations take parts of it
+        let moves = |atom: &Atom| self.weight_of(atom).is_none() && !self.is_held(&access.array);
+        if first.terms().any(|(atom, _)| moves(atom)) {
             let text = format!("the tile of `{}` moves by no multiple of a loop", access.array);
             return Err(unfit(text).into());
         }
@@ -489,6 +536,11 @@ impl<'a> Question<'a> {
     /// How many indices of a buffer come before its own.
     pub(super) fn coordinates_of(&self, buffer: &str) -> usize {
         self.site.poly.scopes[buffer].coordinates
+    }
+
+    /// Whether another product leaves a buffer on the chip.
+    pub(super) fn is_held(&self, buffer: &Name) -> bool {
+        is_held(self.site.poly, &self.site.accumulators, buffer)
     }
 
     fn weight_of(&self, atom: &Atom) -> Option<usize> {
@@ -596,6 +648,10 @@ impl<'a> Question<'a> {
             matrix: self.matrix,
             scope: 0,
             ring: 0,
+            loops: Vec::new(),
+            around: Vec::new(),
+            determined: Vec::new(),
+            stages: 1,
             coordinates: self.iterations.names[..self.values.len() - self.counters.len()].to_vec(),
             teams,
             counters: self.counters,

@@ -17,24 +17,28 @@ use crate::index::{difference, replace, replace_condition, simplify, uses};
 /// Most iterations of a loop that is peeled.
 const PEELED: i64 = 64;
 
-/// Numbers of tiles and of iterations of the ring; nothing where they are not known.
-pub(super) type Runs = [Option<i64>; 2];
-
-/// None of either.
-pub(super) const NONE: Runs = [Some(0); 2];
+/// For each product, numbers of tiles and of iterations of the ring; nothing where they are not
+/// known.
+pub(super) type Runs = Vec<[Option<i64>; 2]>;
 
 impl Program<'_> {
-    /// How often nodes come to a tile, and to an iteration of the ring.
-    fn runs(&self, nodes: &[KernelNode]) -> Runs {
+    /// None of either.
+    pub(super) fn none(&self) -> Runs {
+        vec![[Some(0); 2]; self.plan.products.len()]
+    }
+
+    /// How often nodes come to a tile of product `p`, and to an iteration of its ring.
+    fn runs_for(&self, p: usize, nodes: &[KernelNode]) -> [Option<i64>; 2] {
         let plan = self.plan;
-        let product = |w: usize| matches!(plan.works[w], Work::Product);
-        let fill = |w: usize| matches!(plan.works[w], Work::Fill(_) | Work::Threads(_));
+        let own = |w: usize| plan.owners[w] == p;
+        let product = |w: usize| own(w) && matches!(plan.works[w], Work::Product);
+        let fill = |w: usize| own(w) && matches!(plan.works[w], Work::Fill(_) | Work::Threads(_));
         let such: &dyn Fn(usize) -> bool =
             if nodes.iter().any(|n| holds(n, &product)) { &product } else { &fill };
-        let mut out = NONE;
+        let mut out = [Some(0); 2];
         for node in nodes.iter().filter(|n| holds(n, such)) {
             match node {
-                KernelNode::Loop(l) => out = summed(out, self.runs_of(l)),
+                KernelNode::Loop(l) => out = summed(out, self.runs_of(p, l)),
                 KernelNode::Store(_) => return [Some(1); 2],
                 KernelNode::If(..) | KernelNode::Local(_) | KernelNode::Device(_) => {
                     return [None; 2];
@@ -44,33 +48,37 @@ impl Program<'_> {
         out
     }
 
-    fn runs_of(&self, l: &KernelLoop) -> Runs {
+    fn runs_of(&self, p: usize, l: &KernelLoop) -> [Option<i64>; 2] {
         let length = difference(&l.upper, &l.lower);
-        let [tiles, rings] = self.runs(&l.body).map(|each| each?.checked_mul(length?));
-        [if self.plan.scope.contains(&l.label) { tiles } else { Some(1) }, rings]
+        let [tiles, rings] = self.runs_for(p, &l.body).map(|each| each?.checked_mul(length?));
+        let around = self.plan.products[p].scopes().contains(&l.label);
+        [if around { tiles } else { Some(1) }, rings]
     }
 
     /// What has run after a loop behind others.
-    pub(super) fn after(&self, before: Runs, l: &KernelLoop) -> Runs {
-        summed(before, self.runs_of(l))
+    pub(super) fn after(&self, before: &Runs, l: &KernelLoop) -> Runs {
+        let one = |(p, before): (usize, &[Option<i64>; 2])| summed(*before, self.runs_of(p, l));
+        before.iter().enumerate().map(one).collect()
     }
 
     /// A loop around a place, at an iteration, behind others.
     pub(super) fn around(&self, l: &KernelLoop, at: Index, lower: Index, before: Runs) -> Around {
-        Around { label: l.label.clone(), at, lower, each: self.runs(&l.body), before }
+        let each = (0..self.plan.products.len()).map(|p| self.runs_for(p, &l.body)).collect();
+        Around { label: l.label.clone(), at, lower, each, before }
     }
 
-    /// How many tiles, or inside the loops of a tile iterations of the ring, were before a place,
-    /// all loops of the program counted.
+    /// How many tiles of the product, or inside the loops of a tile iterations of its ring, were
+    /// before a place, all loops of the program counted.
     pub(super) fn count(&self, scope: &Scope) -> Result<Index> {
-        let ring = scope.around.iter().any(|l| !self.plan.scope.contains(&l.label));
-        let unit = usize::from(ring);
+        let scopes = self.product().scopes();
+        let ring = scope.around.iter().any(|l| !scopes.contains(&l.label));
+        let (p, unit) = (self.at, usize::from(ring));
         let mut out = Index::Const(0);
         for l in &scope.around {
             let at = simplify(&Index::Sub(Box::new(l.at.clone()), Box::new(l.lower.clone())));
             // in its only iteration it does not matter how long that is
-            let each = if at == Index::Const(0) { Some(0) } else { l.each[unit] };
-            let (Some(each), Some(before)) = (each, l.before[unit]) else {
+            let each = if at == Index::Const(0) { Some(0) } else { l.each[p][unit] };
+            let (Some(each), Some(before)) = (each, l.before[p][unit]) else {
                 let text = format!("how often the loops in `{}` run is not known", l.label);
                 let help = "fix the sizes: `--size` or `param K = 512`";
                 return Err(Box::new(misplaced(text).help(help)));
@@ -94,7 +102,7 @@ impl Program<'_> {
                 out.push(KernelNode::Loop(KernelLoop { body, ..l }));
                 continue;
             };
-            let few = self.plan.scope.contains(&l.label) && upper - lower <= PEELED;
+            let few = self.plan.main().scopes().contains(&l.label) && upper - lower <= PEELED;
             if !few || l.step != 1 || !decides(&l.body, &l.var) {
                 let body = self.peeled(l.body);
                 out.push(KernelNode::Loop(KernelLoop { body, ..l }));
@@ -110,7 +118,7 @@ impl Program<'_> {
     }
 }
 
-fn summed(a: Runs, b: Runs) -> Runs {
+fn summed(a: [Option<i64>; 2], b: [Option<i64>; 2]) -> [Option<i64>; 2] {
     [0, 1].map(|unit| a[unit]?.checked_add(b[unit]?))
 }
 

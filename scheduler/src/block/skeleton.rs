@@ -17,6 +17,7 @@ use warploom_ir::nest::{Array, AssignOp, Order, Role, Statement};
 use warploom_ir::schedule::{Poly, PolyStatement, Tree, TreeLoop};
 use warploom_ir::target::{Axis, Place};
 
+use super::product::Product;
 use super::roles::Program;
 use super::{Plan, Work};
 
@@ -45,11 +46,14 @@ pub(super) fn reduced(poly: &Poly, tree: &Tree, plan: &Plan) -> Result<(Poly, Tr
     out.arrays.retain(|a| !dropped(&a.name));
     out.scopes.retain(|name, _| left.contains(name));
     for (number, work) in plan.works.iter().enumerate() {
+        let product = &plan.products[plan.owners[number]];
         let depth = match work {
-            Work::Product | Work::Fill(_) | Work::Threads(_) => plan.ring.len(),
-            Work::Elements(_) | Work::Drain(_) | Work::Slabs(_) | Work::Nothing => plan.scope.len(),
+            Work::Product | Work::Fill(_) | Work::Threads(_) => product.loops.len(),
+            Work::Elements(_) | Work::Drain(_) | Work::Slabs(_) | Work::Nothing => {
+                product.scopes().len()
+            }
         };
-        let made = statement(plan, number, depth)?;
+        let made = statement(plan, product, number, depth)?;
         let rank = made.statement.target.indices.len();
         out.statements.push(made);
         out.arrays.push(Array {
@@ -64,17 +68,17 @@ pub(super) fn reduced(poly: &Poly, tree: &Tree, plan: &Plan) -> Result<(Poly, Tr
 }
 
 /// A piece of work as a statement over the coordinates of `depth` loops.
-fn statement(plan: &Plan, number: usize, depth: usize) -> Result<PolyStatement> {
+fn statement(plan: &Plan, product: &Product, number: usize, depth: usize) -> Result<PolyStatement> {
     let name = placeholder(number);
     let cluster = plan.cluster.as_ref().map(|c| c.depth);
-    let all = plan.coordinates[..depth].iter().zip(&plan.determined).enumerate();
+    let all = product.coordinates[..depth].iter().zip(&product.determined).enumerate();
     let all = all.filter(|(at, _)| cluster != Some(*at)).map(|(_, both)| both);
     let iters = all.clone().filter(|(_, value)| value.is_none()).map(|(c, _)| c.clone()).collect();
     let indices =
         all.map(|(c, value)| value.clone().unwrap_or_else(|| Affine::var(c.clone()))).collect();
     // loops inside do not matter to work outside them
-    let mut domain = plan.iterations.clone();
-    let inner: BTreeSet<&Name> = plan.coordinates[depth..].iter().collect();
+    let mut domain = product.around.clone();
+    let inner: BTreeSet<&Name> = product.coordinates[depth..].iter().collect();
     domain.retain(|c| c.expr.vars().iter().all(|v| !inner.contains(v)));
     let target = Access { array: name.clone(), indices, span: Span::NONE };
     let statement = Statement {
@@ -94,18 +98,26 @@ fn statement(plan: &Plan, number: usize, depth: usize) -> Result<PolyStatement> 
 
 /// The tree whose loops inside the ring's are pieces of work.
 fn shortened(tree: &Tree, plan: &Plan) -> Tree {
+    // products in one loop have one name for its coordinate: names go by depth
+    let place = |l: &TreeLoop| {
+        plan.products.iter().find_map(|product| {
+            let depth = product.loops.iter().position(|n| *n == l.name)?;
+            let determined = product.determined[depth].is_some();
+            Some((depth, product.coordinates[depth].clone(), determined))
+        })
+    };
     match tree {
-        Tree::Loop(l) if plan.ring.contains(&l.name) => {
+        Tree::Loop(l) if place(l).is_some() => {
             let body = shortened(&l.body, plan);
-            let depth = plan.ring.iter().position(|n| *n == l.name).unwrap_or(0);
+            let (depth, coordinate, determined) = place(l).expect("asked above");
             let cluster = plan.cluster.as_ref().is_some_and(|c| c.depth == depth);
-            if cluster || plan.determined[depth].is_some() {
+            if cluster || determined {
                 return body;
             }
             let mut rows: BTreeMap<Name, Affine> = l.rows.clone();
             let below = body.statements();
             rows.retain(|name, _| below.contains(name));
-            let row = Affine::var(plan.coordinates[depth].clone());
+            let row = Affine::var(coordinate);
             for name in below.into_iter().filter(|n| n.starts_with('@')) {
                 rows.insert(name, row.clone());
             }

@@ -50,7 +50,8 @@ impl Slabs {
             return Err(misfit("is no loop over results: one nest that stores, one copy").into());
         };
         let moved = Move::of(site, model, drain, &l.name)?;
-        let at = Elements::of(site, model, stores, product, Some(&moved.buffer))?;
+        let alone = |_| Ok(None);
+        let at = Elements::of(site, model, stores, product, Some(&moved.buffer), &alone)?;
         let [instance] = at.statements.as_slice() else {
             return Err(misfit("stores several results: give each a loop").into());
         };

@@ -15,7 +15,7 @@ use warploom_ir::nest::{AssignOp, Order};
 
 use super::epilogue::unroll;
 use super::product::Product;
-use super::roles::{Program, add, call, number, tile, unused, var};
+use super::roles::{Program, add, by_name, call, number, tile, unused, var};
 use super::{Answer, Site, unfit};
 use crate::index::substitute;
 
@@ -60,20 +60,20 @@ impl Product {
 
 impl Program<'_> {
     /// As [`Self::instructions`], into a sum of its own that is then added to the accumulator.
-    pub(super) fn partial_sum(&mut self, at: Index) -> KernelNode {
+    pub(super) fn partial_sum(&mut self, at: Index, coordinates: &[Index]) -> KernelNode {
         let sum = unused("partial", self.taken);
         let mut body = vec![call("wgmma.fence", Vec::new())];
-        body.extend(self.unrolled(&at, &Index::Const(0), &|at| tile(&sum, at, false)));
+        body.extend(self.unrolled(&at, coordinates, &Index::Const(0), &|at| tile(&sum, at, false)));
         body.push(call("wgmma.commit", Vec::new()));
         body.push(call("wgmma.wait", vec![number(0)]));
         body.push(self.release(at));
         body.push(self.added(&sum));
-        self.sums(&sum, body)
+        self.fragment_of_sums(&sum, body)
     }
 
     /// A fragment of sums of the instruction.
-    pub(super) fn sums(&self, name: &Name, body: Vec<KernelNode>) -> KernelNode {
-        let product = &self.plan.product;
+    pub(super) fn fragment_of_sums(&self, name: &Name, body: Vec<KernelNode>) -> KernelNode {
+        let product = self.product();
         Device::Fragment(Fragment {
             name: name.clone(),
             dtype: product.matrix.dtype(Part::D),
@@ -86,14 +86,14 @@ impl Program<'_> {
 
     /// Sets the accumulator to zero.
     pub(super) fn zeroed(&mut self) -> KernelNode {
-        let acc = self.plan.product.matrix.acc;
+        let acc = self.product().matrix.acc;
         let zero = Typed { dtype: acc, kind: TypedKind::Literal(Literal::Int(0)) };
         self.updated("zero", AssignOp::Set, |_| zero)
     }
 
     /// Adds a fragment to the accumulator.
     fn added(&mut self, sums: &Name) -> KernelNode {
-        let dtype = self.plan.product.matrix.acc;
+        let dtype = self.product().matrix.acc;
         let read = |indices: &[Index]| Typed {
             dtype,
             kind: TypedKind::Read { array: sums.clone(), indices: indices.to_vec() },
@@ -111,9 +111,9 @@ impl Program<'_> {
         let vars = [unused("i", self.taken), unused("j", self.taken)];
         let indices: Vec<Index> = vars.iter().map(var).collect();
         let store = Store {
-            statement: format!("{}_{name}", self.fragment).into(),
-            array: self.fragment.clone(),
-            dtype: self.plan.product.matrix.acc,
+            statement: format!("{}_{name}", self.fragment()).into(),
+            array: self.fragment(),
+            dtype: self.product().matrix.acc,
             value: value(&indices),
             indices,
             op,
@@ -122,19 +122,19 @@ impl Program<'_> {
             strict: false,
         };
         let body = vec![KernelNode::Store(store)];
-        Device::Across(Across { vars, fragment: self.fragment.clone(), part: Vec::new(), body })
-            .into()
+        Device::Across(Across { vars, fragment: self.fragment(), part: Vec::new(), body }).into()
     }
 
-    /// The instructions of an iteration of the ring, all loops unrolled; an accumulator's tile is
+    /// The instructions of an iteration of the ring at these coordinates, all loops unrolled; an accumulator's tile is
     /// the operand for rows and columns of what a team holds.
     pub(super) fn unrolled(
         &mut self,
         at: &Index,
+        coordinates: &[Index],
         first: &Index,
         accumulator: &dyn Fn(Vec<Slice>) -> Operand,
     ) -> Vec<KernelNode> {
-        let product = &self.plan.product;
+        let product = self.product();
         let mut values: BTreeMap<Name, Index> = self.team_counters().into_iter().collect();
         let mut loops = Vec::new();
         let mut later = first.clone();
@@ -153,7 +153,8 @@ impl Program<'_> {
                 later = add(later, values[&counter.var].clone());
             }
         }
-        let lookup = |n: &str| values.get(n).cloned();
+        let place = by_name(&product.coordinates, coordinates);
+        let lookup = |n: &str| values.get(n).cloned().or_else(|| place(n));
         let keep = match (product.starts_at_zero || product.partial, later) {
             (false, _) => Index::Const(1),
             (true, Index::Const(c)) => Index::Const(c.min(1)),
@@ -167,13 +168,16 @@ impl Program<'_> {
         });
         let mut operands = vec![accumulator(d.collect())];
         for factor in &product.operands {
-            let slot = Slice { start: at.clone(), extent: None, step: 1 };
+            // a held operand has no slots; what is before its rows and columns is one
+            let outer = if factor.held { factor.extents.len() - 2 } else { 1 };
+            let start = if factor.held { Index::Const(0) } else { at.clone() };
+            let slot = Slice { start, extent: None, step: 1 };
             let dims = factor.tile.iter().map(|(start, extent)| Slice {
                 start: substitute(start, &lookup),
                 extent: Some(*extent),
                 step: 1,
             });
-            let all = std::iter::once(slot).chain(dims).collect();
+            let all = std::iter::repeat_n(slot, outer).chain(dims).collect();
             operands.push(tile(&factor.buffer, all, factor.transposed));
         }
         operands.push(Operand::Value(keep));

@@ -75,7 +75,7 @@ const fn single(start: Index) -> Slice {
 impl Plan {
     /// Whether the sums can be in tensor memory, where the statement's instruction has them there.
     pub(super) fn check_tensor_memory(&self) -> Result<()> {
-        let product = &self.product;
+        let product = self.main();
         if !product.matrix.tensor {
             return Ok(());
         }
@@ -114,8 +114,8 @@ impl Plan {
 impl<'a> Program<'a> {
     /// The program that runs these nodes.
     pub(super) fn with_tensor_memory(mut self, nodes: &[KernelNode]) -> Result<Device> {
-        let (plan, scope) = (self.plan, Scope::default());
-        let product = &plan.product;
+        let scope = Scope::default();
+        let product = self.product();
         let again = self.repeated(nodes);
         let tensor = self.accumulator(again);
         let store = self.consumer(nodes, &scope, Self::stored, true)?;
@@ -134,7 +134,7 @@ impl<'a> Program<'a> {
             role("multiply", 1, multiply),
         ];
         let memory = self.memory();
-        let mut barriers = self.ring(plan.stages);
+        let mut barriers = self.ring(self.product().stages);
         let slots = memory.copies;
         barriers.push(Barrier { name: memory.done.clone(), slots, count: 1 });
         if again {
@@ -153,16 +153,16 @@ impl<'a> Program<'a> {
         let all = self.count(&self.last(nodes, &Scope::default()))?;
         let later = unused("tail", self.taken);
         let q = add(add(all, Index::Const(1)), var(&later));
-        let wait = vec![slot(&self.empty, self.slot_of(&q)), self.parity(&q, 1)];
+        let wait = vec![slot(self.empty(), self.slot_of(&q)), self.parity(&q, 1)];
         let body = vec![call("mbarrier.wait", wait)];
-        Ok(one(vec![repeat(&later, self.plan.stages, body)]))
+        Ok(one(vec![repeat(&later, self.product().stages, body)]))
     }
 
     /// Whether a block goes through several tiles.
     fn repeated(&self, nodes: &[KernelNode]) -> bool {
         let product = |w: usize| matches!(self.plan.works[w], Work::Product);
         let tiles = |n: &KernelNode| match n {
-            KernelNode::Loop(l) => self.plan.scope.contains(&l.label) && holds(n, &product),
+            KernelNode::Loop(l) => self.product().scopes().contains(&l.label) && holds(n, &product),
             KernelNode::If(..)
             | KernelNode::Local(_)
             | KernelNode::Store(_)
@@ -173,7 +173,7 @@ impl<'a> Program<'a> {
 
     /// Names the accumulator and its barriers, and gives its buffer.
     fn accumulator(&mut self, repeated: bool) -> Tensor {
-        let product = &self.plan.product;
+        let product = self.product();
         let [rows, columns] = product.fragment;
         let all = rows / LANES * columns;
         let copies = if repeated { COPIES.min(COLUMNS / all) } else { 1 };
@@ -199,7 +199,7 @@ impl<'a> Program<'a> {
             let wait = vec![slot(&memory.free, at), parity(&t, copies, 1)];
             out.push(call("mbarrier.wait", wait));
         }
-        out.extend(self.products(nodes, scope, scope.around.len())?);
+        out.extend(self.products(nodes, scope, [scope.around.len(); 2])?);
         out.push(call("tcgen05.commit", vec![done]));
         Ok(out)
     }
@@ -220,11 +220,11 @@ impl<'a> Program<'a> {
             let at = vec![single(copy.clone()), single(block), whole(LANES), columns];
             tile(&buffer, at, false)
         };
-        let wait = vec![slot(&self.full, at.clone()), self.parity(&q, 0)];
+        let wait = vec![slot(self.full(), at.clone()), self.parity(&q, 0)];
         let mut out = vec![call("mbarrier.wait", wait)];
         out.push(call("tcgen05.fence.after", Vec::new()));
-        out.extend(self.unrolled(&at, &first, &accumulator));
-        let empty = slot(&self.empty, at);
+        out.extend(self.unrolled(&at, &[], &first, &accumulator));
+        let empty = slot(self.empty(), at);
         out.push(match self.releasing() {
             1 => call("tcgen05.commit", vec![empty]),
             count => call("tcgen05.commit.cluster", vec![empty, self.all_blocks(count)]),
@@ -331,16 +331,16 @@ impl<'a> Program<'a> {
         width: i64,
         body: Vec<KernelNode>,
     ) -> KernelNode {
-        let product = &self.plan.product;
+        let product = self.product();
         let name = format!("tcgen05.ld.32x32b.x{width}");
-        let to = tile(&self.fragment, vec![whole(LANES), whole(width)], false);
+        let to = tile(&self.fragment(), vec![whole(LANES), whole(width)], false);
         let columns = Slice { start: column, extent: Some(width), step: 1 };
         let at = vec![single(copy), single(block), whole(LANES), columns];
         let from = tile(&self.memory().buffer, at, false);
         let mut all = vec![call(&name, vec![to, from]), call("tcgen05.wait.ld", Vec::new())];
         all.extend(body);
         Device::Fragment(Fragment {
-            name: self.fragment.clone(),
+            name: self.fragment(),
             dtype: product.matrix.dtype(Part::D),
             shape: [LANES, width],
             layout: format!("{name}.d").into(),
@@ -351,7 +351,7 @@ impl<'a> Program<'a> {
 
     /// Statements over all elements of a tile, some columns after others.
     fn parts(&mut self, elements: &[(&Elements, Vec<Index>)], copy: &Index) -> Vec<KernelNode> {
-        let [rows, columns] = self.plan.product.fragment;
+        let [rows, columns] = self.product().fragment;
         let width = Self::width(columns);
         let (blocks, parts) = (rows / LANES, columns / width);
         let (block, part) = (unused("lanes", self.taken), unused("part", self.taken));
@@ -371,7 +371,7 @@ impl<'a> Program<'a> {
         coordinates: &[Index],
         [copy, before]: [&Index; 2],
     ) -> Vec<KernelNode> {
-        let [rows, _] = self.plan.product.fragment;
+        let [rows, _] = self.product().fragment;
         let width = Self::width(slabs.width);
         let (blocks, parts) = (rows / LANES, slabs.width / width);
         let slab = unused("slab", self.taken);

@@ -49,16 +49,16 @@ struct Slices<'n> {
 impl Plan {
     /// Whether a product of fragments has nothing around it that it cannot have.
     pub(super) fn check_warps(&self) -> Answer<()> {
-        if !self.product.by_warps() {
+        if !self.main().by_warps() {
             return Ok(());
         }
-        let name = &self.product.instruction;
+        let name = &self.main().instruction;
         if self.cluster.is_some() {
             let text = format!("blocks of a cluster have nothing in common for `{name}`");
             return Err(misplaced(text).into());
         }
         for copy in &self.fills {
-            let operand = self.product.operand(&copy.buffer).expect("fills are of operands");
+            let operand = self.main().operand(&copy.buffer).expect("fills are of operands");
             let dims = operand.sides.each_ref().map(|s| s.alone());
             if dims[0].is_none() || dims[1].is_none_or(|d| d + 1 != operand.extents.len()) {
                 let text = format!("the rows of `{}` are no one index of `{name}`", copy.buffer);
@@ -73,11 +73,10 @@ impl Plan {
 impl<'a> Program<'a> {
     /// The program of warps that run these nodes.
     pub(super) fn with_warps(mut self, nodes: &[KernelNode]) -> Result<Device> {
-        let plan = self.plan;
         let body = self.consumer(nodes, &Scope::default(), Self::tile_by_warps, false)?;
-        let shared = plan.product.operands.iter().map(|o| padded(o, plan.stages));
+        let shared = self.product().operands.iter().map(|o| padded(o, self.product().stages));
         let shared = shared.collect::<Result<Vec<Shared>>>()?;
-        let warps = plan.product.teams;
+        let warps = self.product().teams;
         let roles = vec![Role { name: "multiply".into(), warps, registers: None, body }];
         let (cluster, tensors, barriers) = (Vec::new(), Vec::new(), Vec::new());
         Ok(Device::Block(Block { cluster, shared, tensors, barriers, roles }))
@@ -98,7 +97,7 @@ impl<'a> Program<'a> {
         for node in nodes {
             if holds(node, &own) {
                 if !std::mem::replace(&mut done, true) {
-                    if plan.product.starts_at_zero {
+                    if self.product().starts_at_zero {
                         body.push(self.zeroed());
                     }
                     body.extend(self.slices(&ring, scope)?);
@@ -114,13 +113,13 @@ impl<'a> Program<'a> {
                 }));
             }
         }
-        Ok(vec![self.sums(&self.fragment, body)])
+        Ok(vec![self.fragment_of_sums(&self.fragment(), body)])
     }
 
     /// What each warp does by itself.
     fn by_warp(&mut self, body: impl FnOnce(&mut Self) -> Vec<KernelNode>) -> KernelNode {
         self.team = unused("warp", self.taken);
-        let (var, count) = (self.team.clone(), self.plan.product.teams);
+        let (var, count) = (self.team.clone(), self.product().teams);
         let body = body(self);
         Device::Teams(Teams { var, count, warps: 1, body }).into()
     }
@@ -128,7 +127,7 @@ impl<'a> Program<'a> {
     /// All slices of a tile.
     fn slices(&mut self, nodes: &[KernelNode], scope: &Scope) -> Result<Vec<KernelNode>> {
         let slices = self.nested(nodes, scope)?;
-        let stages = self.plan.stages;
+        let stages = self.product().stages;
         let ahead = stages - 1;
         let copies = !self.plan.fills.is_empty();
         let commit = |out: &mut Vec<KernelNode>| {
@@ -265,7 +264,7 @@ impl<'a> Program<'a> {
             match work_of(store).map(|w| &plan.works[w]) {
                 Some(Work::Fill(f)) => {
                     let copy = &plan.fills[*f];
-                    let factor = plan.product.operand(&copy.buffer);
+                    let factor = self.product().operand(&copy.buffer);
                     let factor = factor.expect("fills are of operands");
                     let name = format!("cp.async.{}", copy.chunk);
                     body.push(call(&name, copy.matrix(factor, at, &values)));
@@ -295,14 +294,14 @@ impl<'a> Program<'a> {
 
     /// The products of a slot, by one warp.
     fn multiplied_by_warp(&mut self, at: &Index) -> Vec<KernelNode> {
-        let product = &self.plan.product;
+        let product = self.product();
         let mut values: BTreeMap<Name, Index> = self.team_counters().into_iter().collect();
         let (sums, tiles): (Vec<&Counter>, Vec<&Counter>) =
             product.counters.iter().filter(|c| !c.team).partition(|c| c.reduction);
         let around = self.counted(&sums, &mut values);
         let names = [Part::A, Part::B].map(|part| {
             let base = if part == Part::A { "a" } else { "b" };
-            unused(&format!("{}_{base}", self.fragment), self.taken)
+            unused(&format!("{}_{base}", self.fragment()), self.taken)
         });
         let mut body = Vec::new();
         for (side, name) in names.iter().enumerate() {
@@ -316,7 +315,7 @@ impl<'a> Program<'a> {
             |start: &Index, n: i64| Slice { start: start.clone(), extent: Some(n), step: 1 };
         let k = slice(&Index::Const(0), product.matrix.k);
         let operands = vec![
-            tile(&self.fragment, vec![slice(&start[0], rows), slice(&start[1], cols)], false),
+            tile(&self.fragment(), vec![slice(&start[0], rows), slice(&start[1], cols)], false),
             tile(&names[0], vec![slice(&start[0], rows), k.clone()], false),
             tile(&names[1], vec![slice(&start[1], cols), k], false),
             number(1),
@@ -368,7 +367,7 @@ impl<'a> Program<'a> {
         at: &Index,
         values: &BTreeMap<Name, Index>,
     ) -> Vec<KernelNode> {
-        let product = &self.plan.product;
+        let product = self.product();
         let factor = &product.operands[side];
         let size = product.matrix.extents([Part::A, Part::B][side])[0];
         let mine: Vec<&Counter> = (product.counters.iter())
@@ -421,7 +420,7 @@ impl<'a> Program<'a> {
         at: &Index,
         values: &BTreeMap<Name, Index>,
     ) -> KernelNode {
-        let product = &self.plan.product;
+        let product = self.product();
         let factor = &product.operands[side];
         let [size, k] = product.matrix.extents([Part::A, Part::B][side]);
         let vars = self.element();

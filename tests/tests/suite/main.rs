@@ -4,6 +4,7 @@
 
 mod auto_orders;
 mod block_products;
+mod chained_products;
 mod convolutions;
 mod einsum_compiled;
 mod einsum_numpy;
