@@ -3,7 +3,7 @@
 //! Keeps: whatever can be written as an [`Affine`] is, so equal values have equal forms; minima and
 //! maxima stand outermost, with constants pushed into their operands.
 
-use warploom_ir::affine::{Affine, Atom, Name};
+use warploom_ir::affine::{Affine, Atom};
 use warploom_ir::kernel::{Condition, Index};
 
 /// The expression as an [`Affine`], if it has no minimum, maximum or selection.
@@ -261,29 +261,6 @@ fn single(mut parts: Vec<Condition>, many: fn(Vec<Condition>) -> Condition) -> C
 /// The condition that always or never holds.
 pub(crate) fn constant(value: bool) -> Condition {
     if value { Condition::All(Vec::new()) } else { Condition::Any(Vec::new()) }
-}
-
-/// Whether a variable occurs.
-pub(crate) fn uses(index: &Index, name: &Name) -> bool {
-    match index {
-        Index::Const(_) => false,
-        Index::Var(v) => v == name,
-        Index::Add(a, b) | Index::Sub(a, b) | Index::Min(a, b) | Index::Max(a, b) => {
-            uses(a, name) || uses(b, name)
-        }
-        Index::Mul(_, a) | Index::FloorDiv(a, _) | Index::Mod(a, _) => uses(a, name),
-        Index::Select(c, a, b) => condition_uses(c, name) || uses(a, name) || uses(b, name),
-    }
-}
-
-/// Whether a variable occurs.
-pub(crate) fn condition_uses(condition: &Condition, name: &Name) -> bool {
-    match condition {
-        Condition::Ge(a, b) | Condition::Eq(a, b) => uses(a, name) || uses(b, name),
-        Condition::All(parts) | Condition::Any(parts) => {
-            parts.iter().any(|c| condition_uses(c, name))
-        }
-    }
 }
 
 #[cfg(test)]

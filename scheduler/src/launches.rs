@@ -17,9 +17,7 @@ use warploom_ir::affine::Name;
 use warploom_ir::kernel::{Condition, Index, Kernel, KernelLoop, KernelNode, Local, LoopMode};
 use warploom_ir::target::Place;
 
-use crate::index::{
-    condition_uses, constant, difference, operands, simplify, simplify_condition, to_affine, uses,
-};
+use crate::index::{constant, difference, operands, simplify, simplify_condition, to_affine};
 use crate::specialize::{distinct, rename};
 
 /// The kernel as launches.
@@ -309,7 +307,7 @@ fn tight(
     guards: &mut Vec<Condition>,
 ) -> Option<Index> {
     let constant = |i: &Index| matches!(i, Index::Const(_));
-    let known = |i: &Index| !ranges.iter().any(|r| uses(i, &r.var));
+    let known = |i: &Index| !ranges.iter().any(|r| i.uses(&r.var));
     let fits = match place(l) {
         Some(Place::Thread(_)) => constant(&l.lower) && constant(&l.upper),
         Some(Place::Block(_)) | None => known(&l.lower) && known(&l.upper),
@@ -367,7 +365,7 @@ fn length(l: &KernelLoop, ranges: &[Range]) -> Option<(Index, i64)> {
 /// A bound of an index from above or below, over the parameters.
 fn extreme(index: &Index, ranges: &[Range], above: bool) -> Index {
     let go = |i: &Index, above: bool| Box::new(extreme(i, ranges, above));
-    let depends = |i: &Index| ranges.iter().any(|r| uses(i, &r.var));
+    let depends = |i: &Index| ranges.iter().any(|r| i.uses(&r.var));
     simplify(&match index {
         Index::Const(_) => index.clone(),
         Index::Var(name) => match ranges.iter().find(|r| r.var == *name) {
@@ -384,7 +382,7 @@ fn extreme(index: &Index, ranges: &[Range], above: bool) -> Index {
         Index::Max(a, b) => Index::Max(go(a, above), go(b, above)),
         Index::Select(c, a, b) => {
             let (x, y) = (go(a, above), go(b, above));
-            match (ranges.iter().any(|r| condition_uses(c, &r.var)), above) {
+            match (ranges.iter().any(|r| c.uses(&r.var)), above) {
                 (false, _) => Index::Select(c.clone(), x, y),
                 (true, true) => Index::Max(x, y),
                 (true, false) => Index::Min(x, y),

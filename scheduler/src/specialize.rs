@@ -13,8 +13,7 @@ use warploom_ir::kernel::{Condition, Index, KernelLoop, KernelNode, Local, LoopM
 use warploom_ir::planted::{Bug, planted};
 
 use crate::index::{
-    condition_uses, difference, operands, replace, replace_condition, simplify, simplify_condition,
-    to_affine, uses,
+    difference, operands, replace, replace_condition, simplify, simplify_condition, to_affine,
 };
 
 /// Specialises every nest of vector and unrolled loops in a body.
@@ -219,7 +218,7 @@ fn partial(l: &KernelLoop, inside: &[KernelLoop]) -> Option<Partial> {
 fn throughout(value: &Index, inside: &[KernelLoop]) -> Option<Condition> {
     let mut least = simplify(value);
     for l in inside.iter().rev() {
-        if !uses(&least, &l.var) {
+        if !least.uses(&l.var) {
             continue;
         }
         let last = Index::Sub(Box::new(l.upper.clone()), Box::new(Index::Const(1)));
@@ -273,7 +272,7 @@ fn with_trip(node: KernelNode, full: &Partial) -> KernelNode {
 fn hoist(mut l: KernelLoop) -> KernelNode {
     if l.mode == LoopMode::Serial && l.body.len() == 1 {
         match l.body.remove(0) {
-            KernelNode::If(c, a, b) if !condition_uses(&c, &l.var) && !b.is_empty() => {
+            KernelNode::If(c, a, b) if !c.uses(&l.var) && !b.is_empty() => {
                 let mut other = l.clone();
                 l.body = a;
                 other.body = b;

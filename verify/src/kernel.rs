@@ -8,6 +8,7 @@ mod barriers;
 mod calls;
 mod device;
 mod mapped;
+mod rows;
 mod types;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -68,27 +68,29 @@ fn a_block_program_is_interpreted_checked_and_emitted() {
     assert!(old.0 == Some(2) && old.1.contains("E1205"), "{}", old.1);
 }
 
-/// Two products in one launch by an example's script: its kernel is interpreted for the nest's
-/// sizes, and assembled without spills.
+/// Examples' scripts for tensor cores: their kernels are interpreted for small sizes, and assembled
+/// without spills for large ones.
 #[test]
-fn a_schedule_chains_products() {
-    let sized = |sizes: &'static str| {
-        let [nest, script] = ["nests/chained_gemm.nest", "schedules/chained_gemm.sched"]
-            .map(|name| format!("examples/{name}"));
-        move |stage: &str| {
+fn schedules_of_the_examples_fuse_products_with_what_follows() {
+    for (name, small, large, words) in [
+        ("chained_gemm", "M=72,K=72,J=136,N=128", "M=16384,K=1024,J=4096,N=128", "full_2["),
+        ("gemm_row_norms", "M=72,N=264,K=24", "M=8192,N=4096,K=1024", "across sums reduce j"),
+    ] {
+        let (nest, script) =
+            (format!("examples/nests/{name}.nest"), format!("examples/schedules/{name}.sched"));
+        let emit = |sizes: &str, stage: &str| {
             let options = ["--target", "sm_90a", "--size", sizes, "--schedule", &script];
             said(&[&["emit", &nest, "--stage", stage][..], &options].concat())
-        }
-    };
-    let (code, kernel) = sized("M=72,K=72,J=136,N=128")("kernel");
-    assert_eq!(code, Some(0), "{kernel}");
-    assert!(kernel.matches(" do wgmma.m64n128k16").count() == 2 && kernel.contains("full_2["));
-    let args = ["run", &file("chained", &kernel), "--device", "interpreter", "--verify"];
-    let (code, output) = said(&args);
-    assert!(code == Some(0) && output.contains("verified 9216 elements"), "{output}");
-    let (code, report) = sized("M=16384,K=1024,J=4096,N=128")("resources");
-    let spills = !report.contains("0 bytes spill stores") || report.contains("C75");
-    assert!(code == Some(0) && !spills, "{report}");
+        };
+        let (code, kernel) = emit(small, "kernel");
+        assert!(code == Some(0) && kernel.contains(words), "{kernel}");
+        let args = ["run", &file(name, &kernel), "--device", "interpreter", "--verify"];
+        let (code, output) = said(&args);
+        assert!(code == Some(0) && output.contains("verified "), "{output}");
+        let (code, report) = emit(large, "resources");
+        let spills = !report.contains("0 bytes spill stores") || report.contains("C75");
+        assert!(code == Some(0) && !spills, "{report}");
+    }
 }
 
 /// Each refusal shows the line it speaks of.

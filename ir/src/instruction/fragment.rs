@@ -77,6 +77,17 @@ impl FragmentLayout {
         position(&self.values, value)
     }
 
+    /// How many neighbouring threads hold a row together, a power of two up to a warp's; none
+    /// where others do.
+    #[must_use]
+    pub fn holders_of_row(&self) -> Option<i64> {
+        let first: i64 =
+            self.threads.iter().take_while(|d| d.along_cols).map(|d| d.extent).product();
+        let mut rest = self.threads.iter().skip_while(|d| d.along_cols);
+        let whole = first.count_ones() == 1 && first <= crate::kernel::device::WARP;
+        (whole && !rest.any(|d| d.along_cols && d.extent > 1)).then_some(first)
+    }
+
     /// Whether each warp's part is made of matrices as `ldmatrix` loads them, for elements of so
     /// many bytes, 1, 2 or 4: each thread holds four bytes of neighbours, four threads a row, eight
     /// rows a matrix; one register each.

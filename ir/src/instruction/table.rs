@@ -145,6 +145,7 @@ const ROWS: &[Row] = &[
     ("sync.block", ALL, Issue::Any, Action::Implied, "barrier.cta.sync.aligned.all"),
     ("elect", COPY_ENGINE, Issue::Warp, Action::Implied, "elect.sync"),
     ("broadcast", ALL, Issue::Warp, Action::Implied, "shfl.sync.idx.i32"),
+    ("exchange", ALL, Issue::Warp, Action::Implied, "shfl.sync.bfly.i32"),
     ("mbarrier.init", COPY_ENGINE, Issue::Thread, Action::Implied, "mbarrier.init.shared"),
     (
         "fence.init",

@@ -3,6 +3,20 @@
 use super::{Condition, Index};
 
 impl Index {
+    /// Whether a variable occurs.
+    #[must_use]
+    pub fn uses(&self, name: &str) -> bool {
+        match self {
+            Self::Const(_) => false,
+            Self::Var(v) => **v == *name,
+            Self::Add(a, b) | Self::Sub(a, b) | Self::Min(a, b) | Self::Max(a, b) => {
+                a.uses(name) || b.uses(name)
+            }
+            Self::Mul(_, a) | Self::FloorDiv(a, _) | Self::Mod(a, _) => a.uses(name),
+            Self::Select(c, a, b) => c.uses(name) || a.uses(name) || b.uses(name),
+        }
+    }
+
     /// The value; `None` for an unknown variable, an overflow or a division by zero.
     pub fn eval(&self, lookup: &dyn Fn(&str) -> Option<i64>) -> Option<i64> {
         let both = |a: &Self, b: &Self| Some((a.eval(lookup)?, b.eval(lookup)?));
@@ -22,6 +36,15 @@ impl Index {
 }
 
 impl Condition {
+    /// Whether a variable occurs.
+    #[must_use]
+    pub fn uses(&self, name: &str) -> bool {
+        match self {
+            Self::Ge(a, b) | Self::Eq(a, b) => a.uses(name) || b.uses(name),
+            Self::All(parts) | Self::Any(parts) => parts.iter().any(|c| c.uses(name)),
+        }
+    }
+
     /// Whether it holds; `None` where an index in it has no value.
     pub fn holds(&self, lookup: &dyn Fn(&str) -> Option<i64>) -> Option<bool> {
         match self {

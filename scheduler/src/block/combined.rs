@@ -7,6 +7,7 @@
 
 use warploom_ir::affine::Affine;
 use warploom_ir::expr::Access;
+use warploom_ir::nest::Constraint;
 use warploom_isl::Set;
 
 use super::product::{Product, elements};
@@ -26,6 +27,28 @@ impl Product {
         let at = Iterations::of(site.poly, site.tree, &site.path[self.ring].name);
         let all = at.unguarded(model, site.tree, site.statement, &[Affine::constant(0)])?;
         self.padded = all.map(|all| all.domain()).transpose()?;
+        Ok(())
+    }
+
+    /// Lets as many iterations of the ring of a product with a held operand run in each iteration
+    /// of the loops around: a tile at the end of the arrays has fewer, and zeros for the rest.
+    pub(super) fn even_ring(&mut self, site: &Site<'_>, model: &Model) -> Answer<()> {
+        let held = self.operands.iter().any(|o| o.held);
+        if !held || self.padded.is_some() || self.ring == 0 {
+            return Ok(());
+        }
+        let own = self.had(site, model)?;
+        let ring = site.path[self.ring];
+        let around = Iterations::of(site.poly, site.tree, &site.path[self.ring - 1].name);
+        let row = [ring.rows[site.name()].clone()];
+        let touched = elements(site, model, site.statement, &around, &row)?;
+        let Some(all) = around.bounding_box(&touched)? else { return Ok(()) };
+        let from = Affine::var(self.coordinates[self.ring].clone()).sub(&all.offset[0])?;
+        let last = Affine::constant(all.extent[0] - 1).sub(&from)?;
+        let facts = [from, last].map(Constraint::non_negative);
+        let all = model.relation(&around.names, &self.coordinates[self.ring..], &facts)?;
+        let all = all.intersect_domain(&touched.domain()?)?.wrap()?.flatten()?;
+        self.padded = (!all.is_subset(&own)?).then_some(all);
         Ok(())
     }
 

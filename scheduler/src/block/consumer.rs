@@ -10,8 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use warploom_ir::diag::Result;
 use warploom_ir::kernel::device::{Device, Teams};
-use warploom_ir::kernel::{Condition, Index, KernelNode, Store};
+use warploom_ir::kernel::{Condition, Index, KernelNode, Store, TypedKind};
 
+use super::elements::{Elements, Instance};
 use super::roles::{
     Program, Scope, Tiles, add, call, conditional, iteration, number, one, slot, stored, tile,
     unused,
@@ -146,6 +147,13 @@ impl<'a> Program<'a> {
                     }
                     made.body = inside;
                     body.push(KernelNode::Loop(made));
+                    for p in opened.keys() {
+                        let own = |w: usize| plan.owners[w] == *p && self.is_product(w);
+                        if holds(node, &own) {
+                            self.at = *p;
+                            body.extend(self.staging_free(nodes, scope));
+                        }
+                    }
                 }
                 KernelNode::Store(store) => {
                     let made = self.used(store, scope, &mut drained)?;
@@ -170,6 +178,27 @@ impl<'a> Program<'a> {
             body = vec![self.fragment_of_sums(&self.fragment(), body)];
         }
         Ok((body, leaving))
+    }
+
+    /// The threads of a team meet before they read what one of them has combined of a row.
+    fn rows_there(&mut self, elements: &Elements) -> Vec<KernelNode> {
+        let mut reads = false;
+        for Instance { store, .. } in &elements.statements {
+            store.value.visit(&mut |v| {
+                reads |= matches!(&v.kind, TypedKind::Read { array, .. }
+                    if self.combined.contains(array));
+            });
+        }
+        let combined = elements.statements.iter().filter(|i| i.row.is_some());
+        if reads {
+            self.combined.clear();
+        }
+        self.combined.extend(combined.map(|i| i.store.array.clone()));
+        if reads { vec![call("sync", Vec::new())] } else { Vec::new() }
+    }
+
+    fn is_product(&self, work: usize) -> bool {
+        matches!(self.plan.works[work], Work::Product)
     }
 
     /// Whether a piece of work belongs to those who multiply.
@@ -246,7 +275,8 @@ impl<'a> Program<'a> {
         Ok(match &plan.works[work] {
             Work::Elements(elements) => {
                 let first = self.team_starts();
-                let mut out = vec![self.elements(elements, &values, first)];
+                let mut out = self.rows_there(elements);
+                out.push(self.elements(elements, &values, first));
                 if elements.statements.iter().any(|i| i.held) {
                     // the team multiplies its own rows of it
                     out.push(call("fence.async", Vec::new()));

@@ -10,7 +10,7 @@ use warploom_ir::affine::{Affine, Name};
 use warploom_ir::diag::Blame;
 use warploom_ir::expr::{Access, Literal};
 use warploom_ir::kernel::{Store, TypedKind};
-use warploom_ir::nest::{Array, AssignOp, Constraint};
+use warploom_ir::nest::{Array, AssignOp, Constraint, Order};
 use warploom_ir::schedule::Tree;
 use warploom_isl::Map;
 
@@ -44,6 +44,8 @@ pub(super) struct Instance {
     pub(super) guard: Vec<Constraint>,
     /// What it writes is multiplied: zeros are written where there is none.
     pub(super) held: bool,
+    /// Where it combines the elements of each row, what it updates, over [`Elements::names`].
+    pub(super) row: Option<Vec<Affine>>,
 }
 
 /// The elements that are multiplied of what a statement writes; none where that is no operand.
@@ -68,6 +70,13 @@ impl Elements {
             let store = redirected(site, at, product, &places, slab)?;
             let around = (&iterations, places.as_slice());
             statements.push(instance(site, model, at, product, around, store, multiplied(at)?)?);
+        }
+        if let (true, Some(one)) =
+            (statements.len() > 1, statements.iter().find(|i| i.row.is_some()))
+        {
+            let name = &site.poly.statements[one.statement].statement.name;
+            let text = format!("`{name}` combines rows, and shares its loops with others");
+            return Err(Box::new(misplaced(text).help("`distribute` them")).into());
         }
         Ok(Self { statements, names })
     }
@@ -180,7 +189,46 @@ fn instance(
         .into());
     };
     let names = site.poly.statements[at].iters.clone();
-    Ok(Instance { statement: at, store, names, iterators, guard, held })
+    let row = row_target(site, model, at, product, (iterations, places), &store)?;
+    Ok(Instance { statement: at, store, names, iterators, guard, held, row })
+}
+
+/// What a statement updates for all elements of a row of the accumulator, over the coordinates and
+/// the row's place; none where it is not one element.
+fn row_target(
+    site: &Site<'_>,
+    model: &Model,
+    at: usize,
+    product: &Product,
+    (iterations, places): (&Iterations, &[Name]),
+    store: &Store<Affine>,
+) -> Answer<Option<Vec<Affine>>> {
+    let s = &site.poly.statements[at].statement;
+    if !store.op.is_update() || site.poly.scopes.contains_key(&s.target.array) {
+        return Ok(None);
+    }
+    let element = place(site, at, product)?;
+    let dims: Vec<usize> = product.sides[0].0.iter().map(|digit| digit.dim).collect();
+    let row: Vec<Affine> = dims.iter().map(|d| element[*d].clone()).collect();
+    let rows = [iterations.rows(site.tree, &s.name), row].concat();
+    let known = model.rows(at, &rows)?.reverse()?;
+    let updated = known.apply_range(&model.rows(at, &s.target.indices)?)?;
+    let hull = updated.range_simple_fixed_box_hull()?;
+    if !hull.is_valid()? || hull.size()?.to_i64s()?.iter().any(|n| *n != 1) {
+        return Ok(None);
+    }
+    let sums = matches!(store.op, AssignOp::Add | AssignOp::Mul) && store.dtype.is_float();
+    if sums && store.order == Order::Serial {
+        return Err(unfit(format!(
+            "`{}` sums rows in the order of the text, and threads hold parts of them (`order \
+             fixed`)",
+            s.name
+        ))
+        .into());
+    }
+    let row = dims.iter().map(|d| places[*d].clone());
+    let names: Vec<Name> = iterations.names.iter().cloned().chain(row).collect();
+    Ok(Some(Names { params: &iterations.params, dims: &names }.affines(&hull.offset()?)?))
 }
 
 /// The iterators of a statement over the coordinates of a loop and an element that it accesses;

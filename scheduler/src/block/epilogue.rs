@@ -129,13 +129,20 @@ impl Program<'_> {
                 && reads_only(&store, &self.product().accumulator);
             let guard = instance.guard.iter().filter(|_| !plain);
             let conditions = guard.map(|c| condition(c, &lookup)).collect();
+            if let Some(target) = &instance.row {
+                store.indices = target.iter().map(|e| substitute(e, &lookup)).collect();
+                body.push(by_rows(conditions, &vars[1], KernelNode::Store(store)));
+                continue;
+            }
             let store = KernelNode::Store(store);
             body.push(match simplify_condition(&Condition::All(conditions)) {
                 Condition::All(parts) if parts.is_empty() => store,
                 guard => KernelNode::If(guard, vec![store], otherwise),
             });
         }
-        Device::Across(Across { vars, fragment: self.fragment(), part, body }).into()
+        let (fragment, reduce) =
+            (self.fragment(), elements.statements.iter().any(|i| i.row.is_some()));
+        Device::Across(Across { vars, fragment, part, reduce, body }).into()
     }
 
     /// Results that leave in slabs of columns; so many slabs left `before`. Those of 16 bits are
@@ -297,6 +304,17 @@ pub(super) fn condition(c: &Constraint, lookup: &dyn Fn(&str) -> Option<Index>) 
     let value = substitute(&c.expr, lookup);
     let compare = if c.equality { Condition::Eq } else { Condition::Ge };
     compare(value, Index::Const(0))
+}
+
+/// A store inside its guards: those of the row outside those of the column.
+fn by_rows(guards: Vec<Condition>, column: &Name, store: KernelNode) -> KernelNode {
+    let (inner, outer): (Vec<_>, Vec<_>) = guards.into_iter().partition(|g| g.uses(column));
+    [inner, outer].into_iter().fold(store, |node, guards| {
+        match simplify_condition(&Condition::All(guards)) {
+            Condition::All(parts) if parts.is_empty() => node,
+            guard => KernelNode::If(guard, vec![node], Vec::new()),
+        }
+    })
 }
 
 /// Whether a statement reads an array alone, and runs wherever it stands.

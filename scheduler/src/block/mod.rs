@@ -273,6 +273,7 @@ impl Plan {
             if padded && model.unguarded(site.statement)?.is_some() {
                 product.pad_ring(site, model)?;
             }
+            product.even_ring(site, model)?;
             products.push(product);
         }
         let cluster = Cluster::of(&sites[0], model)?;

@@ -39,6 +39,8 @@ pub(super) struct Program<'a> {
     pub(super) group: Name,
     /// The position of the block in its cluster.
     pub(super) cluster: Name,
+    /// Arrays that rows have been combined into since the team met.
+    pub(super) combined: BTreeSet<Name>,
     /// Where the accumulator is, if not in registers.
     pub(super) memory: Option<Memory>,
 }
@@ -130,7 +132,8 @@ impl<'a> Program<'a> {
         let group = unused("group", taken);
         let cluster = unused("block", taken);
         let (at, memory) = (plan.root, None);
-        Self { plan, at, taken, full, empty, team, group, cluster, memory }
+        let combined = BTreeSet::new();
+        Self { plan, at, taken, full, empty, team, group, cluster, combined, memory }
     }
 
     /// The product whose piece of work is made.

@@ -12,7 +12,7 @@ use warploom_ir::kernel::{Index, KernelLoop, KernelNode, Store};
 use super::roles::{Around, Program, Scope, add};
 use super::skeleton::holds;
 use super::{Work, misplaced};
-use crate::index::{difference, replace, replace_condition, simplify, uses};
+use crate::index::{difference, replace, replace_condition, simplify};
 
 /// Most iterations of a loop that is peeled.
 const PEELED: i64 = 64;
@@ -126,7 +126,7 @@ fn summed(a: [Option<i64>; 2], b: [Option<i64>; 2]) -> [Option<i64>; 2] {
 fn decides(nodes: &[KernelNode], var: &Name) -> bool {
     nodes.iter().any(|node| match node {
         KernelNode::Loop(l) => {
-            let moves = uses(&l.lower, var) || uses(&l.upper, var);
+            let moves = l.lower.uses(var) || l.upper.uses(var);
             moves && difference(&l.upper, &l.lower).is_none() || decides(&l.body, var)
         }
         KernelNode::If(_, a, b) => decides(a, var) || decides(b, var),

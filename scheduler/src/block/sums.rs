@@ -122,11 +122,12 @@ impl Program<'_> {
             strict: false,
         };
         let body = vec![KernelNode::Store(store)];
-        Device::Across(Across { vars, fragment: self.fragment(), part: Vec::new(), body }).into()
+        let (fragment, part, reduce) = (self.fragment(), Vec::new(), false);
+        Device::Across(Across { vars, fragment, part, reduce, body }).into()
     }
 
-    /// The instructions of an iteration of the ring at these coordinates, all loops unrolled; an accumulator's tile is
-    /// the operand for rows and columns of what a team holds.
+    /// The instructions of an iteration of the ring at these coordinates, all loops unrolled; an
+    /// accumulator's tile is the operand for rows and columns of what a team holds.
     pub(super) fn unrolled(
         &mut self,
         at: &Index,

@@ -455,7 +455,8 @@ impl<'a> Program<'a> {
             Slice { start: Index::Const(0), extent: Some(k), step: 1 },
         ];
         let body = vec![KernelNode::Store(store)];
-        Device::Across(Across { vars, fragment: name.clone(), part, body }).into()
+        let (fragment, reduce) = (name.clone(), false);
+        Device::Across(Across { vars, fragment, part, reduce, body }).into()
     }
 }
 

@@ -124,3 +124,11 @@ fn refusals_of_chains_say_why() {
         plain.replace("wgmma.m64n32k16.f32.bf16.bf16\ntens", "mma.m16n8k16.f32.bf16.bf16\ntens");
     refused(&text, &warps, "E0731", "");
 }
+
+#[test]
+fn the_example_and_its_script_agree() {
+    let text = include_str!("../../../examples/nests/chained_gemm.nest");
+    let text = text.replace("param M, K, J, N", "param M = 72, K = 72, J = 136, N = 128");
+    let text = check(&text, include_str!("../../../examples/schedules/chained_gemm.sched"));
+    assert!(text.contains("m64n128k16"), "{text}");
+}

@@ -27,6 +27,7 @@ mod polybench;
 mod random_contractions;
 mod random_pairs;
 mod round_trips;
+mod row_reductions;
 mod stencil_orders;
 mod tensor_boxes;
 mod tensor_memory;

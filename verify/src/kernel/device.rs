@@ -335,6 +335,11 @@ impl Checker {
             self.fault("E1016", "one thread cannot go across a fragment of many");
         }
         self.across_part(a, &of);
+        if a.reduce
+            && let Err(why) = self.reduces(a, &of)
+        {
+            self.fault("E1016", why);
+        }
         a.vars.iter().for_each(|v| self.enter(v));
         self.context.elements = true;
         self.nodes(&a.body, around);

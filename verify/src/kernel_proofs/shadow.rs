@@ -146,7 +146,9 @@ impl Shadow<'_> {
                 None => (Index::Const(0), Index::Const(*extent)),
                 Some(s) => (s.start.clone(), offset(&s.start, Index::Const(s.extent.unwrap_or(1)))),
             };
-            out = vec![ranged(var.clone(), [lower, upper], LoopMode::Parallel, out)];
+            // a row's elements are combined before its target is updated, once
+            let mode = if a.reduce && side == 1 { LoopMode::Serial } else { LoopMode::Parallel };
+            out = vec![ranged(var.clone(), [lower, upper], mode, out)];
         }
         if of.by_warp && self.team > 1 {
             // every warp of the team does the same

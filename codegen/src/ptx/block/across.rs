@@ -20,7 +20,7 @@ use crate::llvm::memory::mem_elem;
 use crate::llvm::tile::{Tile, TileKey};
 
 /// Slots of the elements of the register that is gone through, for each fragment.
-type Parts = BTreeMap<Name, Vec<String>>;
+pub(super) type Parts = BTreeMap<Name, Vec<String>>;
 
 /// Whether an index has a quotient or a remainder in it.
 fn divides(index: &Index) -> bool {
@@ -37,7 +37,7 @@ fn divides(index: &Index) -> bool {
 }
 
 /// The element of a fragment at this place.
-fn key(array: &Name, dims: &[Lin]) -> TileKey {
+pub(super) fn key(array: &Name, dims: &[Lin]) -> TileKey {
     TileKey { array: array.clone(), dims: dims.to_vec(), width: 1, partial: None }
 }
 
@@ -45,7 +45,7 @@ impl Emitter<'_> {
     /// Row and column of this thread's first element of a fragment, and the names of the values
     /// that they are made of: the digits of its number where the body divides them, else a value
     /// each, which takes fewer registers.
-    fn first_element(&mut self, a: &Across, digits: &[Digit]) -> ([Lin; 2], Vec<Name>) {
+    pub(super) fn first_element(&mut self, a: &Across, digits: &[Digit]) -> ([Lin; 2], Vec<Name>) {
         let r = self.state().fragments[&a.fragment].clone();
         let mut rest = self.holder(&r.layout);
         let divided = matches!(
@@ -91,15 +91,9 @@ impl Emitter<'_> {
         a.part.iter().map(range).collect()
     }
 
-    /// The body for each register of the fragment, or of a part of it.
-    pub(super) fn across(&mut self, a: &Across) {
-        let r = self.state().fragments[&a.fragment].clone();
-        let (bases, names) = self.first_element(a, &r.layout.threads);
-        // fragments of this layout hold the same element in the same place
-        let mut same: Vec<_> = self.state().fragments.clone().into_iter().collect();
-        same.retain(|(_, other)| other.layout == r.layout && other.tiles == r.tiles);
-        let pairs = self.stores_pairs(a, &r.layout, &bases);
-        let mut parts = Parts::new();
+    /// The numbers of the elements that the body is for, in a thread's order, and their rows and
+    /// columns beside those of the thread's first one.
+    pub(super) fn elements_of(&self, a: &Across, r: &Registers) -> Vec<(i64, [i64; 2])> {
         let inside = self.part_of(a);
         let mut elements = Vec::new();
         for tile in 0..r.tiles[0] * r.tiles[1] {
@@ -114,6 +108,22 @@ impl Emitter<'_> {
                 }
             }
         }
+        elements
+    }
+
+    /// The body for each register of the fragment, or of a part of it.
+    pub(super) fn across(&mut self, a: &Across) {
+        if a.reduce {
+            return self.reduce_rows(a);
+        }
+        let r = self.state().fragments[&a.fragment].clone();
+        let (bases, names) = self.first_element(a, &r.layout.threads);
+        // fragments of this layout hold the same element in the same place
+        let mut same: Vec<_> = self.state().fragments.clone().into_iter().collect();
+        same.retain(|(_, other)| other.layout == r.layout && other.tiles == r.tiles);
+        let pairs = self.stores_pairs(a, &r.layout, &bases);
+        let mut parts = Parts::new();
+        let elements = self.elements_of(a, &r);
         let dims: Vec<[Lin; 2]> = elements
             .iter()
             .map(|(_, at)| [0, 1].map(|side| bases[side].offset(at[side])))
@@ -152,7 +162,14 @@ impl Emitter<'_> {
     }
 
     /// Makes one element of a fragment an array element whose place is known.
-    fn open(&mut self, name: &Name, r: &Registers, number: i64, dims: &[Lin], parts: &mut Parts) {
+    pub(super) fn open(
+        &mut self,
+        name: &Name,
+        r: &Registers,
+        number: i64,
+        dims: &[Lin],
+        parts: &mut Parts,
+    ) {
         let packed = usize::try_from(r.packed()).expect("1, 2 or 4");
         let number = usize::try_from(number).expect("not negative");
         let register = r.slots[number / packed].clone();
@@ -168,7 +185,14 @@ impl Emitter<'_> {
     }
 
     /// Ends what `open` began; after the last element of a register all go back into it.
-    fn close(&mut self, name: &Name, r: &Registers, number: i64, dims: &[Lin], parts: &mut Parts) {
+    pub(super) fn close(
+        &mut self,
+        name: &Name,
+        r: &Registers,
+        number: i64,
+        dims: &[Lin],
+        parts: &mut Parts,
+    ) {
         self.tiles.remove(&key(name, dims));
         self.buffers.remove(name);
         let packed = r.packed();

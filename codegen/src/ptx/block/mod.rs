@@ -13,6 +13,7 @@ mod cluster;
 mod deal;
 mod matrix;
 mod pairs;
+mod rows;
 mod share;
 mod tensor;
 

@@ -16,6 +16,7 @@ mod exec;
 mod matrix;
 mod program;
 mod registers;
+mod rows;
 mod shared;
 mod stores;
 mod tensor;

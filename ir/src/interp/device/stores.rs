@@ -18,9 +18,9 @@ use crate::value::{Scalar, UndefinedOp, binary, combine, fma, unary};
 
 /// The elements that a body runs for, and the place of the one it runs for now; none where threads
 /// share indices.
-type Held<'a> = Option<(&'a Across, usize)>;
+pub(super) type Held<'a> = Option<(&'a Across, usize)>;
 
-fn no_meaning(op: UndefinedOp) -> Box<crate::diag::Diagnostic> {
+pub(super) fn no_meaning(op: UndefinedOp) -> Box<crate::diag::Diagnostic> {
     fault("E0518", &op.to_string())
 }
 
@@ -58,6 +58,9 @@ impl<'k> Machine<'k, '_> {
         let part = part(a, w)?;
         let inside = |at: [i64; 2]| part.iter().zip(at).all(|(range, i)| range.contains(&i));
         w.fenced = false;
+        if a.reduce {
+            return self.reduce(a, &part, w);
+        }
         for tile in 0..tiles[0] * tiles[1] {
             for lane in 0..WARP {
                 for value in 0..layout.n_values() {
@@ -151,7 +154,7 @@ impl<'k> Machine<'k, '_> {
         Err(fault("E0521", &text))
     }
 
-    fn read(
+    pub(super) fn read(
         &mut self,
         array: &str,
         indices: &[Index],
@@ -174,7 +177,7 @@ impl<'k> Machine<'k, '_> {
         defined(self.globals, array, position)
     }
 
-    fn write(
+    pub(super) fn write(
         &mut self,
         s: &Store<Index>,
         value: Scalar,
@@ -217,7 +220,12 @@ impl<'k> Machine<'k, '_> {
         ))
     }
 
-    fn value(&mut self, t: &Typed<Index>, held: Held<'_>, w: &Warp<'k>) -> Result<Scalar> {
+    pub(super) fn value(
+        &mut self,
+        t: &Typed<Index>,
+        held: Held<'_>,
+        w: &Warp<'k>,
+    ) -> Result<Scalar> {
         let mut go = |t: &Typed<Index>| self.value(t, held, w);
         match &t.kind {
             TypedKind::Literal(literal) => Ok(Scalar::from_literal(t.dtype, *literal)),

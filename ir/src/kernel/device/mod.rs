@@ -13,7 +13,7 @@ mod bind;
 mod parse;
 pub(in crate::kernel) mod print;
 
-use super::{Index, KernelNode};
+use super::{Condition, Index, KernelNode, Store};
 use crate::affine::Name;
 use crate::dtype::DType;
 use crate::instruction::{descriptor, tensor_memory};
@@ -268,11 +268,41 @@ pub struct Across {
     pub fragment: Name,
     /// Its rows and columns for which the body runs; empty where it runs for all.
     pub part: Vec<Slice>,
+    /// The elements of each row are combined first ([`Reduction`]).
+    pub reduce: bool,
     /// What runs for each element.
     pub body: Vec<KernelNode>,
 }
 
+/// A store that updates its target once for each row of a fragment, with the values of all its
+/// elements for which the guards hold combined by the store's operator.
+#[derive(Clone, Debug)]
+pub struct Reduction<'a> {
+    /// The store; its indices are of the row.
+    pub store: &'a Store<Index>,
+    /// The guards around it. Those without the column also hold for what is updated.
+    pub guards: Vec<&'a Condition>,
+}
+
 impl Across {
+    /// The one store of a body that combines rows, with the guards around it.
+    #[must_use]
+    pub fn reduction(&self) -> Option<Reduction<'_>> {
+        let (mut body, mut guards) = (&self.body, Vec::new());
+        loop {
+            match body.as_slice() {
+                [KernelNode::Store(store)] if self.reduce => {
+                    return Some(Reduction { store, guards });
+                }
+                [KernelNode::If(guard, then, otherwise)] if otherwise.is_empty() => {
+                    guards.push(guard);
+                    body = then;
+                }
+                _other => return None,
+            }
+        }
+    }
+
     /// The part as an operand of the fragment, where it is not all.
     #[must_use]
     pub fn tile(&self) -> Option<Tile> {

@@ -90,7 +90,8 @@ impl Parser {
         Ok(Fragment { name, dtype, shape, layout, body: self.nodes()? })
     }
 
-    /// The rest of `for ROW, COL across FRAGMENT { … }`, maybe of a part `[…]` of it, or of
+    /// The rest of `for ROW, COL across FRAGMENT { … }`, maybe of a part `[…]` of it and with
+    /// `reduce COL`, or of
     /// `for I, … over EXTENT, … by PIECE, … { … }`, after the first name.
     pub(in crate::kernel) fn elements(&mut self, first: Name) -> Result<KernelNode> {
         let mut vars = vec![first];
@@ -102,8 +103,13 @@ impl Parser {
             self.expect_word("across")?;
             let fragment = self.name()?;
             let part = if self.eat("[") { self.slices()? } else { Vec::new() };
+            let reduce = self.eat_word("reduce");
+            if reduce {
+                self.expect_word(col)?;
+            }
             self.expect("{")?;
-            return Ok(Device::Across(Across { vars, fragment, part, body: self.nodes()? }).into());
+            let body = self.nodes()?;
+            return Ok(Device::Across(Across { vars, fragment, part, reduce, body }).into());
         }
         if !self.eat_word("over") {
             return Err(self.unexpected("`across` or `over`"));

@@ -99,9 +99,13 @@ pub(in crate::kernel) fn device(f: &mut Formatter<'_>, d: &Device, indent: usize
         Device::Across(a) => {
             let [row, col] = &a.vars;
             match a.tile() {
-                Some(part) => writeln!(f, "{pad}for {row}, {col} across {part} {{")?,
-                None => writeln!(f, "{pad}for {row}, {col} across {} {{", a.fragment)?,
+                Some(part) => write!(f, "{pad}for {row}, {col} across {part}")?,
+                None => write!(f, "{pad}for {row}, {col} across {}", a.fragment)?,
             }
+            if a.reduce {
+                write!(f, " reduce {col}")?;
+            }
+            writeln!(f, " {{")?;
             &a.body
         }
         Device::Share(s) => {

@@ -22,7 +22,6 @@ use warploom_ir::target::{Axis, Place};
 
 use super::machine::Machine;
 use super::work::Work;
-use crate::index::{condition_uses, uses};
 pub use access::Pattern;
 
 use access::{Env, value};
@@ -230,8 +229,8 @@ fn iterations(l: &KernelLoop, env: &Env, differ: bool) -> Vec<(i64, f64)> {
 fn depends(node: &KernelNode, name: &Name) -> bool {
     let any = |nodes: &[KernelNode]| nodes.iter().any(|n| depends(n, name));
     match node {
-        KernelNode::Loop(l) => uses(&l.lower, name) || uses(&l.upper, name) || any(&l.body),
-        KernelNode::If(c, a, b) => condition_uses(c, name) || any(a) || any(b),
+        KernelNode::Loop(l) => l.lower.uses(name) || l.upper.uses(name) || any(&l.body),
+        KernelNode::If(c, a, b) => c.uses(name) || any(a) || any(b),
         KernelNode::Store(_) => false,
         KernelNode::Local(l) => any(&l.body),
         KernelNode::Device(d) => match &**d {
