@@ -45,8 +45,8 @@ const TOLD_IN_ORDER: &str = "slots are waited for in order: who is told of the n
                              place of each has been told of its own, or will be later";
 
 /// Of chains.
-const OWN_ROWS: &str = "a warp multiplies the rows of the operand on the chip that it wrote itself, \
-                        which the manual does not promise";
+const OWN_ROWS: &str = "a warp multiplies the rows of the operand on the chip that it wrote, which \
+                        the manual does not promise";
 
 /// A kernel, and the shapes of A and B, and of C where there is one.
 struct Program {
