@@ -88,10 +88,6 @@ impl Wait for End {
     fn wait(&self) -> Result<()> {
         self.0.synchronize()
     }
-
-    fn happened(&self) -> bool {
-        self.0.happened()
-    }
 }
 
 /// What lives until a launch has ended.
