@@ -265,6 +265,12 @@ impl Auto {
         shape.iter().map(|e| e.eval(&fixed)).collect()
     }
 
+    /// Bytes of a row of an array in memory; none where that is not known.
+    pub(super) fn pitch(&self, access: &Access) -> i64 {
+        let row = self.extents(access).last().copied().flatten();
+        row.unwrap_or(0) * self.bytes_of(&access.array)
+    }
+
     /// Bytes of an array; none where its size is not known.
     pub(super) fn whole(&self, access: &Access) -> i64 {
         let count = self.extents(access).into_iter().product::<Option<i64>>().unwrap_or(0);

@@ -31,7 +31,7 @@ const ROWS: [i64; 3] = [128, 64, 256];
 const COLUMNS: [i64; 18] =
     [256, 240, 224, 208, 192, 176, 160, 144, 128, 112, 96, 80, 64, 48, 32, 24, 16, 8];
 /// Fewest slices in flight.
-const FEWEST_STAGES: i64 = 2;
+pub(super) const FEWEST_STAGES: i64 = 2;
 /// Blocks of a cluster.
 const PAIR: i64 = 2;
 /// Rows of tiles that neighbouring blocks share.

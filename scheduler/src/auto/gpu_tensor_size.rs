@@ -8,7 +8,7 @@
 
 use warploom_ir::instruction::{Matrix, tensor_memory};
 
-use super::gpu_tensor_choices::{Grid, Turns};
+use super::gpu_tensor_choices::{FEWEST_STAGES, Grid, Turns};
 use crate::block;
 use crate::model::product::{Operand, Results, Tiled, combine};
 use crate::model::{Machine, predict};
@@ -105,7 +105,8 @@ impl Size {
             for rows in [128, 64, 256] {
                 for columns in [256, 192, 128, 64, 32, 16, 8] {
                     let Some(whole) = self.tiles(rows, columns, swapped) else { continue };
-                    for tiles in [Some(whole), self.parts(whole)].into_iter().flatten() {
+                    let all = [Some(whole), self.parts(whole), self.few(whole)];
+                    for tiles in all.into_iter().flatten() {
                         let time = self.time(&tiles);
                         let turned = swapped && self.rows >= self.deep;
                         let time = time + i64::from(turned) * time / CLEARLY;
@@ -117,6 +118,12 @@ impl Size {
             }
         }
         best.map(|b| b.1)
+    }
+
+    /// No more slices in flight than a tile has: several blocks may then be on a multiprocessor.
+    fn few(&self, whole: Tiles) -> Option<Tiles> {
+        let stages = (up(self.sum, whole.slice) * self.others).max(FEWEST_STAGES);
+        (stages < whole.stages).then_some(Tiles { stages, ..whole })
     }
 
     /// Blocks that one wave of tiles leaves without work take parts of the sum, all as long.

@@ -25,6 +25,7 @@ mod costs;
 mod estimate;
 mod gpu;
 mod gpu_apart;
+mod gpu_box_cost;
 mod gpu_box_size;
 mod gpu_boxes;
 mod gpu_fits;

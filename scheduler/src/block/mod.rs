@@ -23,6 +23,7 @@ mod epilogue;
 pub(crate) mod factor;
 pub(crate) mod filler;
 mod filling;
+mod joint;
 mod leaving;
 mod moves;
 mod operand;

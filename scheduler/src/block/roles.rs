@@ -32,6 +32,8 @@ pub(super) struct Program<'a> {
     pub(super) taken: &'a mut BTreeSet<Name>,
     pub(super) full: Name,
     pub(super) empty: Name,
+    /// The barrier of results that leave as boxes of all warpgroups, once a tile has needed it.
+    pub(super) free: Option<Name>,
     pub(super) team: Name,
     /// The number of a group of the producer's warps.
     pub(super) group: Name,
@@ -130,7 +132,7 @@ impl<'a> Program<'a> {
         let cluster = unused("block", taken);
         let fragment = plan.product.accumulator.clone();
         let memory = None;
-        Self { plan, taken, full, empty, team, group, cluster, fragment, memory }
+        Self { plan, taken, full, empty, free: None, team, group, cluster, fragment, memory }
     }
 
     /// The program that runs these nodes.
@@ -155,13 +157,14 @@ impl<'a> Program<'a> {
             Role { name: "multiply".into(), warps, registers: many, body },
             Role { name: "load".into(), warps: loading, registers: few, body: loads },
         ];
-        let (cluster, barriers) = (self.cluster(), self.ring(plan.stages));
+        let (cluster, mut barriers) = (self.cluster(), self.ring(plan.stages));
+        barriers.extend(self.free_again());
         let (shared, tensors) = (self.shared()?, Vec::new());
         Ok(Device::Block(Block { cluster, shared, tensors, barriers, roles }))
     }
 
     /// What all warpgroups that multiply do, each as a team.
-    fn in_teams(&self, body: Vec<KernelNode>) -> Vec<KernelNode> {
+    pub(super) fn in_teams(&self, body: Vec<KernelNode>) -> Vec<KernelNode> {
         match self.plan.product.teams {
             1 => body,
             count => {
@@ -409,46 +412,9 @@ impl<'a> Program<'a> {
         self.plan.works.iter().any(engine)
     }
 
-    /// One iteration of the accumulator's loop.
-    fn tile(&mut self, nodes: &[KernelNode], scope: &Scope) -> Result<Vec<KernelNode>> {
-        let plan = self.plan;
-        if !plan.joint() {
-            return Ok(vec![self.sums_of(nodes, scope)?.0]);
-        }
-        let again = !scope.around.is_empty();
-        self.team = unused("team", self.taken);
-        let (sums, leaving) = self.sums_of(nodes, scope)?;
-        let (stores, shares): (Vec<KernelNode>, Vec<KernelNode>) = leaving
-            .into_iter()
-            .partition(|n| matches!(n, KernelNode::Device(d) if matches!(**d, Device::Call(_))));
-        let mut out = Vec::new();
-        if again && !stores.is_empty() {
-            out.push(one(vec![call("tma.wait.read", vec![number(0)])]));
-        }
-        if again {
-            out.push(call("sync", Vec::new()));
-        }
-        let mut team = vec![sums];
-        if !stores.is_empty() {
-            team.push(call("fence.async", Vec::new()));
-        }
-        out.extend(self.in_teams(team));
-        out.push(call("sync", Vec::new()));
-        out.extend(shares);
-        if !stores.is_empty() {
-            let mut stores = stores;
-            stores.push(call("tma.commit", Vec::new()));
-            if !again {
-                stores.push(call("tma.wait.read", vec![number(0)]));
-            }
-            out.push(one(stores));
-        }
-        Ok(out)
-    }
-
     /// What a team does in one iteration of the accumulator's loop, and the stores of boxes that
     /// follow when all teams have done it.
-    fn sums_of(
+    pub(super) fn sums_of(
         &mut self,
         nodes: &[KernelNode],
         scope: &Scope,
@@ -468,6 +434,9 @@ impl<'a> Program<'a> {
                 )?);
                 body.push(call("wgmma.wait", vec![number(0)]));
                 body.extend(self.release_last(node, scope)?);
+                if again && joint {
+                    body.extend(self.until_free(scope)?);
+                }
                 if again && drains && !joint {
                     body.push(one(vec![call("tma.wait.read", vec![number(0)])]));
                     body.push(call("sync", Vec::new()));

@@ -11,6 +11,7 @@ mod calls;
 mod chunks;
 mod cluster;
 mod deal;
+mod guards;
 mod matrix;
 mod pairs;
 mod share;
