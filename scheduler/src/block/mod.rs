@@ -26,6 +26,7 @@ mod filling;
 mod leaving;
 mod moves;
 mod operand;
+mod pairs;
 mod product;
 mod roles;
 mod rounds;
@@ -267,6 +268,7 @@ impl Plan {
         plan.check_padding(site, model)?;
         plan.check_warps()?;
         plan.check_tensor_memory()?;
+        plan.check_pair()?;
         Ok(plan)
     }
 
