@@ -139,22 +139,23 @@ pub fn cases() -> Vec<Case> {
                 group: Group::Product,
                 text: Text::Einsum(spec, types),
                 // ends inside tiles of rows, columns and sums
-                small: sizes(&[("m", 272), ("n", 80), ("k", 80)]),
+                small: sizes(&[("m", 272), ("n", 48), ("k", 48)]),
                 timed: if plain { SQUARES.iter().map(square).collect() } else { Vec::new() },
             });
         }
     }
     for (spec, usual, others) in CONTRACTIONS {
-        let few = match labels(spec, 1, &[]).len() {
-            ..=4 => 16,
-            5 | 6 => 8,
-            _many => 4,
+        // tensor cores take no products of a few elements
+        let (few, sum): (i64, &[(char, i64)]) = match labels(spec, 1, &[]).len() {
+            ..=4 => (16, &[]),
+            5 | 6 => (8, &[]),
+            _many => (4, &[('g', 16)]),
         };
         out.push(Case {
             name: format!("{spec} bf16"),
             group: Group::Contraction,
             text: Text::Einsum(spec, TYPES[0]),
-            small: labels(spec, few, &[]),
+            small: labels(spec, few, sum),
             timed: vec![labels(spec, usual, others)],
         });
     }
@@ -165,7 +166,7 @@ pub fn cases() -> Vec<Case> {
         name: "conv2d bf16".to_owned(),
         group: Group::Convolution,
         text: Text::Nest(CONVOLUTION),
-        small: conv([2, 8, 16, 32, 16]),
+        small: conv([1, 2, 264, 32, 16]),
         timed: vec![conv([32, 56, 56, 128, 128])],
     });
     let square = |n: i64| sizes(&[("M", n), ("N", n), ("K", n)]);
@@ -173,7 +174,7 @@ pub fn cases() -> Vec<Case> {
         name: name.to_owned(),
         group: Group::Emulated,
         text,
-        small: sizes(&[("M", rows), ("N", 24), ("K", 40)]),
+        small: sizes(&[("M", rows), ("N", 24), ("K", 64)]),
         timed: vec![square(4096)],
     };
     out.push(emulated("ozaki I i8", Text::Slices(2, DType::I8), 40));
