@@ -109,7 +109,7 @@ pub(crate) fn once(target: Target, spec: &str, folder: Option<&str>) -> Result<(
             Jit::new().with_cache(Some(Cache::new(folder))).host(&nest, None)?;
             vec![milliseconds(&("warm", started.elapsed()))]
         }
-        (Some(folder), Target::Sm80 | Target::Sm90a | Target::Sm100a) => {
+        (Some(folder), Target::Sm80 | Target::Sm90a | Target::Sm100a | Target::Sm103a) => {
             to_warm_code(folder, target, spec, DType::F32, SIZE)?.2
         }
         (None, Target::Cpu) => {
@@ -117,7 +117,7 @@ pub(crate) fn once(target: Target, spec: &str, folder: Option<&str>) -> Result<(
             stages.extend(compile::compile(&schedule)?.stages().iter().map(milliseconds));
             stages
         }
-        (None, Target::Sm80 | Target::Sm90a | Target::Sm100a) => {
+        (None, Target::Sm80 | Target::Sm90a | Target::Sm100a | Target::Sm103a) => {
             to_code(target, spec, DType::F32, SIZE)?.2
         }
     };

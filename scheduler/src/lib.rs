@@ -45,8 +45,8 @@ mod times;
 mod trouble;
 
 pub use auto::{
-    Choices, CpuOptions, Explored, GpuOptions, Hole, HoleOption, auto_cpu, auto_gpu, explore,
-    plain_gpu,
+    Choices, CpuOptions, Explored, GpuOptions, Hole, HoleOption, Paired, auto_cpu, auto_gpu,
+    explore, plain_gpu,
 };
 pub use deps::{DepContext, DepKind, Dependence};
 pub use launches::launches;

@@ -63,7 +63,9 @@ impl Lowered {
     pub fn llvm(&self, target: Target) -> Result<String> {
         match target {
             Target::Cpu => Ok(host::emit_llvm(&self.kernel)),
-            Target::Sm80 | Target::Sm90a | Target::Sm100a => ptx::emit_llvm(&self.kernel, target),
+            Target::Sm80 | Target::Sm90a | Target::Sm100a | Target::Sm103a => {
+                ptx::emit_llvm(&self.kernel, target)
+            }
         }
     }
 
@@ -90,6 +92,15 @@ impl Lowered {
         let code = ptx::compile(&self.kernel, target)?;
         self.contracts.check(&code)?;
         Ok(code)
+    }
+
+    /// What the interpreter of kernels makes of these inputs: it finds races and deadlocks of these
+    /// sizes, and needs no GPU.
+    ///
+    /// # Errors
+    /// What it finds.
+    pub fn interpret(&self, inputs: &BTreeMap<Name, Tensor>) -> Result<BTreeMap<Name, Tensor>> {
+        warploom_ir::interp::kernel::run(self.kernel(), &BTreeMap::new(), inputs)
     }
 
     /// Whether the script has contracts about code.
@@ -146,7 +157,9 @@ pub fn auto_for(nest: &Nest, target: Target) -> Result<Schedule> {
     let start = Schedule::new(nest)?;
     match target {
         Target::Cpu => auto_cpu(&start, &CpuOptions::default()),
-        Target::Sm80 | Target::Sm90a | Target::Sm100a => auto_gpu(&start, &GpuOptions::of(target)),
+        Target::Sm80 | Target::Sm90a | Target::Sm100a | Target::Sm103a => {
+            auto_gpu(&start, &GpuOptions::of(target))
+        }
     }
 }
 
@@ -156,10 +169,23 @@ pub fn auto_for(nest: &Nest, target: Target) -> Result<Schedule> {
 /// # Errors
 /// As [`auto_for`] and [`lower`].
 pub fn automatic(nest: &Nest, target: Target) -> Result<(Schedule, Lowered)> {
-    let schedule = auto_for(nest, target)?;
+    if target == Target::Cpu {
+        let schedule = auto_for(nest, target)?;
+        let lowered = lower(&schedule)?;
+        return Ok((schedule, lowered));
+    }
+    automatic_on(nest, &GpuOptions::of(target))
+}
+
+/// [`automatic`] for a GPU, with options.
+///
+/// # Errors
+/// As [`automatic`].
+pub fn automatic_on(nest: &Nest, options: &GpuOptions) -> Result<(Schedule, Lowered)> {
+    let schedule = auto_gpu(&Schedule::new(nest)?, options)?;
     match lower(&schedule) {
-        Err(d) if d.blame == Blame::Unsupported && target != Target::Cpu => {
-            let options = GpuOptions { tensor_cores: false, ..GpuOptions::of(target) };
+        Err(d) if d.blame == Blame::Unsupported => {
+            let options = GpuOptions { tensor_cores: false, ..*options };
             let schedule = auto_gpu(&Schedule::new(nest)?, &options)?;
             let lowered = lower(&schedule)?;
             Ok((schedule, lowered))
@@ -177,7 +203,9 @@ pub fn plain_for(nest: &Nest, target: Target) -> Result<Schedule> {
     let start = Schedule::new(nest)?;
     match target {
         Target::Cpu => Ok(start),
-        Target::Sm80 | Target::Sm90a | Target::Sm100a => plain_gpu(&start, &GpuOptions::of(target)),
+        Target::Sm80 | Target::Sm90a | Target::Sm100a | Target::Sm103a => {
+            plain_gpu(&start, &GpuOptions::of(target))
+        }
     }
 }
 

@@ -25,6 +25,17 @@ use crate::steps::ancestors;
 use crate::steps::stage::accesses;
 use crate::{Schedule, launches};
 
+/// Where products are multiplied by pairs of blocks, on a GPU that has such instructions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Paired {
+    /// Where the performance model predicts that it is faster.
+    Predicted,
+    /// Wherever tiles allow it.
+    Always,
+    /// Nowhere.
+    Never,
+}
+
 /// What a GPU schedule is made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GpuOptions {
@@ -42,6 +53,8 @@ pub struct GpuOptions {
     pub multiprocessors: i64,
     /// Whether products may run on tensor cores.
     pub tensor_cores: bool,
+    /// Where pairs of blocks multiply together.
+    pub paired: Paired,
 }
 
 impl GpuOptions {
@@ -51,7 +64,7 @@ impl GpuOptions {
         let multiprocessors = match target {
             Target::Cpu | Target::Sm80 => 108,
             Target::Sm90a => 132,
-            Target::Sm100a => 148,
+            Target::Sm100a | Target::Sm103a => 148,
         };
         Self { target, multiprocessors, ..Self::default() }
     }
@@ -66,8 +79,16 @@ impl GpuOptions {
 impl Default for GpuOptions {
     fn default() -> Self {
         let (target, multiprocessors) = (Target::Sm80, 108);
-        let tensor_cores = true;
-        Self { line: 128, columns: 32, rows: 8, tile: 4, target, multiprocessors, tensor_cores }
+        Self {
+            line: 128,
+            columns: 32,
+            rows: 8,
+            tile: 4,
+            target,
+            multiprocessors,
+            tensor_cores: true,
+            paired: Paired::Predicted,
+        }
     }
 }
 

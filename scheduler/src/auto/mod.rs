@@ -59,7 +59,7 @@ use warploom_ir::schedule::Unit;
 use warploom_ir::schedule::step::{Ref, Step, StepKind};
 
 use gpu::auto_gpu_with;
-pub use gpu::{GpuOptions, auto_gpu, plain_gpu};
+pub use gpu::{GpuOptions, Paired, auto_gpu, plain_gpu};
 pub use holes::{Choices, Explored, Hole, HoleOption, explore};
 
 use crate::lower::lower_within;

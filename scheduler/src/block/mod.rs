@@ -27,6 +27,7 @@ mod joint;
 mod leaving;
 mod moves;
 mod operand;
+mod pairs;
 mod product;
 mod roles;
 mod rounds;
@@ -268,6 +269,7 @@ impl Plan {
         plan.check_padding(site, model)?;
         plan.check_warps()?;
         plan.check_tensor_memory()?;
+        plan.check_pair()?;
         Ok(plan)
     }
 

@@ -188,7 +188,11 @@ impl<'a> Program<'a> {
 
     /// The barriers of the operands' ring.
     pub(super) fn ring(&self, slots: i64) -> Vec<Barrier> {
-        let all = self.releasing() * self.plan.product.teams * self.releasers();
+        // the first block of a pair releases the slots of both
+        let all = match self.plan.product.paired() {
+            true => 1,
+            false => self.releasing() * self.plan.product.teams * self.releasers(),
+        };
         vec![
             Barrier { name: self.full.clone(), slots, count: self.arrivals() },
             Barrier { name: self.empty.clone(), slots, count: all },
@@ -197,7 +201,8 @@ impl<'a> Program<'a> {
 
     /// The blocks whose warpgroups release a slot: those that get data by this block's copies.
     pub(super) fn releasing(&self) -> i64 {
-        let multicast = self.plan.fills.iter().any(|f| self.shared_by_cluster(f));
+        let paired = self.plan.product.paired();
+        let multicast = paired || self.plan.fills.iter().any(|f| self.shared_by_cluster(f));
         self.plan.cluster.as_ref().filter(|_| multicast).map_or(1, |c| c.count)
     }
 
@@ -337,8 +342,9 @@ impl<'a> Program<'a> {
         let wait = vec![slot(&self.empty, at.clone()), self.parity(&q, 1)];
         let mut out = vec![call("mbarrier.wait", wait)];
         if bytes > 0 {
-            let expect = vec![slot(&self.full, at.clone()), number(bytes)];
-            loads.insert(0, call("mbarrier.expect", expect));
+            let bytes = number(bytes * self.plan.product.matrix.blocks);
+            let expect = call("mbarrier.expect", vec![slot(&self.full, at.clone()), bytes]);
+            loads.insert(0, self.by_first(vec![expect]).remove(0));
         }
         if fillings.is_empty() {
             out.extend(loads);

@@ -159,7 +159,7 @@ impl Program<'_> {
             (true, Index::Const(c)) => Index::Const(c.min(1)),
             (true, later) => Index::Min(Box::new(later), Box::new(Index::Const(1))),
         };
-        let [rows, cols] = product.matrix.extents(Part::D);
+        let [rows, cols] = product.matrix.held(Part::D);
         let d = (product.tile.iter().zip([rows, cols])).map(|(start, e)| Slice {
             start: substitute(start, &lookup),
             extent: Some(e),

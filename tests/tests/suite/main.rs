@@ -3,8 +3,10 @@
 //! Why one program: each program of tests links the whole compiler, which takes disk and time.
 
 mod auto_orders;
+mod blackwell;
 mod block_products;
 mod convolutions;
+mod cta_pairs;
 mod einsum_compiled;
 mod einsum_numpy;
 mod epilogues;
