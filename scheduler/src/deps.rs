@@ -18,7 +18,7 @@ use warploom_ir::expr::Access;
 use warploom_ir::nest::{AssignOp, Order, Statement};
 use warploom_ir::planted::{Bug, planted};
 use warploom_ir::schedule::{Poly, PolyStatement, Tree};
-use warploom_isl::{Ctx, Map, UnionAccessInfo, UnionMap};
+use warploom_isl::{Map, UnionAccessInfo, UnionMap};
 
 use crate::legality::FreeKey;
 use crate::pairs::Pair;
@@ -174,8 +174,10 @@ impl DepContext {
     fn build(poly: &Poly, tree: &Tree, source: &Source, known: Option<&Self>) -> Result<Self> {
         let times = times(poly, tree)?;
         let build = || -> std::result::Result<_, Trouble> {
-            let ctx = known.map_or_else(Ctx::new, |k| k.model.ctx.clone());
-            let model = Model::within(ctx, poly)?;
+            let model = match known {
+                Some(known) => Model::after(&known.model, poly)?,
+                None => Model::new(poly)?,
+            };
             let limited = model.ctx.clone();
             limited.with_deadline(LIMIT, || {
                 let conflicts = conflicts(&model, &times, known)?;

@@ -11,6 +11,7 @@
 use std::collections::BTreeMap;
 
 use warploom_ir::affine::{Affine, Name};
+use warploom_ir::expr::Access;
 use warploom_ir::nest::Constraint;
 use warploom_ir::schedule::{Poly, PolyStatement};
 use warploom_ir::system::{Linear, Range, System};
@@ -83,6 +84,28 @@ impl Pair {
         [a, b]: [&'a PolyStatement; 2],
         same: impl Iterator<Item = (&'a Affine, &'a Affine)> + Clone,
     ) -> Option<Self> {
+        let mut pair = Self::start(poly, [a, b], same.clone())?;
+        for iter in &b.iters {
+            if !pair.ends[1].contains_key(iter) {
+                let own = Linear::variable(pair.system.variable());
+                pair.ends[1].insert(iter.clone(), own);
+            }
+        }
+        for (mine, theirs) in same {
+            let apart = pair.value(1, theirs)?.minus(&pair.value(0, mine)?)?;
+            pair.system.require(apart, ZERO);
+        }
+        pair.meet(1, &b.domain)?;
+        Some(pair)
+    }
+
+    /// All instances of the first statement; of the second one the iterators that are an index of
+    /// the element.
+    fn start<'a>(
+        poly: &'a Poly,
+        [a, b]: [&'a PolyStatement; 2],
+        same: impl Iterator<Item = (&'a Affine, &'a Affine)>,
+    ) -> Option<Self> {
         let mut system = System::new();
         let mut params = BTreeMap::new();
         for p in &poly.params {
@@ -95,26 +118,49 @@ impl Pair {
             let own = Linear::variable(pair.system.variable());
             pair.ends[0].insert(iter.clone(), own);
         }
-        for (mine, theirs) in same.clone() {
+        pair.meet(0, &poly.assumptions)?;
+        pair.meet(0, &a.domain)?;
+        for (mine, theirs) in same {
             let own = theirs.as_var().filter(|v| b.iters.contains(v));
             let Some(iter) = own.filter(|v| !pair.ends[1].contains_key(*v)) else { continue };
             let value = pair.value(0, mine)?;
             pair.ends[1].insert(iter.clone(), value);
         }
-        for iter in &b.iters {
-            if !pair.ends[1].contains_key(iter) {
-                let own = Linear::variable(pair.system.variable());
-                pair.ends[1].insert(iter.clone(), own);
-            }
-        }
-        for (mine, theirs) in same {
-            let apart = pair.value(1, theirs)?.minus(&pair.value(0, mine)?)?;
-            pair.system.require(apart, ZERO);
-        }
-        pair.meet(0, &poly.assumptions)?;
-        pair.meet(0, &a.domain)?;
-        pair.meet(1, &b.domain)?;
         Some(pair)
+    }
+
+    /// Whether every instance that reads finds that an instance of `writer` wrote the element
+    /// earlier, where they have the same values of `rows`. Times and rows are the reader's, then the
+    /// writer's.
+    pub(crate) fn written_before(
+        poly: &Poly,
+        (reader, access): (usize, &Access),
+        writer: usize,
+        times: [&[Affine]; 2],
+        rows: [&[Affine]; 2],
+    ) -> bool {
+        let [a, b] = [reader, writer].map(|k| &poly.statements[k]);
+        let indices = || access.indices.iter().zip(&b.statement.target.indices);
+        let ask = || {
+            let mut pair = Self::start(poly, [a, b], indices())?;
+            if !b.iters.iter().all(|iter| pair.ends[1].contains_key(iter)) {
+                return None;
+            }
+            let mut against: Vec<Case> = Vec::new();
+            for (mine, theirs) in indices().chain(rows[0].iter().zip(rows[1])) {
+                let apart = pair.apart(mine, theirs)?;
+                against.extend([MORE, LESS].map(|range| vec![(apart.clone(), range)]));
+            }
+            for Constraint { expr, equality } in &b.domain {
+                let value = pair.value(1, expr)?;
+                against.push(vec![(value.clone(), LESS)]);
+                against.extend(equality.then(|| vec![(value, MORE)]));
+            }
+            let later = pair.later(times[0], times[1])?;
+            against.extend(later.cases(MORE, later.end.is_ge()));
+            Some(against.iter().all(|case| pair.within(case).never()))
+        };
+        ask() == Some(true)
     }
 
     fn meet(&mut self, end: usize, constraints: &[Constraint]) -> Option<()> {
@@ -152,54 +198,45 @@ impl Pair {
         Some(later)
     }
 
-    /// Whether no pair is in one case of each list.
-    fn never(&self, lists: &[&[Case]]) -> bool {
-        if self.system.never() {
-            return true;
+    /// The pairs of one case.
+    fn within(&self, case: &Case) -> System {
+        let mut system = self.system.clone();
+        for (sum, range) in case {
+            system.require(sum.clone(), *range);
         }
-        let Some((first, others)) = lists.split_first() else { return false };
-        first.iter().all(|case| {
-            let mut inside = Self { system: self.system.clone(), ..Self::empty() };
-            for (sum, range) in case {
-                inside.system.require(sum.clone(), *range);
-            }
-            inside.never(others)
-        })
+        system
     }
 
-    fn empty() -> Self {
-        Self {
-            system: System::new(),
-            params: BTreeMap::new(),
-            ends: [BTreeMap::new(), BTreeMap::new()],
+    /// Whether no pair is in one of these cases and, where that is not enough, in one of those that
+    /// `also` gives.
+    fn never(
+        &mut self,
+        cases: Vec<Case>,
+        also: impl FnOnce(&mut Self) -> Option<Vec<Case>>,
+    ) -> Option<bool> {
+        let left: Vec<Case> = cases.into_iter().filter(|c| !self.within(c).never()).collect();
+        if left.is_empty() {
+            return Some(true);
         }
+        let more = also(self)?;
+        let both = |(a, b): (&Case, &Case)| self.within(&[a.as_slice(), b].concat()).never();
+        Some(left.iter().all(|a| more.iter().all(|b| both((a, b)))))
     }
 
     /// Whether the second runs later in some pair, in the order of these time vectors.
     pub(crate) fn ordered(&mut self, [first, second]: [&[Affine]; 2]) -> Option<bool> {
         let later = self.later(first, second)?.yes();
-        if self.never(&[&later]) {
-            return Some(false);
+        if later.iter().any(|case| self.within(case).sometimes()) {
+            return Some(true);
         }
-        let found = later.iter().any(|case| {
-            let mut system = self.system.clone();
-            for (sum, range) in case {
-                system.require(sum.clone(), *range);
-            }
-            system.sometimes()
-        });
-        found.then_some(true)
+        later.iter().all(|case| self.within(case).never()).then_some(false)
     }
 
     /// Whether every pair whose second is later by the `old` time vectors is so by the `new` ones.
     pub(crate) fn keeps(&mut self, old: [&[Affine]; 2], new: [&[Affine]; 2]) -> bool {
         let mut ask = || {
             let violated = self.later(new[0], new[1])?.no();
-            if self.never(&[&violated]) {
-                return Some(true);
-            }
-            let before = self.later(old[0], old[1])?.yes();
-            Some(self.never(&[&violated, &before]))
+            self.never(violated, |pair| Some(pair.later(old[0], old[1])?.yes()))
         };
         ask() == Some(true)
     }
@@ -223,11 +260,7 @@ impl Pair {
             }
             let with = |range| outer.iter().cloned().chain([(own.clone(), range)]).collect();
             let apart: Vec<Case> = vec![with(MORE), with(LESS)];
-            if self.never(&[&apart]) {
-                return Some(true);
-            }
-            let before = self.later(old[0], old[1])?.yes();
-            Some(self.never(&[&apart, &before]))
+            self.never(apart, |pair| Some(pair.later(old[0], old[1])?.yes()))
         };
         ask() == Some(true)
     }
@@ -246,7 +279,7 @@ impl Pair {
                 // the second may be taken for the first
                 apart.push(vec![(self.apart(&iter, &iter)?, MORE)]);
             }
-            Some(self.never(&[&apart]))
+            Some(apart.iter().all(|case| self.within(case).never()))
         };
         ask() == Some(true)
     }
