@@ -19,7 +19,8 @@ use warploom_ir::target::Target;
 use warploom_ir::tensor::Tensor;
 use warploom_runtime::host::{Launch, ThreadPool};
 use warploom_scheduler::{
-    CpuOptions, GpuOptions, Schedule, auto_cpu, auto_gpu, launches, lower as lower_tree, plain_gpu,
+    CpuOptions, GpuOptions, Schedule, auto_cpu, auto_gpu, auto_gpu_lowered, launches,
+    lower as lower_tree, plain_gpu,
 };
 use warploom_verify::{Verified, kernel as verify_kernel, nest as verify_nest};
 
@@ -169,12 +170,15 @@ pub fn auto_for(nest: &Nest, target: Target) -> Result<Schedule> {
 /// # Errors
 /// As [`auto_for`] and [`lower`].
 pub fn automatic(nest: &Nest, target: Target) -> Result<(Schedule, Lowered)> {
-    if target == Target::Cpu {
-        let schedule = auto_for(nest, target)?;
-        let lowered = lower(&schedule)?;
-        return Ok((schedule, lowered));
+    if target != Target::Cpu {
+        return automatic_on(nest, &GpuOptions::of(target));
     }
-    automatic_on(nest, &GpuOptions::of(target))
+    let started = Instant::now();
+    let schedule = auto_for(nest, target)?;
+    let sought = started.elapsed();
+    let mut lowered = lower(&schedule)?;
+    lowered.stages.insert(0, ("schedule", sought));
+    Ok((schedule, lowered))
 }
 
 /// [`automatic`] for a GPU, with options.
@@ -182,15 +186,25 @@ pub fn automatic(nest: &Nest, target: Target) -> Result<(Schedule, Lowered)> {
 /// # Errors
 /// As [`automatic`].
 pub fn automatic_on(nest: &Nest, options: &GpuOptions) -> Result<(Schedule, Lowered)> {
-    let schedule = auto_gpu(&Schedule::new(nest)?, options)?;
-    match lower(&schedule) {
+    let started = Instant::now();
+    let (schedule, kernel) = auto_gpu_lowered(&Schedule::new(nest)?, options)?;
+    let sought = started.elapsed();
+    let lowered = match kernel {
+        Some(kernel) => sealed(&schedule, kernel, Duration::ZERO),
+        None => lower(&schedule),
+    };
+    match lowered {
         Err(d) if d.blame == Blame::Unsupported => {
             let options = GpuOptions { tensor_cores: false, ..*options };
             let schedule = auto_gpu(&Schedule::new(nest)?, &options)?;
             let lowered = lower(&schedule)?;
             Ok((schedule, lowered))
         }
-        lowered => Ok((schedule, lowered?)),
+        lowered => {
+            let mut lowered = lowered?;
+            lowered.stages.insert(0, ("schedule", sought));
+            Ok((schedule, lowered))
+        }
     }
 }
 
@@ -228,10 +242,20 @@ fn first(findings: Vec<Diagnostic>) -> Box<Diagnostic> {
 /// What lowering cannot do, and whatever the verifier finds.
 pub fn lower(schedule: &Schedule) -> Result<Lowered> {
     let started = Instant::now();
-    let kernel = lower_fixed(schedule)?;
+    let kernel = lower_tree(schedule.poly(), schedule.tree(), &schedule.nest().source)?;
+    sealed(schedule, kernel, started.elapsed())
+}
+
+/// A schedule's kernel with the sizes that the nest fixes written into it, verified; `spent` was
+/// spent on it before.
+fn sealed(schedule: &Schedule, kernel: Kernel, spent: Duration) -> Result<Lowered> {
+    let started = Instant::now();
+    let fixed = |p: &warploom_ir::nest::Param| Some((p.name.clone(), p.value?));
+    let sizes = schedule.nest().params.iter().filter_map(fixed).collect();
+    let kernel = launches(&kernel.bind(&sizes));
     let lowered = started.elapsed();
     let kernel = seal(kernel)?;
-    let stages = vec![("lower", lowered), ("verify", started.elapsed() - lowered)];
+    let stages = vec![("lower", spent + lowered), ("verify", started.elapsed() - lowered)];
     Ok(Lowered { kernel, stages, contracts: Contracts::of(schedule) })
 }
 
@@ -257,13 +281,6 @@ fn seal(kernel: Kernel) -> Result<Verified<Kernel>> {
         }
         d
     })
-}
-
-/// The kernel of a schedule, with the sizes that the nest fixes written into it.
-fn lower_fixed(schedule: &Schedule) -> Result<Kernel> {
-    let kernel = lower_tree(schedule.poly(), schedule.tree(), &schedule.nest().source)?;
-    let fixed = |p: &warploom_ir::nest::Param| Some((p.name.clone(), p.value?));
-    Ok(launches(&kernel.bind(&schedule.nest().params.iter().filter_map(fixed).collect())))
 }
 
 /// A compiled program for the host, with the time each stage took.

@@ -11,7 +11,7 @@
 
 use warploom_ir::affine::{Atom, Name};
 use warploom_ir::diag::Result;
-use warploom_ir::kernel::{Index, KernelNode, LoopMode};
+use warploom_ir::kernel::{Index, Kernel, KernelNode, LoopMode};
 use warploom_ir::schedule::step::{Ref, StepKind};
 use warploom_ir::schedule::{Marks, Poly, Tree, TreeLoop};
 use warploom_ir::target::{Axis, Place, Target};
@@ -113,6 +113,20 @@ const MAX_BLOCKS: i64 = 65535;
 /// `E0601` when isl takes too long.
 pub fn auto_gpu(schedule: &Schedule, options: &GpuOptions) -> Result<Schedule> {
     Ok(auto_gpu_with(schedule, options, &Choices::default())?.schedule)
+}
+
+/// [`auto_gpu`], and the kernel of the schedule where it was made to see whether it can be: what
+/// lowering would give.
+///
+/// # Errors
+/// As [`auto_gpu`].
+pub fn auto_gpu_lowered(
+    schedule: &Schedule,
+    options: &GpuOptions,
+) -> Result<(Schedule, Option<Kernel>)> {
+    let mut auto = Auto::new(schedule, &CpuOptions::default(), &Choices::default());
+    auto.for_gpu(options)?;
+    Ok(auto.with_kernel())
 }
 
 /// [`auto_gpu`] with sizes that the caller chooses.
