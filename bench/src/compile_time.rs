@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use warploom::cache::Cache;
-use warploom::compile::GpuCode;
+use warploom::compile::{GpuCode, Lowered};
 use warploom::jit::Jit;
-use warploom::{DType, Nest, Schedule, Spec, SpecTypes, Target, compile};
+use warploom::{DType, Nest, Spec, SpecTypes, Target, compile};
 
 use crate::record::{HOST, host};
 use warploom::measure::Percentiles;
@@ -46,13 +46,13 @@ fn nest(spec: &str, dtype: DType, size: usize) -> Result<Nest, Box<dyn Error>> {
     Ok(warploom::bind(&Spec::read(spec)?.nest(&types)?, &BTreeMap::new(), &BTreeMap::new())?)
 }
 
-/// The nest and the automatic schedule of an einsum.
-fn scheduled(
+/// The nest of an einsum, and its kernel by the automatic schedule.
+fn lowered(
     target: Target,
     spec: &str,
     dtype: DType,
     size: usize,
-) -> Result<(Nest, Schedule, Stages<&'static str>), Box<dyn Error>> {
+) -> Result<(Nest, Lowered, Stages<&'static str>), Box<dyn Error>> {
     let mut stages = Vec::new();
     let mut last = Instant::now();
     let mut lap = |name: &'static str| {
@@ -63,9 +63,8 @@ fn scheduled(
     lap("read");
     compile::check_nest(&nest)?;
     lap("check");
-    let schedule = compile::auto_for(&nest, target)?;
-    lap("schedule");
-    Ok((nest, schedule, stages))
+    let (_, lowered) = compile::automatic(&nest, target)?;
+    Ok((nest, lowered, stages))
 }
 
 /// As [`to_code`], with a folder of code that was compiled before: one stage.
@@ -90,8 +89,7 @@ pub(crate) fn to_code(
     dtype: DType,
     size: usize,
 ) -> Result<Made, Box<dyn Error>> {
-    let (nest, schedule, mut stages) = scheduled(target, spec, dtype, size)?;
-    let lowered = compile::lower(&schedule)?;
+    let (nest, lowered, mut stages) = lowered(target, spec, dtype, size)?;
     stages.extend(lowered.stages().iter().map(milliseconds));
     let started = Instant::now();
     let code = lowered.gpu(target)?;
@@ -109,15 +107,15 @@ pub(crate) fn once(target: Target, spec: &str, folder: Option<&str>) -> Result<(
             Jit::new().with_cache(Some(Cache::new(folder))).host(&nest, None)?;
             vec![milliseconds(&("warm", started.elapsed()))]
         }
-        (Some(folder), Target::Sm80 | Target::Sm90a | Target::Sm100a) => {
+        (Some(folder), Target::Sm80 | Target::Sm90a | Target::Sm100a | Target::Sm103a) => {
             to_warm_code(folder, target, spec, DType::F32, SIZE)?.2
         }
         (None, Target::Cpu) => {
-            let (_, schedule, mut stages) = scheduled(target, spec, DType::F32, SIZE)?;
-            stages.extend(compile::compile(&schedule)?.stages().iter().map(milliseconds));
+            let (_, lowered, mut stages) = lowered(target, spec, DType::F32, SIZE)?;
+            stages.extend(lowered.host()?.stages().iter().map(milliseconds));
             stages
         }
-        (None, Target::Sm80 | Target::Sm90a | Target::Sm100a) => {
+        (None, Target::Sm80 | Target::Sm90a | Target::Sm100a | Target::Sm103a) => {
             to_code(target, spec, DType::F32, SIZE)?.2
         }
     };

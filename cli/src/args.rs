@@ -38,6 +38,9 @@ pub(crate) enum Command {
     Reduce(ReduceArgs),
     /// Prints the nest of a product of f64 or f32 from 8-bit integer products (Ozaki scheme II).
     Ozaki(OzakiArgs),
+    /// Shows what works on a GPU, and how fast, in one file to send; or makes a folder that does so
+    /// elsewhere.
+    Bench(BenchArgs),
     /// Says what this machine has and whether Warploom can use it.
     Doctor(DoctorArgs),
 }
@@ -86,6 +89,29 @@ pub(crate) struct CacheArgs {
     /// Compiles, whatever was compiled before, and keeps nothing.
     #[arg(long, conflicts_with = "cache")]
     pub(crate) no_cache: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchArgs {
+    /// Cases whose names have one of these words in them, or groups: `products`, `contractions`,
+    /// `convolutions`, `emulated`; all where nothing is said.
+    pub(crate) only: Vec<String>,
+    /// What code is made for: by default the GPU here, else `sm_100a`.
+    #[arg(long)]
+    pub(crate) target: Option<String>,
+    /// Nothing is timed.
+    #[arg(long)]
+    pub(crate) no_timing: bool,
+    /// How long the rounds of a timed problem take at most.
+    #[arg(long, default_value = "2s", value_parser = duration)]
+    pub(crate) budget: Duration,
+    /// The file with all that came out.
+    #[arg(long, value_name = "FILE", default_value = "warploom-bench.json")]
+    pub(crate) report: PathBuf,
+    /// Makes a folder with this program and what to do with it on a machine with the GPU, and does
+    /// nothing else.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) bundle: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -176,7 +202,7 @@ pub(crate) struct ScheduleArgs {
 pub(crate) struct ExplainArgs {
     #[command(flatten)]
     pub(crate) spec: SpecArgs,
-    /// The target: `cpu`, `sm_80`, `sm_90a` or `sm_100a`.
+    /// The target: `cpu`, `sm_80`, `sm_90a`, `sm_100a` or `sm_103a`.
     #[arg(long, default_value = "cpu")]
     pub(crate) target: String,
     /// The GPU whose time is predicted: `a100`, `h100`, `h200` or `b200`; by default the target's.
@@ -216,7 +242,7 @@ pub(crate) enum Stage {
 pub(crate) struct EmitArgs {
     #[command(flatten)]
     pub(crate) spec: SpecArgs,
-    /// The target: `cpu`, `sm_80`, `sm_90a` or `sm_100a`.
+    /// The target: `cpu`, `sm_80`, `sm_90a`, `sm_100a` or `sm_103a`.
     #[arg(long, default_value = "cpu")]
     pub(crate) target: String,
     /// What to print.

@@ -27,6 +27,7 @@ fn main() -> ExitCode {
         Command::Reduce(args) => commands::reduce::reduce(&args),
         Command::Tune(args) => commands::tune::tune(&args),
         Command::Compare(args) => commands::compare::compare(&args),
+        Command::Bench(args) => commands::bench::bench(&args),
         other => warploom::within(Duration::from_secs(cli.time_limit), || run(other)),
     };
     match result {
@@ -50,6 +51,7 @@ fn run(command: Command) -> warploom::diag::Result<()> {
         Command::Reduce(args) => commands::reduce::reduce(&args),
         Command::Tune(args) => commands::tune::tune(&args),
         Command::Compare(args) => commands::compare::compare(&args),
+        Command::Bench(args) => commands::bench::bench(&args),
         Command::Doctor(args) => commands::doctor::doctor(&args),
     }
 }

@@ -76,7 +76,7 @@ fn image(manifest: &Manifest, target: Target, capability: (u32, u32)) -> Result<
             let folder = tempfile::tempdir().map_err(|e| failed(manifest, &e.to_string()))?;
             let out = folder.path().join("kernel.cubin");
             let arch = match target {
-                Target::Sm90a | Target::Sm100a => target.to_string(),
+                Target::Sm90a | Target::Sm100a | Target::Sm103a => target.to_string(),
                 Target::Cpu | Target::Sm80 => format!("sm_{}{}", capability.0, capability.1),
             };
             compile(manifest, &arch, &out)?;

@@ -125,7 +125,9 @@ fn usable(nest: &Nest, script: &Script, target: Target) -> Option<Schedule> {
     let lowered = compile::lower(&schedule).ok()?;
     match target {
         Target::Cpu => lowered.host().ok().map(drop)?,
-        Target::Sm80 | Target::Sm90a | Target::Sm100a => lowered.gpu(target).ok().map(drop)?,
+        Target::Sm80 | Target::Sm90a | Target::Sm100a | Target::Sm103a => {
+            lowered.gpu(target).ok().map(drop)?
+        }
     }
     Some(schedule)
 }

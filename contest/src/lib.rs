@@ -17,6 +17,7 @@ mod manifest;
 mod numpy;
 mod process;
 mod state;
+pub mod suite;
 
 pub use cublaslt::{CublasLt, Plan, Product};
 pub use gcc::{CCode, FLAGS, version as gcc_version};

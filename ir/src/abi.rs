@@ -59,6 +59,8 @@ pub struct GpuLaunch {
     pub block: [u32; 3],
     /// Bytes of dynamic shared memory.
     pub shared_bytes: u32,
+    /// Columns of tensor memory that a block allocates.
+    pub tensor_columns: u32,
     /// Boxes that the copy engine moves.
     pub maps: Vec<TensorMap>,
     /// Positions in [`Kernel::buffers`] of arrays that are copied in pieces, and the bytes of a

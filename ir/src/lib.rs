@@ -18,6 +18,7 @@ pub mod nest;
 pub mod planted;
 pub mod program;
 pub mod schedule;
+pub mod system;
 pub mod target;
 pub mod tensor;
 pub mod typing;

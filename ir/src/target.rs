@@ -20,6 +20,8 @@ pub enum Target {
     Sm90a,
     /// B200, with its tensor-core instructions.
     Sm100a,
+    /// B300: as B200, without integers on its matrix units of tensor memory.
+    Sm103a,
 }
 
 /// What one GPU can hold and which assembler text it takes.
@@ -104,7 +106,7 @@ impl Place {
 
 impl Target {
     /// Every target.
-    pub const ALL: [Self; 4] = [Self::Cpu, Self::Sm80, Self::Sm90a, Self::Sm100a];
+    pub const ALL: [Self; 5] = [Self::Cpu, Self::Sm80, Self::Sm90a, Self::Sm100a, Self::Sm103a];
 
     /// Its text.
     #[must_use]
@@ -114,6 +116,7 @@ impl Target {
             Self::Sm80 => "sm_80",
             Self::Sm90a => "sm_90a",
             Self::Sm100a => "sm_100a",
+            Self::Sm103a => "sm_103a",
         }
     }
 
@@ -124,7 +127,7 @@ impl Target {
             Self::Cpu => return None,
             Self::Sm80 => (80, 163 << 10),
             Self::Sm90a => (86, 227 << 10),
-            Self::Sm100a => (88, 227 << 10),
+            Self::Sm100a | Self::Sm103a => (88, 227 << 10),
         };
         Some(GpuLimits {
             ptx_isa,
@@ -150,7 +153,7 @@ impl FromStr for Target {
         Self::ALL.into_iter().find(|t| t.name() == text).ok_or_else(|| {
             Box::new(
                 Diagnostic::input("E0907", format!("`{text}` is no target"))
-                    .help("the targets are cpu, sm_80, sm_90a and sm_100a"),
+                    .help("the targets are cpu, sm_80, sm_90a, sm_100a and sm_103a"),
             )
         })
     }

@@ -7,8 +7,9 @@
 //! themselves.
 //! Why here: legality, the `deps` command and the automatic scheduler read this one list.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::time::Duration;
 
 use warploom_ir::affine::{Affine, Name};
@@ -17,9 +18,10 @@ use warploom_ir::expr::Access;
 use warploom_ir::nest::{AssignOp, Order, Statement};
 use warploom_ir::planted::{Bug, planted};
 use warploom_ir::schedule::{Poly, PolyStatement, Tree};
-use warploom_isl::{Ctx, Map, UnionAccessInfo, UnionMap};
+use warploom_isl::{Map, UnionAccessInfo, UnionMap};
 
 use crate::legality::FreeKey;
+use crate::pairs::Pair;
 use crate::poly_isl::Model;
 use crate::times::{Times, deciding, times};
 use crate::trouble::Trouble;
@@ -87,8 +89,6 @@ pub(crate) struct Touch {
     pub(crate) write: bool,
     /// The target of an update, which is read and written in one.
     pub(crate) update: bool,
-    /// Instances to elements.
-    map: Map,
 }
 
 impl Touch {
@@ -113,10 +113,25 @@ pub(crate) struct Conflict {
     pub(crate) kind: DepKind,
     pub(crate) source: Touch,
     pub(crate) target: Touch,
-    /// Source instance to target instance.
-    pub(crate) relation: Map,
+    /// Its pairs of instances.
+    pub(crate) pairs: Rc<Pairs>,
     /// The first conflict with the same relation: a check may skip the others.
     pub(crate) same_as: usize,
+}
+
+/// Pairs of instances of two accesses that touch one element, the first earlier.
+pub(crate) struct Pairs {
+    /// The times of the first and the second statement by which the one is earlier.
+    pub(crate) rows: [Vec<Affine>; 2],
+    /// The relation in isl, once asked for: many conflicts are judged without it.
+    relation: OnceCell<Map>,
+}
+
+impl Pairs {
+    /// The times, for what a pair is asked.
+    pub(crate) fn times(&self) -> [&[Affine]; 2] {
+        [&self.rows[0], &self.rows[1]]
+    }
 }
 
 /// The dependences of a poly in isl. Belongs to one thread.
@@ -159,8 +174,10 @@ impl DepContext {
     fn build(poly: &Poly, tree: &Tree, source: &Source, known: Option<&Self>) -> Result<Self> {
         let times = times(poly, tree)?;
         let build = || -> std::result::Result<_, Trouble> {
-            let ctx = known.map_or_else(Ctx::new, |k| k.model.ctx.clone());
-            let model = Model::within(ctx, poly)?;
+            let model = match known {
+                Some(known) => Model::after(&known.model, poly)?,
+                None => Model::new(poly)?,
+            };
             let limited = model.ctx.clone();
             limited.with_deadline(LIMIT, || {
                 let conflicts = conflicts(&model, &times, known)?;
@@ -205,14 +222,15 @@ impl DepContext {
     ) -> std::result::Result<Dependence, Trouble> {
         let statement = |t: &Touch| -> &PolyStatement { &self.model.poly.statements[t.statement] };
         let first = statement(&conflict.source);
+        let all = self.relation(conflict)?;
         let text = |map: &Map| -> std::result::Result<String, Trouble> {
             let context = &self.model.context;
             Ok(self.model.readable(&map.coalesce()?.gist_params(context)?.to_str()?))
         };
         let flow = match conflict.kind {
             DepKind::Flow => {
-                let known = direct.extract_map(&conflict.relation.space()?)?;
-                Some(text(&known.intersect(&conflict.relation)?)?)
+                let known = direct.extract_map(&all.space()?)?;
+                Some(text(&known.intersect(&all)?)?)
             }
             DepKind::Anti | DepKind::Output | DepKind::Reduction => None,
         };
@@ -222,12 +240,22 @@ impl DepContext {
             source: first.statement.name.clone(),
             target: statement(&conflict.target).statement.name.clone(),
             array: conflict.source.access.array.clone(),
-            relation: text(&conflict.relation)?,
+            relation: text(&all)?,
             direct: flow,
             reduction: reduces.then_some((first.statement.op, first.statement.order)),
             source_span: conflict.source.access.span,
             target_span: conflict.target.access.span,
         })
+    }
+
+    /// Source instance to target instance.
+    pub(crate) fn relation(&self, c: &Conflict) -> std::result::Result<Map, Trouble> {
+        if let Some(known) = c.pairs.relation.get() {
+            return Ok(known.clone());
+        }
+        let same = touching(&self.model, &c.source, &c.target)?;
+        let found = earlier(&self.model, [&c.source, &c.target], &c.pairs, &same)?;
+        Ok(c.pairs.relation.get_or_init(|| found).clone())
     }
 
     /// Enough pairs to keep the order of all conflicting instances where no reduction may be
@@ -260,17 +288,18 @@ impl DepContext {
         let ctx = &self.model.ctx;
         let (mut reads, mut sure, mut maybe) =
             (UnionMap::empty(ctx)?, UnionMap::empty(ctx)?, UnionMap::empty(ctx)?);
-        for touch in touches(&self.model)? {
+        for touch in touches(&self.model.poly) {
             if array.is_some_and(|a| touch.access.array != *a) {
                 continue;
             }
             let guarded = self.model.poly.statements[touch.statement].statement.guard.is_some();
+            let map = self.model.access(touch.statement, &touch.access)?;
             if touch.update || !touch.write {
-                reads = reads.union(&UnionMap::from_map(&touch.map)?)?;
+                reads = reads.union(&UnionMap::from_map(&map)?)?;
             }
             if touch.update || touch.write {
                 let into = if guarded { &mut maybe } else { &mut sure };
-                *into = into.union(&UnionMap::from_map(&touch.map)?)?;
+                *into = into.union(&UnionMap::from_map(&map)?)?;
             }
         }
         Ok([reads, sure, maybe])
@@ -319,13 +348,12 @@ pub(crate) fn with_source(
 }
 
 /// Every access of every statement once; the target of an update stands for its read and write.
-fn touches(model: &Model) -> std::result::Result<Vec<Touch>, Trouble> {
+fn touches(poly: &Poly) -> Vec<Touch> {
     let mut out = Vec::new();
-    for (k, s) in model.poly.statements.iter().enumerate() {
+    for (k, s) in poly.statements.iter().enumerate() {
         let target = &s.statement.target;
         let update = s.statement.op.is_update();
-        let map = model.access(k, target)?;
-        out.push(Touch { statement: k, access: target.clone(), write: true, update, map });
+        out.push(Touch { statement: k, access: target.clone(), write: true, update });
         let mut reads = s.statement.value.reads();
         reads.extend(s.statement.guard.iter().flat_map(|g| g.reads()));
         let mut seen: Vec<&Access> = Vec::new();
@@ -334,11 +362,60 @@ fn touches(model: &Model) -> std::result::Result<Vec<Touch>, Trouble> {
                 continue;
             }
             seen.push(access);
-            let (access, map) = (access.clone(), model.access(k, access)?);
-            out.push(Touch { statement: k, access, write: false, update: false, map });
+            let access = access.clone();
+            out.push(Touch { statement: k, access, write: false, update: false });
         }
     }
-    Ok(out)
+    out
+}
+
+/// The pairs of instances that touch one element.
+fn touching(model: &Model, source: &Touch, target: &Touch) -> std::result::Result<Map, Trouble> {
+    let [first, second] = [source, target].map(|t| model.access(t.statement, &t.access));
+    Ok(first?.apply_range(&second?.reverse()?)?)
+}
+
+/// Those of some pairs whose first is earlier.
+fn earlier(
+    model: &Model,
+    [source, target]: [&Touch; 2],
+    pairs: &Pairs,
+    same: &Map,
+) -> std::result::Result<Map, Trouble> {
+    let equal = |x: &Affine, y: &Affine| source.fixes(target, x, y);
+    let (first, second) = deciding(&pairs.rows[0], &pairs.rows[1], &equal);
+    let first = model.rows(source.statement, &first)?;
+    let second = model.rows(target.statement, &second)?;
+    let before = Map::lex_lt(&first.space()?.range()?)?;
+    let earlier = first.apply_range(&before)?.apply_range(&second.reverse()?)?;
+    Ok(same.intersect(&earlier)?.coalesce()?)
+}
+
+/// The pairs of two accesses, if there are any.
+fn pairs_of(
+    model: &Model,
+    times: &Times,
+    source: &Touch,
+    target: &Touch,
+) -> std::result::Result<Option<Pairs>, Trouble> {
+    let rows = [source, target].map(|t| times.rows[t.statement].clone());
+    let mut pairs = Pairs { rows, relation: OnceCell::new() };
+    let seen = Pair::of(&model.poly, source, target).and_then(|mut p| p.ordered(pairs.times()));
+    match seen {
+        Some(any) => Ok(any.then_some(pairs)),
+        None => {
+            let same = touching(model, source, target)?;
+            if same.is_empty()? {
+                return Ok(None);
+            }
+            let relation = earlier(model, [source, target], &pairs, &same)?;
+            if relation.is_empty()? {
+                return Ok(None);
+            }
+            pairs.relation = OnceCell::from(relation);
+            Ok(Some(pairs))
+        }
+    }
 }
 
 /// The conflicts among all accesses; those between accesses that `known` has are taken from there.
@@ -347,7 +424,7 @@ fn conflicts(
     times: &Times,
     known: Option<&DepContext>,
 ) -> std::result::Result<Vec<Conflict>, Trouble> {
-    let touches = touches(model)?;
+    let touches = touches(&model.poly);
     let stayed: Vec<bool> =
         touches.iter().map(|t| known.is_some_and(|k| has(&k.model.poly, model, t))).collect();
     let mut out: Vec<Conflict> = Vec::new();
@@ -362,30 +439,17 @@ fn conflicts(
                 let found = known.conflicts.iter();
                 out.extend(found.filter(|c| c.source.is(source) && c.target.is(target)).map(|c| {
                     let (source, target) = (source.clone(), target.clone());
-                    let relation = c.relation.clone();
-                    Conflict { kind: c.kind, source, target, relation, same_as }
+                    let pairs = c.pairs.clone();
+                    Conflict { kind: c.kind, source, target, pairs, same_as }
                 }));
                 continue;
             }
-            let same = source.map.apply_range(&target.map.reverse()?)?;
-            if same.is_empty()? {
-                continue;
-            }
-            let (a, b) = (source.statement, target.statement);
-            let equal = |x: &Affine, y: &Affine| source.fixes(target, x, y);
-            let (first, second) = deciding(&times.rows[a], &times.rows[b], &equal);
-            let (first, second) = (model.rows(a, &first)?, model.rows(b, &second)?);
-            let space = first.space()?.range()?;
-            let earlier =
-                first.apply_range(&Map::lex_lt(&space)?)?.apply_range(&second.reverse()?)?;
-            let relation = same.intersect(&earlier)?.coalesce()?;
-            if relation.is_empty()? {
-                continue;
-            }
+            let Some(pairs) = pairs_of(model, times, source, target)? else { continue };
+            let pairs = Rc::new(pairs);
             let same_as = out.len();
             for kind in kinds(model, source, target) {
                 let (source, target) = (source.clone(), target.clone());
-                out.push(Conflict { kind, source, target, relation: relation.clone(), same_as });
+                out.push(Conflict { kind, source, target, pairs: pairs.clone(), same_as });
             }
         }
     }

@@ -15,6 +15,7 @@ use warploom_ir::schedule::{PolyStatement, Tree};
 use warploom_isl::{Ctx, DimType, ErrorKind, Map, Set, Val};
 
 use crate::deps::{Conflict, DepContext, DepKind, LIMIT, Touch, with_source};
+use crate::pairs::Pair;
 use crate::times::{Times, deciding, times};
 use crate::trouble::Trouble;
 
@@ -143,9 +144,16 @@ impl DepContext {
                 if c.kind == DepKind::Reduction {
                     return Ok(None);
                 }
+                let (a, b) = (c.source.statement, c.target.statement);
+                let known = self.pair(c).is_some_and(|mut pair| {
+                    pair.keeps(c.pairs.times(), [&new.rows[a], &new.rows[b]])
+                });
+                if known {
+                    return Ok(None);
+                }
                 let (a, b) = self.ends(c, &new)?;
                 let late = a.apply_range(&Map::lex_ge(&a.space()?.range()?)?)?;
-                Ok(Some(c.relation.intersect(&late.apply_range(&b.reverse()?)?)?))
+                Ok(Some(self.relation(c)?.intersect(&late.apply_range(&b.reverse()?)?)?))
             })
         })?;
         match found {
@@ -178,7 +186,7 @@ impl DepContext {
                 let first = self.model.rows(c.source.statement, &first)?;
                 let second = self.model.rows(c.target.statement, &second)?;
                 let late = first.apply_range(&Map::lex_ge(&first.space()?.range()?)?)?;
-                Ok(Some(c.relation.intersect(&late.apply_range(&second.reverse()?)?)?))
+                Ok(Some(self.relation(c)?.intersect(&late.apply_range(&second.reverse()?)?)?))
             })
         })?;
         let Some(found) = found else { return Ok(()) };
@@ -327,11 +335,20 @@ impl DepContext {
             let second = self.model.rows(c.target.statement, &second)?;
             Ok(first.apply_range(&second.reverse()?)?)
         };
-        if fixed(&depth) {
+        let known = || {
+            let new = [a.as_slice(), b.as_slice()];
+            self.pair(c).is_some_and(|mut pair| pair.together(c.pairs.times(), new, depth))
+        };
+        if fixed(&depth) || known() {
             return Ok(None);
         }
         let outer: Vec<usize> = (0..depth).filter(|at| !fixed(at)).collect();
-        Ok(Some(c.relation.intersect(&equal(&outer)?)?.subtract(&equal(&[depth])?)?))
+        Ok(Some(self.relation(c)?.intersect(&equal(&outer)?)?.subtract(&equal(&[depth])?)?))
+    }
+
+    /// The pairs of a dependence in any order, for what is seen without isl.
+    fn pair(&self, c: &Conflict) -> Option<Pair> {
+        Pair::of(&self.model.poly, &c.source, &c.target)
     }
 
     fn statement(&self, touch: &Touch) -> &PolyStatement {
@@ -356,7 +373,9 @@ impl DepContext {
     /// The first statement two instances of which have one time.
     fn first_ambiguous(&self, new: &Times) -> Answer<Option<usize>> {
         for (k, rows) in new.rows.iter().enumerate() {
-            if !self.model.rows(k, rows)?.is_injective()? {
+            let known =
+                Pair::of_statement(&self.model.poly, k).is_some_and(|mut p| p.distinct(rows));
+            if !known && !self.model.rows(k, rows)?.is_injective()? {
                 return Ok(Some(k));
             }
         }

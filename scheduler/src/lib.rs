@@ -31,6 +31,7 @@ mod legality;
 mod locals;
 mod lower;
 pub mod model;
+mod pairs;
 mod poly_isl;
 mod ranges;
 pub mod report;
@@ -45,8 +46,8 @@ mod times;
 mod trouble;
 
 pub use auto::{
-    Choices, CpuOptions, Explored, GpuOptions, Hole, HoleOption, auto_cpu, auto_gpu, explore,
-    plain_gpu,
+    Choices, CpuOptions, Explored, GpuOptions, Hole, HoleOption, Paired, auto_cpu, auto_gpu,
+    auto_gpu_lowered, explore, plain_gpu,
 };
 pub use deps::{DepContext, DepKind, Dependence};
 pub use launches::launches;

@@ -37,11 +37,16 @@ pub(crate) struct Model {
 impl Model {
     /// Translates a poly.
     pub(crate) fn new(poly: &Poly) -> Result<Self, Trouble> {
-        Self::within(Ctx::new(), poly)
+        Self::within(Ctx::new(), poly, None)
     }
 
-    /// Translates a poly into objects that may meet those of another model.
-    pub(crate) fn within(ctx: Ctx, poly: &Poly) -> Result<Self, Trouble> {
+    /// Translates a poly into objects that may meet those of a known model, which has some of them.
+    pub(crate) fn after(known: &Self, poly: &Poly) -> Result<Self, Trouble> {
+        let same = known.poly.params == poly.params && known.poly.assumptions == poly.assumptions;
+        Self::within(known.ctx.clone(), poly, same.then_some(known))
+    }
+
+    fn within(ctx: Ctx, poly: &Poly, known: Option<&Self>) -> Result<Self, Trouble> {
         let params: BTreeMap<Name, usize> =
             poly.params.iter().enumerate().map(|(k, p)| (p.name.clone(), k)).collect();
         let universe = Set::parse(&ctx, &format!("{}{{ : }}", prefix(params.len())))?;
@@ -54,9 +59,19 @@ impl Model {
             boxes: RefCell::default(),
             maps: RefCell::default(),
         };
-        model.context = model.make_context()?;
-        for k in 0..poly.statements.len() {
-            model.domains.push(model.make_domain(k)?);
+        model.context = match known {
+            Some(known) => known.context.clone(),
+            None => model.make_context()?,
+        };
+        for (k, s) in poly.statements.iter().enumerate() {
+            let same = |known: &&Self| {
+                let old = known.poly.statements.get(k);
+                old.is_some_and(|old| old.iters == s.iters && old.domain == s.domain)
+            };
+            model.domains.push(match known.filter(same) {
+                Some(known) => known.domains[k].clone(),
+                None => model.make_domain(k)?,
+            });
         }
         Ok(model)
     }

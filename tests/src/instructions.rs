@@ -1,7 +1,8 @@
 //! One-instruction kernels: what an entry of the instruction table does, alone.
 //!
 //! In: an entry. Out: the text of a kernel `D = A B^T + A B^T` that executes it twice, the second
-//! time keeping the accumulator; inputs; and what the declared adder makes of them.
+//! time keeping the accumulator, by a pair of blocks if it is one of pairs; inputs; and what the
+//! declared adder makes of them.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -32,7 +33,7 @@ pub fn layouts(m: &Matrix) -> Vec<Layout> {
     all.push(Layout { panel: 16, transposed: false });
     if m.transposable {
         let bytes = i64::try_from(m.b.size_bytes()).expect("few");
-        let fits = |panel: &i64| m.n * bytes % panel == 0;
+        let fits = |panel: &i64| m.held(Part::B)[0] * bytes % panel == 0;
         let panels = [16, 32, 64, 128].into_iter().filter(fits);
         all.extend(panels.map(|panel| Layout { panel, transposed: true }));
     }
@@ -45,6 +46,12 @@ fn shape(m: &Matrix, part: Part, layout: Layout) -> [i64; 2] {
     if layout.transposed && part != Part::D { [cols, rows] } else { [rows, cols] }
 }
 
+/// The shape of what a block holds of an operand.
+fn held(m: &Matrix, part: Part, layout: Layout) -> [i64; 2] {
+    let [rows, cols] = m.held(part);
+    if layout.transposed && part != Part::D { [cols, rows] } else { [rows, cols] }
+}
+
 /// The kernel's text.
 #[must_use]
 pub fn kernel(instruction: &Instruction, m: &Matrix, layout: Layout) -> String {
@@ -54,14 +61,16 @@ pub fn kernel(instruction: &Instruction, m: &Matrix, layout: Layout) -> String {
         let [rows, cols] = shape(m, part, layout);
         let _ = writeln!(text, "{role} {array}: {}[{rows}, {cols}]", m.dtype(part));
     }
-    text.push_str("for b in 0..1 block.x { block {\n");
+    let pair = m.blocks > 1;
+    let cluster = if pair { "for r in 0..2 cluster { " } else { "" };
+    let _ = writeln!(text, "for b in 0..1 block.x {{ {cluster}block {{");
     let body = match (m.tensor, m.shared) {
         (true, _) => in_tensor_memory(name, m, layout),
         (false, true) => from_shared(name, m, layout),
         (false, false) => from_registers(name, m),
     };
     text.push_str(&body);
-    text.push_str("} } }\n");
+    text.push_str(if pair { "} } } }\n" } else { "} } }\n" });
     text
 }
 
@@ -80,23 +89,34 @@ fn shared_operands(name: &str, m: &Matrix, layout: Layout, d: &str) -> [String; 
     let Layout { panel, transposed } = layout;
     let side = if transposed { " transposed" } else { "" };
     let tile = |part: Part| {
-        let [rows, cols] = shape(m, part, layout);
+        let [rows, cols] = held(m, part, layout);
         format!("[0 : {rows}, 0 : {cols}]")
     };
+    // block `r` of a pair has its share of the rows of A and B
+    let own = |part: Part| match (held(m, part, layout), m.blocks > 1, transposed) {
+        (_, false, _) => tile(part),
+        ([rows, cols], true, false) => format!("[{rows} * r : {rows}, 0 : {cols}]"),
+        ([rows, cols], true, true) => format!("[0 : {rows}, {cols} * r : {cols}]"),
+    };
     let shared = |part: Part| {
-        let [rows, cols] = shape(m, part, layout);
+        let [rows, cols] = held(m, part, layout);
         format!("{}[{rows}, {cols}] panel {panel}", m.dtype(part))
     };
     let (a, b) = (tile(Part::A), tile(Part::B));
+    let (from_a, from_b) = (own(Part::A), own(Part::B));
     let bytes = (m.m + m.n) * 32;
     let declared = format!(
         "shared As: {}\nshared Bs: {}\n$tensorbarrier full[1] count 1\n",
         shared(Part::A),
         shared(Part::B)
     );
+    let (expect, load) = match m.blocks > 1 {
+        true => (format!("if r == 0 {{ do mbarrier.expect(full[0], {bytes}) }}"), "tma.load.pair"),
+        false => (format!("do mbarrier.expect(full[0], {bytes})"), "tma.load"),
+    };
     let loads = format!(
-        "do mbarrier.expect(full[0], {bytes})\ndo tma.load(As{a}, A{a}, full[0])\n\
-         do tma.load(Bs{b}, B{b}, full[0])\n"
+        "{expect}\ndo {load}(As{a}, A{from_a}, full[0])\n\
+         do {load}(Bs{b}, B{from_b}, full[0])\n"
     );
     let call = |keep: i64| format!("do {name}({d}, As{a}{side}, Bs{b}{side}, {keep})\n");
     [declared, loads, call(0) + &call(1)]
@@ -115,19 +135,25 @@ fn from_shared(name: &str, m: &Matrix, layout: Layout) -> String {
 
 /// One thread loads and multiplies; four warps load 16 columns of tensor memory at a time.
 fn in_tensor_memory(name: &str, m: &Matrix, layout: Layout) -> String {
-    let Matrix { m: rows, n, acc, .. } = m;
+    let (Matrix { n, acc, .. }, [rows, _]) = (m, m.held(Part::D));
     let [declared, loads, calls] =
         shared_operands(name, m, layout, &format!("T[0 : {rows}, 0 : {n}]"));
     let declared = declared.replace("$tensor", &format!("tensor T: {acc}[{rows}, {n}]\n"));
     let load = "tcgen05.ld.32x32b.x16";
+    let (first, commit, end, row) = match m.blocks > 1 {
+        true => {
+            ("if r == 0 {\n", "tcgen05.commit.pair(done[0], cluster[0 : 2])", "}\n", "128 * r + i")
+        }
+        false => ("", "tcgen05.commit(done[0])", "", "i"),
+    };
     format!(
-        "{declared}barrier done[1] count 1\nrole all warps 4 {{\none {{\n{loads}\
+        "{declared}barrier done[1] count 1\nrole all warps 4 {{\none {{\n{loads}{first}\
          do mbarrier.wait(full[0], 0)\ndo tcgen05.fence.after()\n{calls}\
-         do tcgen05.commit(done[0])\n}}\n\
+         do {commit}\n{end}}}\n\
          do mbarrier.wait(done[0], 0)\ndo tcgen05.fence.after()\nfor c in 0..{} {{\n\
          fragment F: {acc}[{rows}, 16] as {load}.d {{\n\
          do {load}(F[0 : {rows}, 0 : 16], T[0 : {rows}, 16 * c : 16])\ndo tcgen05.wait.ld()\n\
-         for i, j across F {{ S: D[i, 16 * c + j]:{acc} = F[i, j]:{acc} order serial }}\n\
+         for i, j across F {{ S: D[{row}, 16 * c + j]:{acc} = F[i, j]:{acc} order serial }}\n\
          }}\n}}\n}}\n",
         n / 16
     )

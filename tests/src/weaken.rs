@@ -16,7 +16,7 @@ pub struct Weakened {
 }
 
 /// Calls that order others, or end or announce asynchronous work.
-const ORDERING: [&str; 19] = [
+const ORDERING: [&str; 21] = [
     "mbarrier.wait",
     "mbarrier.expect",
     "mbarrier.arrive",
@@ -27,6 +27,7 @@ const ORDERING: [&str; 19] = [
     "wgmma.wait",
     "tcgen05.commit",
     "tcgen05.commit.cluster",
+    "tcgen05.commit.pair",
     "tcgen05.fence.after",
     "tcgen05.fence.before",
     "tcgen05.wait.ld",
@@ -36,6 +37,7 @@ const ORDERING: [&str; 19] = [
     "tma.commit",
     "tma.wait.read",
     "tma.load",
+    "tma.load.pair",
 ];
 
 /// Every text with one change.
@@ -90,6 +92,11 @@ fn changes(line: &str) -> Vec<(&'static str, String)> {
                 out.push(("reach fewer blocks", changed));
             }
         }
+        for (of, instead) in [("cluster[0])", "cluster[1])"), ("tma.load.pair(", "tma.load(")] {
+            if line.contains(of) {
+                out.push(("tell another block", line.replace(of, instead)));
+            }
+        }
         if let Some((head, _)) = line.rsplit_once(", min(") {
             out.extend(["0)", "1)"].map(|keep| ("keep or drop sums", format!("{head}, {keep}"))));
         }
@@ -97,6 +104,8 @@ fn changes(line: &str) -> Vec<(&'static str, String)> {
         out.extend(
             last_number(line, &|n| [n + 1, n - 1, 2 * n, n + 2]).map(|l| ("change a count", l)),
         );
+    } else if trimmed.starts_with("if ") && line.contains(" == 0 {") {
+        out.push(("let another block do it", line.replace(" == 0 {", " == 1 {")));
     } else if trimmed.starts_with("if ") && line.contains(" >= ") {
         if let Some((head, _)) = line.split_once(" >= ") {
             out.extend((0..3).map(|n| ("change a guard", format!("{head} >= {n} {{"))));
@@ -194,6 +203,7 @@ mod tests {
             ]
         );
         assert_eq!(of("do mbarrier.wait(full[0], 1)"), ["", "do mbarrier.wait(full[0], 0)"]);
+        assert_eq!(of("if block == 0 {"), ["if block == 1 {"]);
         assert_eq!(of("if k >= 1 {"), ["if k >= 0 {", "if k >= 2 {"]);
         assert_eq!(
             of("for k in 0..8 label k.0 {"),

@@ -448,7 +448,7 @@ fn undefined_reads(
     let mut asked = Vec::new();
     for (index, p) in placed.iter().enumerate() {
         let reads = p.statement.reads().into_iter().filter(|a| undefined(&a.array));
-        let unclear = reads.filter(|a| !plain::written_before(&placed, index, a));
+        let unclear = reads.filter(|a| !plain::written_before(nest, &placed, index, a));
         asked.extend(unclear.map(|access| (index, p, access)));
     }
     if asked.is_empty() {

@@ -322,7 +322,7 @@ mod tests {
         use warploom_ir::interp::kernel::{ParallelOrder, run_with};
         let (nest, inputs) = product();
         let want = warploom_ir::interp::nest::run(&nest, &BTreeMap::new(), &inputs).unwrap();
-        for target in [Target::Sm80, Target::Sm90a, Target::Sm100a] {
+        for target in [Target::Sm80, Target::Sm90a, Target::Sm100a, Target::Sm103a] {
             let schedule = compile::plain_for(&nest, target).unwrap();
             let lowered = compile::lower(&schedule).unwrap();
             assert!(lowered.kernel().is_mapped() && lowered.gpu(target).is_ok());

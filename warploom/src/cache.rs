@@ -254,6 +254,7 @@ mod tests {
             cluster: 2,
             block: [128, 1, 1],
             shared_bytes: 1 << 17,
+            tensor_columns: 256,
             maps: vec![map],
             chunked: vec![(2, 16)],
         };

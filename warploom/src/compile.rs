@@ -19,7 +19,8 @@ use warploom_ir::target::Target;
 use warploom_ir::tensor::Tensor;
 use warploom_runtime::host::{Launch, ThreadPool};
 use warploom_scheduler::{
-    CpuOptions, GpuOptions, Schedule, auto_cpu, auto_gpu, launches, lower as lower_tree, plain_gpu,
+    CpuOptions, GpuOptions, Schedule, auto_cpu, auto_gpu, auto_gpu_lowered, launches,
+    lower as lower_tree, plain_gpu,
 };
 use warploom_verify::{Verified, kernel as verify_kernel, nest as verify_nest};
 
@@ -63,7 +64,9 @@ impl Lowered {
     pub fn llvm(&self, target: Target) -> Result<String> {
         match target {
             Target::Cpu => Ok(host::emit_llvm(&self.kernel)),
-            Target::Sm80 | Target::Sm90a | Target::Sm100a => ptx::emit_llvm(&self.kernel, target),
+            Target::Sm80 | Target::Sm90a | Target::Sm100a | Target::Sm103a => {
+                ptx::emit_llvm(&self.kernel, target)
+            }
         }
     }
 
@@ -90,6 +93,15 @@ impl Lowered {
         let code = ptx::compile(&self.kernel, target)?;
         self.contracts.check(&code)?;
         Ok(code)
+    }
+
+    /// What the interpreter of kernels makes of these inputs: it finds races and deadlocks of these
+    /// sizes, and needs no GPU.
+    ///
+    /// # Errors
+    /// What it finds.
+    pub fn interpret(&self, inputs: &BTreeMap<Name, Tensor>) -> Result<BTreeMap<Name, Tensor>> {
+        warploom_ir::interp::kernel::run(self.kernel(), &BTreeMap::new(), inputs)
     }
 
     /// Whether the script has contracts about code.
@@ -146,7 +158,9 @@ pub fn auto_for(nest: &Nest, target: Target) -> Result<Schedule> {
     let start = Schedule::new(nest)?;
     match target {
         Target::Cpu => auto_cpu(&start, &CpuOptions::default()),
-        Target::Sm80 | Target::Sm90a | Target::Sm100a => auto_gpu(&start, &GpuOptions::of(target)),
+        Target::Sm80 | Target::Sm90a | Target::Sm100a | Target::Sm103a => {
+            auto_gpu(&start, &GpuOptions::of(target))
+        }
     }
 }
 
@@ -156,15 +170,41 @@ pub fn auto_for(nest: &Nest, target: Target) -> Result<Schedule> {
 /// # Errors
 /// As [`auto_for`] and [`lower`].
 pub fn automatic(nest: &Nest, target: Target) -> Result<(Schedule, Lowered)> {
+    if target != Target::Cpu {
+        return automatic_on(nest, &GpuOptions::of(target));
+    }
+    let started = Instant::now();
     let schedule = auto_for(nest, target)?;
-    match lower(&schedule) {
-        Err(d) if d.blame == Blame::Unsupported && target != Target::Cpu => {
-            let options = GpuOptions { tensor_cores: false, ..GpuOptions::of(target) };
+    let sought = started.elapsed();
+    let mut lowered = lower(&schedule)?;
+    lowered.stages.insert(0, ("schedule", sought));
+    Ok((schedule, lowered))
+}
+
+/// [`automatic`] for a GPU, with options.
+///
+/// # Errors
+/// As [`automatic`].
+pub fn automatic_on(nest: &Nest, options: &GpuOptions) -> Result<(Schedule, Lowered)> {
+    let started = Instant::now();
+    let (schedule, kernel) = auto_gpu_lowered(&Schedule::new(nest)?, options)?;
+    let sought = started.elapsed();
+    let lowered = match kernel {
+        Some(kernel) => sealed(&schedule, kernel, Duration::ZERO),
+        None => lower(&schedule),
+    };
+    match lowered {
+        Err(d) if d.blame == Blame::Unsupported => {
+            let options = GpuOptions { tensor_cores: false, ..*options };
             let schedule = auto_gpu(&Schedule::new(nest)?, &options)?;
             let lowered = lower(&schedule)?;
             Ok((schedule, lowered))
         }
-        lowered => Ok((schedule, lowered?)),
+        lowered => {
+            let mut lowered = lowered?;
+            lowered.stages.insert(0, ("schedule", sought));
+            Ok((schedule, lowered))
+        }
     }
 }
 
@@ -177,7 +217,9 @@ pub fn plain_for(nest: &Nest, target: Target) -> Result<Schedule> {
     let start = Schedule::new(nest)?;
     match target {
         Target::Cpu => Ok(start),
-        Target::Sm80 | Target::Sm90a | Target::Sm100a => plain_gpu(&start, &GpuOptions::of(target)),
+        Target::Sm80 | Target::Sm90a | Target::Sm100a | Target::Sm103a => {
+            plain_gpu(&start, &GpuOptions::of(target))
+        }
     }
 }
 
@@ -200,10 +242,20 @@ fn first(findings: Vec<Diagnostic>) -> Box<Diagnostic> {
 /// What lowering cannot do, and whatever the verifier finds.
 pub fn lower(schedule: &Schedule) -> Result<Lowered> {
     let started = Instant::now();
-    let kernel = lower_fixed(schedule)?;
+    let kernel = lower_tree(schedule.poly(), schedule.tree(), &schedule.nest().source)?;
+    sealed(schedule, kernel, started.elapsed())
+}
+
+/// A schedule's kernel with the sizes that the nest fixes written into it, verified; `spent` was
+/// spent on it before.
+fn sealed(schedule: &Schedule, kernel: Kernel, spent: Duration) -> Result<Lowered> {
+    let started = Instant::now();
+    let fixed = |p: &warploom_ir::nest::Param| Some((p.name.clone(), p.value?));
+    let sizes = schedule.nest().params.iter().filter_map(fixed).collect();
+    let kernel = launches(&kernel.bind(&sizes));
     let lowered = started.elapsed();
     let kernel = seal(kernel)?;
-    let stages = vec![("lower", lowered), ("verify", started.elapsed() - lowered)];
+    let stages = vec![("lower", spent + lowered), ("verify", started.elapsed() - lowered)];
     Ok(Lowered { kernel, stages, contracts: Contracts::of(schedule) })
 }
 
@@ -229,13 +281,6 @@ fn seal(kernel: Kernel) -> Result<Verified<Kernel>> {
         }
         d
     })
-}
-
-/// The kernel of a schedule, with the sizes that the nest fixes written into it.
-fn lower_fixed(schedule: &Schedule) -> Result<Kernel> {
-    let kernel = lower_tree(schedule.poly(), schedule.tree(), &schedule.nest().source)?;
-    let fixed = |p: &warploom_ir::nest::Param| Some((p.name.clone(), p.value?));
-    Ok(launches(&kernel.bind(&schedule.nest().params.iter().filter_map(fixed).collect())))
 }
 
 /// A compiled program for the host, with the time each stage took.

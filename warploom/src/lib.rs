@@ -18,6 +18,7 @@ pub mod measure;
 pub mod ozaki;
 mod random;
 pub mod reduce;
+pub mod resources;
 mod sealed;
 mod slice;
 mod spec;
@@ -40,5 +41,7 @@ pub use warploom_ir::target::Target;
 pub use warploom_ir::tensor::Tensor;
 /// Limits the time that all analyses of a thread take together.
 pub use warploom_isl::within;
-pub use warploom_scheduler::{Dependence, Schedule, Session, explain, model, report};
+pub use warploom_scheduler::{
+    Dependence, GpuOptions, Paired, Schedule, Session, explain, model, report,
+};
 pub use warploom_scheduler::{TensorCores, tensor_cores};

@@ -1,7 +1,8 @@
 //! `emit`: one stage of the compilation on standard output, and nothing else there.
 
-use warploom::compile;
+use warploom::compile::{self, GpuCode};
 use warploom::diag::{Blame, Diagnostic, Result};
+use warploom::resources::Resources;
 use warploom::{KernelFile, Target};
 
 use super::kernel;
@@ -25,10 +26,17 @@ pub(crate) fn emit(args: &EmitArgs) -> Result<()> {
         Stage::Llvm => lowered()?.llvm(target)?,
         Stage::C => lowered()?.c(),
         Stage::Ptx => lowered()?.gpu(target)?.ptx,
-        Stage::Resources => compile::resources(&lowered()?.gpu(target)?)?,
+        Stage::Resources => resources(&lowered()?.gpu(target)?)?,
         Stage::Sass => compile::sass(&lowered()?.gpu(target)?)?,
     };
     output::print(&text)
+}
+
+/// What the assembler says, and a table of what the functions take.
+pub(super) fn resources(code: &GpuCode) -> Result<String> {
+    let said = compile::resources(code)?;
+    let lines: Vec<String> = Resources::of(code, Some(&said)).iter().map(Resources::line).collect();
+    Ok(format!("{said}\n{}\n{}\n", Resources::HEAD, lines.join("\n")))
 }
 
 /// Refuses stages that a target has not.
@@ -39,7 +47,7 @@ fn possible(stage: Stage, target: Target) -> Result<()> {
         }
         Stage::C => (Target::Cpu, "use --target cpu"),
         Stage::Ptx | Stage::Resources | Stage::Sass => {
-            (Target::Sm80, "use --target sm_80, sm_90a or sm_100a")
+            (Target::Sm80, "use --target sm_80, sm_90a, sm_100a or sm_103a")
         }
     };
     if needs.gpu().is_some() == target.gpu().is_some() {

@@ -27,7 +27,9 @@ pub(crate) fn explain(args: &ExplainArgs) -> Result<()> {
     let report = explain_schedule(&schedule)?;
     let products = match target {
         Target::Cpu => Vec::new(),
-        Target::Sm80 | Target::Sm90a | Target::Sm100a => tensor_cores(&schedule, target)?,
+        Target::Sm80 | Target::Sm90a | Target::Sm100a | Target::Sm103a => {
+            tensor_cores(&schedule, target)?
+        }
     };
     let predicted = match &machine {
         None => Err("the model is of GPUs".to_owned()),

@@ -63,7 +63,7 @@ pub(crate) fn emit(args: &EmitArgs, target: Target) -> Result<()> {
         Stage::Llvm => sealed.llvm(target)?,
         Stage::C => sealed.c(),
         Stage::Ptx => sealed.gpu(target)?.ptx,
-        Stage::Resources => compile::resources(&sealed.gpu(target)?)?,
+        Stage::Resources => super::emit::resources(&sealed.gpu(target)?)?,
         Stage::Sass => compile::sass(&sealed.gpu(target)?)?,
     };
     output::print(&text)

@@ -3,6 +3,7 @@
 //! Why one program: each program of tests links the whole compiler, which takes disk and time.
 
 mod bad_input;
+mod bench;
 mod cache;
 mod common;
 mod compare;

@@ -164,6 +164,7 @@ fn function(
         cluster: 1,
         block: [1; 3],
         shared_bytes: u32::try_from(plan.bytes).expect("checked: it fits the target"),
+        tensor_columns: 0,
         maps: maps.clone(),
         chunked: Vec::new(),
     };

@@ -44,9 +44,15 @@ pub enum Code {
     Assembly(String),
 }
 
+/// Blocks that multiply together: neighbours in a cluster, the first with an even number.
+pub const PAIR: i64 = 2;
+
 /// `D[m, n] = (keep ? D[m, n] : 0) + Σk A[m, k] · B[n, k]` of one fixed shape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Matrix {
+    /// Blocks that hold the operands: 1, or [`PAIR`], each with its share of the rows of A, of
+    /// B and of D, at the same places.
+    pub blocks: i64,
     /// Rows of A and D.
     pub m: i64,
     /// Rows of B, columns of D.
@@ -91,6 +97,14 @@ impl Matrix {
             Part::B => [self.n, self.k],
             Part::D => [self.m, self.n],
         }
+    }
+
+    /// Rows and columns of an operand that one block holds: of a pair the first has the first rows
+    /// of A and D and of B (columns of D), the second the others; both have all columns of D.
+    #[must_use]
+    pub const fn held(&self, part: Part) -> [i64; 2] {
+        let [rows, columns] = self.extents(part);
+        [rows / self.blocks, columns]
     }
 
     /// Element type of an operand.
@@ -171,6 +185,9 @@ pub enum Action {
     /// `(shared, global, barrier, blocks)`: as a box load, to the same place in the shared memory
     /// of each of these blocks of the cluster; the same barrier of each counts its bytes.
     BoxMulticast,
+    /// `(shared, global, barrier)`: as a box load; the barrier of the first block of the pair
+    /// counts its bytes.
+    BoxPair,
     /// `(global, shared)`: a box by the copy engine; nothing outside.
     BoxStore,
     /// `()`: closes this thread's group of box stores.
@@ -201,6 +218,9 @@ pub enum Action {
     TensorCommit,
     /// `(barrier, blocks)`: as a commit, at this barrier of each of these blocks of the cluster.
     TensorCommitCluster,
+    /// `(barrier, blocks)`: as a commit at this barrier of each of these blocks, of instructions of
+    /// a pair.
+    TensorCommitPair,
     /// `()`: what this thread did with tensor memory comes before what others do with it after
     /// they have met this thread.
     TensorBefore,
@@ -252,13 +272,15 @@ impl Action {
             Self::LoadMatrix => &[Fragment(None), Shared],
             Self::StoreMatrix => &[Shared, Fragment(None)],
             Self::CopyAsync(_) => &[Shared, Global],
-            Self::BoxLoad => &[Shared, Global, Barrier],
+            Self::BoxLoad | Self::BoxPair => &[Shared, Global, Barrier],
             Self::BoxMulticast => &[Shared, Global, Barrier, Blocks],
             Self::BoxStore => &[Global, Shared],
             Self::CopyWait | Self::BoxWaitRead | Self::MatrixWait => &[Constant],
             Self::TensorLoad(_) => &[Fragment(None), Tensor],
             Self::Arrive | Self::TensorCommit => &[Barrier],
-            Self::ArriveCluster | Self::TensorCommitCluster => &[Barrier, Blocks],
+            Self::ArriveCluster | Self::TensorCommitCluster | Self::TensorCommitPair => {
+                &[Barrier, Blocks]
+            }
             Self::Expect => &[Barrier, Constant],
             Self::Wait => &[Barrier, Value],
             Self::CopyCommit
@@ -272,6 +294,15 @@ impl Action {
             | Self::Sync => &[],
             Self::Implied => return None,
         })
+    }
+}
+
+impl Action {
+    /// Whether it is for pairs of blocks, which all such instructions of a kernel are or none.
+    #[must_use]
+    pub const fn paired(&self) -> bool {
+        matches!(self, Self::BoxPair | Self::TensorCommitPair)
+            || matches!(self, Self::Matrix(m) if m.blocks > 1)
     }
 }
 

@@ -4,18 +4,20 @@
 //! Why here: the one place with opcodes.
 
 use super::numerics::Adder;
-use super::{Action, Code, Instruction, Issue, Matrix, tensor_memory};
+use super::{Action, Code, Instruction, Issue, Matrix, PAIR, tensor_memory};
 use crate::dtype::DType;
 use crate::target::Target;
 
 /// Every GPU.
-const ALL: &[Target] = &[Target::Sm80, Target::Sm90a, Target::Sm100a];
+const ALL: &[Target] = &[Target::Sm80, Target::Sm90a, Target::Sm100a, Target::Sm103a];
 /// With a copy engine and transaction barriers.
-const COPY_ENGINE: &[Target] = &[Target::Sm90a, Target::Sm100a];
+const COPY_ENGINE: &[Target] = &[Target::Sm90a, Target::Sm100a, Target::Sm103a];
 /// Hopper's warpgroup instructions exist nowhere else.
 const HOPPER: &[Target] = &[Target::Sm90a];
 /// With tensor memory.
-const BLACKWELL: &[Target] = &[Target::Sm100a];
+const BLACKWELL: &[Target] = &[Target::Sm100a, Target::Sm103a];
+/// With integers among the types of tensor memory (PTX ISA, 9.7.16.10: targets of `.kind::i8`).
+const INTEGERS: &[Target] = &[Target::Sm100a];
 
 type Row = (&'static str, &'static [Target], Issue, Action, &'static str);
 
@@ -46,6 +48,13 @@ const ROWS: &[Row] = &[
         COPY_ENGINE,
         Issue::Thread,
         Action::BoxMulticast,
+        "cp.async.bulk.tensor.g2s.tile.{n}d",
+    ),
+    (
+        "tma.load.pair",
+        BLACKWELL,
+        Issue::Thread,
+        Action::BoxPair,
         "cp.async.bulk.tensor.g2s.tile.{n}d",
     ),
     (
@@ -118,6 +127,13 @@ const ROWS: &[Row] = &[
         "tcgen05.commit.mc.shared.cg1",
     ),
     (
+        "tcgen05.commit.pair",
+        BLACKWELL,
+        Issue::Thread,
+        Action::TensorCommitPair,
+        "tcgen05.commit.mc.shared.cg2",
+    ),
+    (
         "tcgen05.fence.before",
         BLACKWELL,
         Issue::Any,
@@ -140,6 +156,15 @@ const ROWS: &[Row] = &[
         "tcgen05.relinq.alloc.permit.cg1",
     ),
     ("tensor.free", BLACKWELL, Issue::Warp, Action::Implied, "tcgen05.dealloc.cg1"),
+    ("tensor.allocate.pair", BLACKWELL, Issue::Warp, Action::Implied, "tcgen05.alloc.shared.cg2"),
+    (
+        "tensor.allocated.pair",
+        BLACKWELL,
+        Issue::Warp,
+        Action::Implied,
+        "tcgen05.relinq.alloc.permit.cg2",
+    ),
+    ("tensor.free.pair", BLACKWELL, Issue::Warp, Action::Implied, "tcgen05.dealloc.cg2"),
     ("sync", ALL, Issue::Any, Action::Sync, "barrier.cta.sync.aligned.count"),
     ("sync.warp", ALL, Issue::Any, Action::Implied, "bar.warp.sync"),
     ("sync.block", ALL, Issue::Any, Action::Implied, "barrier.cta.sync.aligned.all"),
@@ -239,7 +264,19 @@ fn warp_matrix([m, n, k]: [i64; 3], acc: DType, a: DType, b: DType, adder: Adder
         name: format!("mma.m{m}n{n}k{k}.{acc}.{a}.{b}"),
         targets: if hopper { COPY_ENGINE } else { ALL },
         issue: Issue::Warp,
-        action: Action::Matrix(Matrix { m, n, k, a, b, acc, adder, shared, tensor, transposable }),
+        action: Action::Matrix(Matrix {
+            blocks: 1,
+            m,
+            n,
+            k,
+            a,
+            b,
+            acc,
+            adder,
+            shared,
+            tensor,
+            transposable,
+        }),
         code: Code::Intrinsic(format!("llvm.nvvm.mma.m{m}n{n}k{k}.row.col.{suffix}")),
     }
 }
@@ -263,6 +300,7 @@ fn warpgroup_matrix(n: i64, acc: DType, a: DType, b: DType) -> Instruction {
         targets: HOPPER,
         issue: Issue::Warpgroup,
         action: Action::Matrix(Matrix {
+            blocks: 1,
             m: 64,
             n,
             k,
@@ -278,33 +316,53 @@ fn warpgroup_matrix(n: i64, acc: DType, a: DType, b: DType) -> Instruction {
     }
 }
 
-/// A matrix instruction of one thread, whose accumulator has a lane of tensor memory for each row.
-fn thread_matrix(n: i64, acc: DType, a: DType, b: DType) -> Instruction {
+/// A matrix instruction of one thread for so many blocks, whose accumulator has a lane of tensor
+/// memory for each row.
+fn thread_matrix(blocks: i64, n: i64, [acc, a, b]: [DType; 3]) -> Instruction {
     let k = 32 / a.size_bytes() as i64;
     let adder = if acc.is_float() { HOPPER_WIDE } else { Adder::Wrapping };
     let (shared, tensor, transposable) = (true, true, a.size_bytes() < 4);
-    let m = tensor_memory::LANES;
+    let m = blocks * tensor_memory::LANES;
+    let pair = if blocks == PAIR { "pair." } else { "" };
     Instruction {
-        name: format!("tcgen05.mma.m{m}n{n}k{k}.{acc}.{a}.{b}"),
-        targets: BLACKWELL,
+        name: format!("tcgen05.mma.{pair}m{m}n{n}k{k}.{acc}.{a}.{b}"),
+        targets: if acc.is_float() { BLACKWELL } else { INTEGERS },
         issue: Issue::Thread,
-        action: Action::Matrix(Matrix { m, n, k, a, b, acc, adder, shared, tensor, transposable }),
+        action: Action::Matrix(Matrix {
+            blocks,
+            m,
+            n,
+            k,
+            a,
+            b,
+            acc,
+            adder,
+            shared,
+            tensor,
+            transposable,
+        }),
         code: Code::Intrinsic("llvm.nvvm.tcgen05.mma.shared".to_owned()),
     }
 }
 
-/// The matrix instructions of one thread that give `n` columns (PTX ISA, 9.7.16.2.1, "Matrix
-/// shape": 128 rows in steps of 16 columns).
-fn by_thread(n: i64) -> Vec<Instruction> {
+/// Columns of an instruction in steps of so many (PTX ISA, 9.7.16.2.1, "Matrix shape": 128 rows in
+/// steps of 16 columns; 256 rows of a pair also in steps of 16, but of 32 for integers, and as each
+/// block has half of B in groups of eight rows, of 32 here for all types).
+const fn step(blocks: i64) -> i64 {
+    16 * blocks
+}
+
+/// The matrix instructions of one thread for so many blocks that give `n` columns.
+fn by_thread(blocks: i64, n: i64) -> Vec<Instruction> {
     use DType::{Bf16, E4m3, E5m2, F16, F32, I8, I32, Tf32, U8};
-    if !(16..=256).contains(&n) || n % 16 != 0 {
+    if !(step(blocks)..=256).contains(&n) || n % step(blocks) != 0 {
         return Vec::new();
     }
-    let floats = [(F32, F16, F16), (F32, Bf16, Bf16), (F32, Tf32, Tf32)];
-    let bytes = [E4m3, E5m2].into_iter().flat_map(|a| [E4m3, E5m2].map(|b| (F32, a, b)));
-    let bits = [I8, U8].into_iter().flat_map(|a| [I8, U8].map(|b| (I32, a, b)));
+    let floats = [[F32, F16, F16], [F32, Bf16, Bf16], [F32, Tf32, Tf32]];
+    let bytes = [E4m3, E5m2].into_iter().flat_map(|a| [E4m3, E5m2].map(|b| [F32, a, b]));
+    let bits = [I8, U8].into_iter().flat_map(|a| [I8, U8].map(|b| [I32, a, b]));
     let types = floats.into_iter().chain(bytes).chain(bits);
-    types.map(|(acc, a, b)| thread_matrix(n, acc, a, b)).collect()
+    types.map(|types| thread_matrix(blocks, n, types)).collect()
 }
 
 /// The loads of tensor memory by their columns: powers of two.
@@ -353,7 +411,8 @@ fn by_warpgroup(n: i64) -> Vec<Instruction> {
 pub fn matrix_instructions() -> Vec<Instruction> {
     let widths = || (8..=256).step_by(8);
     let all = by_warp().into_iter().chain(widths().flat_map(by_warpgroup));
-    all.chain(widths().flat_map(by_thread)).collect()
+    let by_threads = |blocks| widths().flat_map(move |n| by_thread(blocks, n));
+    all.chain(by_threads(1)).chain(by_threads(PAIR)).collect()
 }
 
 /// The entry of this name.
@@ -365,8 +424,10 @@ pub fn find(name: &str) -> Option<Instruction> {
     if let Some((n, _)) = name.strip_prefix("wgmma.m64n").and_then(|rest| rest.split_once('k')) {
         return by_warpgroup(n.parse().ok()?).into_iter().find(|i| i.name == name);
     }
-    if let Some((n, _)) = name.strip_prefix("tcgen05.mma.m128n").and_then(|r| r.split_once('k')) {
-        return by_thread(n.parse().ok()?).into_iter().find(|i| i.name == name);
+    for (blocks, prefix) in [(1, "tcgen05.mma.m128n"), (PAIR, "tcgen05.mma.pair.m256n")] {
+        if let Some((n, _)) = name.strip_prefix(prefix).and_then(|rest| rest.split_once('k')) {
+            return by_thread(blocks, n.parse().ok()?).into_iter().find(|i| i.name == name);
+        }
     }
     if name.starts_with("tcgen05.ld.") {
         return load(name);

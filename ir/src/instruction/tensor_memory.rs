@@ -184,6 +184,9 @@ mod tests {
         assert_eq!(mixed, 1 << 4 | 1 << 10 | 4 << 17 | 8 << 24);
         let integer = of("tcgen05.mma.m128n48k32.i32.i8.i8", [false; 2]);
         assert_eq!(integer, 2 << 4 | 1 << 7 | 1 << 10 | 6 << 17 | 8 << 24);
+        // the rows of a pair are those of both blocks
+        let pair = of("tcgen05.mma.pair.m256n256k16.f32.bf16.bf16", [false; 2]);
+        assert_eq!(pair, 0x1040_0490, "the value that CUTLASS's fields give");
     }
 
     #[test]
@@ -202,7 +205,7 @@ mod tests {
             }
             count += 1;
         }
-        assert_eq!(count, 16 * 11, "16 widths of 11 combinations of types");
+        assert_eq!(count, (16 + 8) * 11, "16 widths of 11 combinations of types, 8 for pairs");
         assert_eq!(decode(1 << 2, Kind::F16), None, "sparse");
         assert_eq!(decode(1 << 4, Kind::I8), None, "integers into f32");
     }

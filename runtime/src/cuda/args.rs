@@ -266,6 +266,7 @@ mod tests {
             cluster: 1,
             block: [32, 4, 1],
             shared_bytes: 0,
+            tensor_columns: 0,
             maps: Vec::new(),
             chunked: Vec::new(),
         }

@@ -47,6 +47,7 @@ impl DeviceInfo {
             Target::Sm80 => self.capability >= (8, 0),
             Target::Sm90a => self.capability == (9, 0),
             Target::Sm100a => self.capability == (10, 0),
+            Target::Sm103a => self.capability == (10, 3),
         }
     }
 }
@@ -56,6 +57,7 @@ const fn target_of(capability: (u32, u32)) -> Option<Target> {
     match capability {
         (9, 0) => Some(Target::Sm90a),
         (10, 0) => Some(Target::Sm100a),
+        (10, 3) => Some(Target::Sm103a),
         (8.., _) => Some(Target::Sm80),
         (_, _) => None,
     }
@@ -87,10 +89,6 @@ pub(super) struct End(Arc<Event>);
 impl Wait for End {
     fn wait(&self) -> Result<()> {
         self.0.synchronize()
-    }
-
-    fn happened(&self) -> bool {
-        self.0.happened()
     }
 }
 

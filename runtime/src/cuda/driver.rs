@@ -408,16 +408,6 @@ impl Event {
         self.context.check("the device's work failed", done)
     }
 
-    /// Whether the work before it has ended, or failed.
-    pub(super) fn happened(&self) -> bool {
-        if self.context.set_current().is_err() {
-            return true;
-        }
-        // SAFETY: the event lives and was recorded.
-        let asked = unsafe { result::event::query(self.raw) };
-        !matches!(asked, Err(DriverError(CUresult::CUDA_ERROR_NOT_READY)))
-    }
-
     /// Milliseconds from `start` to this; both were made by [`Event::record_time`] and have passed.
     pub(super) fn since(&self, start: &Self) -> Result<f32> {
         self.context.bind()?;

@@ -52,6 +52,7 @@ pub(crate) fn code(body: &str) -> GpuCode {
         cluster: 1,
         block: [128, 1, 1],
         shared_bytes: 0,
+        tensor_columns: 0,
         maps: Vec::new(),
         chunked: Vec::new(),
     };

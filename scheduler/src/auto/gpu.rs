@@ -11,7 +11,7 @@
 
 use warploom_ir::affine::{Atom, Name};
 use warploom_ir::diag::Result;
-use warploom_ir::kernel::{Index, KernelNode, LoopMode};
+use warploom_ir::kernel::{Index, Kernel, KernelNode, LoopMode};
 use warploom_ir::schedule::step::{Ref, StepKind};
 use warploom_ir::schedule::{Marks, Poly, Tree, TreeLoop};
 use warploom_ir::target::{Axis, Place, Target};
@@ -24,6 +24,17 @@ use crate::model::Machine;
 use crate::steps::ancestors;
 use crate::steps::stage::accesses;
 use crate::{Schedule, launches};
+
+/// Where products are multiplied by pairs of blocks, on a GPU that has such instructions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Paired {
+    /// Where the performance model predicts that it is faster.
+    Predicted,
+    /// Wherever tiles allow it.
+    Always,
+    /// Nowhere.
+    Never,
+}
 
 /// What a GPU schedule is made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +53,8 @@ pub struct GpuOptions {
     pub multiprocessors: i64,
     /// Whether products may run on tensor cores.
     pub tensor_cores: bool,
+    /// Where pairs of blocks multiply together.
+    pub paired: Paired,
 }
 
 impl GpuOptions {
@@ -51,7 +64,7 @@ impl GpuOptions {
         let multiprocessors = match target {
             Target::Cpu | Target::Sm80 => 108,
             Target::Sm90a => 132,
-            Target::Sm100a => 148,
+            Target::Sm100a | Target::Sm103a => 148,
         };
         Self { target, multiprocessors, ..Self::default() }
     }
@@ -66,8 +79,16 @@ impl GpuOptions {
 impl Default for GpuOptions {
     fn default() -> Self {
         let (target, multiprocessors) = (Target::Sm80, 108);
-        let tensor_cores = true;
-        Self { line: 128, columns: 32, rows: 8, tile: 4, target, multiprocessors, tensor_cores }
+        Self {
+            line: 128,
+            columns: 32,
+            rows: 8,
+            tile: 4,
+            target,
+            multiprocessors,
+            tensor_cores: true,
+            paired: Paired::Predicted,
+        }
     }
 }
 
@@ -92,6 +113,20 @@ const MAX_BLOCKS: i64 = 65535;
 /// `E0601` when isl takes too long.
 pub fn auto_gpu(schedule: &Schedule, options: &GpuOptions) -> Result<Schedule> {
     Ok(auto_gpu_with(schedule, options, &Choices::default())?.schedule)
+}
+
+/// [`auto_gpu`], and the kernel of the schedule where it was made to see whether it can be: what
+/// lowering would give.
+///
+/// # Errors
+/// As [`auto_gpu`].
+pub fn auto_gpu_lowered(
+    schedule: &Schedule,
+    options: &GpuOptions,
+) -> Result<(Schedule, Option<Kernel>)> {
+    let mut auto = Auto::new(schedule, &CpuOptions::default(), &Choices::default());
+    auto.for_gpu(options)?;
+    Ok(auto.with_kernel())
 }
 
 /// [`auto_gpu`] with sizes that the caller chooses.

@@ -23,6 +23,11 @@ use crate::steps::stage::local_name;
 /// Bytes of a partial sum.
 const HELD: i64 = 4;
 
+/// Elements of a large tile.
+const LARGE: i64 = 128 * 256;
+/// Boxes are clearly faster where they save more than one part in so many.
+const CLEARLY: i64 = 10;
+
 /// How blocks take tiles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Turns {
@@ -35,16 +40,19 @@ enum Turns {
 }
 
 impl Auto {
-    /// The product in boxes, where that takes fewer nanoseconds and every step is taken.
+    /// The product in boxes, where that takes fewer nanoseconds, or clearly less than tiles of one
+    /// index by the same estimate, and every step is taken.
     pub(super) fn in_boxes(&mut self, p: &Product, time: i64, options: &GpuOptions) -> Option<()> {
         let whole = self.boxes(p, options, 1);
-        let few = whole.as_ref().is_none_or(|b| 2 * b.1.tiles < options.multiprocessors);
+        // large tiles would leave most multiprocessors without work
+        let results = self.whole(&p.target) / self.bytes_of(&p.target.array);
+        let few = 4 * results < options.multiprocessors * LARGE;
         let outer = p.others.first().map_or(1, |l| l.extent);
         let parts = (2..=options.multiprocessors.min(outer)).filter(|n| few && outer % n == 0);
         let parted = parts.filter_map(|n| Some((self.boxes(p, options, n)?, n)));
         let all = whole.map(|b| (b, 1)).into_iter().chain(parted);
-        let ((found, boxes), parts) = all.min_by_key(|(b, _)| b.0)?;
-        if found >= time {
+        let ((found, clearly, boxes), parts) = all.min_by_key(|(b, _)| b.0)?;
+        if found >= time && !clearly {
             return None;
         }
         let before = self.at.clone();
@@ -71,13 +79,14 @@ impl Auto {
         options: &GpuOptions,
     ) -> Option<()> {
         let parts = self.in_parts(p, length)?;
-        let (_, boxes) = self.boxes(&parts, options, 1)?;
+        let (_, _, boxes) = self.boxes(&parts, options, 1)?;
         self.boxed(&parts, &boxes, turns, options)
     }
 
-    /// The best boxes for a product whose outermost sum is cut into so many parts, and their
-    /// estimated nanoseconds; nothing where no tile is a box of several indices.
-    fn boxes(&self, p: &Product, options: &GpuOptions, parts: i64) -> Option<(i64, Boxes)> {
+    /// The best boxes for a product whose outermost sum is cut into so many parts, their estimated
+    /// nanoseconds, and whether these are clearly fewer than those of tiles of one index; nothing
+    /// where no tile is a box of several indices.
+    fn boxes(&self, p: &Product, options: &GpuOptions, parts: i64) -> Option<(i64, bool, Boxes)> {
         let several = p.more.iter().any(|lines| !lines.is_empty()) || !p.others.is_empty();
         let threads = [0, 1].map(|f| !self.as_it_is(p, f));
         let described = p.matrix.shared || p.matrix.tensor;
@@ -93,9 +102,9 @@ impl Auto {
         }
         let iter = |e: &Affine| e.as_var().cloned();
         let last = p.factors.each_ref().map(|f| iter(f.indices.last()?));
-        let (results, out) = match &p.leaving {
-            Some((_, access)) if parts == 1 => (&access.indices, self.bytes_of(&access.array)),
-            _partial => (&p.target.indices, HELD.max(self.bytes_of(&p.target.array))),
+        let (out_access, out) = match &p.leaving {
+            Some((_, access)) if parts == 1 => (access, self.bytes_of(&access.array)),
+            _partial => (&p.target, HELD.max(self.bytes_of(&p.target.array))),
         };
         let leaving = match &p.leaving {
             _ if parts > 1 => Leaving::Scattered,
@@ -108,7 +117,8 @@ impl Auto {
             sides,
             last,
             threads,
-            results: results.iter().map(iter).collect(),
+            pitch: [&p.factors[0], &p.factors[1], out_access].map(|a| self.pitch(a)),
+            results: out_access.indices.iter().map(iter).collect(),
             leaving,
             batch: p.batch.iter().filter(apart).map(|l| l.extent).product::<i64>() * parts,
             factor: p.matrix.a.size_bytes() as i64,
@@ -118,13 +128,17 @@ impl Auto {
             shared: i64::from(options.target.gpu()?.shared_bytes),
             multiprocessors: options.multiprocessors,
         };
-        let (clocks, boxes) = space.best()?;
+        let (clocks, alone, boxes) = space.best()?;
+        if alone.is_some_and(|n| n <= clocks) {
+            return None;
+        }
+        let clearly = alone.is_none_or(|n| clocks < n - n / CLEARLY);
         let sums = parts * self.whole(&p.target) / self.bytes_of(&p.target.array);
         // clocks of its own measured rates (`gpu_box_size`), beside times of the performance model
         let m = options.machine()?;
         let seconds = m.fitted.launch + clocks as f64 / m.clock;
         let combined = if parts > 1 { combine(sums as f64, &m) } else { 0.0 };
-        Some((((seconds + combined) * 1e9) as i64, boxes))
+        Some((((seconds + combined) * 1e9) as i64, clearly, boxes))
     }
 
     /// Whether the copy engine can bring a factor, whose elements are the instruction's.
@@ -141,8 +155,9 @@ impl Auto {
     /// The product in boxes; `None` where a step is refused.
     fn boxed(&mut self, p: &Product, b: &Boxes, turns: Turns, options: &GpuOptions) -> Option<()> {
         let apart = |l: &&Line| !p.more.iter().flatten().any(|m| m.iter == l.iter);
-        let mut tiles: Vec<Name> = p.batch.iter().filter(apart).map(|l| l.name.clone()).collect();
-        let (mut points, mut ragged): (Vec<Name>, Vec<Name>) = (Vec::new(), Vec::new());
+        let batch: Vec<Name> = p.batch.iter().filter(apart).map(|l| l.name.clone()).collect();
+        let mut tiles: Vec<(Name, Option<&Cut>)> = batch.into_iter().map(|n| (n, None)).collect();
+        let mut points: Vec<Name> = Vec::new();
         // the larger factor's tiles are the outer ones: all that need one of them run together
         let larger = usize::from(self.whole(&p.factors[0]) < self.whole(&p.factors[1]));
         let deep = usize::from(b.swapped);
@@ -150,31 +165,30 @@ impl Auto {
         for side in order {
             for cut in &b.sides[side] {
                 match cut.size {
-                    1 => tiles.push(cut.line.name.clone()),
+                    1 => tiles.push((cut.line.name.clone(), Some(cut))),
                     size => {
                         let (tile, point) = self.halves(&cut.line.name, size)?;
-                        if cut.line.extent % size != 0 {
-                            ragged.push(tile.clone());
-                        }
-                        tiles.push(tile);
+                        tiles.push((tile, Some(cut)));
                         points.push(point);
                     }
                 }
             }
         }
-        if turns == Turns::RaggedFirst {
-            tiles.sort_by_key(|tile| !ragged.contains(tile));
+        if let Some(last) = b.neighbours.as_ref() {
+            // blocks beside each other write what lies beside each other
+            tiles.sort_by_key(|(_, cut)| cut.is_some_and(|c| c.line.iter == *last));
         }
+        if turns == Turns::RaggedFirst {
+            tiles.sort_by_key(|(_, cut)| !cut.is_some_and(|c| c.line.extent % c.size != 0));
+        }
+        let tiles: Vec<Name> = tiles.into_iter().map(|t| t.0).collect();
         let all: Vec<Name> = tiles.iter().chain(&points).cloned().collect();
         self.ordered(&all).then_some(())?;
-        let count = |cut: &Cut| (cut.line.extent + cut.size - 1) / cut.size;
-        let counts: i64 = b.sides[..2].iter().flatten().map(count).product();
-        let batch: i64 = p.batch.iter().filter(apart).map(|l| l.extent).product();
         let blocks = match turns {
             Turns::Stay | Turns::RaggedFirst => options.multiprocessors * b.resident,
             Turns::Once => i64::MAX,
         };
-        let at = self.turns(p, tiles, counts * batch, blocks)?;
+        let at = self.turns(p, tiles, [b.tiles, blocks])?;
         for point in points.iter().rev() {
             let target = Ref::from(point.clone());
             // a statement alone in its loops needs no other loop
@@ -183,23 +197,23 @@ impl Auto {
         self.instructions(p, b, &at)
     }
 
-    /// Puts tiles on blocks, each of which takes one after the other; the innermost loop around a
-    /// tile.
-    fn turns(&mut self, p: &Product, tiles: Vec<Name>, count: i64, blocks: i64) -> Option<Name> {
+    /// Puts so many tiles on at most so many blocks, each of which takes one after the other; the
+    /// innermost loop around a tile.
+    fn turns(&mut self, p: &Product, tiles: Vec<Name>, [count, blocks]: [i64; 2]) -> Option<Name> {
         let name = Name::from(format!("{}_tile", p.statement));
         let last = tiles.last().cloned()?;
         let loops = tiles.iter().cloned().map(Ref::from).collect();
         self.must(StepKind::Raster { loops, name: Ref::from(name.clone()) })?;
-        let mut block = name;
+        let (mut block, mut turn) = (name, None);
         if count > blocks {
-            let (turn, own) = self.halves(&block, blocks)?;
-            let (target, by) = (Ref::from(own.clone()), Ref::from(turn.clone()));
+            let (outer, own) = self.halves(&block, blocks)?;
+            let (target, by) = (Ref::from(own.clone()), Ref::from(outer.clone()));
             self.must(StepKind::Skew { target, factor: -blocks, by })?;
-            let mut order = vec![own.clone(), turn];
-            order.extend(tiles);
-            self.ordered(&order).then_some(())?;
-            block = own;
+            (block, turn) = (own, Some(outer));
         }
+        let mut order = vec![block.clone()];
+        order.extend(turn.into_iter().chain(tiles));
+        self.ordered(&order).then_some(())?;
         self.must(StepKind::Map(Ref::from(block), Place::Block(Axis::X)))?;
         Some(last)
     }

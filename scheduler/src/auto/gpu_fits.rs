@@ -1,25 +1,36 @@
 //! Whether a schedule with tensor cores becomes a block program that a GPU can run.
 //!
-//! In: the schedule as it stands. Out: yes or no. Why here: estimates of sizes leave out what only
+//! In: the schedule as it stands. Out: yes or no, and the program, which need not be made again. Why here: estimates of sizes leave out what only
 //! the program has, and where it cannot be, other schedules are tried.
 
-use warploom_ir::kernel::KernelNode;
 use warploom_ir::kernel::device::{Block, Device};
+use warploom_ir::kernel::{Kernel, KernelNode};
 use warploom_ir::target::Target;
 
 use super::Auto;
 use super::gpu::LOWER;
-use crate::block;
+use crate::{Schedule, block};
 
 impl Auto {
-    /// Whether the schedule is a block program whose buffers fit into shared memory.
-    pub(super) fn lowers(&self, target: Target) -> bool {
+    /// Whether the schedule is a block program whose buffers fit into shared memory; the program is
+    /// kept.
+    pub(super) fn lowers(&mut self, target: Target) -> bool {
         let (poly, source) = (self.at.poly(), &self.at.nest().source);
         let Ok(kernel) = block::lower(poly, self.at.tree(), source, LOWER) else { return false };
         let most = target.gpu().map_or(0, |gpu| i64::from(gpu.shared_bytes));
         let mut all = Vec::new();
         blocks(&kernel.body, &mut all);
-        all.iter().all(|b| b.bytes().is_some_and(|bytes| bytes <= most))
+        let fits = all.iter().all(|b| b.bytes().is_some_and(|bytes| bytes <= most));
+        self.lowered = fits.then(|| (self.at.clone(), kernel));
+        fits
+    }
+
+    /// The schedule, and its kernel where that was made while the schedule was sought.
+    pub(super) fn with_kernel(self) -> (Schedule, Option<Kernel>) {
+        let at = &self.at;
+        let same = |of: &Schedule| of.poly() == at.poly() && of.tree() == at.tree();
+        let kernel = self.lowered.filter(|(of, _)| same(of)).map(|(_, kernel)| kernel);
+        (self.at, kernel)
     }
 }
 

@@ -10,14 +10,14 @@
 use warploom_ir::affine::{Affine, Name};
 use warploom_ir::dtype::DType;
 use warploom_ir::expr::{Access, BinOp};
-use warploom_ir::instruction::{Action, Matrix, matrix_instructions};
+use warploom_ir::instruction::{Action, Instruction, Matrix, PAIR, matrix_instructions};
 use warploom_ir::kernel::TypedKind;
 use warploom_ir::nest::{AssignOp, Order, Role as ArrayRole};
 use warploom_ir::schedule::step::{LayoutTerm, Ref, StepKind};
 use warploom_ir::schedule::{Poly, PolyStatement, Tree, TreeLoop, Unit};
 use warploom_ir::target::{Axis, Place, Target};
 
-use super::gpu::GpuOptions;
+use super::gpu::{GpuOptions, Paired};
 use super::gpu_tensor_choices::Turns;
 use super::gpu_tensor_loops::Chosen;
 use super::gpu_tensor_size::{GATHERED, SLABS, Size, Tiles};
@@ -88,6 +88,8 @@ pub(super) struct By {
     pub(super) warps: bool,
     /// Threads fill both operands.
     pub(super) threads: bool,
+    /// Pairs of blocks may multiply together.
+    pub(super) pairs: bool,
 }
 
 /// A loop of a product.
@@ -105,8 +107,12 @@ impl Auto {
             let Tree::Loop(top) = nest else { continue };
             let before = self.at.clone();
             // where a copy is refused, threads may do what it was for
-            let done = [false, true].into_iter().any(|threads| {
-                let by = By { warps: false, threads };
+            let there = |i: &Instruction| i.action.paired() && i.targets.contains(&options.target);
+            let pairs = options.paired != Paired::Never && matrix_instructions().iter().any(there);
+            let ways = [(false, pairs), (false, false), (true, false)];
+            let ways = &ways[usize::from(!pairs)..];
+            let done = ways.iter().any(|&(threads, pairs)| {
+                let by = By { warps: false, threads, pairs };
                 let product = self.product_of(&top, options, by);
                 let done = product.and_then(|p| self.tensorized(&p, options));
                 let done = done.is_some() && self.lowers(options.target);
@@ -265,6 +271,12 @@ impl Auto {
         shape.iter().map(|e| e.eval(&fixed)).collect()
     }
 
+    /// Bytes of a row of an array in memory; none where that is not known.
+    pub(super) fn pitch(&self, access: &Access) -> i64 {
+        let row = self.extents(access).last().copied().flatten();
+        row.unwrap_or(0) * self.bytes_of(&access.array)
+    }
+
     /// Bytes of an array; none where its size is not known.
     pub(super) fn whole(&self, access: &Access) -> i64 {
         let count = self.extents(access).into_iter().product::<Option<i64>>().unwrap_or(0);
@@ -279,7 +291,8 @@ impl Auto {
     fn tensorized(&mut self, p: &Product, options: &GpuOptions) -> Option<()> {
         let size = self.size_of(p, options)?;
         let time = size.best().map_or(i64::MAX, |tiles| size.time(&tiles));
-        if self.in_boxes(p, time, options).is_some() {
+        let pairs = options.paired == Paired::Always && size.best().is_some_and(|t| t.paired);
+        if !pairs && self.in_boxes(p, time, options).is_some() {
             return Some(());
         }
         let hole = gpu_tensor_choices::hole(&p.statement, &size)?;
@@ -353,7 +366,9 @@ impl Auto {
             self.must(StepKind::Unit(Ref::from(team), Unit::Warpgroup))?;
         }
         let width = columns.min(COLUMNS);
-        let instruction = self.named(&p.matrix, width, swapped)?;
+        let members = if tiles.paired { PAIR } else { 1 };
+        let (blocks, m) = (p.matrix.blocks * members, p.matrix.m * members);
+        let instruction = self.named(&Matrix { blocks, m, ..p.matrix }, width, swapped)?;
         let loops = [deep, wide, k].map(Ref::from);
         self.must(StepKind::Tensorize { loops, instruction: Ref::from(instruction) })?;
         let stages = tiles.stages;
@@ -528,6 +543,7 @@ impl Auto {
             matrix: p.matrix,
             deep: p.matrix.m,
             tensor: p.matrix.tensor,
+            pairs: if p.by.pairs && p.matrix.tensor { options.paired } else { Paired::Never },
         })
     }
 }

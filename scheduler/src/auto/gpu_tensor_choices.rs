@@ -12,7 +12,7 @@ use super::gpu_tensor_size::{Size, Tiles, group, up};
 use super::holes::Hole;
 
 /// Names of the sizes.
-const SIZES: [&str; 11] = [
+const SIZES: [&str; 12] = [
     "rows",
     "columns",
     "slice",
@@ -24,6 +24,7 @@ const SIZES: [&str; 11] = [
     "persistent",
     "cluster",
     "group",
+    "paired",
 ];
 
 /// Rows and columns of tiles.
@@ -31,7 +32,7 @@ const ROWS: [i64; 3] = [128, 64, 256];
 const COLUMNS: [i64; 18] =
     [256, 240, 224, 208, 192, 176, 160, 144, 128, 112, 96, 80, 64, 48, 32, 24, 16, 8];
 /// Fewest slices in flight.
-const FEWEST_STAGES: i64 = 2;
+pub(super) const FEWEST_STAGES: i64 = 2;
 /// Blocks of a cluster.
 const PAIR: i64 = 2;
 /// Rows of tiles that neighbouring blocks share.
@@ -64,6 +65,8 @@ pub(super) struct Grid {
     /// Iterations of other loops around them.
     pub(super) batches: i64,
     pub(super) multiprocessors: i64,
+    /// Two blocks multiply together.
+    pub(super) paired: bool,
 }
 
 impl Grid {
@@ -76,13 +79,14 @@ impl Grid {
             tile,
             batches: size.batch,
             multiprocessors: size.multiprocessors,
+            paired: t.paired,
         }
     }
 
     /// Each tile on a block of its own where all fit at once, else groups of tiles that pairs of
     /// blocks go through.
     pub(super) fn grouped(&self) -> Turns {
-        if !self.more() {
+        if !self.more() && !self.paired {
             return Turns::PLAIN;
         }
         // two blocks with neighbouring rows load half of the columns' operand each, for both
@@ -91,7 +95,7 @@ impl Grid {
         let blocks = self.multiprocessors / cluster;
         let sides = [along * cluster, across];
         let group = group(self.rows / cluster, self.columns, sides, blocks);
-        Turns { persistent: true, cluster, group }
+        Turns { persistent: self.more(), cluster, group }
     }
 
     /// Whether there are more tiles than can run at once.
@@ -108,7 +112,8 @@ impl Grid {
                 out.extend(groups.map(|group| Turns { persistent, cluster, group }));
             }
         }
-        out.retain(|t| self.more() || !t.persistent);
+        let fits = |t: &Turns| !self.paired || t.cluster == PAIR;
+        out.retain(|t| (self.more() || !t.persistent) && fits(t));
         out
     }
 }
@@ -122,7 +127,7 @@ pub(super) fn hole(of: &str, size: &Size) -> Option<Hole> {
         for rows in ROWS {
             for columns in COLUMNS {
                 let Some(whole) = size.tiles(rows, columns, swapped) else { continue };
-                for tiles in [Some(whole), size.parts(whole)].into_iter().flatten() {
+                for tiles in size.ways(whole) {
                     others.extend(variants(size, &tiles));
                 }
             }
@@ -175,19 +180,32 @@ fn values(t: &Tiles, turns: Turns) -> Vec<i64> {
         i64::from(turns.persistent),
         turns.cluster,
         turns.group,
+        i64::from(t.paired),
     ]
 }
 
 /// What [`values`] wrote.
 pub(super) fn read(values: &[i64]) -> Option<(Tiles, Turns)> {
-    let &[rows, columns, slice, teams, swapped, stages, slab, part, persistent, cluster, group] =
-        values
+    let &[
+        rows,
+        columns,
+        slice,
+        teams,
+        swapped,
+        stages,
+        slab,
+        part,
+        persistent,
+        cluster,
+        group,
+        paired,
+    ] = values
     else {
         return None;
     };
     let some = |n: i64| (n > 0).then_some(n);
-    let (swapped, slab, part) = (swapped != 0, some(slab), some(part));
-    let tiles = Tiles { rows, columns, slice, teams, swapped, stages, slab, part };
+    let (swapped, paired, slab, part) = (swapped != 0, paired != 0, some(slab), some(part));
+    let tiles = Tiles { rows, columns, slice, teams, swapped, stages, slab, part, paired };
     Some((tiles, Turns { persistent: persistent != 0, cluster, group }))
 }
 

@@ -6,9 +6,10 @@
 //! Keeps: what a product asks of the GPU is counted in `model::product`, what that costs by the
 //! same formulas as for a kernel.
 
-use warploom_ir::instruction::{Matrix, tensor_memory};
+use warploom_ir::instruction::{Matrix, PAIR, tensor_memory};
 
-use super::gpu_tensor_choices::{Grid, Turns};
+use super::gpu::Paired;
+use super::gpu_tensor_choices::{FEWEST_STAGES, Grid, Turns};
 use crate::block;
 use crate::model::product::{Operand, Results, Tiled, combine};
 use crate::model::{Machine, predict};
@@ -58,6 +59,8 @@ pub(super) struct Tiles {
     /// Iterations of the sum, or of the outermost of several, that a block takes where others take
     /// the rest.
     pub(super) part: Option<i64>,
+    /// Two blocks with neighbouring rows multiply together, each with half of the columns' operand.
+    pub(super) paired: bool,
 }
 
 /// What the time depends on.
@@ -95,20 +98,23 @@ pub(super) struct Size {
     pub(super) deep: i64,
     /// The sums are in tensor memory, and one thread multiplies.
     pub(super) tensor: bool,
+    /// Where instructions of pairs of blocks may be taken.
+    pub(super) pairs: Paired,
 }
 
 impl Size {
     /// The tiles with the least estimated time; the first of equals.
     pub(super) fn best(&self) -> Option<Tiles> {
-        let mut best: Option<(i64, Tiles)> = None;
+        let mut best: Option<((bool, i64), Tiles)> = None;
         for swapped in [false, true] {
             for rows in [128, 64, 256] {
                 for columns in [256, 192, 128, 64, 32, 16, 8] {
                     let Some(whole) = self.tiles(rows, columns, swapped) else { continue };
-                    for tiles in [Some(whole), self.parts(whole)].into_iter().flatten() {
+                    for tiles in self.ways(whole) {
                         let time = self.time(&tiles);
                         let turned = swapped && self.rows >= self.deep;
                         let time = time + i64::from(turned) * time / CLEARLY;
+                        let time = (self.pairs == Paired::Always && !tiles.paired, time);
                         if best.as_ref().is_none_or(|b| time < b.0) {
                             best = Some((time, tiles));
                         }
@@ -117,6 +123,44 @@ impl Size {
             }
         }
         best.map(|b| b.1)
+    }
+
+    /// No more slices in flight than a tile has: several blocks may then be on a multiprocessor.
+    fn few(&self, whole: Tiles) -> Option<Tiles> {
+        let stages = (up(self.sum, whole.slice) * self.others).max(FEWEST_STAGES);
+        (stages < whole.stages).then_some(Tiles { stages, ..whole })
+    }
+
+    /// These tiles, parts of their sum on different blocks, pairs of blocks.
+    pub(super) fn ways(&self, whole: Tiles) -> Vec<Tiles> {
+        let others = [self.parts(whole), self.few(whole), self.paired(whole)];
+        std::iter::once(whole).chain(others.into_iter().flatten()).collect()
+    }
+
+    /// Pairs of blocks that multiply together: the room that half of an operand leaves is for
+    /// further slices.
+    fn paired(&self, whole: Tiles) -> Option<Tiles> {
+        let even = up(self.rows, whole.rows) % PAIR == 0 && whole.columns % (16 * PAIR) == 0;
+        let fits = self.pairs != Paired::Never && even && !whole.swapped;
+        let stages = self.stages(&whole, whole.rows + whole.columns / PAIR);
+        fits.then_some(Tiles { paired: true, stages, ..whole })
+    }
+
+    /// Slices in flight that fit beside a tile's results, where one is so many rows of operands.
+    fn stages(&self, t: &Tiles, held: i64) -> i64 {
+        let each = held * t.slice * self.factor;
+        ((self.shared - self.staged_bytes(t) - 2048) / each).min(STAGES)
+    }
+
+    /// Bytes of shared memory of results on their way out.
+    fn staged_bytes(&self, t: &Tiles) -> i64 {
+        match t.slab {
+            None => 0,
+            Some(width) if !t.swapped && width < t.columns => {
+                t.rows * SLAB_BYTES * SLABS.min(t.columns / width)
+            }
+            Some(_) => t.rows * t.columns * self.out,
+        }
     }
 
     /// Blocks that one wave of tiles leaves without work take parts of the sum, all as long.
@@ -170,23 +214,13 @@ impl Size {
             (true, false, false) => Some(columns),
             (true, true, _) => Some(rows),
         };
-        let results = match slab {
-            None => 0,
-            Some(_) if !swapped && parts => rows * SLAB_BYTES * SLABS.min(columns / width),
-            Some(_) => rows * columns * self.out,
-        };
-        let each = (rows + columns) * slice * self.factor;
-        let stages = ((self.shared - results - 2048) / each).min(STAGES);
-        (slice > 0 && held <= room && stages >= if self.tensor { 3 } else { 2 }).then_some(Tiles {
-            rows,
-            columns,
-            slice,
-            teams,
-            swapped,
-            stages,
-            slab,
-            part: None,
-        })
+        if slice <= 0 || held > room {
+            return None;
+        }
+        let (part, stages, paired) = (None, 0, false);
+        let tiles = Tiles { rows, columns, slice, teams, swapped, stages, slab, part, paired };
+        let stages = self.stages(&tiles, rows + columns);
+        (stages >= if self.tensor { 3 } else { 2 }).then_some(Tiles { stages, ..tiles })
     }
 
     /// Nanoseconds until all is done, in the usual turns.
@@ -199,7 +233,7 @@ impl Size {
     pub(super) fn usual(&self, t: &Tiles) -> Turns {
         let grouped = Grid::of(self, t).grouped();
         let plain = || self.time_in(t, Turns::PLAIN) <= self.time_in(t, grouped);
-        if self.batch > 1 && plain() { Turns::PLAIN } else { grouped }
+        if self.batch > 1 && !t.paired && plain() { Turns::PLAIN } else { grouped }
     }
 
     /// Nanoseconds until all is done, in these turns.
@@ -223,8 +257,14 @@ impl Size {
         let blocks = if stay { tiles.min(slots) } else { tiles };
         let terms = t.slice * self.factor;
         let [a, b] = if t.swapped { [1, 0] } else { [0, 1] }.map(|i| self.threads[i]);
-        // blocks of a cluster are neighbours along the result's rows and share its columns' operand
-        let along = |side: bool| if side == t.swapped { cluster as f64 } else { 1.0 };
+        // blocks of a cluster are neighbours along the result's rows and share its columns'
+        // operand, of which those of a pair have half each
+        let along = |side: bool| match side == t.swapped && !t.paired {
+            true => cluster as f64,
+            false => 1.0,
+        };
+        let members = if t.paired { PAIR } else { 1 };
+        let width = t.columns / members;
         let sums = if self.partial.is_some() { 2 } else { 1 };
         let held = sums * t.rows / t.teams * t.columns / 128;
         let fillers = (128 * block::filler::groups(held, t.teams, t.stages)) as f64;
@@ -248,15 +288,9 @@ impl Size {
             // four threads write eight neighbours
             _by_threads => Results::Threads(8.0),
         };
-        let slab = match t.slab {
-            None => 0,
-            Some(width) if !t.swapped && width < t.columns => {
-                t.rows * SLAB_BYTES * SLABS.min(t.columns / width)
-            }
-            Some(_) => t.rows * t.columns * self.out,
-        };
+        let (blocks_of, m) = (self.matrix.blocks * members, self.matrix.m * members);
         Tiled {
-            matrix: Matrix { n: t.columns, ..self.matrix },
+            matrix: Matrix { blocks: blocks_of, m, n: t.columns, ..self.matrix },
             tile: [t.rows as f64, t.columns as f64],
             tiles: tiles as f64,
             blocks: blocks as f64,
@@ -265,11 +299,11 @@ impl Size {
             slices: (up(up(self.sum, t.slice) * self.others, parts)) as f64,
             stages: t.stages as f64,
             instructions: (t.rows / self.deep * up(t.slice, self.matrix.k)) as f64,
-            operands: [operand(t.rows, a, along(true)), operand(t.columns, b, along(false))],
+            operands: [operand(t.rows, a, along(true)), operand(width, b, along(false))],
             results,
             converted: t.slab.is_some() && !t.swapped && out < HELD,
             out: out as f64,
-            shared: (slab + t.stages * (t.rows + t.columns) * terms) as f64,
+            shared: (self.staged_bytes(t) + t.stages * (t.rows + width) * terms) as f64,
             bytes: self.bytes as f64,
             apart: self.apart(t, turns),
         }
@@ -338,6 +372,7 @@ pub(super) mod tests {
             matrix,
             deep: 64,
             tensor: false,
+            pairs: Paired::Never,
         }
     }
 

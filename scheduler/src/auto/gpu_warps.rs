@@ -28,7 +28,7 @@ impl Auto {
     pub(super) fn on_warps(&mut self, top: &TreeLoop, options: &GpuOptions) {
         let before = self.at.clone();
         for threads in [false, true] {
-            let product = self.product_of(top, options, By { warps: true, threads });
+            let product = self.product_of(top, options, By { warps: true, threads, pairs: false });
             let done = product.and_then(|p| self.by_warps(&p, options));
             if done.is_some() && self.lowers(options.target) {
                 return;

@@ -76,7 +76,7 @@ pub fn explore(
 ) -> Result<Explored> {
     match target {
         Target::Cpu => auto_cpu_with(schedule, &CpuOptions::default(), choices),
-        Target::Sm80 | Target::Sm90a | Target::Sm100a => {
+        Target::Sm80 | Target::Sm90a | Target::Sm100a | Target::Sm103a => {
             let mut options = GpuOptions::of(target);
             options.multiprocessors = multiprocessors.unwrap_or(options.multiprocessors).max(1);
             auto_gpu_with(schedule, &options, choices)

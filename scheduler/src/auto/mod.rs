@@ -25,6 +25,7 @@ mod costs;
 mod estimate;
 mod gpu;
 mod gpu_apart;
+mod gpu_box_cost;
 mod gpu_box_size;
 mod gpu_boxes;
 mod gpu_fits;
@@ -54,11 +55,12 @@ use std::collections::BTreeMap;
 
 use warploom_ir::affine::Name;
 use warploom_ir::diag::Result;
+use warploom_ir::kernel::Kernel;
 use warploom_ir::schedule::Unit;
 use warploom_ir::schedule::step::{Ref, Step, StepKind};
 
 use gpu::auto_gpu_with;
-pub use gpu::{GpuOptions, auto_gpu, plain_gpu};
+pub use gpu::{GpuOptions, Paired, auto_gpu, auto_gpu_lowered, plain_gpu};
 pub use holes::{Choices, Explored, Hole, HoleOption, explore};
 
 use crate::lower::lower_within;
@@ -133,6 +135,8 @@ struct Auto {
     given: Choices,
     /// Choices so far.
     holes: Vec<Hole>,
+    /// The last schedule that was lowered, and its kernel.
+    lowered: Option<(Schedule, Kernel)>,
 }
 
 impl Auto {
@@ -145,6 +149,7 @@ impl Auto {
             textual: Vec::new(),
             given: choices.clone(),
             holes: Vec::new(),
+            lowered: None,
         }
     }
 

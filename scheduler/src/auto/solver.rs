@@ -72,7 +72,7 @@ fn constraints(deps: &DepContext, chosen: &[usize]) -> Answer<ScheduleConstraint
             continue;
         }
         let into = if c.kind == DepKind::Reduction { &mut reductions } else { &mut all };
-        *into = into.add_map(&c.relation)?;
+        *into = into.add_map(&deps.relation(c)?)?;
     }
     let within = |map: &UnionMap| map.intersect_domain(&domain)?.intersect_range(&domain);
     // A chain of updates that may be reordered does not order its ends: then all pairs are needed.

@@ -146,7 +146,7 @@ impl Sweep<'_> {
         let (model, c) = (&self.deps.model, self.conflicts[n].2);
         let rows = |k: usize, row: &Affine| model.rows(k, std::slice::from_ref(row));
         let (a, b) = (rows(c.source.statement, from)?, rows(c.target.statement, to)?);
-        let apart = c.relation.apply_domain(&a)?.apply_range(&b)?.deltas()?;
+        let apart = self.deps.relation(c)?.apply_domain(&a)?.apply_range(&b)?.deltas()?;
         let points = match apart.dim_min_val(0)? {
             Extremum::Empty => Points::Later,
             Extremum::Unbounded => Points::Back,

@@ -53,7 +53,7 @@ struct Part {
 
 impl Program<'_> {
     /// The copy of a box into slot `at`; where all blocks of a cluster need it, each copies a part
-    /// for all of them.
+    /// for all of them, or the part that it holds of a pair's operand.
     pub(super) fn load(
         &mut self,
         copy: &Move,
@@ -62,7 +62,11 @@ impl Program<'_> {
         values: &[Index],
     ) -> KernelNode {
         let count = self.plan.cluster.as_ref().map_or(1, |c| c.count);
-        let divided = self.divided(copy, factor, count);
+        let paired = self.product().paired();
+        let divided = match paired {
+            true => (factor.parts > 1).then_some(factor.own()),
+            false => self.divided(copy, factor, count),
+        };
         let mut sides = [0, 1].map(|side| self.parts_of(copy, factor, side));
         if let Some(side) = divided {
             let slowest = &mut sides[side][0];
@@ -76,7 +80,8 @@ impl Program<'_> {
             let mut extent = 1;
             for part in parts {
                 let number = part.looped.as_ref().map_or(Index::Const(0), var);
-                let value = add(part.first.clone(), number);
+                // a pair's part is all that this block has of the operand
+                let value = if paired { number } else { add(part.first.clone(), number) };
                 start = add(start, Index::Mul(part.stride, Box::new(value)));
                 extent *= if part.looped.is_some() { 1 } else { part.count };
             }
@@ -102,6 +107,7 @@ impl Program<'_> {
             slot(self.full(), at.clone()),
         ];
         let one = match divided {
+            _each if paired => call("tma.load.pair", operands),
             None => call("tma.load", operands),
             Some(_) => {
                 operands.push(self.all_blocks(count));

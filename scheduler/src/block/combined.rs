@@ -33,7 +33,7 @@ impl Product {
     /// Lets as many iterations of the ring of a product with a held operand run in each iteration
     /// of the loops around: a tile at the end of the arrays has fewer, and zeros for the rest.
     pub(super) fn even_ring(&mut self, site: &Site<'_>, model: &Model) -> Answer<()> {
-        let held = self.operands.iter().any(|o| o.held);
+        let held = self.operands.iter().any(|o| o.on_chip);
         if !held || self.padded.is_some() || self.ring == 0 {
             return Ok(());
         }

@@ -22,7 +22,7 @@ use super::{Work, misplaced};
 use crate::index::{replace, simplify};
 
 /// The products whose sums are in registers, with how many loops of the program are around them.
-type Opened = BTreeMap<usize, usize>;
+pub(super) type Opened = BTreeMap<usize, usize>;
 
 impl<'a> Program<'a> {
     /// A consumer: loops around the accumulator, then what is inside one of its iterations. Copies
@@ -75,45 +75,9 @@ impl<'a> Program<'a> {
         self.plan.works.iter().any(engine)
     }
 
-    /// One iteration of the accumulator's loop.
-    pub(super) fn tile(&mut self, nodes: &[KernelNode], scope: &Scope) -> Result<Vec<KernelNode>> {
-        let plan = self.plan;
-        if !plan.joint() {
-            return Ok(self.held(nodes, scope, &Opened::default())?.0);
-        }
-        let again = !scope.around.is_empty();
-        self.team = unused("team", self.taken);
-        let (mut team, leaving) = self.held(nodes, scope, &Opened::default())?;
-        let (stores, shares): (Vec<KernelNode>, Vec<KernelNode>) = leaving
-            .into_iter()
-            .partition(|n| matches!(n, KernelNode::Device(d) if matches!(**d, Device::Call(_))));
-        let mut out = Vec::new();
-        if again && !stores.is_empty() {
-            out.push(one(vec![call("tma.wait.read", vec![number(0)])]));
-        }
-        if again {
-            out.push(call("sync", Vec::new()));
-        }
-        if !stores.is_empty() {
-            team.push(call("fence.async", Vec::new()));
-        }
-        out.extend(self.in_teams(team));
-        out.push(call("sync", Vec::new()));
-        out.extend(shares);
-        if !stores.is_empty() {
-            let mut stores = stores;
-            stores.push(call("tma.commit", Vec::new()));
-            if !again {
-                stores.push(call("tma.wait.read", vec![number(0)]));
-            }
-            out.push(one(stores));
-        }
-        Ok(out)
-    }
-
     /// What a team does in one iteration of a loop that holds accumulators, with those in registers
     /// that nothing outside uses; and the copies of boxes that follow when all teams have done it.
-    fn held(
+    pub(super) fn held(
         &mut self,
         nodes: &[KernelNode],
         scope: &Scope,
@@ -133,8 +97,8 @@ impl<'a> Program<'a> {
         for node in nodes {
             if let Some(p) = self.multiplies(node, &opened) {
                 self.at = p;
-                body.extend(self.finished(node, scope, opened[&p])?);
-                body.extend(self.staging_free(nodes, scope));
+                body.extend(self.ended(node, scope, opened[&p])?);
+                body.extend(self.staging_free(nodes, scope)?);
                 continue;
             }
             match node {
@@ -151,7 +115,7 @@ impl<'a> Program<'a> {
                         let own = |w: usize| plan.owners[w] == *p && self.is_product(w);
                         if holds(node, &own) {
                             self.at = *p;
-                            body.extend(self.staging_free(nodes, scope));
+                            body.extend(self.staging_free(nodes, scope)?);
                         }
                     }
                 }
@@ -226,12 +190,7 @@ impl<'a> Program<'a> {
     }
 
     /// Products until they are done, with their slots released.
-    fn finished(
-        &mut self,
-        node: &KernelNode,
-        scope: &Scope,
-        from: usize,
-    ) -> Result<Vec<KernelNode>> {
+    fn ended(&mut self, node: &KernelNode, scope: &Scope, from: usize) -> Result<Vec<KernelNode>> {
         let level = scope.around.len();
         let mut out = self.products(std::slice::from_ref(node), scope, [from, level])?;
         out.push(call("wgmma.wait", vec![number(0)]));
@@ -240,14 +199,17 @@ impl<'a> Program<'a> {
     }
 
     /// Before elements are written where copies of the iteration before may still read.
-    fn staging_free(&self, nodes: &[KernelNode], scope: &Scope) -> Vec<KernelNode> {
+    fn staging_free(&mut self, nodes: &[KernelNode], scope: &Scope) -> Result<Vec<KernelNode>> {
         let plan = self.plan;
         let drain = |w: usize| plan.owners[w] == self.at && matches!(plan.works[w], Work::Drain(_));
         let drains = nodes.iter().filter_map(stored).filter_map(work_of).any(drain);
-        if scope.around.is_empty() || !drains || plan.joint() {
-            return Vec::new();
+        if scope.around.is_empty() || !drains {
+            return Ok(Vec::new());
         }
-        vec![one(vec![call("tma.wait.read", vec![number(0)])]), call("sync", Vec::new())]
+        if plan.joint() {
+            return self.until_free(scope);
+        }
+        Ok(vec![one(vec![call("tma.wait.read", vec![number(0)])]), call("sync", Vec::new())])
     }
 
     /// Whether a piece of work is a box that all warpgroups have written.

@@ -5,6 +5,9 @@
 //! instruction's. Keeps: what is left out converts without loss, so the product is the same.
 //! Why here: threads compute this value on the way to shared memory, where the copy engine cannot.
 
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
 use warploom_ir::affine::{Affine, Name};
 use warploom_ir::dtype::DType;
 use warploom_ir::expr::Rounding;
@@ -90,8 +93,14 @@ fn put(value: &Typed<Affine>, element: &Typed<Affine>) -> Typed<Affine> {
     Typed { dtype: value.dtype, kind }
 }
 
-/// Whether every value of a type is one of another.
+/// Whether every value of a type is one of another; found once.
 fn lossless(from: DType, to: DType) -> bool {
+    static KNOWN: Mutex<BTreeMap<(DType, DType), bool>> = Mutex::new(BTreeMap::new());
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    *known.entry((from, to)).or_insert_with(|| keeps_values(from, to))
+}
+
+fn keeps_values(from: DType, to: DType) -> bool {
     let nearest = |v: Scalar, to| v.convert(to, Rounding::Nearest, false);
     match from.size_bytes() {
         _ if from == to => true,

@@ -124,8 +124,9 @@ impl Program<'_> {
     pub(super) fn arrivals(&self) -> i64 {
         let product = self.product();
         let copies = self.plan.fills.iter().any(|f| product.operand(&f.buffer).is_some());
-        let copies = i64::from(copies);
-        if self.fills_ring() { WARPGROUP + copies } else { copies }
+        let warps = if self.fills_ring() { WARPGROUP } else { 0 };
+        // the threads of both blocks of a pair tell the first
+        warps * product.matrix.blocks + i64::from(copies)
     }
 
     /// Registers of each thread of the two roles; none where a thread's share of all is enough.
@@ -156,7 +157,7 @@ impl Program<'_> {
             out.push(self.share(filling, values, at));
         }
         out.push(call("fence.async", Vec::new()));
-        let arrive = call("mbarrier.arrive", vec![slot(self.full(), at.clone())]);
+        let arrive = self.told_first(slot(self.full(), at.clone()));
         let body = vec![call("sync", Vec::new()), one(vec![arrive])];
         let (var, count) = (unused("warp", self.taken), WARPGROUP);
         out.push(Device::Teams(Teams { var, count, warps: 1, body }).into());
@@ -174,8 +175,14 @@ impl Program<'_> {
         let dealt = self.dealt(filling, factor);
         let mut places = vec![Index::Const(0); factor.extents.len()];
         let mut inside = vec![at.clone()];
-        for (side, place) in factor.sides.iter().zip(&dealt.at) {
-            for (d, digit) in side.places(place) {
+        for (number, (side, place)) in factor.sides.iter().zip(&dealt.at).enumerate() {
+            let mut element = place.clone();
+            if factor.parts > 1 && number == factor.own() {
+                // the part that this block of a pair holds
+                let held = factor.shape()[number];
+                element = add(Index::Mul(held, Box::new(var(&self.cluster))), element);
+            }
+            for (d, digit) in side.places(&element) {
                 places[d] = digit;
             }
             inside.push(place.clone());
@@ -211,7 +218,8 @@ impl Program<'_> {
         factor: &Factor,
         [row, column]: [&Name; 2],
     ) -> Option<Dealt> {
-        let [slow, fast] = factor.sides[1].0.as_slice() else { return None };
+        let held = factor.held(1);
+        let [slow, fast] = held.0.as_slice() else { return None };
         let sources = filling.sources.iter().filter(|s| s.along == Some(slow.dim));
         let wide = sources.map(|s| s.wide).filter(|w| slow.extent % w == 0).max()?;
         let bytes = factor.dtype.size_bytes() as i64;
@@ -229,7 +237,8 @@ impl Program<'_> {
     /// Which thread fills which elements.
     fn dealt(&mut self, filling: &Filling, factor: &Factor) -> Dealt {
         // neighbours of the matrix are neighbours along the last dimensions of both sides
-        let matrix = factor.sides.each_ref().map(|s| s.0.last().expect("a side is a dimension"));
+        let sides = [factor.held(0), factor.held(1)];
+        let matrix = sides.each_ref().map(|s| s.0.last().expect("a side is a dimension"));
         let [rows, columns] = factor.shape();
         let bytes = factor.dtype.size_bytes() as i64;
         let wide = |d: usize| -> Option<i64> {

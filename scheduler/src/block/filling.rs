@@ -112,6 +112,22 @@ impl Filling {
         }))
     }
 
+    /// Whether its value moves along a coordinate.
+    pub(super) fn value_moves(&self, coordinate: &Name) -> bool {
+        let along = |(name, value): (&Name, &Affine)| {
+            value.vars().contains(coordinate).then_some(name.clone())
+        };
+        let own: Vec<Name> = self.iterators.iter().zip(&self.values).filter_map(along).collect();
+        let moves = |e: &Affine| own.iter().any(|i| e.vars().contains(i));
+        let mut found = false;
+        self.store.value.visit(&mut |v| match &v.kind {
+            TypedKind::Index(e) => found |= moves(e),
+            TypedKind::Read { indices, .. } => found |= indices.iter().any(&moves),
+            _computed => {}
+        });
+        found
+    }
+
     /// The arrays that it reads.
     pub(super) fn reads(&self) -> Vec<Name> {
         let mut out = Vec::new();
@@ -141,7 +157,10 @@ fn guard(
     let factor = factor.expect("an operand is read by the product");
     let own = site.poly.scopes[&operand.buffer].coordinates;
     let touched = elements(site, model, site.statement, iterations, &factor.indices[own..])?;
-    let filled = set.intersect(&touched)?;
+    let mut filled = set.intersect(&touched)?;
+    if operand.parts > 1 {
+        filled = of_pair(site, model, iterations)?.apply_range(&filled)?;
+    }
     if !independent(&filled)? {
         return Err(unfit(format!(
             "what the product touches of `{}` is not all combinations of some indices along each \
@@ -163,6 +182,19 @@ fn guard(
     Ok(guard.ok_or_else(|| {
         unfit(format!("the elements of `{}` that `{name}` fills are no convex set", operand.buffer))
     })?)
+}
+
+/// Iterations with those of the other block of the pair at the same place: a block fills its part
+/// of what both need, also where it has no results itself.
+fn of_pair(site: &Site<'_>, model: &Model, iterations: &Iterations) -> Answer<Map> {
+    let others = fresh(&iterations.names, "other", iterations.names.len());
+    let same = |(at, (own, other)): (usize, (&Name, &Name))| {
+        let apart = Affine::var(own.clone()).sub(&Affine::var(other.clone()));
+        (at != site.outside).then(|| apart.map(Constraint::zero))
+    };
+    let pairs = iterations.names.iter().zip(&others).enumerate();
+    let facts = pairs.filter_map(same).collect::<Result<Vec<_>, _>>()?;
+    model.relation(&iterations.names, &others, &facts)
 }
 
 /// Whether the elements of each iteration are all combinations of indices along each dimension.

@@ -25,9 +25,11 @@ pub(crate) mod factor;
 pub(crate) mod filler;
 mod filling;
 mod held;
+mod joint;
 mod leaving;
 mod moves;
 mod operand;
+mod pairs;
 mod pieces;
 mod producer;
 mod product;
@@ -308,6 +310,7 @@ impl Plan {
         }
         plan.check_warps()?;
         plan.check_tensor_memory()?;
+        plan.check_pair()?;
         Ok(plan)
     }
 

@@ -41,18 +41,38 @@ pub(super) struct Operand {
     /// The contraction's dimensions are the rows.
     pub(super) transposed: bool,
     /// It is no ring's: elements of another product's accumulator are written to it.
-    pub(super) held: bool,
+    pub(super) on_chip: bool,
+    /// Blocks of a pair each of which holds a part: as many values of the slowest digit of the side
+    /// that is not the contraction's. Else 1.
+    pub(super) parts: i64,
 }
 
 impl Operand {
-    /// Rows and columns of the matrix.
+    /// The side that is not the contraction's.
+    pub(super) fn own(&self) -> usize {
+        usize::from(self.transposed)
+    }
+
+    /// The dimensions of a side as far as a block holds them.
+    pub(super) fn held(&self, side: usize) -> Digits {
+        let mut digits = self.sides[side].clone();
+        if side == self.own()
+            && let Some(slowest) = digits.0.first_mut()
+        {
+            slowest.extent /= self.parts;
+        }
+        digits
+    }
+
+    /// Rows and columns of the matrix that a block holds.
     pub(super) fn shape(&self) -> [i64; 2] {
-        self.sides.each_ref().map(Digits::whole)
+        [0, 1].map(|side| self.held(side).whole())
     }
 
     /// Bytes of a panel: the widest that divides its rows.
     pub(super) fn panel(&self) -> Option<i64> {
-        let last = self.sides[1].0.last()?;
+        let held = self.held(1);
+        let last = held.0.last()?;
         let row = last.extent * self.dtype.size_bytes() as i64;
         PANELS.iter().copied().filter(|p| row % p == 0).max()
     }
@@ -65,7 +85,7 @@ impl Question<'_> {
         found: &Footprint,
         part: Part,
     ) -> Answer<Operand> {
-        let held = self.is_held(&access.array);
+        let on_chip = self.is_held(&access.array);
         let own = match part {
             Part::A => 0,
             Part::B | Part::D => 1,
@@ -83,7 +103,7 @@ impl Question<'_> {
             };
             extents[*d] = place + 1;
         }
-        let sizes = [self.matrix.m, self.matrix.n, self.matrix.k];
+        let sizes = self.sizes();
         let last = extents.len().checked_sub(1);
         let ends = |i: usize| found.digits[i].0.last().map(|d| d.dim) == last;
         let place = |i: usize| found.digits[i].0.last().map(|d| d.dim);
@@ -93,7 +113,7 @@ impl Question<'_> {
         let mut tile = both.map(|i| (found.first[i].clone(), sizes[i]));
         for (side, (first, size)) in sides.iter_mut().zip(&mut tile) {
             let mut count = self.reach(first, true) + *size;
-            if let (true, Some(dim)) = (held, side.alone()) {
+            if let (true, Some(dim)) = (on_chip, side.alone()) {
                 count = array.shape[dim].as_constant().map_or(count, |all| all.max(count));
             }
             let grows = side.whole() < count || side.alone().is_some();
@@ -109,14 +129,40 @@ impl Question<'_> {
         let value = Some(value.clone()).filter(|v| !v.plain(dtype));
         let buffer = access.array.clone();
         let pad = if self.matrix.shared { 0 } else { self.pad(array, access)? };
-        if held && value.is_some() {
+        if on_chip && value.is_some() {
             let text = format!("`{buffer}` is written in the block, and not as {dtype}");
             let help = "write what the instruction takes";
             return Err(Box::new(unfit(text).help(help)).into());
         }
-        let operand = Operand { buffer, dtype, value, extents, pad, sides, tile, transposed, held };
+        let parts = if part == Part::B { self.matrix.blocks } else { 1 };
+        let mut operand =
+            Operand { buffer, dtype, value, extents, pad, sides, tile, transposed, on_chip, parts };
+        self.parted(&mut operand)?;
         self.laid_out(&operand)?;
         Ok(operand)
+    }
+
+    /// Where each block of a pair holds a part, the tile of an instruction is all of it.
+    fn parted(&self, operand: &mut Operand) -> Answer<()> {
+        let (own, parts) = (operand.own(), operand.parts);
+        if parts == 1 {
+            return Ok(());
+        }
+        let side = &operand.sides[own];
+        let columns = self.matrix.n;
+        let even = side.0.first().is_some_and(|d| d.extent % parts == 0);
+        if side.whole() != columns || !even {
+            let refusal = unfit(format!(
+                "the {} columns of `{}` are not those of one instruction, of which each block of a \
+                 pair holds half",
+                side.whole(),
+                operand.buffer
+            ));
+            let help = "take tiles as wide as the instruction, or a narrower instruction";
+            return Err(Box::new(refusal.help(help)).into());
+        }
+        operand.tile[own].1 /= parts;
+        Ok(())
     }
 
     /// Whether an instruction's tile of several dimensions is one that a descriptor stands for.
@@ -126,8 +172,9 @@ impl Question<'_> {
             return Ok(());
         }
         let name = &operand.buffer;
-        if rows.whole() % GROUP != 0 {
-            let text = format!("a box of `{name}` has {} rows, no multiple of 8", rows.whole());
+        if operand.shape()[0] % GROUP != 0 {
+            let text =
+                format!("a box of `{name}` has {} rows, no multiple of 8", operand.shape()[0]);
             return Err(unfit(text).into());
         }
         if columns.0.last().map(|d| d.dim + 1) != Some(operand.extents.len()) {

@@ -201,7 +201,7 @@ impl Plan {
         {
             let copies = self.fills.iter().filter(|f| f.buffer == operand.buffer);
             let threads = fillings().filter(|f| f.buffer == operand.buffer);
-            if operand.held || copies.count() + threads.count() == 1 {
+            if operand.on_chip || copies.count() + threads.count() == 1 {
                 continue;
             }
             let text = format!(

@@ -94,8 +94,9 @@ impl Program<'_> {
         let wait = vec![slot(self.empty(), at.clone()), self.parity(&q, 1)];
         let mut out = vec![call("mbarrier.wait", wait)];
         if bytes > 0 {
-            let expect = vec![slot(self.full(), at.clone()), number(bytes)];
-            loads.insert(0, call("mbarrier.expect", expect));
+            let bytes = number(bytes * self.product().matrix.blocks);
+            let expect = call("mbarrier.expect", vec![slot(self.full(), at.clone()), bytes]);
+            loads.insert(0, self.by_first(vec![expect]).remove(0));
         }
         if !self.fills_itself() {
             out.extend(loads);

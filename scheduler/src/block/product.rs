@@ -161,6 +161,11 @@ impl Product {
         out
     }
 
+    /// Whether two blocks multiply together.
+    pub(super) const fn paired(&self) -> bool {
+        self.matrix.blocks > 1
+    }
+
     /// Whether the instruction takes its factors from registers.
     pub(super) const fn by_warps(&self) -> bool {
         !self.matrix.shared && !self.matrix.tensor
@@ -360,6 +365,13 @@ impl<'a> Question<'a> {
         Ok(Self { site, model, matrix, tensor, iterations, values, counters, ring })
     }
 
+    /// Rows, columns and terms that a block has of an instruction: of a pair half of the rows, and
+    /// all columns.
+    pub(super) const fn sizes(&self) -> [i64; 3] {
+        let [rows, columns] = self.matrix.held(Part::D);
+        [rows, columns, self.matrix.k]
+    }
+
     /// Counts the loops between the ring and the instruction from 0.
     fn count(&mut self, ring: usize) -> Answer<()> {
         let statement = &self.site.poly.statements[self.site.statement].statement.name;
@@ -420,7 +432,7 @@ impl<'a> Question<'a> {
         let mut first = [0; 3].map(Affine::constant);
         for (i, found) in sides.iter().enumerate().filter(|(_, found)| !found.is_empty()) {
             digits[i] = self.ordered(access, indices, found, i)?;
-            let limit = [self.matrix.m, self.matrix.n, self.matrix.k][i];
+            let limit = self.sizes()[i];
             let index = digits[i].of(indices)?;
             first[i] = self.first(access, found[0].dim, &index, limit)?;
         }
@@ -601,7 +613,7 @@ impl<'a> Question<'a> {
         found: &Footprint,
         operands: [Operand; 2],
     ) -> Answer<Product> {
-        let sizes = [self.matrix.m, self.matrix.n];
+        let sizes = self.sizes();
         if found.rest.iter().any(|(_, first)| first.as_constant() != Some(0)) {
             return Err(unfit("the accumulator is no matrix of the instruction's m and n").into());
         }

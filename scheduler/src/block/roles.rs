@@ -34,6 +34,8 @@ pub(super) struct Program<'a> {
     /// For each product, the barriers that say when a slot of its ring is full, and when empty.
     full: Vec<Name>,
     empty: Vec<Name>,
+    /// The barrier of results that leave as boxes of all warpgroups, once a tile has needed it.
+    pub(super) free: Option<Name>,
     pub(super) team: Name,
     /// The number of a group of the producer's warps.
     pub(super) group: Name,
@@ -133,7 +135,8 @@ impl<'a> Program<'a> {
         let cluster = unused("block", taken);
         let (at, memory) = (plan.root, None);
         let combined = BTreeSet::new();
-        Self { plan, at, taken, full, empty, team, group, cluster, combined, memory }
+        let free = None;
+        Self { plan, at, taken, full, empty, free, team, group, cluster, combined, memory }
     }
 
     /// The product whose piece of work is made.
@@ -183,6 +186,8 @@ impl<'a> Program<'a> {
             self.at = p;
             barriers.extend(self.ring(self.product().stages));
         }
+        self.at = plan.root;
+        barriers.extend(self.free_again());
         let (cluster, shared, tensors) = (self.cluster(), self.shared()?, Vec::new());
         Ok(Device::Block(Block { cluster, shared, tensors, barriers, roles }))
     }
@@ -206,7 +211,11 @@ impl<'a> Program<'a> {
 
     /// The barriers of the ring of a product's operands.
     pub(super) fn ring(&self, slots: i64) -> Vec<Barrier> {
-        let all = self.releasing() * self.product().teams * self.releasers();
+        // the first block of a pair releases the slots of both
+        let all = match self.product().paired() {
+            true => 1,
+            false => self.releasing() * self.product().teams * self.releasers(),
+        };
         vec![
             Barrier { name: self.full().clone(), slots, count: self.arrivals() },
             Barrier { name: self.empty().clone(), slots, count: all },
@@ -215,8 +224,9 @@ impl<'a> Program<'a> {
 
     /// The blocks whose warpgroups release a slot: those that get data by this block's copies.
     pub(super) fn releasing(&self) -> i64 {
+        let paired = self.product().paired();
         let own = self.plan.fills.iter().filter(|f| self.product().operand(&f.buffer).is_some());
-        let multicast = own.into_iter().any(|f| self.shared_by_cluster(f));
+        let multicast = paired || own.into_iter().any(|f| self.shared_by_cluster(f));
         self.plan.cluster.as_ref().filter(|_| multicast).map_or(1, |c| c.count)
     }
 
@@ -233,7 +243,7 @@ impl<'a> Program<'a> {
         for product in &self.plan.products {
             for factor in &product.operands {
                 let [rows, columns] = factor.shape();
-                let shape = match factor.held {
+                let shape = match factor.on_chip {
                     true => factor.extents.clone(),
                     false => vec![product.stages, rows, columns],
                 };

@@ -161,7 +161,7 @@ impl Program<'_> {
             (true, Index::Const(c)) => Index::Const(c.min(1)),
             (true, later) => Index::Min(Box::new(later), Box::new(Index::Const(1))),
         };
-        let [rows, cols] = product.matrix.extents(Part::D);
+        let [rows, cols] = product.matrix.held(Part::D);
         let d = (product.tile.iter().zip([rows, cols])).map(|(start, e)| Slice {
             start: substitute(start, &lookup),
             extent: Some(e),
@@ -170,8 +170,8 @@ impl Program<'_> {
         let mut operands = vec![accumulator(d.collect())];
         for factor in &product.operands {
             // a held operand has no slots; what is before its rows and columns is one
-            let outer = if factor.held { factor.extents.len() - 2 } else { 1 };
-            let start = if factor.held { Index::Const(0) } else { at.clone() };
+            let outer = if factor.on_chip { factor.extents.len() - 2 } else { 1 };
+            let start = if factor.on_chip { Index::Const(0) } else { at.clone() };
             let slot = Slice { start, extent: None, step: 1 };
             let dims = factor.tile.iter().map(|(start, extent)| Slice {
                 start: substitute(start, &lookup),

@@ -124,7 +124,8 @@ impl<'a> Program<'a> {
             load.push(self.tail(nodes)?);
         }
         let loaders = if self.fills_itself() { self.fillers() } else { 1 };
-        let multiply = vec![one(self.consumer(nodes, &scope, Self::multiplied, false)?)];
+        let multiply = self.consumer(nodes, &scope, Self::multiplied, false)?;
+        let multiply = vec![one(self.by_first(multiply))];
         // the first role's warps reach all lanes: their numbers are 0 to 3
         let role =
             |name: &str, warps, body| Role { name: name.into(), warps, registers: None, body };
@@ -139,7 +140,7 @@ impl<'a> Program<'a> {
         barriers.push(Barrier { name: memory.done.clone(), slots, count: 1 });
         if again {
             // every thread that has loaded its part
-            let count = WARPGROUP * WARP;
+            let count = WARPGROUP * WARP * product.matrix.blocks;
             barriers.push(Barrier { name: memory.free.clone(), slots, count });
         }
         debug_assert_eq!(product.teams, 1, "refused where the statement is looked at");
@@ -200,7 +201,7 @@ impl<'a> Program<'a> {
             out.push(call("mbarrier.wait", wait));
         }
         out.extend(self.products(nodes, scope, [scope.around.len(); 2])?);
-        out.push(call("tcgen05.commit", vec![done]));
+        out.push(self.finished(done));
         Ok(out)
     }
 
@@ -225,10 +226,7 @@ impl<'a> Program<'a> {
         out.push(call("tcgen05.fence.after", Vec::new()));
         out.extend(self.unrolled(&at, &[], &first, &accumulator));
         let empty = slot(self.empty(), at);
-        out.push(match self.releasing() {
-            1 => call("tcgen05.commit", vec![empty]),
-            count => call("tcgen05.commit.cluster", vec![empty, self.all_blocks(count)]),
-        });
+        out.push(self.committed(empty));
         Ok(out)
     }
 
@@ -282,7 +280,7 @@ impl<'a> Program<'a> {
         }
         if again {
             body.push(call("tcgen05.fence.before", Vec::new()));
-            body.push(call("mbarrier.arrive", vec![free]));
+            body.push(self.told_first(free));
         }
         body.extend(self.drains_of(&works, scope));
         if !again && plan.works.iter().any(|w| matches!(w, Work::Slabs(_))) {

@@ -229,9 +229,20 @@ pub const B200: Machine = Machine {
     fitted: Fitted { port: 70.0, product: 1.05e-12, ..FITTED },
 };
 
+/// B300: as B200 but for 1400 W, and few units for integers and f64 ([DS] of HGX B300: 0.3 POPS and
+/// 1.3 TFLOP/s).
+pub(super) const B300: Machine = Machine {
+    name: "NVIDIA B300",
+    target: Target::Sm103a,
+    products: Products { int8: 512.0, double: 2.0, from_registers: 1.0, ..B200.products },
+    double_lanes: 2.0,
+    watts: 1400.0,
+    ..B200
+};
+
 impl Machine {
     /// All that are described.
-    pub const ALL: [Self; 4] = [H200, H100, A100, B200];
+    pub const ALL: [Self; 5] = [H200, H100, A100, B200, B300];
 
     /// The machine that predictions for a target are for; none for the processor.
     #[must_use]

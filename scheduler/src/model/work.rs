@@ -6,7 +6,7 @@
 //! Sources: DeepGEMM's heuristics for the idea of bytes from the cache against clocks of the matrix
 //! units; the rest is stated at each function.
 
-use warploom_ir::instruction::Matrix;
+use warploom_ir::instruction::{Matrix, Part};
 
 use super::machine::Machine;
 
@@ -116,7 +116,7 @@ impl Work {
         if matrix.shared || matrix.tensor {
             self.shared += count * operand_bytes(matrix);
         }
-        let products = count * (matrix.m * matrix.n * matrix.k) as f64;
+        let products = count * products(matrix);
         let width = matrix.a.size_bytes() as f64 / 2.0;
         self.joules += products * m.fitted.product * width.max(0.5) * self.blocks;
         clocks
@@ -130,17 +130,24 @@ pub fn port_bytes(bytes: f64, m: &Machine) -> f64 {
     if bytes >= 128.0 { bytes } else { bytes.max(least) }
 }
 
-/// Bytes of the factors of a matrix instruction.
+/// Products that a matrix instruction starts in one multiprocessor: half of a pair's.
+fn products(matrix: &Matrix) -> f64 {
+    (matrix.m / matrix.blocks * matrix.n * matrix.k) as f64
+}
+
+/// Bytes of the factors of a matrix instruction in one multiprocessor.
 fn operand_bytes(matrix: &Matrix) -> f64 {
-    let a = matrix.m * matrix.k * matrix.a.size_bytes() as i64;
-    let b = matrix.n * matrix.k * matrix.b.size_bytes() as i64;
-    (a + b) as f64
+    let bytes = |part: Part| {
+        let [rows, columns] = matrix.held(part);
+        rows * columns * matrix.dtype(part).size_bytes() as i64
+    };
+    (bytes(Part::A) + bytes(Part::B)) as f64
 }
 
 /// Clocks of a matrix instruction that follows others.
 #[must_use]
 pub fn instruction(matrix: &Matrix, m: &Machine) -> f64 {
-    let products = (matrix.m * matrix.n * matrix.k) as f64 / m.rate(matrix);
+    let products = products(matrix) / m.rate(matrix);
     match matrix.shared || matrix.tensor {
         true => products.max(operand_bytes(matrix) / m.shared),
         false => products,

@@ -3,9 +3,11 @@
 //! Why one program: each program of tests links the whole compiler, which takes disk and time.
 
 mod auto_orders;
+mod blackwell;
 mod block_products;
 mod chained_products;
 mod convolutions;
+mod cta_pairs;
 mod einsum_compiled;
 mod einsum_numpy;
 mod epilogues;

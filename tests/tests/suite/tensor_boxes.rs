@@ -161,7 +161,7 @@ fn automatic_schedules_take_boxes() {
     for (spec, sizes, multiprocessors, boxes) in [
         ("dabfe,fc->edcba", "a=32,b=2,c=32,d=1,e=16,f=32", 2, true),
         ("adb,cd->cba", "a=24,b=64,c=40,d=40", 4, true),
-        ("aebd,ce->dcba", "a=24,b=3,c=24,d=24,e=24", 132, true),
+        ("aebd,ce->dcba", "a=24,b=3,c=24,d=24,e=24", 4, true),
         ("ae,dcbe->dcba", "a=24,b=8,c=8,d=3,e=24", 3, true),
         ("ceda,dbe->cba", "a=24,b=128,c=8,d=3,e=24", 2, true),
         ("fbea,cedf->dcba", "a=24,b=4,c=8,d=8,e=3,f=24", 2, true),

@@ -22,7 +22,7 @@ const MULTICAST: &str = include_str!("../../../examples/kernels/gemm_wgmma_multi
 const TENSOR: &str = include_str!("../../../examples/kernels/gemm_tcgen05.kernel");
 
 /// Changes that nobody can notice, as the program is right with them: the change's text, and why.
-const HARMLESS: [(&str, &str); 11] = [
+const HARMLESS: [(&str, &str); 14] = [
     ("if -32 * ahead - column + 231 >= ", "the slices that are filled first end before the sum"),
     ("do mbarrier.wait(empty[mod(k_0_2 + 1, 3)], mod(", IN_ORDER),
     ("do mbarrier.wait(empty[mod(k + 1, 3)], mod(", IN_ORDER),
@@ -31,6 +31,9 @@ const HARMLESS: [(&str, &str); 11] = [
     ("do tcgen05.commit(empty[mod(k_0_3 + 1, 3)])", TOLD_IN_ORDER),
     ("do tcgen05.commit(empty[mod(q + 1, 4)])", TOLD_IN_ORDER),
     ("do mbarrier.arrive(free[mod(t_0_2 + 1, 2)])", TOLD_IN_ORDER),
+    ("do mbarrier.arrive.cluster(free[mod(t_0_2 + 1, 2)]", TOLD_IN_ORDER),
+    ("do mbarrier.wait(empty[mod(k_0_2 + 2 * t_0_3 + 1, 4)], mod(", IN_ORDER),
+    ("do tcgen05.commit.pair(empty[mod(k_0_3 + 2 * t_0_4 + 1, 4)]", TOLD_IN_ORDER),
     (
         "do mbarrier.expect(full[mod(k_0_2 + 1, 3)]",
         "a tile has as many steps as slots: each barrier gets one arrival in each turn, and bytes \
@@ -104,6 +107,35 @@ fn in_tensor_memory(
 ) -> Program {
     let instruction = "tcgen05.mma.m128n16k16.f32.bf16.bf16";
     by_script(name, out, sizes, (persistent, [rows, 16], 128, ENGINE, instruction))
+}
+
+/// The same by pairs of blocks, which have 256 rows and 32 columns; two pairs take tile after tile,
+/// or each takes one.
+fn paired(name: &'static str, out: &str, sizes: [usize; 3], stay: bool) -> Program {
+    let (turns, at, places, stages) = match stay {
+        true => (
+            "raster m.0.0, n.0 as t\nsplit t by 2\nskew t.1 by -2*t.0\n\
+             reorder t.1, m.0.1, t.0, m.0.0, n.0\n",
+            "n.0",
+            "map t.1 to block.x\n",
+            4,
+        ),
+        false => ("", "m.0.1", "map m.0.0 to block.y\nmap n.0 to block.x\n", 3),
+    };
+    let drain = match out {
+        "bf16" => format!("stage Out at {at} as Os\nmap Os_back.0 to tma\n"),
+        _ => String::new(),
+    };
+    let script = format!(
+        "tile m, n by 128, 32\nsplit m.0 by 2\nskew m.0.1 by -2*m.0.0\n\
+         reorder m.0.0, n.0, m.0.1\n{turns}distribute n.1\ndistribute m.1\n\
+         split k by 64\nreorder k.0, S1.m.1, S1.n.1, k.1\nsplit S1.m.1 by 128\nsplit k.1 by 16\n\
+         reorder k.0, S1.m.1.0, k.1.0, S1.m.1.1, S1.n.1, k.1.1\n\
+         stage Acc at {at} as acc\nstage A at k.0 as As\nstage B at k.0 as Bs\n{drain}{ENGINE}\
+         tensorize S1.m.1.1, S1.n.1, k.1.1 with tcgen05.mma.pair.m256n32k16.f32.bf16.bf16\n\
+         ring k.0 by {stages}\n{places}map m.0.1 to cluster\n"
+    );
+    replayed_program(name, out, sizes, &script)
 }
 
 /// The program that a person wrote for tensor memory, in tiles of 128 x 16.
@@ -334,6 +366,17 @@ fn weakened_programs_in_tensor_memory_are_noticed() {
         in_tensor_memory("persistent", "bf16", [1024, 16, 136], (true, 128)),
         in_tensor_memory("persistent stores", "f32", [1024, 16, 136], (true, 128)),
         by_hand(),
+    ];
+    all_noticed(&programs, 200);
+}
+
+#[test]
+fn weakened_programs_of_pairs_are_noticed() {
+    let programs = [
+        paired("boxes", "bf16", [256, 32, 264], false),
+        paired("stores", "f32", [256, 32, 264], false),
+        paired("persistent boxes", "bf16", [512, 96, 72], true),
+        paired("persistent stores", "f32", [512, 96, 72], true),
     ];
     all_noticed(&programs, 200);
 }

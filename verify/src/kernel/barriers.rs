@@ -106,13 +106,17 @@ impl Uses {
 
     fn call(&mut self, call: &Call, threads: i64) {
         let Some(action) = find(&call.instruction).map(|i| i.action) else { return };
-        let place = if matches!(action, Action::BoxLoad | Action::BoxMulticast) { 2 } else { 0 };
+        let loads = matches!(action, Action::BoxLoad | Action::BoxMulticast | Action::BoxPair);
+        let place = if loads { 2 } else { 0 };
         if matches!(action, Action::Matrix(m) if m.tensor) {
             self.issued.get_or_insert_with(|| call.to_string());
             return;
         }
         let Some(name) = barrier(call, place) else { return };
-        if matches!(action, Action::TensorCommit | Action::TensorCommitCluster) {
+        if matches!(
+            action,
+            Action::TensorCommit | Action::TensorCommitCluster | Action::TensorCommitPair
+        ) {
             self.commits.entry(name.clone()).or_insert_with(|| call.to_string());
             let most = self.arrivals.entry(name).or_insert(0);
             *most = (*most).max(1);

@@ -106,6 +106,7 @@ impl Checker {
         for (operand, want) in call.operands.iter().zip(wants) {
             self.operand(operand, *want)?;
         }
+        self.pair(instruction)?;
         let tile = |i: usize| match &call.operands[i] {
             Operand::Tile(tile) => Ok(tile),
             Operand::Value(_) => Err(format!("operand {i} is a number")),
@@ -120,7 +121,9 @@ impl Checker {
             Action::LoadMatrix => self.matrices(tile(0)?, tile(1)?, true),
             Action::StoreMatrix => self.matrices(tile(1)?, tile(0)?, false),
             Action::CopyAsync(bytes) => self.chunks(bytes, tile(0)?, tile(1)?),
-            Action::BoxLoad | Action::BoxMulticast => self.boxes(tile(0)?, tile(1)?),
+            Action::BoxLoad | Action::BoxMulticast | Action::BoxPair => {
+                self.boxes(tile(0)?, tile(1)?)
+            }
             Action::BoxStore if tile(0)?.at.iter().any(|s| s.step != 1) => {
                 Err("boxes that are stored have no steps".to_owned())
             }
@@ -148,12 +151,35 @@ impl Checker {
             | Action::TensorWait
             | Action::TensorCommit
             | Action::TensorCommitCluster
+            | Action::TensorCommitPair
             | Action::TensorBefore
             | Action::TensorAfter
             | Action::ProxyFence
             | Action::Sync
             | Action::Implied => Ok(()),
         }
+    }
+
+    /// What is for pairs of blocks is in pairs, and all matrix instructions of one thread and their
+    /// commits in a kernel are of pairs or none (PTX ISA, 9.7.16.5, "CTA group").
+    fn pair(&self, instruction: &Instruction) -> Result<(), String> {
+        let action = &instruction.action;
+        if action.paired() && self.context.paired.is_none() {
+            return Err(
+                "it is for the two blocks of a pair, and the innermost loop over the blocks \
+                        of a cluster has no even number of them"
+                    .to_owned(),
+            );
+        }
+        let commits = matches!(
+            action,
+            Action::TensorCommit | Action::TensorCommitCluster | Action::TensorCommitPair
+        );
+        let grouped = commits || matches!(action, Action::Matrix(m) if m.tensor);
+        if grouped && action.paired() != (self.context.paired == Some(true)) {
+            return Err("others of the block are of pairs of blocks, and it is not".to_owned());
+        }
+        Ok(())
     }
 
     /// An operand is of the wanted kind, and its tile of the array's rank.
@@ -234,10 +260,10 @@ impl Checker {
     /// A tile has the extents and the type of a part of a matrix instruction.
     fn fits(&self, matrix: &Matrix, tile: &Tile, part: Part) -> Result<(), String> {
         let dtype = self.arrays.get(&tile.array).map(|b| b.dtype);
-        if tile.matrix() == Some(matrix.extents(part)) && dtype == Some(matrix.dtype(part)) {
+        if tile.matrix() == Some(matrix.held(part)) && dtype == Some(matrix.dtype(part)) {
             return Ok(());
         }
-        let ([r, c], t) = (matrix.extents(part), matrix.dtype(part));
+        let ([r, c], t) = (matrix.held(part), matrix.dtype(part));
         Err(format!("`{tile}` is not {t} of {r}x{c}"))
     }
 

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use warploom_ir::affine::Name;
 use warploom_ir::instruction::fragment::FragmentLayout;
-use warploom_ir::instruction::{descriptor, layout, tensor_memory};
+use warploom_ir::instruction::{PAIR, descriptor, layout, tensor_memory};
 use warploom_ir::kernel::device::{
     Across, Barrier, Block, CLUSTER, Device, Fragment, MAX_CLUSTER, Role, Share, Shared, Teams,
     Tensor, WARP, WARPGROUP,
@@ -45,6 +45,8 @@ pub(super) struct Context {
     block: bool,
     /// Loops over the blocks of a cluster.
     pub(super) cluster: usize,
+    /// Blocks are in pairs, and whether the block's instructions are of pairs.
+    pub(super) paired: Option<bool>,
     /// The warps that run a body together, inside a role.
     pub(super) team: Option<i64>,
     /// The number in the block of the team's first warp, or of a like one's in units of four.
@@ -132,6 +134,8 @@ impl Checker {
         }
         b.cluster.iter().for_each(|l| self.enter(&l.var));
         self.context.cluster = b.cluster.len();
+        let pairs = b.cluster.last().is_some_and(|l| l.count % PAIR == 0);
+        self.context.paired = pairs.then(|| b.paired());
     }
 
     fn block(&mut self, b: &Block, around: super::Around) {

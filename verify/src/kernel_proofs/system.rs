@@ -2,7 +2,8 @@
 //!
 //! In: index expressions and conditions of a kernel. Out: isl sets whose points are runs.
 //! Min, max, select and quotients become a fresh dimension with the constraints that define it;
-//! what is linear goes to isl as numbers, since its parser is most of the time a proof takes.
+//! what is linear is asked of [`System`] first, which sees most contradictions, and goes to isl as
+//! numbers, since its parser is most of the time a proof takes.
 //! Keeps: every expression added has exactly one value at every point, so a fresh dimension
 //! neither adds nor removes runs.
 
@@ -10,6 +11,7 @@ use std::collections::BTreeMap;
 
 use warploom_ir::affine::{Affine, Atom, Name, Overflow};
 use warploom_ir::kernel::{Condition, Index, Kernel, KernelNode, Typed, TypedKind};
+use warploom_ir::system::{Linear, Range, System};
 use warploom_isl::{BasicSet, Ctx, Set, Space};
 
 use super::Around;
@@ -285,6 +287,27 @@ impl Env {
         Ok(row)
     }
 
+    /// Whether it is seen without isl that no point meets all linear constraints, and that `more`
+    /// is at least 0.
+    fn refuted(&self, more: Option<&Affine>) -> Result<bool, Fault> {
+        let mut system = System::new();
+        let dims: Vec<usize> = (0..self.dims).map(|_| system.variable()).collect();
+        let more = more.map(|e| (e, false));
+        for (expr, equality) in self.linear.iter().map(|(e, equal)| (e, *equal)).chain(more) {
+            let row = self.row(expr)?;
+            let (constant, coefficients) = row.split_last().expect("a row ends with its constant");
+            let mut sum = Linear::constant(*constant);
+            for (d, coefficient) in dims.iter().zip(coefficients).filter(|(_, c)| **c != 0) {
+                let Some(more) = sum.plus((*coefficient).into(), &Linear::variable(*d)) else {
+                    return Ok(false);
+                };
+                sum = more;
+            }
+            system.require(sum, if equality { Range::only(0) } else { Range::from(0) });
+        }
+        Ok(system.never())
+    }
+
     /// The points that meet all linear constraints, and that `more` is at least 0.
     fn basic(&self, ctx: &Ctx, more: Option<&Affine>) -> Result<BasicSet, Fault> {
         let (mut equalities, mut inequalities) = (Vec::new(), Vec::new());
@@ -303,7 +326,7 @@ impl Env {
     /// is not seen at once.
     pub(super) fn never(&self, ctx: &Ctx, choices: &[Affine]) -> Result<bool, Fault> {
         for choice in choices {
-            if !self.basic(ctx, Some(choice))?.is_empty()? {
+            if !self.refuted(Some(choice))? && !self.basic(ctx, Some(choice))?.is_empty()? {
                 return Ok(false);
             }
         }
@@ -318,6 +341,9 @@ impl Env {
 
     /// The lexicographically smallest point that meets all constraints.
     pub(super) fn smallest(&self, ctx: &Ctx) -> Result<Option<Vec<i64>>, Fault> {
+        if self.refuted(None)? {
+            return Ok(None);
+        }
         let mut set = self.basic(ctx, None)?.to_set()?;
         if !self.formulas.is_empty() {
             let dims: Vec<String> = (0..self.dims).map(dim).collect();

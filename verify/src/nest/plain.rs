@@ -5,9 +5,10 @@
 //! lowering. Why here: reading sets from text and solving them was most of the time that the
 //! verification of a single statement took.
 
+use std::collections::BTreeMap;
 use std::ptr;
 
-use warploom_ir::affine::{Affine, Atom};
+use warploom_ir::affine::{Affine, Atom, Name, Overflow};
 use warploom_ir::expr::Access;
 use warploom_ir::nest::{Array, Loop, Nest, Placed};
 
@@ -57,22 +58,56 @@ pub(super) fn in_bounds(nest: &Nest, placed: &Placed<'_>, access: &Access, array
     })
 }
 
-/// Whether a statement before `reader` in the text writes the element that each instance of it
-/// reads, in the same iteration of the loops around that statement.
+/// Whether a statement before `reader` in the text writes, in the same iteration of the loops around
+/// both, the element that each instance of it reads.
 ///
-/// Those are the reader's outer loops, and no guard stands around the statement that does not
-/// stand around the reader, so that it runs before each instance, with the same indices.
-pub(super) fn written_before(placed: &[Placed<'_>], reader: usize, access: &Access) -> bool {
+/// No guard stands around that statement that does not stand around the reader, and its own loops
+/// run over the indices that the reader has there: so one of its instances writes the element, and
+/// all of them in that iteration run before the reader.
+pub(super) fn written_before(
+    nest: &Nest,
+    placed: &[Placed<'_>],
+    reader: usize,
+    access: &Access,
+) -> bool {
     let at = &placed[reader];
     placed[..reader].iter().any(|writer| {
-        let (target, outer) = (&writer.statement.target, writer.loops.len());
+        let target = &writer.statement.target;
         target.array == access.array
-            && target.indices == access.indices
             && writer.statement.guard.is_none()
-            && outer <= at.loops.len()
-            && writer.loops.iter().zip(&at.loops).all(|(a, b)| ptr::eq(*a, *b))
             && writer.guards.iter().all(|g| at.guards.iter().any(|other| ptr::eq(*g, *other)))
+            && runs_over(nest, writer, at, access)
     })
+}
+
+/// Whether an instance of `writer` in the same iteration of the loops around both writes what each
+/// instance of the reader reads.
+fn runs_over(nest: &Nest, writer: &Placed<'_>, at: &Placed<'_>, access: &Access) -> bool {
+    let both = writer.loops.iter().zip(&at.loops);
+    let (_, own) = writer.loops.split_at(both.take_while(|(a, b)| ptr::eq(**a, **b)).count());
+    let mut values: BTreeMap<&str, &Affine> = BTreeMap::new();
+    for (index, read) in writer.statement.target.indices.iter().zip(&access.indices) {
+        let is_own = |name: &Name| own.iter().any(|l| l.var == *name);
+        let same = match index.as_var().filter(|v| is_own(v)) {
+            Some(v) => *values.entry(&**v).or_insert(read) == read,
+            None => index == read && !index.vars().iter().any(is_own),
+        };
+        if !same {
+            return false;
+        }
+    }
+    let within = |l: &&Loop| {
+        let Some(value) = values.get(&*l.var) else { return false };
+        let there = |bound: &Affine| {
+            bound.substitute(&|name| values.get(name).map(|value| (*value).clone()))
+        };
+        let zero =
+            |e: Result<Affine, Overflow>| e.is_ok_and(|e| at_least_zero(nest, &at.loops, &e));
+        let low = |bound: &Affine| zero(there(bound).and_then(|b| value.sub(&b)));
+        let high = |bound: &Affine| zero(there(bound).and_then(|b| b.add_const(-1)?.sub(value)));
+        l.step == 1 && l.lower.iter().all(low) && l.upper.iter().all(high)
+    };
+    own.iter().all(within)
 }
 
 /// Whether one statement writes every element of an array: its indices are its iterators, each
@@ -150,7 +185,7 @@ mod tests {
         let nest = nest(text);
         let placed = nest.statements();
         let last = placed.len() - 1;
-        written_before(&placed, last, placed[last].statement.reads()[0])
+        written_before(&nest, &placed, last, placed[last].statement.reads()[0])
     }
 
     #[test]
@@ -161,12 +196,29 @@ mod tests {
         assert!(!defined(&sum.replace("S0: C[i] = 0", "if i >= 1 { S0: C[i] = 0 }")));
         assert!(!defined(&sum.replace("S0: C[i] = 0", "S0: C[i] = 0 when A[i, 0] > 0.0")));
         assert!(!defined(&sum.replace("C[i] + A", "C[0] + A")), "another element");
-        assert!(!defined(&sum.replace("S0: C[i] = 0", "for k in 0..K { S0: C[i] = 0 }")));
+        assert!(!defined(&sum.replace("S0: C[i] = 0", "for j in 0..K { S0: C[i] = 0 }")));
         let guarded = sum.replace("S0: C[i] = 0\n", "if i >= 1 { S0: C[i] = 0\n") + "}";
         assert!(defined(&guarded), "the guard stands around both");
         let other = "param N\nout C: f32[N]\nfor i in 0..N { C[i] = 0 }\n\
             for i in 0..N { C[i] = C[i] + 1.0 }";
-        assert!(!defined(other), "another loop");
+        assert!(defined(other), "another loop over the same elements");
+        assert!(!defined(
+            &other.replace("for i in 0..N { C[i] = 0 }", "for i in 1..N { C[i] = 0 }")
+        ));
+        assert!(!defined(&other.replace("{ C[i] = 0", "step 2 { C[i] = 0")));
+        assert!(!defined(&other.replace("C[i] + 1.0", "C[i + 1] + 1.0")));
+        assert!(!defined(&other.replace("{ C[i] = 0 }", "{ if i >= 1 { C[i] = 0 } }")));
+    }
+
+    #[test]
+    fn writes_in_loops_of_their_own_define_what_their_ends_hold() {
+        let text = "param N\ntemp T: f32[N, N]\nout C: f32[N, N]\n\
+            for i in 0..N { for a in 0..i + 1 { T[i, a] = 1.0 }\n for j in 0..i { C[i, j] = T[i, j] } }";
+        assert!(defined(text));
+        assert!(!defined(&text.replace("0..i + 1", "0..i - 1")));
+        assert!(!defined(&text.replace("= T[i, j]", "= T[j, i]")), "of another iteration");
+        assert!(!defined(&text.replace("T[i, a] = 1.0", "T[i, i] = 1.0")), "one element");
+        assert!(!defined(&text.replace("T[i, a] = 1.0", "T[a, a] = 1.0")));
     }
 
     #[test]

@@ -43,7 +43,7 @@ pub struct Sliced {
     pub bound: f64,
     /// The steps that put all pairs of a tile into one block; none where the product has several
     /// rows, columns or sums.
-    pairs: Option<String>,
+    pairs: Option<Steps>,
 }
 
 /// How the pairs of slices are multiplied.
@@ -116,15 +116,46 @@ impl Sliced {
     pub fn schedule(&self, nest: &Nest, target: Target) -> Result<(Schedule, Pairs)> {
         let reason = match (&self.pairs, target) {
             (None, _) => "the product has a batch, or several rows, columns or sums".to_owned(),
-            (Some(_), Target::Cpu | Target::Sm80 | Target::Sm100a) => {
-                format!("{target} has no instruction that reads both operands as sm_90a's do")
+            (Some(_), Target::Cpu | Target::Sm80) => {
+                format!("{target} has no instruction that reads both operands from shared memory")
             }
-            (Some(steps), Target::Sm90a) => match together(steps, nest, target) {
-                Ok(schedule) => return Ok((schedule, Pairs::Together)),
-                Err(refusal) => refusal.message.clone(),
-            },
+            (Some(steps), Target::Sm90a | Target::Sm100a | Target::Sm103a) => {
+                match together(&steps.of(target), nest, target) {
+                    Ok(schedule) => return Ok((schedule, Pairs::Together)),
+                    Err(refusal) => refusal.message.clone(),
+                }
+            }
         };
         Ok((compile::auto_for(nest, target)?, Pairs::Apart(reason)))
+    }
+}
+
+/// The steps that put all pairs of a tile into one block.
+#[derive(Clone, Debug, PartialEq)]
+struct Steps {
+    /// Up to the operands' buffers; `{deep}` are an instruction's rows.
+    around: String,
+    /// Behind them; `{instruction}` is the instruction.
+    inside: String,
+    /// The loop over a tile's instructions below each other.
+    team: String,
+    /// Columns, terms and types in the instruction's name.
+    shape: String,
+}
+
+impl Steps {
+    /// The script for a target.
+    fn of(&self, target: Target) -> String {
+        let Self { around, inside, team, shape } = self;
+        // one thread multiplies all rows of a tile, or each warpgroup its own
+        let (deep, teams, family) = match target {
+            Target::Sm100a | Target::Sm103a => ("128", String::new(), "tcgen05.mma.m128"),
+            Target::Cpu | Target::Sm80 | Target::Sm90a => {
+                ("64", format!("map {team} to warpgroup\n"), "wgmma.m64")
+            }
+        };
+        let inside = inside.replace("{instruction}", &format!("{family}{shape}"));
+        around.replace("{deep}", deep) + &teams + &inside
     }
 }
 
@@ -256,8 +287,8 @@ impl<'p> Writer<'p> {
         )
     }
 
-    /// The steps that put all pairs of a tile into one block of sm_90a.
-    fn together(&self) -> Option<String> {
+    /// The steps that put all pairs of a tile into one block.
+    fn together(&self) -> Option<Steps> {
         let p = self.product;
         let ([m], [n], [k], true) =
             (p.rows.as_slice(), p.columns.as_slice(), p.sums.as_slice(), p.batch.is_empty())
@@ -266,27 +297,29 @@ impl<'p> Writer<'p> {
         };
         let (deep, point) = if self.options.of == DType::I8 { (128, 32) } else { (64, 16) };
         let (sum, of, [a, b]) = (self.sums(), self.options.of, self.slices);
-        Some(format!(
+        let around = format!(
             "tile G0.{m}, G0.{n} by 128, 128\n\
              reorder G0.{m}.0, G0.{n}.0, G0.{a}, G0.{b}, G0.{m}.1, G0.{n}.1\n\
              distribute G0.{n}.1\n\
              distribute G0.{m}.1\n\
              split G1.{k} by {deep}\n\
              reorder G1.{k}.0, G1.{m}.1, G1.{n}.1, G1.{k}.1\n\
-             split G1.{m}.1 by 64\n\
+             split G1.{m}.1 by {{deep}}\n\
              split G1.{k}.1 by {point}\n\
              reorder G1.{k}.0, G1.{m}.1.0, G1.{k}.1.0, G1.{m}.1.1, G1.{n}.1, G1.{k}.1.1\n\
              stage T at G0.{b}\n\
              stage SA at G1.{k}.0 as As\n\
              stage SB at G1.{k}.0 as Bs\n\
              map As.0 to tma\n\
-             map Bs.0 to tma\n\
-             map G1.{m}.1.0 to warpgroup\n\
-             tensorize G1.{m}.1.1, G1.{n}.1, G1.{k}.1.1 with \
-             wgmma.m64n128k{point}.{sum}.{of}.{of}\n\
+             map Bs.0 to tma\n"
+        );
+        let inside = format!(
+            "tensorize G1.{m}.1.1, G1.{n}.1, G1.{k}.1.1 with {{instruction}}\n\
              ring G1.{k}.0 by 4\n\
              map G0.{n}.0 to block.x\n\
              map G0.{m}.0 to block.y\n"
-        ))
+        );
+        let shape = format!("n128k{point}.{sum}.{of}.{of}");
+        Some(Steps { around, inside, team: format!("G1.{m}.1.0"), shape })
     }
 }

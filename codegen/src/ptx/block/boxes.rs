@@ -5,7 +5,7 @@
 
 use warploom_ir::abi::TensorMap;
 use warploom_ir::instruction::descriptor::CHUNK;
-use warploom_ir::instruction::{Action, Code, find};
+use warploom_ir::instruction::{Action, Code, PAIR, find};
 use warploom_ir::kernel::Kernel;
 use warploom_ir::kernel::device::{Block, Call, Shared, Tile};
 
@@ -31,7 +31,7 @@ fn map_of(kernel: &Kernel, shared: &Shared, global: &Tile) -> TensorMap {
 /// The shared and the global tile of a copy of the copy engine.
 fn operands(call: &Call) -> Option<(&Tile, &Tile)> {
     match find(&call.instruction)?.action {
-        Action::BoxLoad | Action::BoxMulticast => {
+        Action::BoxLoad | Action::BoxMulticast | Action::BoxPair => {
             Some((tile(&call.operands[0]), tile(&call.operands[1])))
         }
         Action::BoxStore => Some((tile(&call.operands[1]), tile(&call.operands[0]))),
@@ -55,16 +55,21 @@ pub(in crate::ptx) fn tensor_maps(kernel: &Kernel, block: &Block) -> Vec<TensorM
 }
 
 impl Emitter<'_> {
-    /// A box to the block's own shared memory, or to that of some blocks of its cluster.
+    /// A box to the block's own shared memory, or to that of some blocks of its cluster; of a pair
+    /// the first block's barrier counts it.
     pub(super) fn box_load(
         &mut self,
         code: &Code,
         [to, from, barrier]: [&Tile; 3],
         blocks: Option<&Tile>,
+        pair: bool,
     ) {
-        let barrier = self.slot(barrier);
+        let mut barrier = self.slot(barrier);
+        if pair {
+            barrier = self.of_first(&barrier);
+        }
         let mask = blocks.map(|blocks| self.blocks_mask(blocks));
-        let multicast = mask.is_some();
+        let (multicast, group) = (mask.is_some(), if pair { PAIR } else { 0 });
         let mask = mask.unwrap_or_else(|| Value::int("i16", 0)).arg();
         for (address, map, at) in self.panels(to, from) {
             let whole =
@@ -75,7 +80,7 @@ impl Emitter<'_> {
             let name = intrinsic(code).replace("{n}", &at.1.to_string());
             self.f.line(&format!(
                 "call void {name}({}, {SHARED_POINTER} {barrier}, ptr %map{map}, {}, \
-                 {mask}, i64 0, i1 {multicast}, i1 false, i32 0)",
+                 {mask}, i64 0, i1 {multicast}, i1 false, i32 {group})",
                 target.arg(),
                 at.0
             ));

@@ -61,15 +61,16 @@ impl Emitter<'_> {
                 let Code::Assembly(text) = code else { unreachable!("it is written as text") };
                 self.pass_through(text);
             }
-            Action::TensorCommit | Action::TensorCommitCluster => {
+            Action::TensorCommit | Action::TensorCommitCluster | Action::TensorCommitPair => {
                 self.tensor_commit(code, tile(&o[0]), o.get(1).map(tile));
             }
             Action::LoadMatrix => self.matrices(code, tile(&o[0]), tile(&o[1]), true),
             Action::StoreMatrix => self.matrices(code, tile(&o[1]), tile(&o[0]), false),
             Action::CopyAsync(bytes) => self.chunks(code, bytes, tile(&o[0]), tile(&o[1])),
-            Action::BoxLoad | Action::BoxMulticast => {
+            Action::BoxLoad | Action::BoxMulticast | Action::BoxPair => {
                 let tiles = [tile(&o[0]), tile(&o[1]), tile(&o[2])];
-                self.box_load(code, tiles, o.get(3).map(tile));
+                let pair = instruction.action == Action::BoxPair;
+                self.box_load(code, tiles, o.get(3).map(tile), pair);
             }
             Action::BoxStore => self.box_store(code, tile(&o[0]), tile(&o[1])),
             Action::MatrixWait => self.wait_matrix(code, constant(&o[0])),

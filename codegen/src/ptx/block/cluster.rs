@@ -17,6 +17,10 @@ use crate::llvm::lin::Lin;
 /// Shared memory of any block of the cluster.
 const CLUSTER_POINTER: &str = "ptr addrspace(7)";
 
+/// The lowest bit of a block's number in an address of the cluster's shared memory (CUTLASS,
+/// `Sm100MmaPeerBitMask`).
+const BLOCK_BIT: i128 = 24;
+
 /// What clusters need and the target lacks.
 pub(super) fn missing(nodes: &[KernelNode], target: Target) -> Option<String> {
     let clustered = |node: &KernelNode| match node {
@@ -82,6 +86,16 @@ impl Emitter<'_> {
             further = further.iter().flat_map(along).collect();
         }
         (self.narrow(&first), further)
+    }
+
+    /// The same place in the shared memory of the first block of the pair. An address in a block's
+    /// own shared memory is one in the cluster's, with the block's number from [`BLOCK_BIT`] on.
+    pub(super) fn of_first(&mut self, own: &str) -> String {
+        let text = format!("ptrtoint {SHARED_POINTER} {own} to i32");
+        let address = self.f.def("i32", 1, &text);
+        let first = self.f.bin_int("and", &address, !(1 << BLOCK_BIT) & 0xffff_ffff);
+        let text = format!("inttoptr {} to {SHARED_POINTER}", first.arg());
+        self.f.def(SHARED_POINTER, 1, &text).text
     }
 
     /// A bit for each block of a tile, as i16.

@@ -11,6 +11,7 @@ mod calls;
 mod chunks;
 mod cluster;
 mod deal;
+mod guards;
 mod matrix;
 mod pairs;
 mod rows;
@@ -178,6 +179,9 @@ pub(super) fn launch(kernel: &Kernel, block: &Block, launch: &mut GpuLaunch) {
     let small = "verified: within the limits of every GPU";
     launch.block = [u32::try_from(block.warps() * WARP).expect(small), 1, 1];
     launch.shared_bytes = u32::try_from(block.bytes().expect(small)).expect(small);
+    if !block.tensors.is_empty() {
+        launch.tensor_columns = u32::try_from(block.columns().expect(small)).expect(small);
+    }
     launch.cluster = u32::try_from(block.cluster_size().expect(small)).expect(small);
     let mut all = Vec::new();
     block.roles.iter().for_each(|r| calls(&r.body, &mut all));

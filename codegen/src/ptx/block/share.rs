@@ -1,11 +1,13 @@
 //! Guards and stores that the threads of a team share out.
 //!
 //! In: a [`Share`]. Out: for each thread the pieces that are its own, some at a time: first all
-//! loads from global memory, then the values and their stores, so that the loads are on their way
-//! together. Neighbours are loaded and stored together where their first is at a multiple of their
-//! bytes. Keeps: there are no branches between loads: one whose guard is false is not made, or, in
+//! loads, from global memory or, for what goes there, from shared memory, then the values and their
+//! stores, so that the loads are on their way together. Neighbours are loaded and stored together
+//! where their first is at a multiple of their bytes.
+//! Keeps: there are no branches between loads: one whose guard is false is not made, or, in
 //! an array that is written too, reads the first element, and what depends on it is not used.
-//! Why here: the chunks of shared memory are permuted, so LLVM does not see what lies side by side.
+//! Why here: the chunks of shared memory are permuted, and a block's place in an array is a long
+//! expression, so LLVM does not see what lies side by side.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,6 +19,7 @@ use warploom_ir::kernel::{Condition, Index, KernelNode, Store, TypedKind};
 use warploom_ir::nest::{AssignOp, Role};
 
 use super::deal::Deal;
+use super::guards::{terms, together};
 use crate::llvm::build::{Function, Value, bits, ty as ty_of};
 use crate::llvm::convert::half_elem;
 use crate::llvm::emit::{BufferRegs, Emitter};
@@ -25,7 +28,7 @@ use crate::llvm::memory::mem_elem;
 use crate::llvm::storage::alias;
 use crate::llvm::tile::{Tile, TileKey};
 
-/// Most elements of a thread whose loads are on their way together.
+/// Most registers of a thread that loads fill which are on their way together.
 const AHEAD: i64 = 32;
 /// More than what neighbours of a thread are apart.
 const FAR: i64 = 1 << 29;
@@ -37,8 +40,11 @@ struct Filled<'s> {
     condition: Option<&'s Condition>,
     store: &'s Store<Index>,
     otherwise: Option<&'s Store<Index>>,
-    /// The elements of the kernel's arrays that the value reads, each once.
+    /// The elements that the value reads, each once: of the kernel's arrays, or, of a store to
+    /// these, of shared buffers without panels.
     reads: Vec<(&'s Name, &'s [Index])>,
+    /// The store is to a shared buffer.
+    inside: bool,
 }
 
 impl Filled<'_> {
@@ -90,7 +96,7 @@ impl Emitter<'_> {
         let pieces = s.pieces().expect("verified: whole pieces");
         let (rounds, rest) = (pieces / threads, pieces % threads);
         let elements: i64 = s.piece.iter().product();
-        let together = (AHEAD / elements).max(1);
+        let together = (self.ahead(s) / elements).max(1);
         let mut from = 0;
         while from < rounds {
             let to = (from + together).min(rounds);
@@ -106,6 +112,43 @@ impl Emitter<'_> {
             self.f.br(&end);
             self.f.start(&end);
         }
+    }
+
+    /// Most elements of a thread whose loads are on their way together: neighbours of two bytes
+    /// share registers, alone each takes one.
+    fn ahead(&mut self, s: &Share) -> i64 {
+        let Some(filled) = self.filled(&s.body) else { return AHEAD };
+        if filled.reads.is_empty() {
+            return AHEAD;
+        }
+        let piece = |(var, wide): (&Name, &i64)| {
+            Lin::default().plus(*wide, &Lin::var(&format!("piece of {var}").into()))
+        };
+        let first: Vec<Lin> = s.vars.iter().zip(&s.piece).map(piece).collect();
+        let at = |e| first.iter().zip(s.at(0, e)).map(|(lin, i)| lin.offset(i)).collect();
+        let all: Vec<Element> =
+            (0..s.piece.iter().product()).map(|e| self.element(s, &filled, at(e))).collect();
+        let mut least = AHEAD * WIDE;
+        for (array, indices) in &filled.reads {
+            let dims = self.places(s, indices, &all);
+            let wide = self.side_by_side(s, array, &dims, &all).wide as i64;
+            let bytes = wide * self.buffers[*array].dtype.size_bytes() as i64;
+            least = least.min(AHEAD * wide / (bytes / 4).max(1));
+        }
+        for var in &s.vars {
+            self.env.remove(var);
+        }
+        least / filled.reads.len() as i64
+    }
+
+    /// What indices are at elements of a piece.
+    fn places(&self, s: &Share, indices: &[Index], elements: &[Element]) -> Vec<Vec<Lin>> {
+        let place = |e: &Element| {
+            let mut env: Env = self.env.clone();
+            env.extend(s.vars.iter().cloned().zip(e.at.iter().cloned()));
+            indices.iter().map(|i| Lin::of(i, &env)).collect()
+        };
+        elements.iter().map(place).collect()
     }
 
     /// One piece in each of these rounds.
@@ -140,7 +183,9 @@ impl Emitter<'_> {
                     let list = (0..elements).map(|e| self.element(s, &filled, at(first, e)));
                     all.push(list.collect());
                 }
-                self.limits(&mut all);
+                if filled.inside {
+                    self.limits(&mut all);
+                }
                 for piece in &mut all {
                     self.load_piece(s, &filled, piece);
                 }
@@ -171,23 +216,39 @@ impl Emitter<'_> {
         }
     }
 
-    /// The body, where it is one store of values that global memory gives.
+    /// The body, where it is one store of values that global memory gives to shared memory, or
+    /// shared memory to an array.
     fn filled<'s>(&self, body: &'s [KernelNode]) -> Option<Filled<'s>> {
         let single = |nodes: &'s [KernelNode]| match nodes {
             [KernelNode::Store(s)] if s.op == AssignOp::Set && s.guard.is_none() => Some(s),
             _other => None,
         };
         let (condition, store, otherwise) = match body {
+            [KernelNode::If(c, then, otherwise)] if otherwise.is_empty() => {
+                (Some(c), single(then)?, None)
+            }
             [KernelNode::If(c, then, otherwise)] => {
                 (Some(c), single(then)?, Some(single(otherwise)?))
             }
             nodes => (None, single(nodes)?, None),
         };
+        let shared = |name: &Name| {
+            let block = self.program.as_ref().map(|p| &p.block)?;
+            block.shared.iter().find(|b| b.name == *name)
+        };
+        let inside = shared(&store.array).is_some();
+        // what is left as it is where the condition does not hold is memory
+        if condition.is_some() && inside == otherwise.is_none() {
+            return None;
+        }
         let mut own = true;
         let mut reads: Vec<(&'s Name, &'s [Index])> = Vec::new();
         store.value.visit(&mut |v| {
             if let TypedKind::Read { array, indices } = &v.kind {
-                own &= self.kernel.buffers.iter().any(|b| b.name == *array);
+                own &= match inside {
+                    true => self.kernel.buffers.iter().any(|b| b.name == *array),
+                    false => shared(array).is_some_and(|b| b.panel.is_none()),
+                };
                 if !reads.contains(&(array, indices)) {
                     reads.push((array, indices));
                 }
@@ -198,8 +259,7 @@ impl Emitter<'_> {
             plain = other.array == store.array && other.indices == store.indices;
             other.value.visit(&mut |v| plain &= !matches!(v.kind, TypedKind::Read { .. }));
         }
-        let shared = self.program.as_ref()?.block.shared.iter().any(|b| b.name == store.array);
-        (own && plain && shared).then_some(Filled { condition, store, otherwise, reads })
+        (own && plain).then_some(Filled { condition, store, otherwise, reads, inside })
     }
 
     fn element(&mut self, s: &Share, filled: &Filled<'_>, at: Vec<Lin>) -> Element {
@@ -262,17 +322,14 @@ impl Emitter<'_> {
     /// Loads what the elements of a piece need.
     fn load_piece(&mut self, s: &Share, filled: &Filled<'_>, out: &mut [Element]) {
         for (array, indices) in &filled.reads {
-            let dims: Vec<Vec<Lin>> = (out.iter())
-                .map(|e| {
-                    let mut env: Env = self.env.clone();
-                    env.extend(s.vars.iter().cloned().zip(e.at.iter().cloned()));
-                    indices.iter().map(|i| Lin::of(i, &env)).collect()
-                })
-                .collect();
-            let run = self.loads_together(s, array, &dims, out);
+            let dims = self.places(s, indices, out);
+            let run = self.side_by_side(s, array, &dims, out);
             for first in starts(out.len(), run) {
                 let members: Vec<usize> = (0..run.wide).map(|i| first + i * run.step).collect();
-                let (slots, zeroed) = self.load_run(array, &dims[first], &out[first], run.wide);
+                let (slots, zeroed) = match filled.inside {
+                    true => self.load_run(array, &dims[first], &out[first], run.wide),
+                    false => (self.load_shared(array, &dims[first], run.wide), false),
+                };
                 for (member, slot) in members.into_iter().zip(slots) {
                     let dims = dims[member].clone();
                     let key = TileKey { array: (*array).clone(), dims, width: 1, partial: None };
@@ -285,6 +342,12 @@ impl Emitter<'_> {
 
     /// The position of an element in its array, where the array's shape is known.
     fn flat(&self, array: &Name, dims: &[Lin]) -> Option<Lin> {
+        let shared = self.program.as_ref().map(|p| &p.block.shared);
+        if let Some(buffer) = shared.and_then(|all| all.iter().find(|b| b.name == *array)) {
+            let places = dims.iter().zip(&buffer.shape);
+            let inner = |sum: Lin, (i, e): (&Lin, &i64)| Lin::default().plus(*e, &sum).plus(1, i);
+            return Some(places.fold(Lin::default(), inner));
+        }
         let mut flat = Lin::default();
         for (dim, stride) in dims.iter().zip(&self.buffers[array].strides) {
             flat = flat.plus(stride.text.parse().ok()?, dim);
@@ -292,8 +355,9 @@ impl Emitter<'_> {
         Some(flat)
     }
 
-    /// How many neighbours of a piece are loaded together: all inside, or none.
-    fn loads_together(
+    /// How many neighbours of a piece lie side by side in an array or a buffer without panels: all
+    /// inside, or none.
+    fn side_by_side(
         &self,
         s: &Share,
         array: &Name,
@@ -357,13 +421,32 @@ impl Emitter<'_> {
                 self.f.def(elem, lanes, &text)
             }
         };
+        (self.in_slots(&all), zeroed)
+    }
+
+    /// Slots with neighbours from shared memory.
+    fn load_shared(&mut self, array: &Name, dims: &[Lin], wide: usize) -> Vec<String> {
+        let (elem, bytes) = {
+            let dtype = self.buffers[array].dtype;
+            (mem_elem(dtype), wide * dtype.size_bytes())
+        };
+        let p = self.address(array, dims);
+        let space = self.buffers[array].pointer.elem;
+        let lanes = u32::try_from(wide).expect("at most 16");
+        let text = format!("load {}, {space} {p}, align {bytes}", ty_of(elem, lanes));
+        let all = self.f.def(elem, lanes, &text);
+        self.in_slots(&all)
+    }
+
+    /// Each lane in a slot of its own.
+    fn in_slots(&mut self, all: &Value) -> Vec<String> {
         let slots = (0..all.lanes).map(|lane| {
-            let one = self.f.extract(&all, lane);
-            let slot = self.f.alloca(elem, 1, 1, 64);
+            let one = self.f.extract(all, lane);
+            let slot = self.f.alloca(&one.elem, 1, 1, 64);
             self.f.line(&format!("store {}, ptr {slot}, align 64", one.arg()));
             slot
         });
-        (slots.collect(), zeroed)
+        slots.collect()
     }
 
     /// The position of an element in an array of any shape.
@@ -439,7 +522,7 @@ impl Emitter<'_> {
     fn store_piece(&mut self, s: &Share, filled: &Filled<'_>, piece: Vec<Element>) {
         let mut values = Vec::new();
         let mut dims: Vec<Vec<Lin>> = Vec::new();
-        for element in piece {
+        for element in &piece {
             self.enter(s, &element.at);
             self.tiles.extend(element.loaded.iter().cloned());
             let mut value = self.updated(filled.store, None);
@@ -456,11 +539,25 @@ impl Emitter<'_> {
             values.push(value);
             dims.push(filled.store.indices.iter().map(|i| Lin::of(i, &self.env)).collect());
         }
-        let run = self.stores_together(s, &filled.store.array, &dims);
+        let run = match filled.inside {
+            true => self.stores_together(s, &filled.store.array, &dims),
+            false => self.side_by_side(s, &filled.store.array, &dims, &piece),
+        };
         for first in starts(values.len(), run) {
             let members: Vec<Value> =
                 (0..run.wide).map(|i| values[first + i * run.step].clone()).collect();
+            let end = piece[first].cond.as_ref().filter(|_| !filled.inside).map(|cond| {
+                let (yes, end) = (self.f.label("inside"), self.f.label("outside"));
+                let holds = self.cond(cond);
+                self.f.cond_br(&holds, &yes, &end);
+                self.f.start(&yes);
+                end
+            });
             self.store_run(filled.store, &dims[first], &members);
+            if let Some(end) = end {
+                self.f.br(&end);
+                self.f.start(&end);
+            }
         }
     }
 
@@ -488,7 +585,7 @@ impl Emitter<'_> {
         widest_run(s, WIDE / bytes, fits)
     }
 
-    /// Stores neighbours of shared memory.
+    /// Stores neighbours.
     fn store_run(&mut self, s: &Store<Index>, dims: &[Lin], values: &[Value]) {
         let [first, _, ..] = values else {
             return self.store_memory(&s.array, dims, &values[0], None);
@@ -513,9 +610,10 @@ impl Emitter<'_> {
         }
         let all = if words.len() == 1 { words[0].clone() } else { self.f.gather(&words) };
         let p = self.address(&s.array, dims);
-        let space = self.buffers[&s.array].pointer.elem;
+        let regs = &self.buffers[&s.array];
+        let (space, alias) = (regs.pointer.elem, alias(regs.class));
         let align = values.len() * bytes;
-        self.f.line(&format!("store {}, {space} {p}, align {align}", all.arg()));
+        self.f.line(&format!("store {}, {space} {p}, align {align}{alias}", all.arg()));
     }
 }
 
@@ -543,42 +641,4 @@ fn widest_run(s: &Share, most: i64, fits: impl Fn(Run) -> bool) -> Run {
         wide /= 2;
     }
     ALONE
-}
-
-/// Integers all of which are not negative where a condition holds.
-fn terms(cond: &Cond) -> Option<Vec<Lin>> {
-    match cond {
-        Cond::Ge(a, b) => Some(vec![a.plus(-1, b)]),
-        Cond::All(parts) => {
-            let all: Option<Vec<Vec<Lin>>> = parts.iter().map(terms).collect();
-            Some(all?.concat())
-        }
-        Cond::Eq(..) | Cond::Any(_) => None,
-    }
-}
-
-/// Whether a condition is the same for all of a number of neighbours, given for the first and the
-/// last of them.
-fn together(first: &Cond, last: &Cond, wide: i64) -> bool {
-    match (first, last) {
-        (Cond::Ge(a, b), Cond::Ge(c, d)) => {
-            let (x, y) = (a.plus(-1, b), c.plus(-1, d));
-            let Some(all) = y.difference(&x) else { return false };
-            let step = all / (wide - 1);
-            if all % (wide - 1) != 0 {
-                return false;
-            }
-            match step {
-                0 => true,
-                // at least 0 from the first on, or not even at the last
-                1.. => x.is_multiple(step * wide),
-                ..0 => x.offset(-step).is_multiple(-step * wide),
-            }
-        }
-        (Cond::Eq(a, b), Cond::Eq(c, d)) => a.plus(-1, b) == c.plus(-1, d),
-        (Cond::All(a), Cond::All(b)) | (Cond::Any(a), Cond::Any(b)) => {
-            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| together(a, b, wide))
-        }
-        _different => false,
-    }
 }

@@ -46,6 +46,12 @@ impl Emitter<'_> {
         self.pointer(&Value::int("i32", at.into()))
     }
 
+    /// An intrinsic for this block's tensor memory, or for that of its pair (PTX ISA, 9.7.16.5: all
+    /// instructions on tensor memory of a kernel have one group).
+    fn grouped(block: &Block, name: &str) -> String {
+        implied(&if block.paired() { format!("{name}.pair") } else { name.to_owned() })
+    }
+
     pub(super) fn allocate_tensors(&mut self, block: &Block) {
         if block.tensors.is_empty() {
             return;
@@ -53,10 +59,10 @@ impl Emitter<'_> {
         let columns = block.columns().expect("verified: there are so many columns");
         let at = self.address_of_tensors(block);
         self.first_warp(|e| {
-            let allocate = implied("tensor.allocate");
+            let allocate = Self::grouped(block, "tensor.allocate");
             e.f.line(&format!("call void {allocate}({SHARED_POINTER} {at}, i32 {columns})"));
             // a block that comes later to this multiprocessor may allocate too
-            e.f.line(&format!("call void {}()", implied("tensor.allocated")));
+            e.f.line(&format!("call void {}()", Self::grouped(block, "tensor.allocated")));
         });
         self.meet_block();
         let base = self.f.def("i32", 1, &format!("load volatile i32, {SHARED_POINTER} {at}"));
@@ -66,11 +72,18 @@ impl Emitter<'_> {
     pub(super) fn free_tensors(&mut self, block: &Block) {
         let Some(base) = self.state().tensors.clone() else { return };
         let columns = block.columns().expect("verified: there are so many columns");
-        self.meet_block();
+        if block.paired() {
+            // the other block's may still be in use
+            self.f.line(&format!("call void {}()", implied("tcgen05.fence.before")));
+            self.meet_cluster("cluster.end");
+            self.f.line(&format!("call void {}()", implied("tcgen05.fence.after")));
+        } else {
+            self.meet_block();
+        }
         self.first_warp(|e| {
             let text = format!("inttoptr {} to {TENSOR_POINTER}", base.arg());
             let pointer = e.f.def(TENSOR_POINTER, 1, &text);
-            let free = implied("tensor.free");
+            let free = Self::grouped(block, "tensor.free");
             e.f.line(&format!("call void {free}({}, i32 {columns})", pointer.arg()));
         });
     }
@@ -117,10 +130,11 @@ impl Emitter<'_> {
         };
         let descriptor = encode(m, [tiles[1].transposed, tiles[2].transposed]);
         let kind = Kind::of(m.a).expect("the table's types have a kind").number();
-        // of one block, and nothing of A is kept for later
-        let name = intrinsic(code);
+        // nothing of A is kept for later
+        let (name, group) = (intrinsic(code), m.blocks);
         self.f.line(&format!(
-            "call void {name}({to}, {a}, {b}, i32 {descriptor}, {keep}, i32 {kind}, i32 1, i32 0)"
+            "call void {name}({to}, {a}, {b}, i32 {descriptor}, {keep}, i32 {kind}, i32 {group}, \
+             i32 0)"
         ));
     }
 

@@ -72,8 +72,8 @@ pub(super) struct BoxCopy {
     global: Place,
     /// The number of the block in the cluster whose shared memory it is.
     rank: usize,
-    /// The slot that counts the bytes, of a load.
-    barrier: Option<(Name, i64)>,
+    /// The slot that counts the bytes of a load, and the block whose slot it is.
+    barrier: Option<(usize, Name, i64)>,
     clock: Clock,
     stamp: Stamp,
 }
@@ -98,19 +98,20 @@ impl<'k> Machine<'k, '_> {
         Err(fault("E0521", &text))
     }
 
-    /// Issues a box load to the shared memory of some blocks; it lands in each by itself.
+    /// Issues a box load to the shared memory of some blocks; it lands in each by itself, and tells
+    /// the barrier of the block beside it.
     pub(super) fn box_load(
         &mut self,
         tiles: [&Tile; 2],
         barrier: &(Name, i64),
-        blocks: &[usize],
+        blocks: &[[usize; 2]],
         w: &mut Warp<'k>,
     ) -> Result<()> {
-        for &rank in blocks {
+        for &[rank, told] in blocks {
             let [shared, global] = [Place::new(tiles[0], w)?, Place::new(tiles[1], w)?];
             self.same_rows(&shared, &global)?;
             let (clock, stamp) = self.fork(w);
-            let barrier = Some(barrier.clone());
+            let barrier = Some((told, barrier.0.clone(), barrier.1));
             self.loads.push(BoxCopy { shared, global, rank, barrier, clock, stamp });
         }
         Ok(())
@@ -141,12 +142,12 @@ impl<'k> Machine<'k, '_> {
             let access = Access { clock, stamp, proxy: Proxy::Async, rank: copy.rank };
             self.fill(&copy.shared, &copy.global, i, access)?;
         }
-        let (name, slot) = copy.barrier.as_ref().expect("a load has a barrier");
-        let phase = self.phase(copy.rank, name, *slot)?;
+        let (rank, name, slot) = copy.barrier.as_ref().expect("a load has a barrier");
+        let phase = self.phase(*rank, name, *slot)?;
         phase.bytes -= n;
         phase.loaded = phase.number + 1;
         phase.clock.merge(&copy.clock);
-        self.advance(copy.rank, name, *slot)
+        self.advance(*rank, name, *slot)
     }
 
     /// One element from an array to shared memory; zero where it is outside the array.

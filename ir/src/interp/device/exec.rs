@@ -4,7 +4,7 @@ use super::clock::Clock;
 use super::shared::{Access, Proxy};
 use super::{Machine, Outcome, Phase, Warp, fault};
 use crate::diag::Result;
-use crate::instruction::{Action, Issue, Want, find};
+use crate::instruction::{Action, Issue, PAIR, Want, find};
 use crate::kernel::device::{Call, Operand, Tile, WARP, WARPGROUP};
 
 /// The tile of an operand; the caller has compared the call with the table.
@@ -73,13 +73,17 @@ impl<'k> Machine<'k, '_> {
                 w.copies.push(open);
             }
             Action::CopyWait => self.finish_copies(self.count(&o[0], w)?, w)?,
-            Action::BoxLoad | Action::BoxMulticast => {
+            Action::BoxLoad | Action::BoxMulticast | Action::BoxPair => {
                 let barrier = tile(&o[2])?;
                 let slot = self.slot(barrier, w)?;
                 self.phase(w.rank, &barrier.array, slot)?;
+                let first = w.rank / PAIR as usize * PAIR as usize;
                 let blocks = match o.get(3) {
-                    Some(blocks) => self.blocks(tile(blocks)?, w)?,
-                    None => vec![w.rank],
+                    Some(blocks) => {
+                        self.blocks(tile(blocks)?, w)?.into_iter().map(|b| [b; 2]).collect()
+                    }
+                    None if action == Action::BoxPair => vec![[w.rank, first]],
+                    None => vec![[w.rank; 2]],
                 };
                 let slot = (barrier.array.clone(), slot);
                 self.box_load([tile(&o[0])?, tile(&o[1])?], &slot, &blocks, w)?;
@@ -105,7 +109,7 @@ impl<'k> Machine<'k, '_> {
             Action::MatrixWait => return self.wait_matrix(self.count(&o[0], w)?, w),
             Action::TensorLoad(n) => self.tensor_load(n, tile(&o[0])?, tile(&o[1])?, w)?,
             Action::TensorWait => self.finish_tensor_loads(w)?,
-            Action::TensorCommit | Action::TensorCommitCluster => {
+            Action::TensorCommit | Action::TensorCommitCluster | Action::TensorCommitPair => {
                 let blocks = match o.get(1) {
                     Some(blocks) => self.blocks(tile(blocks)?, w)?,
                     None => vec![w.rank],

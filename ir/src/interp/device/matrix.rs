@@ -138,7 +138,7 @@ impl<'k> Machine<'k, '_> {
         let (Some(panel), [.., rows, _]) = (buffer.panel, buffer.shape.as_slice()) else {
             return Err(wrong("has no panels"));
         };
-        if tile.matrix() != Some(matrix.extents(part)) || buffer.dtype != matrix.dtype(part) {
+        if tile.matrix() != Some(matrix.held(part)) || buffer.dtype != matrix.dtype(part) {
             return Err(wrong("has not the extents or the type of this operand"));
         }
         let tail = tile.at.iter().rev().take(2).all(|s| s.extent.is_some());

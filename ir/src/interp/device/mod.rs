@@ -25,8 +25,9 @@ use std::collections::BTreeMap;
 
 use crate::affine::Name;
 use crate::diag::{Diagnostic, Result};
+use crate::instruction::{Action, find};
 use crate::interp::code::Memory;
-use crate::kernel::device::{Block, Call, MAX_CLUSTER, WARP};
+use crate::kernel::device::{Block, Call, MAX_CLUSTER, Operand, WARP};
 use crate::kernel::{Condition, Index};
 use crate::value::Scalar;
 
@@ -36,7 +37,7 @@ use matrix::Group;
 use program::{Step, steps};
 use registers::Registers;
 use shared::SharedMemory;
-use tensor::{Pipe, TensorLoad, TensorMemory};
+use tensor::{Pipe, TensorLoad, TensorMemory, Told};
 
 fn fault(code: &'static str, text: &str) -> Box<Diagnostic> {
     Box::new(Diagnostic::input(code, text))
@@ -140,6 +141,8 @@ struct Machine<'k, 'm> {
     tensors: TensorMemory<'k>,
     /// Matrix instructions that single threads have issued, by their warp.
     pipes: BTreeMap<usize, Pipe<'k>>,
+    /// Commits on their way to other blocks.
+    told: Vec<Told>,
     agents: Agent,
 }
 
@@ -200,6 +203,7 @@ pub(super) fn run(
         loads: Vec::new(),
         tensors: TensorMemory::new(block, size)?,
         pipes: BTreeMap::new(),
+        told: Vec::new(),
         agents: warps.len(),
     };
     machine.run(&mut warps)
@@ -256,7 +260,7 @@ impl<'k> Machine<'k, '_> {
             }
             match self.loads.pop() {
                 Some(copy) => self.land(&copy)?,
-                None if self.complete()? => {}
+                None if self.complete()? || self.told_others(warps)? => {}
                 None => return Err(self.deadlock(warps)),
             }
         }
@@ -356,6 +360,9 @@ impl<'k> Machine<'k, '_> {
         if !self.loads.is_empty() || self.barriers.values().any(|p| p.bytes != 0) {
             left = "box loads, or bytes that a barrier awaits, are on their way";
         }
+        if !self.told.is_empty() {
+            left = "a commit is on its way to another block";
+        }
         if self.pipes.values().any(|p| !p.is_empty()) {
             left = "matrix instructions of one thread are on their way";
         }
@@ -364,6 +371,17 @@ impl<'k> Machine<'k, '_> {
         } else {
             Err(fault("E0525", &format!("a block ends and {left}")))
         }
+    }
+
+    /// The slot of a block's barrier that a warp waits for.
+    fn awaits(&self, w: &Warp<'k>) -> Option<(usize, Name, i64)> {
+        let step = (!w.done).then(|| self.programs[w.program].get(w.at)).flatten();
+        let Some(Step::Call(call)) = step else { return None };
+        if find(&call.instruction)?.action != Action::Wait {
+            return None;
+        }
+        let Some(Operand::Tile(tile)) = call.operands.first() else { return None };
+        Some((w.rank, tile.array.clone(), self.slot(tile, w).ok()?))
     }
 
     fn deadlock(&self, warps: &[Warp<'k>]) -> Box<Diagnostic> {

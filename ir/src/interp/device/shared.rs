@@ -65,6 +65,11 @@ impl<'k> SharedMemory<'k> {
         Ok(Self { block, bytes: vec![vec![Byte::default(); bytes]; blocks] })
     }
 
+    /// Blocks of the cluster.
+    pub(super) const fn blocks(&self) -> usize {
+        self.bytes.len()
+    }
+
     pub(super) fn find(&self, name: &str) -> Option<&'k Shared> {
         self.block.shared.iter().find(|s| &*s.name == name)
     }

@@ -1,8 +1,9 @@
 //! Tensor memory: matrix instructions of one thread that accumulate there, and loads from it.
 //!
 //! An instruction is done when a commit after it arrives at its barrier: that is when nothing else
-//! in the cluster can go on, and everything the thread issued before happens then, in order. A load
-//! reads when it is waited for. Operands are read through both descriptors, decoded bit by bit.
+//! in the cluster can go on, and everything the thread issued before happens then, in order. At
+//! barriers of other blocks it arrives later still, when somebody waits there. A load reads when it
+//! is waited for. Operands are read through both descriptors, decoded bit by bit.
 //! Keeps: an access that is not ordered after a conflicting one is an error, whatever the values;
 //! across threads that takes a fence on each side, of which a commit is one.
 
@@ -63,6 +64,14 @@ enum Issued<'k> {
     Product(Box<Product<'k>>),
     /// An arrival at this slot of these blocks.
     Commit(Name, i64, Vec<usize>),
+}
+
+/// A commit on its way to another block's barrier.
+pub(super) struct Told {
+    rank: usize,
+    name: Name,
+    slot: i64,
+    clock: Clock,
 }
 
 /// All that a thread has issued and that is not done, and what those that are done knew.
@@ -178,7 +187,12 @@ impl<'k> Machine<'k, '_> {
         keep: bool,
         w: &mut Warp<'k>,
     ) -> Result<()> {
-        let to = self.corner(tiles[0], matrix.extents(Part::D), w)?;
+        let first = w.rank as i64 % matrix.blocks == 0;
+        if !first || (w.rank as i64 + matrix.blocks) > self.shared.blocks() as i64 {
+            let text = "an instruction of a pair is issued by another block than its first";
+            return Err(fault("E0521", text));
+        }
+        let to = self.corner(tiles[0], matrix.held(Part::D), w)?;
         let dtype = self.tensors.find(to.name).map(|t| t.dtype);
         if dtype != Some(matrix.acc) || to.lane != 0 {
             let text = format!("`{}` is no accumulator of this instruction", tiles[0]);
@@ -218,6 +232,30 @@ impl<'k> Machine<'k, '_> {
         Ok(())
     }
 
+    /// The block of a warp.
+    fn issuer(&self, warp: usize) -> usize {
+        warp / usize::try_from(self.block.warps()).expect("1 to 32 warps")
+    }
+
+    fn tell(&mut self, told: &Told) -> Result<()> {
+        self.arrival((told.rank, &told.name, told.slot), 1, 0, &told.clock)?;
+        self.advance(told.rank, &told.name, told.slot)
+    }
+
+    /// A commit arrives at another block, where one is on its way there: one that a warp waits for.
+    pub(super) fn told_others(&mut self, warps: &[Warp<'k>]) -> Result<bool> {
+        let awaited: Vec<(usize, Name, i64)> =
+            warps.iter().filter_map(|w| self.awaits(w)).collect();
+        let such = |t: &Told| awaited.contains(&(t.rank, t.name.clone(), t.slot));
+        match self.told.iter().position(such) {
+            Some(at) => {
+                let told = self.told.remove(at);
+                self.tell(&told).map(|()| true)
+            }
+            None => Ok(false),
+        }
+    }
+
     /// Carries out what some thread has issued, up to its next commit, which arrives; false where
     /// no commit is on its way.
     pub(super) fn complete(&mut self) -> Result<bool> {
@@ -237,9 +275,14 @@ impl<'k> Machine<'k, '_> {
                 }
                 Issued::Commit(name, slot, blocks) => {
                     let clock = pipe.clock.clone();
+                    let own = self.issuer(number);
                     for rank in blocks {
-                        self.arrival((rank, &name, slot), 1, 0, &clock)?;
-                        self.advance(rank, &name, slot)?;
+                        let told = Told { rank, name: name.clone(), slot, clock: clock.clone() };
+                        if rank == own {
+                            self.tell(&told)?;
+                        } else {
+                            self.told.push(told);
+                        }
                     }
                     return Ok(true);
                 }
@@ -253,23 +296,32 @@ impl<'k> Machine<'k, '_> {
         let Some(Decoded { extents: [m, n], types: [a, b, acc], transposed }) = said else {
             return Err(fault("E0521", "an instruction descriptor that means nothing"));
         };
-        let access =
-            Access { clock: &p.clock, stamp: p.stamp, proxy: Proxy::Async, rank: p.to.rank };
-        let source = |i: usize| Source { transposed: transposed[i], ..p.sources[i] };
-        let rows = self.described(source(0), (0..m, p.matrix.k), a, access)?;
-        let cols = self.described(source(1), (0..n, p.matrix.k), b, access)?;
+        // block after block of a pair has its share of the rows of A, B and D
+        let share = p.matrix.blocks;
+        let (mut rows, mut cols) = (Vec::new(), Vec::new());
+        for member in 0..usize::try_from(share).expect("one or two") {
+            let rank = p.to.rank + member;
+            let access = Access { clock: &p.clock, stamp: p.stamp, proxy: Proxy::Async, rank };
+            let source = |i: usize| Source { transposed: transposed[i], ..p.sources[i] };
+            rows.extend(self.described(source(0), (0..m / share, p.matrix.k), a, access)?);
+            cols.extend(self.described(source(1), (0..n / share, p.matrix.k), b, access)?);
+        }
         let who = (&p.clock, p.stamp);
         for (i, row) in (0..).zip(&rows) {
             let row = row.as_ref().ok_or_else(|| undefined("A"))?;
+            // (PTX ISA, 9.7.16.10.5, data path layout A: 128 rows of 256 in each block's lanes)
+            let (member, i) = (i / (m / share), i % (m / share));
+            let rank = p.to.rank + usize::try_from(member).expect("below the pair's blocks");
+            let to = Corner { rank, ..p.to };
             for (j, col) in (0..).zip(&cols) {
                 let col = col.as_ref().ok_or_else(|| undefined("B"))?;
                 let old = if p.keep {
-                    let old = self.tensors.read(p.to, [i, j], who)?;
+                    let old = self.tensors.read(to, [i, j], who)?;
                     old.ok_or_else(|| undefined(p.to.name))?
                 } else {
                     Scalar::zero(acc)
                 };
-                self.tensors.write(p.to, [i, j], p.matrix.adder.add(old, row, col), who)?;
+                self.tensors.write(to, [i, j], p.matrix.adder.add(old, row, col), who)?;
             }
         }
         Ok(())

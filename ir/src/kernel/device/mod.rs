@@ -16,7 +16,7 @@ pub(in crate::kernel) mod print;
 use super::{Condition, Index, KernelNode, Store};
 use crate::affine::Name;
 use crate::dtype::DType;
-use crate::instruction::{descriptor, tensor_memory};
+use crate::instruction::{descriptor, find, tensor_memory};
 
 /// Threads of a warp.
 pub const WARP: i64 = 32;
@@ -77,6 +77,26 @@ impl Block {
     #[must_use]
     pub fn cluster_size(&self) -> Option<i64> {
         self.cluster.iter().try_fold(1_i64, |n, l| n.checked_mul(l.count))
+    }
+
+    /// Whether some of its instructions are of pairs of blocks, as then are all that can be.
+    #[must_use]
+    pub fn paired(&self) -> bool {
+        fn any(nodes: &[KernelNode]) -> bool {
+            nodes.iter().any(|node| match node {
+                KernelNode::Loop(l) => any(&l.body),
+                KernelNode::If(_, a, b) => any(a) || any(b),
+                KernelNode::Local(l) => any(&l.body),
+                KernelNode::Store(_) => false,
+                KernelNode::Device(d) => match &**d {
+                    Device::Call(call) => {
+                        find(&call.instruction).is_some_and(|i| i.action.paired())
+                    }
+                    other => other.bodies().into_iter().any(|b| any(b)),
+                },
+            })
+        }
+        self.roles.iter().any(|r| any(&r.body))
     }
 
     /// The address of a shared buffer or barrier in the block's shared memory.

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use warploom_ir::affine::Name;
 use warploom_ir::dtype::DType;
 use warploom_ir::instruction::fragment::FragmentLayout;
-use warploom_ir::instruction::{Action, descriptor, find, layout};
+use warploom_ir::instruction::{Action, PAIR, descriptor, find, layout};
 use warploom_ir::kernel::device::{Block, Call, Device, Operand, Role, Tile, WARP};
 use warploom_ir::kernel::{Index, KernelLoop, KernelNode};
 
@@ -332,9 +332,13 @@ impl<'k> Walk<'_, 'k> {
                 self.tally.tensor += self.work.multiply(&matrix, count * warps, m);
                 self.tally.by_warps |= !matrix.shared && !matrix.tensor;
             }
-            Action::BoxLoad | Action::BoxMulticast => self.load(call, tile(0), tile(1)),
+            Action::BoxLoad | Action::BoxMulticast | Action::BoxPair => {
+                self.load(call, tile(0), tile(1))
+            }
             Action::Expect => {
-                let bytes = number(1).unwrap_or(0) as f64;
+                // the first of a pair announces what comes to both
+                let blocks = if self.block.paired() { PAIR } else { 1 };
+                let bytes = (number(1).unwrap_or(0) / blocks) as f64;
                 let stages = tile(0).map_or(1, |t| self.slots(t)) as f64;
                 let ring = Ring { slices: self.times, bytes, stages };
                 self.tally.loads += ring.clocks(self.m);
@@ -374,6 +378,7 @@ impl<'k> Walk<'_, 'k> {
             | Action::TensorWait
             | Action::TensorCommit
             | Action::TensorCommitCluster
+            | Action::TensorCommitPair
             | Action::TensorBefore
             | Action::TensorAfter
             | Action::ProxyFence

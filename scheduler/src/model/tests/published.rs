@@ -72,11 +72,12 @@ fn published() -> Vec<Published> {
 impl Published {
     fn predicted(&self) -> f64 {
         let m = &B200;
+        let rows = if self.pair { "pair.m256" } else { "m128" };
         let name = match self.factor {
-            1.0 => "tcgen05.mma.m128n256k32.f32.e5m2.e5m2",
-            _wide => "tcgen05.mma.m128n256k16.f32.bf16.bf16",
+            1.0 => format!("tcgen05.mma.{rows}n256k32.f32.e5m2.e5m2"),
+            _wide => format!("tcgen05.mma.{rows}n256k16.f32.bf16.bf16"),
         };
-        let Some(Action::Matrix(matrix)) = find(name).map(|i| i.action) else { panic!("{name}") };
+        let Some(Action::Matrix(matrix)) = find(&name).map(|i| i.action) else { panic!("{name}") };
         let [rows, columns, terms] = self.size;
         let tiles = rows / 128.0 * (columns / 256.0);
         // a block of a pair holds half of the columns' factor

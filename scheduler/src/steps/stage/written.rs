@@ -7,10 +7,13 @@
 //! the old value, which then is copied in with everything that the iteration touches.
 
 use warploom_ir::nest::Role;
+use warploom_ir::schedule::PolyStatement;
 use warploom_isl::{Map, Set};
 
 use super::{Answer, Below, Moved, Use, Uses, all_accesses};
 use crate::flow::{flow, runs};
+use crate::pairs::Pair;
+use crate::times::times;
 
 impl Below<'_> {
     /// What is copied around each iteration.
@@ -31,6 +34,9 @@ impl Below<'_> {
         let mut before: Option<Map> = None;
         for read in uses.reads.iter().chain(updates) {
             let (k, access) = read;
+            if self.made_inside(read, &uses.writes)? {
+                continue;
+            }
             let outside = self.outside(read, &uses.writes)?;
             let element = self.deps.model.rows(*k, &access.indices[self.own..])?;
             let element = element.intersect_domain(&outside)?;
@@ -56,6 +62,31 @@ impl Below<'_> {
                 .any(|a| a.array == first.array && !all.iter().any(|u| u.0 == k && u.1 == *a))
         });
         Ok(temporary && !outside && self.touched(&all)?.is_injective()?)
+    }
+
+    /// Whether it is seen without isl that each instance reads what a write of the same iteration
+    /// has made: the last one is no earlier than that one, so it is of the same iteration too.
+    fn made_inside(&self, (k, access): &Use, writes: &[Use]) -> Answer<bool> {
+        let poly = self.deps.poly();
+        let below = match self.iterations.loops.last().and_then(|at| self.tree.find(at)) {
+            Some(at) => at.body.statements(),
+            None => self.tree.statements(),
+        };
+        let writer = |(_, s): &(usize, &PolyStatement)| s.statement.target.array == access.array;
+        let mut all = poly.statements.iter().enumerate().filter(writer);
+        let known = |(j, s): (usize, &PolyStatement)| {
+            writes.contains(&(j, s.statement.target.clone())) || !below.contains(&s.statement.name)
+        };
+        if !all.all(known) {
+            return Ok(false);
+        }
+        let times = times(poly, self.tree)?.rows;
+        let rows = |k: usize| self.iterations.rows(self.tree, &poly.statements[k].statement.name);
+        let mine = rows(*k);
+        Ok(writes.iter().any(|(j, _)| {
+            let (times, rows) = ([&*times[*k], &*times[*j]], rows(*j));
+            Pair::written_before(poly, (*k, access), *j, times, [&mine, &rows])
+        }))
     }
 
     /// The instances that read what no write of the same iteration has made.

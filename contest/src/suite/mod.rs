@@ -1,0 +1,261 @@
+//! A suite of problems that shows what works on a GPU: products of each type and transposition,
+//! contractions, convolutions, emulated products; each at a small size, which the interpreter runs,
+//! and at sizes that are timed.
+//!
+//! In: nothing. Out: cases, each of which becomes a nest and a schedule as a user's spec would.
+//! Keeps: nothing here is known to the compiler; a case is a spec with types and sizes.
+//! Why here: tests, `warploom bench` and its bundle show the same list.
+
+mod conformance;
+
+pub use conformance::{Conformance, Wanted, check};
+
+use std::collections::BTreeMap;
+
+use warploom::diag::Result;
+use warploom::ozaki::{Accuracy, Emulation, Options, SliceOptions, Sliced};
+use warploom::{Accumulation, DType, GpuOptions, Nest, Paired, Schedule, Sizes, Spec, SpecTypes};
+use warploom::{bind, compile};
+
+/// What a case is one of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Group {
+    /// Products of two matrices.
+    Product,
+    /// Contractions over several indices (TCCG's).
+    Contraction,
+    /// Convolutions.
+    Convolution,
+    /// Products of f64 from those of narrow types (Ozaki schemes I and II).
+    Emulated,
+}
+
+impl Group {
+    /// Every group.
+    pub const ALL: [Self; 4] =
+        [Self::Product, Self::Contraction, Self::Convolution, Self::Emulated];
+
+    /// Its name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Product => "products",
+            Self::Contraction => "contractions",
+            Self::Convolution => "convolutions",
+            Self::Emulated => "emulated",
+        }
+    }
+}
+
+/// How a case's nest is written.
+#[derive(Clone, Debug)]
+enum Text {
+    /// An einsum, the type of its factors, that of its sums, that of its result.
+    Einsum(&'static str, [DType; 3]),
+    /// A text.
+    Nest(&'static str),
+    /// Scheme I with so many slices of a type.
+    Slices(u32, DType),
+    /// Scheme II with so many moduli.
+    Moduli(usize),
+}
+
+/// A problem of the suite.
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// Its name, unique in the suite.
+    pub name: String,
+    /// What it is one of.
+    pub group: Group,
+    text: Text,
+    small: Sizes,
+    timed: Vec<Sizes>,
+}
+
+/// Types of factors, sums and results.
+const TYPES: [[DType; 3]; 7] = [
+    [DType::Bf16, DType::F32, DType::Bf16],
+    [DType::F16, DType::F32, DType::F16],
+    [DType::Tf32, DType::F32, DType::F32],
+    [DType::E4m3, DType::F32, DType::F32],
+    [DType::E5m2, DType::F32, DType::F32],
+    [DType::I8, DType::I32, DType::I32],
+    [DType::U8, DType::I32, DType::I32],
+];
+
+/// Transpositions.
+const LAYOUTS: [&str; 4] = ["mk,kn->mn", "mk,nk->mn", "km,kn->mn", "km,nk->mn"];
+
+/// Sizes of squares that are timed.
+const SQUARES: [i64; 4] = [1024, 2048, 4096, 8192];
+
+/// TCCG's contractions with the size of labels that are not named, and of those that are.
+const CONTRACTIONS: [(&str, i64, &[(char, i64)]); 8] = [
+    ("dabfe,fc->edcba", 32, &[]),
+    ("aebd,ce->dcba", 72, &[]),
+    ("adb,cd->cba", 384, &[]),
+    ("aged,cbfg->fedcba", 16, &[('g', 72)]),
+    ("ae,dcbe->dcba", 72, &[]),
+    ("ceda,dbe->cba", 72, &[('b', 384)]),
+    ("dac,bcd->ba", 384, &[]),
+    ("fbea,cedf->dcba", 72, &[]),
+];
+
+const CONVOLUTION: &str = "param N, P, Q, K, R, S, C
+assume R >= 1
+assume S >= 1
+in I: bf16[N, P + R - 1, Q + S - 1, C]  in W: bf16[K, R, S, C]  out O: bf16[N, P, Q, K]
+temp Acc: f32[N, P, Q, K]
+for n in 0..N, p in 0..P, q in 0..Q, k in 0..K {
+  S0: Acc[n, p, q, k] = 0
+  for r in 0..R, s in 0..S, c in 0..C {
+    S1: Acc[n, p, q, k] += I[n, p + r, q + s, c] * W[k, r, s, c] order fixed
+  }
+  S2: O[n, p, q, k] = Acc[n, p, q, k]
+}
+";
+
+fn sizes(of: &[(&str, i64)]) -> Sizes {
+    of.iter().map(|(name, value)| ((*name).into(), *value)).collect()
+}
+
+/// Sizes of an einsum's labels.
+fn labels(spec: &str, usual: i64, others: &[(char, i64)]) -> Sizes {
+    let size = |c: char| others.iter().find(|(l, _)| *l == c).map_or(usual, |(_, n)| *n);
+    let labels = spec.chars().filter(char::is_ascii_lowercase);
+    labels.map(|c| (c.to_string().into(), size(c))).collect()
+}
+
+/// All cases.
+#[must_use]
+pub fn cases() -> Vec<Case> {
+    let mut out = Vec::new();
+    for types in TYPES {
+        for spec in LAYOUTS {
+            let square = |n: &i64| labels(spec, *n, &[]);
+            let plain = spec == LAYOUTS[0] || spec == LAYOUTS[1];
+            out.push(Case {
+                name: format!("{spec} {}", types[0]),
+                group: Group::Product,
+                text: Text::Einsum(spec, types),
+                // ends inside tiles of rows, columns and sums
+                small: sizes(&[("m", 272), ("n", 48), ("k", 48)]),
+                timed: if plain { SQUARES.iter().map(square).collect() } else { Vec::new() },
+            });
+        }
+    }
+    for (spec, usual, others) in CONTRACTIONS {
+        // tensor cores take no products of a few elements
+        let (few, sum): (i64, &[(char, i64)]) = match labels(spec, 1, &[]).len() {
+            ..=4 => (16, &[]),
+            5 | 6 => (8, &[]),
+            _many => (4, &[('g', 16)]),
+        };
+        out.push(Case {
+            name: format!("{spec} bf16"),
+            group: Group::Contraction,
+            text: Text::Einsum(spec, TYPES[0]),
+            small: labels(spec, few, sum),
+            timed: vec![labels(spec, usual, others)],
+        });
+    }
+    let conv = |[n, p, q, k, c]: [i64; 5]| {
+        sizes(&[("N", n), ("P", p), ("Q", q), ("K", k), ("R", 3), ("S", 3), ("C", c)])
+    };
+    out.push(Case {
+        name: "conv2d bf16".to_owned(),
+        group: Group::Convolution,
+        text: Text::Nest(CONVOLUTION),
+        small: conv([1, 2, 264, 32, 16]),
+        timed: vec![conv([32, 56, 56, 128, 128])],
+    });
+    let square = |n: i64| sizes(&[("M", n), ("N", n), ("K", n)]);
+    let emulated = |name: &str, text: Text, rows: i64| Case {
+        name: name.to_owned(),
+        group: Group::Emulated,
+        text,
+        small: sizes(&[("M", rows), ("N", 24), ("K", 64)]),
+        timed: vec![square(4096)],
+    };
+    out.push(emulated("ozaki I i8", Text::Slices(2, DType::I8), 40));
+    out.push(emulated("ozaki I bf16", Text::Slices(2, DType::Bf16), 40));
+    out.push(emulated("ozaki II", Text::Moduli(3), 144));
+    out
+}
+
+impl Case {
+    /// The einsum, where it is one.
+    #[must_use]
+    pub const fn einsum(&self) -> Option<&'static str> {
+        match &self.text {
+            Text::Einsum(spec, _) => Some(spec),
+            Text::Nest(_) | Text::Slices(..) | Text::Moduli(_) => None,
+        }
+    }
+
+    /// The nest at the size that is interpreted.
+    ///
+    /// # Errors
+    /// None, unless the suite is wrong.
+    pub fn small(&self) -> Result<Nest> {
+        self.nest(&self.small, false)
+    }
+
+    /// The nests that are timed, with their sizes.
+    ///
+    /// # Errors
+    /// None, unless the suite is wrong.
+    pub fn timed(&self) -> Result<Vec<(Sizes, Nest)>> {
+        self.timed.iter().map(|sizes| Ok((sizes.clone(), self.nest(sizes, true)?))).collect()
+    }
+
+    fn nest(&self, sizes: &Sizes, timed: bool) -> Result<Nest> {
+        let none = BTreeMap::new();
+        let nest = match &self.text {
+            Text::Einsum(spec, [of, acc, out]) => {
+                let types = SpecTypes {
+                    dtype: Some(*of),
+                    acc: Some(Accumulation { acc: *acc, keeps: None }),
+                    out: Some(*out),
+                    sizes: sizes.clone(),
+                    ..SpecTypes::default()
+                };
+                return bind(&Spec::Einsum((*spec).to_owned()).nest(&types)?, &Sizes::new(), &none);
+            }
+            Text::Nest(text) => text.parse()?,
+            Text::Slices(..) => self.sliced(timed)?.nest()?,
+            Text::Moduli(few) => {
+                let accuracy = if timed { Accuracy::Bits(53) } else { Accuracy::Moduli(*few) };
+                Emulation::new("mk,kn->mn", &Options::new(DType::F64, accuracy))?.text.parse()?
+            }
+        };
+        bind(&nest, sizes, &none)
+    }
+
+    /// Scheme I's text: as many slices as f64 takes where it is timed.
+    fn sliced(&self, timed: bool) -> Result<Sliced> {
+        let (slices, of) = match self.text {
+            Text::Slices(_, of) if timed => (8, of),
+            Text::Slices(slices, of) => (slices, of),
+            Text::Einsum(..) | Text::Nest(_) | Text::Moduli(_) => (1, DType::I8),
+        };
+        let terms = if timed { 8192 } else { 128 };
+        Sliced::new("mk,kn->mn", &SliceOptions { slices, of, terms })
+    }
+
+    /// The schedule of one of its nests for a GPU: the automatic one; of scheme I all pairs of
+    /// slices of a tile in one block.
+    ///
+    /// # Errors
+    /// Those of automatic schedules.
+    pub fn schedule(&self, nest: &Nest, options: &GpuOptions, timed: bool) -> Result<Schedule> {
+        match &self.text {
+            Text::Slices(..) if options.paired != Paired::Always => {
+                Ok(self.sliced(timed)?.schedule(nest, options.target)?.0)
+            }
+            Text::Einsum(..) | Text::Nest(_) | Text::Slices(..) | Text::Moduli(_) => {
+                Ok(compile::automatic_on(nest, options)?.0)
+            }
+        }
+    }
+}

@@ -1,0 +1,429 @@
+//! The proof that a system has no solution, step by step.
+//!
+//! In: a system. Out: whether a contradiction was found.
+//! Keeps: each step replaces constraints by ones that hold exactly where those held, or adds one
+//! that follows; steps are counted, so no system takes long.
+//! The steps: a variable whose row has a small range is written by that row's value (a tile and a
+//! point instead of an index); ranges of variables follow from rows; a sum of large and small parts
+//! that leaves one choice for the large ones falls apart into two rows, and one whose small parts
+//! add nothing is a row of its large ones; equal variables become one;
+//! at last two rows are added so that a variable goes away.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Linear, Range, System, Terms};
+
+/// Rows that may be looked at in one proof.
+const STEPS: usize = 6_000;
+
+/// Most rows at a time.
+const ROWS: usize = 160;
+
+/// How a proof ends early.
+enum End {
+    /// There is a contradiction.
+    Proved,
+    /// There may be none, numbers get too large, or it takes too long.
+    Unknown,
+}
+
+type Step<T = ()> = Result<T, End>;
+
+/// What is known so far.
+pub(super) struct Refutation {
+    /// Sums of two variables or more, their coefficients without a common divisor and the first
+    /// of them positive.
+    rows: BTreeMap<Terms, Range>,
+    bounds: Vec<Range>,
+    start: Vec<(Linear, Range)>,
+    steps: usize,
+}
+
+fn gcd(a: i128, b: i128) -> i128 {
+    if b == 0 { a.abs() } else { gcd(b, a % b) }
+}
+
+fn large<T>(value: Option<T>) -> Step<T> {
+    value.ok_or(End::Unknown)
+}
+
+/// The range of `sum / divisor` over integers, divisor > 0.
+fn divided(range: Range, divisor: i128) -> Range {
+    let low = range.low.map(|low| -(-low).div_euclid(divisor));
+    Range { low, high: range.high.map(|high| high.div_euclid(divisor)) }
+}
+
+/// The range of a multiple, `None` where numbers get too large.
+fn scaled(range: Range, factor: i128) -> Option<Range> {
+    let times = |end: Option<i128>| match end {
+        Some(end) => end.checked_mul(factor).map(Some),
+        None => Some(None),
+    };
+    let (low, high) = (times(range.low)?, times(range.high)?);
+    Some(if factor < 0 { Range { low: high, high: low } } else { Range { low, high } })
+}
+
+/// The range of a difference of two values.
+fn difference(a: Range, b: Range) -> Option<Range> {
+    let end = |a: Option<i128>, b: Option<i128>| match (a, b) {
+        (Some(a), Some(b)) => a.checked_sub(b).map(Some),
+        _ => Some(None),
+    };
+    Some(Range { low: end(a.low, b.high)?, high: end(a.high, b.low)? })
+}
+
+impl Refutation {
+    pub(super) fn of(system: &System) -> Self {
+        Self {
+            rows: BTreeMap::new(),
+            bounds: vec![Range::default(); system.variables],
+            start: system.constraints.clone(),
+            steps: 0,
+        }
+    }
+
+    /// Whether there is a contradiction.
+    pub(super) fn found(mut self) -> bool {
+        matches!(self.search(), Err(End::Proved))
+    }
+
+    /// Values that may meet all constraints: of each variable the smallest that the ranges leave
+    /// after those before it, or else the largest.
+    pub(super) fn guess(mut self) -> Option<Vec<i128>> {
+        self.enter().ok()?;
+        self.narrow().ok()?;
+        for variable in 0..self.bounds.len() {
+            let Range { low, high } = self.bounds[variable];
+            let ends = [low.or(high).unwrap_or(0), high.or(low).unwrap_or(0)];
+            let before = self.bounds.clone();
+            let taken = ends.into_iter().any(|end| {
+                self.bounds.clone_from(&before);
+                self.bounds[variable] = Range::only(end);
+                self.narrow().is_ok()
+            });
+            if !taken {
+                return None;
+            }
+        }
+        self.bounds.iter().map(|range| range.single()).collect()
+    }
+
+    /// All constraints as rows and bounds.
+    fn enter(&mut self) -> Step {
+        for (sum, range) in std::mem::take(&mut self.start) {
+            self.insert(&sum, range)?;
+        }
+        Ok(())
+    }
+
+    fn search(&mut self) -> Step {
+        self.enter()?;
+        self.settle()?;
+        self.digits()?;
+        self.settle()?;
+        while self.eliminate()? {
+            self.settle()?;
+        }
+        for _round in 0..2 {
+            self.combine()?;
+            self.settle()?;
+            while self.eliminate()? {
+                self.settle()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn step(&mut self) -> Step {
+        self.steps += 1;
+        if self.steps > STEPS { Err(End::Unknown) } else { Ok(()) }
+    }
+
+    /// Adds a constraint; whether it says something new.
+    fn insert(&mut self, sum: &Linear, range: Range) -> Step<bool> {
+        let Linear { terms, constant } = sum;
+        let range = large(difference(range, Range::only(*constant)))?;
+        let divisor = terms.iter().fold(0, |d, t| gcd(d, t.1));
+        if divisor == 0 {
+            let holds = !range.meet(Range::only(0)).is_empty();
+            return if holds { Ok(false) } else { Err(End::Proved) };
+        }
+        let sign = if terms[0].1 < 0 { -1 } else { 1 };
+        let range = divided(large(scaled(range, sign))?, divisor);
+        if let [(variable, _)] = terms[..] {
+            return self.bound(variable, range);
+        }
+        let terms: Terms = terms.iter().map(|(v, c)| (*v, sign * c / divisor)).collect();
+        let known = self.rows.get(&terms).copied();
+        let met = known.unwrap_or_default().meet(range);
+        if met.is_empty() {
+            return Err(End::Proved);
+        }
+        if self.rows.len() >= ROWS {
+            return Err(End::Unknown);
+        }
+        let new = known != Some(met) && met != Range::default();
+        if new {
+            self.rows.insert(terms, met);
+        }
+        Ok(new)
+    }
+
+    fn bound(&mut self, variable: usize, range: Range) -> Step<bool> {
+        let met = self.bounds[variable].meet(range);
+        if met.is_empty() {
+            return Err(End::Proved);
+        }
+        Ok(std::mem::replace(&mut self.bounds[variable], met) != met)
+    }
+
+    /// The range of a sum by those of its variables.
+    fn range_of<'t>(&self, terms: impl Iterator<Item = &'t (usize, i128)>) -> Step<Range> {
+        let mut sum = Range::only(0);
+        for (variable, coefficient) in terms {
+            let part = large(scaled(self.bounds[*variable], -coefficient))?;
+            sum = large(difference(sum, part))?;
+        }
+        Ok(sum)
+    }
+
+    /// What follows from rows one by one, until nothing does.
+    fn settle(&mut self) -> Step {
+        loop {
+            self.narrow()?;
+            if !(self.merge()? || self.fall_apart()? || self.twins()?) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Tightens the ranges of variables until they stay, or often.
+    fn narrow(&mut self) -> Step {
+        for _round in 0..8 {
+            if !self.propagate()? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Tightens the ranges of variables by the rows; whether one got tighter.
+    fn propagate(&mut self) -> Step<bool> {
+        let mut changed = false;
+        for (terms, range) in self.rows.clone() {
+            self.step()?;
+            let all = self.range_of(terms.iter())?;
+            if all.meet(range).is_empty() {
+                return Err(End::Proved);
+            }
+            for (at, (variable, coefficient)) in terms.iter().enumerate() {
+                let others = terms.iter().enumerate().filter(|(k, _)| *k != at).map(|(_, t)| t);
+                let left = large(difference(range, self.range_of(others)?))?;
+                let sign = coefficient.signum();
+                let own = divided(large(scaled(left, sign))?, coefficient.abs());
+                changed |= self.bound(*variable, own)?;
+            }
+        }
+        Ok(changed)
+    }
+
+    /// Writes variables with one value, and variables that differ by a number from another one,
+    /// by those; whether there were any.
+    fn merge(&mut self) -> Step<bool> {
+        let mut any = false;
+        loop {
+            let fixed = self
+                .rows
+                .keys()
+                .flatten()
+                .find_map(|(variable, _)| Some((*variable, self.bounds[*variable].single()?)));
+            if let Some((variable, value)) = fixed {
+                self.substitute(variable, &Linear { terms: Terms::new(), constant: value })?;
+                any = true;
+                continue;
+            }
+            let pair = self.rows.iter().find_map(|(terms, range)| match terms[..] {
+                [(a, 1), (b, c @ (1 | -1))] => Some((a, b, -c, range.single()?)),
+                _ => None,
+            });
+            let Some((a, b, factor, constant)) = pair else { return Ok(any) };
+            self.substitute(a, &Linear { terms: vec![(b, factor)], constant })?;
+            any = true;
+        }
+    }
+
+    /// Replaces a variable everywhere.
+    fn substitute(&mut self, variable: usize, by: &Linear) -> Step {
+        let uses = |terms: &Terms| terms.iter().any(|t| t.0 == variable);
+        let touched: Vec<Terms> = self.rows.keys().filter(|t| uses(t)).cloned().collect();
+        let own = std::mem::take(&mut self.bounds[variable]);
+        self.insert(by, own)?;
+        for terms in touched {
+            self.step()?;
+            let Some(range) = self.rows.remove(&terms) else { continue };
+            let mut rest = Linear { terms, constant: 0 };
+            let coefficient = rest.coefficient(variable);
+            rest.terms.retain(|t| t.0 != variable);
+            let sum = large(rest.plus(coefficient, by))?;
+            self.insert(&sum, range)?;
+        }
+        Ok(())
+    }
+
+    /// Rows whose small terms say little about the sum of their large ones fall apart; whether there
+    /// were any.
+    fn fall_apart(&mut self) -> Step<bool> {
+        let mut any = false;
+        for (terms, range) in self.rows.clone() {
+            let mut sizes: Vec<i128> = terms.iter().map(|t| t.1.abs()).filter(|c| *c > 1).collect();
+            sizes.sort_unstable();
+            sizes.dedup();
+            for size in sizes {
+                self.step()?;
+                if self.apart_at(&terms, range, size)? {
+                    any = true;
+                    break;
+                }
+            }
+        }
+        Ok(any)
+    }
+
+    /// Takes a row apart into the terms that are multiples of `size` and the others: into two rows
+    /// where the sum of the multiples has one value left, into the first of them where that is all
+    /// the row says.
+    fn apart_at(&mut self, terms: &Terms, range: Range, size: i128) -> Step<bool> {
+        let (many, few): (Terms, Terms) = terms.iter().partition(|t| t.1 % size == 0);
+        let small = self.range_of(few.iter())?;
+        let all = self.range_of(many.iter())?;
+        let own = divided(large(difference(range, small))?.meet(all), size);
+        if own.is_empty() {
+            return Err(End::Proved);
+        }
+        let left = large(scaled(own, size))?;
+        let many = Linear { terms: many, constant: 0 };
+        if own.single().is_some() {
+            self.rows.remove(terms);
+            self.insert(&many, left)?;
+            self.insert(&Linear { terms: few, constant: 0 }, large(difference(range, left))?)?;
+            return Ok(true);
+        }
+        let sum = large(difference(left, large(scaled(small, -1))?))?;
+        let implied = many.terms.len() > 1 && !few.is_empty() && sum.meet(range) == sum;
+        if implied {
+            self.rows.remove(terms);
+            self.insert(&many, left)?;
+        }
+        Ok(implied)
+    }
+
+    /// Writes a variable by the value of a row whose range is smaller than one of its coefficients:
+    /// the row says that the variable has a digit there. First the rows whose variables are in
+    /// equations, which are about these digits.
+    fn digits(&mut self) -> Step {
+        let own = self.bounds.len();
+        for _variable in 0..own {
+            let equations = self.rows.iter().filter(|(_, range)| range.single().is_some());
+            let named: BTreeSet<usize> =
+                equations.flat_map(|(t, _)| t.iter().map(|t| t.0)).collect();
+            let candidates = self.rows.iter().filter_map(|(terms, range)| {
+                let size = range.high?.checked_sub(range.low?)?;
+                let large = terms.iter().any(|t| t.1.abs() > size);
+                // a digit has smaller digits only
+                let coarse = |t: &&(usize, i128)| {
+                    let ends = self.bounds[t.0].low.zip(self.bounds[t.0].high);
+                    t.0 < own || ends.is_none_or(|(low, high)| high - low > size)
+                };
+                let unit = terms.iter().filter(coarse).find(|t| t.1.abs() == 1)?;
+                let others = terms.iter().filter(|t| !named.contains(&t.0)).count();
+                (size > 0 && large).then_some((others, terms, *range, *unit))
+            });
+            let Some((_, terms, range, (variable, sign))) = candidates.min_by_key(|c| c.0) else {
+                break;
+            };
+            let others: Terms = terms.iter().filter(|t| t.0 != variable).copied().collect();
+            let digit = self.bounds.len();
+            self.bounds.push(range);
+            // sign · variable + others = digit
+            let value = Linear::variable(digit);
+            let value = large(value.minus(&Linear { terms: others, constant: 0 }))?;
+            let value = large(Linear::default().plus(sign, &value))?;
+            self.substitute(variable, &value)?;
+            self.settle()?;
+        }
+        Ok(())
+    }
+
+    /// Rows that are the same but for one variable, such as quotients of one expression, are
+    /// compared; whether that says something new.
+    fn twins(&mut self) -> Step<bool> {
+        let mut any = false;
+        let mut seen: BTreeMap<(Terms, i128), (usize, Range)> = BTreeMap::new();
+        for (terms, range) in self.rows.clone() {
+            self.step()?;
+            for (at, (variable, coefficient)) in terms.iter().enumerate() {
+                let mut others = terms.clone();
+                others.remove(at);
+                let mut size = *coefficient;
+                let mut range = range;
+                if others[0].1 < 0 {
+                    others.iter_mut().for_each(|t| t.1 = -t.1);
+                    (size, range) = (-size, large(scaled(range, -1))?);
+                }
+                let Some((other, known)) = seen.insert((others, size), (*variable, range)) else {
+                    continue;
+                };
+                let apart = Linear::variable(*variable).minus(&Linear::variable(other));
+                let apart = large(Linear::default().plus(size, &large(apart)?))?;
+                any |= self.insert(&apart, large(difference(range, known))?)?;
+            }
+        }
+        Ok(any)
+    }
+
+    /// Writes a variable by the others of an equation; whether there was one.
+    fn eliminate(&mut self) -> Step<bool> {
+        let equations = self.rows.iter().filter_map(|(terms, range)| {
+            let unit = terms.iter().find(|t| t.1.abs() == 1)?;
+            Some((terms.len(), terms.clone(), range.single()?, *unit))
+        });
+        let Some((_, terms, value, (variable, sign))) = equations.min_by_key(|e| e.0) else {
+            return Ok(false);
+        };
+        let others: Terms = terms.into_iter().filter(|t| t.0 != variable).collect();
+        let rest = Linear { terms: Terms::new(), constant: value };
+        let rest = large(rest.minus(&Linear { terms: others, constant: 0 }))?;
+        let rest = large(Linear::default().plus(sign, &rest))?;
+        self.substitute(variable, &rest)?;
+        Ok(true)
+    }
+
+    /// Adds multiples of two rows so that a variable goes away and no more variables are left than
+    /// the larger of them has.
+    fn combine(&mut self) -> Step {
+        let rows: Vec<(Terms, Range)> = self.rows.clone().into_iter().collect();
+        for (k, (first, a)) in rows.iter().enumerate() {
+            for (second, b) in &rows[..k] {
+                let first_sum = Linear { terms: first.clone(), constant: 0 };
+                for (variable, c) in second {
+                    let own = first_sum.coefficient(*variable);
+                    if own == 0 {
+                        continue;
+                    }
+                    self.step()?;
+                    let common = gcd(own, *c);
+                    let (p, q) = (c / common, own / common);
+                    let scaled_sum = large(Linear::default().plus(p, &first_sum))?;
+                    let other = Linear { terms: second.clone(), constant: 0 };
+                    let sum = large(scaled_sum.minus(&large(Linear::default().plus(q, &other))?))?;
+                    if sum.terms.len() > first.len().max(second.len()) {
+                        continue;
+                    }
+                    let range = large(difference(large(scaled(*a, p))?, large(scaled(*b, q))?))?;
+                    self.insert(&sum, range)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,77 @@
+//! What runs on sm_90a's tensor cores runs on sm_100a's: products of each type and transposition,
+//! contractions, a convolution and emulated products become kernels for tensor memory, by blocks of
+//! their own and by pairs; each is sealed, gives the nest's result in the interpreter, and is
+//! assembled for sm_100a, and for sm_103a but for integers, without local memory.
+
+use warploom::{Paired, Target};
+use warploom_contest::suite::{Case, Group, Wanted, cases, check};
+
+/// Checks a case, and that its products are in tensor memory.
+fn shown(case: &Case, paired: Paired) {
+    let integers = ["i8", "u8"].iter().any(|t| case.name.ends_with(t)) || case.name == "ozaki II";
+    let also: &[Target] = if integers { &[] } else { &[Target::Sm103a] };
+    let wanted = Wanted { target: Target::Sm100a, paired, also, interpret: true, device: None };
+    let found = check(case, &wanted).unwrap_or_else(|e| panic!("{}: {e}", case.name));
+    if let Some(d) = found.failure() {
+        panic!("{} {paired:?}: {d}", case.name);
+    }
+    assert!(!found.local(), "{}: {:?}", case.name, found.resources);
+    let prefix =
+        if paired == Paired::Always { "tcgen05.mma.pair.m256" } else { "tcgen05.mma.m128" };
+    let such = |i: &String| i.starts_with(prefix);
+    assert!(found.instructions.iter().all(such), "{}: {:?}", case.name, found.instructions);
+    assert!(!found.instructions.is_empty(), "{}: no product is on tensor cores", case.name);
+    let columns = |r: &warploom::resources::Resources| r.tensor_columns > 0;
+    assert!(found.resources.is_ok_and(|all| all.iter().any(columns)), "{}", case.name);
+}
+
+fn all(group: Group, word: &str, ways: &[Paired]) {
+    let chosen = cases().into_iter().filter(|c| c.group == group && c.name.contains(word));
+    let mut count = 0;
+    for case in chosen {
+        ways.iter().for_each(|paired| shown(&case, *paired));
+        count += 1;
+    }
+    assert!(count > 0, "no case is called {word}");
+}
+
+const BOTH: [Paired; 2] = [Paired::Never, Paired::Always];
+
+#[test]
+fn products_of_16_bits() {
+    all(Group::Product, " bf16", &BOTH);
+    all(Group::Product, " f16", &BOTH);
+}
+
+#[test]
+fn products_of_tf32() {
+    all(Group::Product, " tf32", &BOTH);
+}
+
+#[test]
+fn products_of_floats_of_8_bits() {
+    all(Group::Product, " e4m3", &BOTH);
+    all(Group::Product, " e5m2", &BOTH);
+}
+
+#[test]
+fn products_of_integers_of_8_bits() {
+    all(Group::Product, " i8", &BOTH);
+    all(Group::Product, " u8", &BOTH);
+}
+
+#[test]
+fn contractions() {
+    all(Group::Contraction, "", &[Paired::Never]);
+}
+
+#[test]
+fn convolutions() {
+    all(Group::Convolution, "", &BOTH);
+}
+
+#[test]
+fn emulated_products() {
+    all(Group::Emulated, "", &[Paired::Never]);
+    all(Group::Emulated, "ozaki II", &[Paired::Always]);
+}
