@@ -10,6 +10,7 @@
 use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use warploom_ir::affine::{Affine, Name};
@@ -154,7 +155,21 @@ impl DepContext {
     /// # Errors
     /// `E0601` when isl takes too long, `E0704` for a tree that does not fit the poly.
     pub fn new(poly: &Poly, tree: &Tree, source: &Source) -> Result<Self> {
+        Self::of(&Arc::new(poly.clone()), tree, source)
+    }
+
+    /// [`Self::new`] of a poly that others have too.
+    pub(crate) fn of(poly: &Arc<Poly>, tree: &Tree, source: &Source) -> Result<Self> {
         Self::build(poly, tree, source, None)
+    }
+
+    /// Whether a poly is the one these dependences are of but for where buffers live.
+    pub(crate) fn differs_in_scopes(&self, poly: &Poly) -> bool {
+        let mine = &self.model.poly;
+        mine.params == poly.params
+            && mine.assumptions == poly.assumptions
+            && mine.arrays == poly.arrays
+            && mine.statements == poly.statements
     }
 
     /// The dependences after a step that added statements and arrays behind those there were, and
@@ -163,7 +178,7 @@ impl DepContext {
     ///
     /// # Errors
     /// As [`Self::new`].
-    pub(crate) fn extended(&self, poly: &Poly, tree: &Tree) -> Result<Self> {
+    pub(crate) fn extended(&self, poly: &Arc<Poly>, tree: &Tree) -> Result<Self> {
         let (mine, theirs) = (&self.model.poly.statements, &poly.statements);
         let kept = self.model.poly.params == poly.params
             && mine.len() <= theirs.len()
@@ -171,12 +186,12 @@ impl DepContext {
         Self::build(poly, tree, &self.source, kept.then_some(self))
     }
 
-    fn build(poly: &Poly, tree: &Tree, source: &Source, known: Option<&Self>) -> Result<Self> {
+    fn build(poly: &Arc<Poly>, tree: &Tree, source: &Source, known: Option<&Self>) -> Result<Self> {
         let times = times(poly, tree)?;
         let build = || -> std::result::Result<_, Trouble> {
             let model = match known {
                 Some(known) => Model::after(&known.model, poly)?,
-                None => Model::new(poly)?,
+                None => Model::of(poly)?,
             };
             let limited = model.ctx.clone();
             limited.with_deadline(LIMIT, || {

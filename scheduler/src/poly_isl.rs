@@ -5,6 +5,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use warploom_ir::affine::{Affine, Atom, Name};
 use warploom_ir::expr::Access;
@@ -22,7 +23,7 @@ pub(crate) struct Model {
     /// Where the objects live.
     pub(crate) ctx: Ctx,
     /// The poly the objects were made from.
-    pub(crate) poly: Poly,
+    pub(crate) poly: Arc<Poly>,
     /// What is known about the parameters: assumptions and fixed values.
     pub(crate) context: Set,
     /// The iteration domain of each statement, within the context.
@@ -37,16 +38,21 @@ pub(crate) struct Model {
 impl Model {
     /// Translates a poly.
     pub(crate) fn new(poly: &Poly) -> Result<Self, Trouble> {
+        Self::of(&Arc::new(poly.clone()))
+    }
+
+    /// [`Self::new`] of a poly that others have too.
+    pub(crate) fn of(poly: &Arc<Poly>) -> Result<Self, Trouble> {
         Self::within(Ctx::new(), poly, None)
     }
 
     /// Translates a poly into objects that may meet those of a known model, which has some of them.
-    pub(crate) fn after(known: &Self, poly: &Poly) -> Result<Self, Trouble> {
+    pub(crate) fn after(known: &Self, poly: &Arc<Poly>) -> Result<Self, Trouble> {
         let same = known.poly.params == poly.params && known.poly.assumptions == poly.assumptions;
         Self::within(known.ctx.clone(), poly, same.then_some(known))
     }
 
-    fn within(ctx: Ctx, poly: &Poly, known: Option<&Self>) -> Result<Self, Trouble> {
+    fn within(ctx: Ctx, poly: &Arc<Poly>, known: Option<&Self>) -> Result<Self, Trouble> {
         let params: BTreeMap<Name, usize> =
             poly.params.iter().enumerate().map(|(k, p)| (p.name.clone(), k)).collect();
         let universe = Set::parse(&ctx, &format!("{}{{ : }}", prefix(params.len())))?;

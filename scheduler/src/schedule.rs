@@ -7,6 +7,8 @@
 //! plain data: isl lives in a [`Session`], which keeps the dependences from step to step.
 //! A contract (`require`) is about the order at its place in the script.
 
+use std::sync::Arc;
+
 use warploom_ir::affine::{Affine, Name};
 use warploom_ir::diag::{Diagnostic, Label, Result, Source, Span};
 use warploom_ir::nest::Nest;
@@ -29,10 +31,10 @@ pub type Applied<T> = std::result::Result<T, Box<Illegal>>;
 /// A nest with an order (see the module's page).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Schedule {
-    nest: Nest,
-    poly: Poly,
+    nest: Arc<Nest>,
+    poly: Arc<Poly>,
     /// The order that gives the poly its meaning: dependences are found in it.
-    reference: Tree,
+    reference: Arc<Tree>,
     tree: Tree,
     script: Script,
 }
@@ -44,7 +46,7 @@ const REMEMBERED: usize = 4;
 #[derive(Default)]
 pub struct Session {
     /// With the order each was found in; the last asked for is first.
-    known: Vec<(Tree, DepContext)>,
+    known: Vec<(Arc<Tree>, DepContext)>,
 }
 
 impl Session {
@@ -59,15 +61,23 @@ impl Session {
     /// # Errors
     /// `E0601` when isl takes too long.
     pub fn deps(&mut self, schedule: &Schedule) -> Result<&DepContext> {
-        let fits = |(tree, deps): &(Tree, DepContext)| {
-            *tree == schedule.reference && *deps.poly() == schedule.poly
-        };
-        let known = match self.known.iter().position(fits) {
-            Some(place) => self.known.remove(place),
-            None => {
-                let (poly, tree) = (&schedule.poly, &schedule.reference);
-                (tree.clone(), DepContext::new(poly, tree, &schedule.nest.source)?)
-            }
+        let (poly, tree) = (&schedule.poly, &schedule.reference);
+        let fits = |(of, deps): &(Arc<Tree>, DepContext)| of == tree && deps.model.poly == *poly;
+        // where a buffer lives says nothing of dependences
+        let near =
+            |(of, deps): &(Arc<Tree>, DepContext)| of == tree && deps.differs_in_scopes(poly);
+        let known = if let Some(place) = self.known.iter().position(fits) {
+            self.known.remove(place)
+        } else {
+            let deps = match self.known.iter().find(|known| near(known)) {
+                Some((_, deps)) => {
+                    let same = deps.extended(poly, tree)?;
+                    same.free.replace(deps.free.borrow().clone());
+                    same
+                }
+                None => DepContext::of(poly, tree, &schedule.nest.source)?,
+            };
+            (tree.clone(), deps)
         };
         self.known.insert(0, known);
         self.known.truncate(REMEMBERED);
@@ -92,19 +102,20 @@ impl Schedule {
     /// What [`Poly::from_nest`] gives.
     pub fn new(nest: &Nest) -> Result<Self> {
         let (poly, tree) = Poly::from_nest(nest)?;
-        let (nest, reference, script) = (nest.clone(), tree.clone(), Script::default());
+        let (nest, poly) = (Arc::new(nest.clone()), Arc::new(poly));
+        let (reference, script) = (Arc::new(tree.clone()), Script::default());
         Ok(Self { nest, poly, reference, tree, script })
     }
 
     /// The original nest.
     #[must_use]
-    pub const fn nest(&self) -> &Nest {
+    pub fn nest(&self) -> &Nest {
         &self.nest
     }
 
     /// The working nest: the statements and arrays that steps made are in it.
     #[must_use]
-    pub const fn poly(&self) -> &Poly {
+    pub fn poly(&self) -> &Poly {
         &self.poly
     }
 
@@ -202,10 +213,13 @@ impl Schedule {
                 let changed =
                     matches!(step.kind, StepKind::Atomically(_)) || step.kind.changes_nest();
                 let before = (!changed).then_some(&self.tree);
-                check(deps, before, &next.tree, next.tree != next.reference)?;
+                check(deps, before, &next.tree, next.tree != *next.reference)?;
             }
         }
-        next.poly.scopes = scopes::follow(deps, &next.tree, step.span)?;
+        let scopes = scopes::follow(deps, &next.tree, step.span)?;
+        if next.poly.scopes != scopes {
+            Arc::make_mut(&mut next.poly).scopes = scopes;
+        }
         next.script.steps.push(step.clone());
         Ok(next)
     }
@@ -227,27 +241,32 @@ impl Schedule {
             let deps = session.deps(self)?;
             let fused = steps::fuse_at(deps, &self.tree, producers, at)?;
             flow::check(deps, &self.tree, &fused)?;
-            (next.poly, next.tree) = (fused.poly, fused.tree);
-            next.reference = next.tree.clone();
+            next.remade(fused.poly, fused.tree);
         } else if let StepKind::Stage { array, readers, at, name, layout, pad, across } = &step.kind
         {
             let (at, name) = (at.as_ref(), name.as_ref());
             let operands = Stage { array, readers, at, name, layout, pad: *pad, across };
-            (next.poly, next.tree) = steps::stage(session.deps(self)?, &self.tree, &operands)?;
-            next.reference = next.tree.clone();
+            let (poly, tree) = steps::stage(session.deps(self)?, &self.tree, &operands)?;
+            next.remade(poly, tree);
         } else if let StepKind::SplitReduction { target, at, name } = &step.kind {
             let (deps, at, name) = (session.deps(self)?, at.as_ref(), name.as_ref());
-            (next.poly, next.tree) = steps::split_reduction(deps, &self.tree, target, at, name)?;
-            next.reference = next.tree.clone();
+            let (poly, tree) = steps::split_reduction(deps, &self.tree, target, at, name)?;
+            next.remade(poly, tree);
         } else if let StepKind::Privatise { array, at, name } = &step.kind {
             let deps = session.deps(self)?;
-            next.poly = steps::privatise(deps, &self.tree, array, at, name.as_ref())?;
-            next.reference = next.tree.clone();
+            let poly = steps::privatise(deps, &self.tree, array, at, name.as_ref())?;
+            next.remade(poly, self.tree.clone());
         } else {
             next.tree = self.rewrite_tree(session, step)?;
         }
         steps::unique(&next.tree, step.span)?;
         Ok(next)
+    }
+
+    /// Another working nest, whose meaning is its order.
+    fn remade(&mut self, poly: Poly, tree: Tree) {
+        (self.poly, self.reference) = (Arc::new(poly), Arc::new(tree.clone()));
+        self.tree = tree;
     }
 
     fn rewrite_tree(&self, session: &mut Session, step: &Step) -> Applied<Tree> {
