@@ -4,8 +4,8 @@
 //! is, or neither where that is not seen.
 //! Keeps: both answers are proofs. Where there is none the caller asks isl, and isl alone gives
 //! relations and witnesses.
-//! An iterator that the element fixes is written by the other instance's, so that what is made of it
-//! by the same quotients is the same expression.
+//! An iterator that the element fixes is written by the other instance's, so that what is made of
+//! it by the same quotients is the same expression.
 //! Why here: a schedule is found by hundreds of these questions, and nearly all are this simple.
 
 use std::collections::BTreeMap;
@@ -130,8 +130,8 @@ impl Pair {
     }
 
     /// Whether every instance that reads finds that an instance of `writer` wrote the element
-    /// earlier, where they have the same values of `rows`. Times and rows are the reader's, then the
-    /// writer's.
+    /// earlier, where they have the same values of `rows`. Times and rows are the reader's, then
+    /// the writer's.
     pub(crate) fn written_before(
         poly: &Poly,
         (reader, access): (usize, &Access),
@@ -252,8 +252,8 @@ impl Pair {
         let mut ask = || {
             let own = self.apart(&new[0][depth], &new[1][depth])?;
             let mut outer = Case::new();
-            for at in 0..depth {
-                outer.push((self.apart(&new[0][at], &new[1][at])?, ZERO));
+            for (a, b) in new[0][..depth].iter().zip(new[1]) {
+                outer.push((self.apart(a, b)?, ZERO));
             }
             if own.as_constant() == Some(0) {
                 return Some(true);

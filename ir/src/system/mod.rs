@@ -1,7 +1,7 @@
 //! Systems of affine constraints over the integers, and proofs that one has no solution.
 //!
-//! In: variables, ranges of sums of multiples of them, quotients by constants. Out: that no integers
-//! meet all constraints, that some do, or neither where that is not seen.
+//! In: variables, ranges of sums of multiples of them, quotients by constants. Out: that no
+//! integers meet all constraints, that some do, or neither where that is not seen.
 //! Keeps: both answers are proofs, the one by steps each of which follows from what was there, the
 //! other by values that were tried; a caller that must know more asks isl, which decides every
 //! system and takes a thousand times as long.

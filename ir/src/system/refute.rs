@@ -270,8 +270,8 @@ impl Refutation {
         Ok(())
     }
 
-    /// Rows whose small terms say little about the sum of their large ones fall apart; whether there
-    /// were any.
+    /// Rows whose small terms say little about the sum of their large ones fall apart; whether
+    /// there were any.
     fn fall_apart(&mut self) -> Step<bool> {
         let mut any = false;
         for (terms, range) in self.rows.clone() {

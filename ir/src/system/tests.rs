@@ -140,7 +140,8 @@ proptest! {
         let mut s = System::new();
         let variables: Vec<usize> = sizes.iter().map(|n| within(&mut s, (*n).into())).collect();
         for (coefficients, low, size) in &rows {
-            let terms: Vec<_> = variables.iter().copied().zip(coefficients.iter().copied()).collect();
+            let both = variables.iter().copied().zip(coefficients.iter().copied());
+            let terms: Vec<_> = both.collect();
             let high = size.map(|size| (low + size).into());
             s.require(sum(&terms, 0), Range { low: Some((*low).into()), high });
         }

@@ -1,7 +1,8 @@
 //! Whether a schedule with tensor cores becomes a block program that a GPU can run.
 //!
-//! In: the schedule as it stands. Out: yes or no, and the program, which need not be made again. Why here: estimates of sizes leave out what only
-//! the program has, and where it cannot be, other schedules are tried.
+//! In: the schedule as it stands. Out: yes or no, and the program, which need not be made again.
+//! Why here: estimates of sizes leave out what only the program has, and where it cannot be, other
+//! schedules are tried.
 
 use warploom_ir::kernel::device::{Block, Device};
 use warploom_ir::kernel::{Kernel, KernelNode};

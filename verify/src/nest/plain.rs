@@ -58,8 +58,8 @@ pub(super) fn in_bounds(nest: &Nest, placed: &Placed<'_>, access: &Access, array
     })
 }
 
-/// Whether a statement before `reader` in the text writes, in the same iteration of the loops around
-/// both, the element that each instance of it reads.
+/// Whether a statement before `reader` in the text writes, in the same iteration of the loops
+/// around both, the element that each instance of it reads.
 ///
 /// No guard stands around that statement that does not stand around the reader, and its own loops
 /// run over the indices that the reader has there: so one of its instances writes the element, and
@@ -213,7 +213,8 @@ mod tests {
     #[test]
     fn writes_in_loops_of_their_own_define_what_their_ends_hold() {
         let text = "param N\ntemp T: f32[N, N]\nout C: f32[N, N]\n\
-            for i in 0..N { for a in 0..i + 1 { T[i, a] = 1.0 }\n for j in 0..i { C[i, j] = T[i, j] } }";
+            for i in 0..N { for a in 0..i + 1 { T[i, a] = 1.0 }\n\
+            for j in 0..i { C[i, j] = T[i, j] } }";
         assert!(defined(text));
         assert!(!defined(&text.replace("0..i + 1", "0..i - 1")));
         assert!(!defined(&text.replace("= T[i, j]", "= T[j, i]")), "of another iteration");
