@@ -1,8 +1,8 @@
 //! Tiles whose results leave as a box that all warpgroups have written.
 //!
 //! In: the works of a tile. Out: what the warpgroups do with it: each its sums, which it writes to
-//! the staging buffer, then all together the copy. Where tile follows tile, the products of the next
-//! one run while the results of the last one leave: a barrier says when the buffer is free again.
+//! the staging buffer, then all together the copy. Where tile follows tile, the products of the
+//! next one run while the results of the last one leave: a barrier says when the buffer is free.
 //! Keeps: the thread that starts copies of the copy engine is the one that waits for them; threads
 //! that copy themselves arrive once for each warp.
 
