@@ -18,12 +18,65 @@ use crate::footprint::Iterations;
 use crate::isl_affine::Names;
 use crate::poly_isl::Model;
 
-use super::{Answer, put};
+use super::product::{Product, elements};
+use super::{Answer, Site, put};
+
+impl Product {
+    /// Whether the same coordinates follow from others in the loops that two products share.
+    pub(super) fn agrees(&self, other: &Self) -> bool {
+        let loops = self.loops.iter().zip(&other.loops);
+        let shared = loops.take_while(|(a, b)| a == b).count();
+        self.determined[..shared] == other.determined[..shared]
+    }
+
+    /// Finds the coordinates of the ring's iterations in which the statement runs, without one of
+    /// them and, if that is asked, those that follow from others; and what these are.
+    pub(super) fn run(
+        &mut self,
+        site: &Site<'_>,
+        model: &Model,
+        without: Option<usize>,
+        follow: bool,
+    ) -> Answer<()> {
+        let mut at = Iterations::of(site.poly, site.tree, &site.path[self.ring].name);
+        let one = [Affine::constant(0)];
+        let mut touched = elements(site, model, site.statement, &at, &one)?;
+        if let Some(padded) = &self.padded {
+            touched = Map::from_domain(padded)?;
+        }
+        if let Some(depth) = without {
+            touched = touched.project_out(DimType::In, depth, 1)?;
+            at.names.remove(depth);
+        }
+        let mut values =
+            determined(model, &at, &touched, if follow { site.outside } else { usize::MAX })?;
+        let left_out: Vec<usize> = (0..values.len()).filter(|d| values[*d].is_some()).collect();
+        let mut scope = self.scope + 1 - usize::from(without.is_some());
+        for depth in left_out.into_iter().rev() {
+            touched = touched.project_out(DimType::In, depth, 1)?;
+            at.names.remove(depth);
+            scope -= usize::from(depth < scope);
+        }
+        if let Some(depth) = without {
+            values.insert(depth, None);
+        }
+        let mut all = at.hull_of_domain(&touched)?;
+        // what runs outside the ring's loops keeps the bounds that follow from theirs
+        if scope < at.names.len() {
+            let inner = at.names.len() - scope;
+            let outside = touched.project_out(DimType::In, scope, inner)?;
+            at.names.truncate(scope);
+            all.extend(at.hull_of_domain(&outside)?);
+        }
+        (self.around, self.determined) = (all, values);
+        Ok(())
+    }
+}
 
 /// What each coordinate is, over those outside that are not determined themselves; none where it
 /// is not determined, as those of the first `outside` loops are not. `touched` is a relation from
 /// the coordinates of `at`.
-pub(super) fn determined(
+fn determined(
     model: &Model,
     at: &Iterations,
     touched: &Map,

@@ -9,6 +9,7 @@
 //! multiplying.
 
 use warploom_ir::affine::{Affine, Atom, Name};
+use warploom_ir::expr::Access;
 use warploom_ir::schedule::Poly;
 use warploom_isl::Map;
 
@@ -26,6 +27,30 @@ pub(super) fn is_held(poly: &Poly, accumulators: &[Name], buffer: &Name) -> bool
     let written = |array: &Name| array == buffer && !accumulators.contains(array);
     let mut all = statements.filter(|s| written(&s.target.array));
     all.any(|s| all_accesses(s).any(|a| accumulators.contains(&a.array)))
+}
+
+/// Where operands have to be staged.
+pub(super) const APART: &str =
+    "the operands are staged at one loop, inside or at that of the accumulator";
+
+/// The place in the path of the loop at which operands are staged. One that another product leaves
+/// on the chip is there as well, or further outside.
+pub(super) fn ring(site: &Site<'_>, factors: &[Access; 2]) -> Answer<usize> {
+    let mut depths = [0; 2];
+    for (depth, access) in depths.iter_mut().zip(factors) {
+        *depth = site.depth_of(&access.array, "an operand")?;
+    }
+    let held = factors.each_ref().map(|a| is_held(site.poly, &site.accumulators, &a.array));
+    match (held, depths) {
+        ([false, false], [a, b]) if a == b => Ok(a),
+        ([true, false], [held, ring]) | ([false, true], [ring, held]) if held <= ring => Ok(ring),
+        ([true, true], _) => Err(unfit(format!(
+            "both factors of `{}` are results of other products: one of them has to be an array",
+            site.name()
+        ))
+        .into()),
+        ([true, false], _) | ([false, true], _) | ([false, false], _) => Err(unfit(APART).into()),
+    }
 }
 
 impl Plan {

@@ -1,9 +1,9 @@
-//! Schedule -> block program: a statement on tensor cores, with copies by the copy engine.
+//! Schedule -> block program: statements on tensor cores, with copies by the copy engine.
 //!
-//! In: a poly and a legal tree in which three loops of a statement are `tensorize`d. Out: a kernel
-//! whose launch for that nest is a block program; other nests are lowered as always.
-//! Requires: the operands are staged at one loop, the accumulator at a loop around it, all inside
-//! loops mapped to blocks.
+//! In: a poly and a legal tree in which three loops of a statement, or of several, are `tensorize`d.
+//! Out: a kernel whose launch for that nest is a block program; other nests are lowered as always.
+//! Requires: the operands of each are staged at one loop, but for those that stay on the chip
+//! ([`held`]), its accumulator at a loop around it, all inside the same loops mapped to blocks.
 //! Keeps: nothing here knows what is computed. Tiles are the boxes that accesses touch, an index is
 //! an instruction's `m`, `n` or `k` by the accesses it appears in, and what runs where follows from
 //! which buffers a statement touches. What a box holds beyond what the statement touches is shown

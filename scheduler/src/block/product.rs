@@ -13,12 +13,11 @@ use warploom_ir::instruction::{Action, Matrix, Part, find};
 use warploom_ir::kernel::{Store, Typed, TypedKind};
 use warploom_ir::nest::{Array, AssignOp, Constraint, Order};
 use warploom_ir::schedule::{TreeLoop, Unit};
-use warploom_isl::{DimType, Map, Set};
+use warploom_isl::{Map, Set};
 
-use super::determined::determined;
 use super::digits::{Digit, Digits};
 use super::factor::Factor;
-use super::held::is_held;
+use super::held::{APART, is_held, ring};
 use super::operand::Operand;
 use super::{Answer, Site, put, unfit};
 use crate::footprint::{Box_, Iterations};
@@ -184,79 +183,6 @@ impl Product {
     /// The operand with this buffer.
     pub(super) fn operand(&self, buffer: &str) -> Option<&Operand> {
         self.operands.iter().find(|o| &*o.buffer == buffer)
-    }
-
-    /// Whether the same coordinates follow from others in the loops that two products share.
-    pub(super) fn agrees(&self, other: &Self) -> bool {
-        let loops = self.loops.iter().zip(&other.loops);
-        let shared = loops.take_while(|(a, b)| a == b).count();
-        self.determined[..shared] == other.determined[..shared]
-    }
-
-    /// Finds the coordinates of the ring's iterations in which the statement runs, without one of
-    /// them and, if that is asked, those that follow from others; and what these are.
-    pub(super) fn run(
-        &mut self,
-        site: &Site<'_>,
-        model: &Model,
-        without: Option<usize>,
-        follow: bool,
-    ) -> Answer<()> {
-        let mut at = Iterations::of(site.poly, site.tree, &site.path[self.ring].name);
-        let one = [Affine::constant(0)];
-        let mut touched = elements(site, model, site.statement, &at, &one)?;
-        if let Some(padded) = &self.padded {
-            touched = Map::from_domain(padded)?;
-        }
-        if let Some(depth) = without {
-            touched = touched.project_out(DimType::In, depth, 1)?;
-            at.names.remove(depth);
-        }
-        let mut values =
-            determined(model, &at, &touched, if follow { site.outside } else { usize::MAX })?;
-        let left_out: Vec<usize> = (0..values.len()).filter(|d| values[*d].is_some()).collect();
-        let mut scope = self.scope + 1 - usize::from(without.is_some());
-        for depth in left_out.into_iter().rev() {
-            touched = touched.project_out(DimType::In, depth, 1)?;
-            at.names.remove(depth);
-            scope -= usize::from(depth < scope);
-        }
-        if let Some(depth) = without {
-            values.insert(depth, None);
-        }
-        let mut all = at.hull_of_domain(&touched)?;
-        // what runs outside the ring's loops keeps the bounds that follow from theirs
-        if scope < at.names.len() {
-            let inner = at.names.len() - scope;
-            let outside = touched.project_out(DimType::In, scope, inner)?;
-            at.names.truncate(scope);
-            all.extend(at.hull_of_domain(&outside)?);
-        }
-        (self.around, self.determined) = (all, values);
-        Ok(())
-    }
-}
-
-/// Where operands have to be staged.
-const APART: &str = "the operands are staged at one loop, inside or at that of the accumulator";
-
-/// The place in the path of the loop at which operands are staged. One that another product leaves
-/// on the chip is there as well, or further outside.
-fn ring(site: &Site<'_>, factors: &[Access; 2]) -> Answer<usize> {
-    let mut depths = [0; 2];
-    for (depth, access) in depths.iter_mut().zip(factors) {
-        *depth = site.depth_of(&access.array, "an operand")?;
-    }
-    let held = factors.each_ref().map(|a| is_held(site.poly, &site.accumulators, &a.array));
-    match (held, depths) {
-        ([false, false], [a, b]) if a == b => Ok(a),
-        ([true, false], [held, ring]) | ([false, true], [ring, held]) if held <= ring => Ok(ring),
-        ([true, true], _) => Err(unfit(format!(
-            "both factors of `{}` are results of other products: one of them has to be an array",
-            site.name()
-        ))
-        .into()),
-        ([true, false], _) | ([false, true], _) | ([false, false], _) => Err(unfit(APART).into()),
     }
 }
 
