@@ -1,6 +1,6 @@
 //! Schedule -> block program: statements on tensor cores, with copies by the copy engine.
 //!
-//! In: a poly and a legal tree in which three loops of a statement, or of several, are `tensorize`d.
+//! In: a poly and a legal tree in which three loops of one statement or several are `tensorize`d.
 //! Out: a kernel whose launch for that nest is a block program; other nests are lowered as always.
 //! Requires: the operands of each are staged at one loop, but for those that stay on the chip
 //! ([`held`]), its accumulator at a loop around it, all inside the same loops mapped to blocks.
