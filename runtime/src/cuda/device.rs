@@ -351,7 +351,7 @@ mod tests {
             ((8, 9), Some(Target::Sm80)),
             ((9, 0), Some(Target::Sm90a)),
             ((10, 0), Some(Target::Sm100a)),
-            ((10, 3), Some(Target::Sm80)),
+            ((10, 3), Some(Target::Sm103a)),
             ((12, 0), Some(Target::Sm80)),
         ] {
             let name = String::new();
@@ -361,6 +361,7 @@ mod tests {
             assert_eq!(info.runs(Target::Sm80), target.is_some(), "{capability:?}");
             assert_eq!(info.runs(Target::Sm90a), capability == (9, 0));
             assert_eq!(info.runs(Target::Sm100a), capability == (10, 0));
+            assert_eq!(info.runs(Target::Sm103a), capability == (10, 3));
             assert!(!info.runs(Target::Cpu));
         }
     }

@@ -138,7 +138,10 @@ impl Program<'_> {
             return [None, None];
         }
         let few = if self.fills_itself() { FILLING } else { FEW };
-        let left = (REGISTERS - few * producer) / (WARP * warps);
+        // what the block starts with, in steps of 8 for each thread, is all there is to share
+        let threads = WARP * warps + producer;
+        let all = REGISTERS / threads / 8 * 8 * threads;
+        let left = (all - few * producer) / (WARP * warps);
         [Some(few), Some(MANY.min(left / 8 * 8))]
     }
 

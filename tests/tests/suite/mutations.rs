@@ -97,7 +97,7 @@ fn verified_nests() {
     let corpus: Vec<String> = examples().into_iter().map(|e| e.text).collect();
     let mut bits = Bits::new(2);
     let (mut sound, mut refused) = (0, 0);
-    for i in 0..TEXTS / 10 {
+    for i in 0..TEXTS / 4 {
         let text = mutate(&corpus[i % corpus.len()], &[], &mut bits);
         let Ok(nest) = text.parse::<Nest>() else { continue };
         match timed(&text, || compile::check_nest(&nest)) {

@@ -186,7 +186,9 @@ impl Checker {
         self.context = Context::default();
     }
 
-    /// Registers are moved between whole warpgroups, and there are as many as a multiprocessor has.
+    /// Registers are moved between whole warpgroups, and there are as many as the block gets when it
+    /// starts: as many for each thread as a multiprocessor has, in steps of 8. A role that asks for
+    /// more waits for ever (PTX ISA 8.8, `setmaxnreg`).
     fn registers(&mut self, roles: &[Role]) {
         if roles.iter().all(|r| r.registers.is_none()) {
             return;
@@ -204,9 +206,14 @@ impl Checker {
             }
             all = all.saturating_add(n.saturating_mul(role.warps).saturating_mul(WARP));
         }
-        if all > REGISTERS {
-            let text =
-                format!("the roles have {all} registers together, at most {REGISTERS} exist");
+        let threads: i64 = roles.iter().map(|r| r.warps.saturating_mul(WARP)).sum();
+        let each = REGISTERS / threads.max(1) / 8 * 8;
+        if all > each * threads {
+            let text = format!(
+                "the roles have {all} registers together: the block starts with {each} for each of \
+                 {threads} threads, {} in all",
+                each * threads
+            );
             self.fault("E1012", text);
         }
     }

@@ -16,7 +16,7 @@ use warploom_ir::nest::Nest;
 use warploom_ir::target::Target;
 
 use super::super::*;
-use crate::{Choices, Schedule, explore, launches, lower};
+use crate::{Choices, Hole, Schedule, explore, launches, lower};
 
 mod fit;
 
@@ -287,6 +287,18 @@ const RANKED: f64 = 0.74;
 const MEDIAN: f64 = 0.10;
 const HIGH: f64 = 0.26;
 
+/// Choices with a zero for each size that a hole has got since they were recorded: what it stands
+/// for was not there.
+fn whole(choices: &Choices, holes: &[Hole]) -> Choices {
+    let mut choices = choices.clone();
+    for (name, values) in &mut choices.0 {
+        if let Some(hole) = holes.iter().find(|h| h.name == *name) {
+            values.resize(hole.options[0].values.len(), 0);
+        }
+    }
+    choices
+}
+
 #[test]
 fn candidates_are_ranked_as_they_were_measured() {
     for problem in tuned() {
@@ -305,6 +317,7 @@ fn candidates_are_ranked_as_they_were_measured() {
         };
         let (mut predicted, mut measured) = (Vec::new(), Vec::new());
         for (choices, seconds) in &problem.candidates {
+            let choices = &whole(choices, &found.holes);
             predicted.push(estimate(choices).unwrap_or_else(|| lowers(choices)));
             measured.push(*seconds);
         }
