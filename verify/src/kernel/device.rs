@@ -186,9 +186,9 @@ impl Checker {
         self.context = Context::default();
     }
 
-    /// Registers are moved between whole warpgroups, and there are as many as the block gets when it
-    /// starts: as many for each thread as a multiprocessor has, in steps of 8. A role that asks for
-    /// more waits for ever (PTX ISA 8.8, `setmaxnreg`).
+    /// Registers are moved between whole warpgroups, and there are as many as the block gets when
+    /// it starts: as many for each thread as a multiprocessor has, in steps of 8. A role that asks
+    /// for more waits for ever (PTX ISA 8.8, `setmaxnreg`).
     fn registers(&mut self, roles: &[Role]) {
         if roles.iter().all(|r| r.registers.is_none()) {
             return;
