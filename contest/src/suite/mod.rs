@@ -147,8 +147,8 @@ pub fn cases() -> Vec<Case> {
     for (spec, usual, others) in CONTRACTIONS {
         // tensor cores take no products of a few elements
         let (few, sum): (i64, &[(char, i64)]) = match labels(spec, 1, &[]).len() {
-            ..=4 => (16, &[]),
-            5 | 6 => (8, &[]),
+            ..=5 => (16, &[]),
+            6 => (8, &[]),
             _many => (4, &[('g', 16)]),
         };
         out.push(Case {

@@ -28,7 +28,9 @@ fn kernels() {
         let plain = Schedule::new(&nest).unwrap_or_else(|d| panic!("{}\n{d}", e.name));
         let auto = compile::auto(&nest).unwrap_or_else(|d| panic!("{}\n{d}", e.name));
         let scripts = e.scripts.iter().map(|s| s.parse::<Script>().expect("it parses"));
-        let legal = scripts.filter_map(|s| plain.replay(&s).ok());
+        // tensor cores want sizes: kernels for them are printed and read where they are tested
+        let sized = |s: &Schedule| s.tree().loops().iter().any(|l| l.marks.tensor.is_some());
+        let legal = scripts.filter_map(|s| plain.replay(&s).ok()).filter(|s| !sized(s));
         for schedule in [plain.clone(), auto].into_iter().chain(legal) {
             let script = schedule.script().to_string();
             assert_eq!(script.parse::<Script>().as_ref(), Ok(schedule.script()), "{script}");
