@@ -89,8 +89,11 @@ const LAYOUTS: [&str; 4] = ["mk,kn->mn", "mk,nk->mn", "km,kn->mn", "km,nk->mn"];
 /// Sizes of squares that are timed.
 const SQUARES: [i64; 4] = [1024, 2048, 4096, 8192];
 
+/// An einsum, the extent of its labels where it is timed, and labels with other extents.
+type Contraction = (&'static str, i64, &'static [(char, i64)]);
+
 /// TCCG's contractions with the size of labels that are not named, and of those that are.
-const CONTRACTIONS: [(&str, i64, &[(char, i64)]); 8] = [
+const CONTRACTIONS: [Contraction; 8] = [
     ("dabfe,fc->edcba", 32, &[]),
     ("aebd,ce->dcba", 72, &[]),
     ("adb,cd->cba", 384, &[]),

@@ -442,7 +442,7 @@ impl Emitter<'_> {
     fn in_slots(&mut self, all: &Value) -> Vec<String> {
         let slots = (0..all.lanes).map(|lane| {
             let one = self.f.extract(all, lane);
-            let slot = self.f.alloca(&one.elem, 1, 1, 64);
+            let slot = self.f.alloca(one.elem, 1, 1, 64);
             self.f.line(&format!("store {}, ptr {slot}, align 64", one.arg()));
             slot
         });
