@@ -72,6 +72,11 @@ impl Lin {
         Self::atom(Atom::Var(name.clone()))
     }
 
+    /// A variable in a register that is at least 0 and below a number.
+    pub(crate) fn digit(name: &Name, below: i64) -> Self {
+        Self::atom(Atom::Digit(name.clone(), below))
+    }
+
     /// `self + factor * other`.
     pub(crate) fn plus(&self, factor: i64, other: &Self) -> Self {
         let mut out = self.clone();
@@ -99,6 +104,17 @@ impl Lin {
     /// `self - other`, if that depends on nothing.
     pub(crate) fn difference(&self, other: &Self) -> Option<i64> {
         self.plus(-1, other).as_constant()
+    }
+
+    /// The least and the greatest value, where it is made of digits.
+    pub(crate) fn bounds(&self) -> Option<(i64, i64)> {
+        let (mut low, mut high) = (self.constant, self.constant);
+        for (atom, c) in &self.terms {
+            let Atom::Digit(_, below) = atom else { return None };
+            let most = c.checked_mul(below - 1)?;
+            (low, high) = (low.checked_add(most.min(0))?, high.checked_add(most.max(0))?);
+        }
+        Some((low, high))
     }
 
     /// Whether every term is a multiple of a number.
@@ -142,10 +158,22 @@ impl Lin {
         if let (true, Some(known)) = (self.has_digits(), self.quotient(divisor)) {
             return known;
         }
+        let (step, rest) = self.in_steps(divisor);
         match self.as_constant() {
             Some(v) => Self::constant(v.div_euclid(divisor)),
-            None => Self::atom(Atom::FloorDiv(Box::new(self.clone()), divisor)),
+            None if step == divisor => rest,
+            None => Self::atom(Atom::FloorDiv(Box::new(rest), divisor / step)),
         }
+    }
+
+    /// A divisor of a number and of all factors, and the form in steps of it, rounded down.
+    fn in_steps(&self, of: i64) -> (i64, Self) {
+        const fn gcd(a: i64, b: i64) -> i64 {
+            if b == 0 { a } else { gcd(b, a % b) }
+        }
+        let step = self.terms.values().fold(of, |step, factor| gcd(step, factor.wrapping_abs()));
+        let terms = self.terms.iter().map(|(atom, factor)| (atom.clone(), factor / step));
+        (step, Self { terms: terms.collect(), constant: self.constant.div_euclid(step) })
     }
 
     /// `self - divisor * floor(self / divisor)`.
@@ -156,7 +184,14 @@ impl Lin {
         match self.as_constant() {
             Some(v) => Self::constant(v.rem_euclid(divisor)),
             None if divisor == 1 => Self::constant(0),
-            None => Self::atom(Atom::Mod(Box::new(self.clone()), divisor)),
+            None => {
+                let (step, rest) = self.in_steps(divisor);
+                let left = Self::constant(self.constant.rem_euclid(step));
+                match divisor / step {
+                    1 => left,
+                    steps => left.plus(step, &Self::atom(Atom::Mod(Box::new(rest), steps))),
+                }
+            }
         }
     }
 
@@ -334,6 +369,18 @@ mod tests {
         let linear = Lin::constant(7).plus(3, &Lin::atom(Atom::Lane));
         assert_eq!(linear.lane_stride(), Some(3));
         assert_eq!(linear.in_lane(2), Lin::constant(13));
+    }
+
+    #[test]
+    fn steps_that_a_divisor_has_too_are_taken_out() {
+        let x = Lin::var(&"x".into());
+        let places = Lin::default().plus(8, &x).offset(24 + 3);
+        assert_eq!(places.floor_div(24), x.offset(3).floor_div(3));
+        assert_eq!(places.modulo(24), Lin::default().plus(8, &x.offset(3).modulo(3)).offset(3));
+        assert_eq!(places.offset(4).modulo(24).difference(&places.modulo(24)), Some(4));
+        assert_eq!(places.floor_div(4), Lin::default().plus(2, &x).offset(6));
+        assert_eq!(places.offset(-28).modulo(8), Lin::constant(7));
+        assert_eq!(places.offset(-28).floor_div(8), x.offset(-1));
     }
 
     #[test]

@@ -179,6 +179,9 @@ pub enum Action {
     CopyCommit,
     /// `(n)`: all but the last n groups of this thread's asynchronous copies are done.
     CopyWait,
+    /// `(barrier)`: one arrival for each thread, once its asynchronous copies so far are done. Whoever
+    /// waits for it sees them as ordinary writes.
+    CopyArrive,
     /// `(shared, global, barrier)`: a box by the copy engine; zero outside. The barrier counts
     /// its bytes.
     BoxLoad,
@@ -277,7 +280,7 @@ impl Action {
             Self::BoxStore => &[Global, Shared],
             Self::CopyWait | Self::BoxWaitRead | Self::MatrixWait => &[Constant],
             Self::TensorLoad(_) => &[Fragment(None), Tensor],
-            Self::Arrive | Self::TensorCommit => &[Barrier],
+            Self::Arrive | Self::CopyArrive | Self::TensorCommit => &[Barrier],
             Self::ArriveCluster | Self::TensorCommitCluster | Self::TensorCommitPair => {
                 &[Barrier, Blocks]
             }

@@ -24,10 +24,18 @@ type Row = (&'static str, &'static [Target], Issue, Action, &'static str);
 /// Copies, fences and barriers: name, targets, issue, meaning, LLVM's intrinsic.
 const ROWS: &[Row] = &[
     ("cp.async.16", ALL, Issue::Any, Action::CopyAsync(16), "cp.async.cg.shared.global.16.s"),
+    ("cp.async.ca.16", ALL, Issue::Any, Action::CopyAsync(16), "cp.async.ca.shared.global.16.s"),
     ("cp.async.8", ALL, Issue::Any, Action::CopyAsync(8), "cp.async.ca.shared.global.8.s"),
     ("cp.async.4", ALL, Issue::Any, Action::CopyAsync(4), "cp.async.ca.shared.global.4.s"),
     ("cp.async.commit", ALL, Issue::Any, Action::CopyCommit, "cp.async.commit.group"),
     ("cp.async.wait", ALL, Issue::Any, Action::CopyWait, "cp.async.wait.group"),
+    (
+        "cp.async.arrive",
+        COPY_ENGINE,
+        Issue::Any,
+        Action::CopyArrive,
+        "cp.async.mbarrier.arrive.noinc.shared",
+    ),
     (
         "ldmatrix",
         ALL,

@@ -9,7 +9,7 @@
 
 use warploom_ir::affine::Name;
 
-use super::gpu_box_size::{BOX, CHUNK, Leaving, Plan, Side, Space, Way, teams};
+use super::gpu_box_size::{BOX, CHUNK, Comes, Leaving, Plan, Side, Space, Way, teams};
 use crate::block::filler::groups;
 
 /// Clocks until the first slices have come, and from the last product to the next tile.
@@ -24,12 +24,20 @@ const SHARED: i64 = 128;
 const LOADED: [i64; 4] = [10, 12, 12, 17];
 const SKEWED: [i64; 4] = [10, 13, 17, 21];
 const STORED: [i64; 4] = [36, 17, 23, 42];
+/// Quarters of a clock in which threads copy asynchronously from rows that begin inside sectors: a
+/// box, a chunk for each thread of a warp, and a row.
+const COPIED: [i64; 3] = [120, 64, 4];
+/// Registers that a thread needs beside its sums where threads copy, and those of a multiprocessor.
+const BESIDE: i64 = 28;
+const REGISTERS: i64 = 64 << 10;
+/// Threads of a warpgroup.
+const THREADS: i64 = 128;
 /// Bytes of a sector of the cache; what ends inside one costs its neighbour's time, too.
 const SECTOR: i64 = 32;
 /// Of the time in which the cache stores, so many tenths add to that in which it loads.
 const BOTH: i64 = 8;
 /// Elements that the threads of a group fill an operand with in a clock, where they turn it around.
-const FILLED: i64 = 2;
+const FILLED: i64 = 4;
 /// Clocks for an element that threads write to memory far from its neighbours, and elements in a
 /// clock where two are neighbours, and four threads.
 const SCATTERED: i64 = 4;
@@ -200,10 +208,27 @@ impl Space {
         place.is_some_and(|at| at + 1 != sums.len())
     }
 
-    /// Quarters of a clock until a slice of an operand has come; what is its own, and whose last
-    /// dimension is the `side`'s factor's. The threads that fill do so in so many groups.
-    fn loaded(&self, own: &Plan, sums: &Plan, side: usize, groups: i64) -> Option<i64> {
-        let filled = own.whole * sums.whole * 4 / (FILLED * groups);
+    /// How both factors' operands come; nothing where these boxes cannot be.
+    pub(super) fn comes(&self, [d, w, s]: [&Plan; 3], way: Way) -> Option<[Comes; 2]> {
+        let teams = teams(d.whole);
+        let held = d.whole / teams * w.whole / 128;
+        let copies = copies(held, teams, way.resident);
+        let sides = if way.swapped { [w, d] } else { [d, w] };
+        let how = |side: usize| Some(self.loaded(sides[side], s, side, [1, i64::from(copies)])?.0);
+        Some([how(0)?, how(1)?])
+    }
+
+    /// How a slice of an operand comes, and quarters of a clock until it has; what is its own, and
+    /// whose last dimension is the `side`'s factor's. The threads that fill do so in so many groups;
+    /// whether there are registers for threads that copy.
+    fn loaded(
+        &self,
+        own: &Plan,
+        sums: &Plan,
+        side: usize,
+        [groups, copies]: [i64; 2],
+    ) -> Option<(Comes, i64)> {
+        let filled = (Comes::Turned, own.whole * sums.whole * 4 / (FILLED * groups));
         if self.threads[side] {
             return Some(filled);
         }
@@ -224,8 +249,18 @@ impl Space {
         let panel = [128, 64, 32, 16].into_iter().find(|p| row % p == 0)?;
         let rates = if self.pitch[side] % SECTOR == 0 { LOADED } else { SKEWED };
         let rows = own.whole * sums.whole * self.factor / panel;
-        let copies = plan.whole / inner * (row / panel);
-        Some(rows * rates.get(kind(panel)?)? + copies * COPY / 4)
+        let boxes = plan.whole / inner * (row / panel);
+        let engine = (Comes::Engine, rows * rates.get(kind(panel)?)? + boxes * COPY / 4);
+        // a box for each of the further digits beside what is contiguous
+        let chunks = [own.whole * sums.whole / plan.whole, row / CHUNK];
+        let [start, turn, line] = COPIED;
+        // some threads have nothing to do, as shares divide boxes
+        let turns = (chunks.iter().product::<i64>() * 9 / 8 + WARP - 1) / WARP;
+        let each = start + turns * turn + chunks[0] * line;
+        let copied = (Comes::Copied, plan.whole / inner * each);
+        // rows that begin with sectors are the copy engine's
+        let skewed = self.copies && self.pitch[side] % SECTOR != 0;
+        Some(if copies > 0 && skewed && copied.1 < engine.1 { copied } else { engine })
     }
 
     /// Clocks until all is done, where threads write a tile's results in so many; nothing where
@@ -240,7 +275,8 @@ impl Space {
         let stages = self.stages([d, w, s], way)?;
         let sides = if way.swapped { [1, 0] } else { [0, 1] };
         let groups = groups(held, teams, stages);
-        let loads = self.loaded(d, s, sides[0], groups)? + self.loaded(w, s, sides[1], groups)?;
+        let ways = [groups, i64::from(copies(held, teams, way.resident))];
+        let loads = self.loaded(d, s, sides[0], ways)?.1 + self.loaded(w, s, sides[1], ways)?.1;
         let tiles = d.count * w.count * self.batch;
         let busy = tiles.min(self.multiprocessors);
         // the cache serves fewer multiprocessors faster, to a point
@@ -260,6 +296,11 @@ impl Space {
             joined([way.resident * products, way.resident * cache, way.resident * written, chain]);
         Some(joined([waves * each, memory]))
     }
+}
+
+/// Whether a block whose warpgroups hold so many sums a thread has registers for threads that copy.
+const fn copies(held: i64, teams: i64, resident: i64) -> bool {
+    REGISTERS / (resident * THREADS * (teams + 1)) / 8 * 8 >= held + BESIDE
 }
 
 /// The length of what hides each other in part.
@@ -289,6 +330,7 @@ mod tests {
             sides: [vec![side('c', 64)], vec![side('a', 16), side('b', 16)], vec![side('f', 32)]],
             last: [name('c'), name('b')],
             threads: [false; 2],
+            copies: true,
             pitch: [128, 32, 128],
             results: results.chars().map(name).collect(),
             leaving: Leaving::Engine,

@@ -54,8 +54,8 @@ pub(super) struct Boxes {
     pub(super) neighbours: Option<Name>,
     /// Tiles of all blocks.
     pub(super) tiles: i64,
-    /// Threads fill the first and the second factor's operand.
-    pub(super) turned: [bool; 2],
+    /// How the first and the second factor's operand comes.
+    pub(super) comes: [Comes; 2],
     /// Results go through shared memory, and who copies them from there.
     pub(super) leaving: Leaving,
 }
@@ -71,6 +71,17 @@ pub(super) enum Leaving {
     Engine,
 }
 
+/// How an operand comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Comes {
+    /// As boxes of the copy engine.
+    Engine,
+    /// Copied by threads, asynchronously.
+    Copied,
+    /// Written by threads, which turn it around.
+    Turned,
+}
+
 /// What the estimate depends on.
 pub(super) struct Space {
     /// Loops of rows, columns and sums, slowest first; a side's last one is contiguous in a factor
@@ -80,6 +91,8 @@ pub(super) struct Space {
     pub(super) last: [Option<Name>; 2],
     /// Threads fill the first and the second factor's operand, with the sum last.
     pub(super) threads: [bool; 2],
+    /// Threads may copy operands asynchronously.
+    pub(super) copies: bool,
     /// Iterators of the result's dimensions, and who can write it.
     pub(super) results: Vec<Option<Name>>,
     pub(super) leaving: Leaving,
@@ -172,7 +185,7 @@ impl Space {
             resident: way.resident,
             neighbours: self.neighbours(&[&d, &w], way.swapped),
             tiles: d.count * w.count * self.batch,
-            turned: [0, 1].map(|side| self.turned(side)),
+            comes: self.comes([&d, &w, &s], way)?,
             leaving: self.leaves(&[&d, &w], way.swapped),
         };
         Some((time, alone, boxes))

@@ -2,7 +2,7 @@
 //!
 //! In: a product, and boxes of sizes that `gpu_box_size` estimates. Out: the steps: tiles of each
 //! index, the points of a box as one loop (`coalesce`) that instructions take parts of, operands
-//! that the copy engine fills ahead, results that leave as boxes, and blocks that stay and take
+//! that the copy engine or threads fill ahead, results that leave as boxes, and blocks that stay and take
 //! tile after tile.
 //! Keeps: which index is contiguous in a factor is its box's fastest; all other orders are free,
 //! and follow the arrays'. Nothing here knows a contraction.
@@ -14,7 +14,7 @@ use warploom_ir::schedule::step::{LayoutTerm, Ref, StepKind};
 use warploom_ir::target::{Axis, Place};
 
 use super::gpu::GpuOptions;
-use super::gpu_box_size::{Boxes, Cut, Leaving, Side, Space};
+use super::gpu_box_size::{Boxes, Comes, Cut, Leaving, Side, Space};
 use super::gpu_tensor::{Line, Product};
 use super::{Auto, stage_at, to_copy_engine};
 use crate::model::product::combine;
@@ -117,6 +117,7 @@ impl Auto {
             sides,
             last,
             threads,
+            copies: !p.matrix.tensor,
             pitch: [&p.factors[0], &p.factors[1], out_access].map(|a| self.pitch(a)),
             results: out_access.indices.iter().map(iter).collect(),
             leaving,
@@ -233,7 +234,12 @@ impl Auto {
             outer.push(tile);
             points[2].push(point);
         }
-        // the slices of what is contiguous follow each other
+        // the slices of what is contiguous follow each other, first of what threads turn around:
+        // they read the rest of its rows' sectors next
+        if let Some(at) = turned_first(p, b) {
+            let tile = outer.remove(at);
+            outer.push(tile);
+        }
         let ring = outer.last().cloned()?;
         for (cuts, points) in b.sides.iter().zip(&mut points).take(2) {
             for cut in cuts.iter().filter(|c| c.size > 1) {
@@ -286,19 +292,19 @@ impl Auto {
     /// Stages accumulator, operands and results, which the copy engine moves.
     fn staged_boxes(&mut self, p: &Product, b: &Boxes, [at, ring]: [&Name; 2]) -> Option<()> {
         self.must(stage_at(&p.target.array, at))?;
-        for (factor, turned) in p.factors.iter().zip(b.turned) {
+        for (factor, comes) in p.factors.iter().zip(b.comes) {
             let first = format!("{}.0", local_name(&factor.array, ring));
-            if !turned {
-                self.must(stage_at(&factor.array, ring))?;
-                self.must(to_copy_engine(first))?;
-                continue;
-            }
             let mut step = stage_at(&factor.array, ring);
-            if let StepKind::Stage { layout, .. } = &mut step {
+            if let (Comes::Turned, StepKind::Stage { layout, .. }) = (comes, &mut step) {
                 layout.extend(turned_layout(factor, &b.sides[2]));
             }
             self.must(step)?;
-            self.must(StepKind::Map(Ref::from(Name::from(first)), Place::Thread(Axis::X)))?;
+            let target = Ref::from(Name::from(first));
+            self.must(match comes {
+                Comes::Engine => StepKind::Unit(target, Unit::CopyEngine),
+                Comes::Copied => StepKind::Unit(target, Unit::AsyncCopy),
+                Comes::Turned => StepKind::Map(target, Place::Thread(Axis::X)),
+            })?;
         }
         let Some((_, out)) = &p.leaving else { return Some(()) };
         let back = format!("{}_back.0", local_name(&out.array, at));
@@ -314,6 +320,13 @@ impl Auto {
         }
         Some(())
     }
+}
+
+/// The place among the sums of what is contiguous in a factor that threads turn around.
+fn turned_first(p: &Product, b: &Boxes) -> Option<usize> {
+    let turned = b.comes.iter().position(|c| *c == Comes::Turned)?;
+    let last = p.factors[turned].indices.last()?.as_var()?;
+    b.sides[2].iter().position(|cut| cut.line.iter == *last)
 }
 
 /// Whether a loop shares no dimension of a factor with others: one of the sum that does moves

@@ -1,4 +1,4 @@
-//! Copies into operands as boxes of the copy engine.
+//! Copies into operands as boxes, by the copy engine or asynchronously by threads.
 //!
 //! In: where the box of a copy lies in its array, and the rows and columns of the operand. Out: the
 //! calls that load it. Keeps: the copy engine writes a box row-major in the order of the array's
@@ -65,7 +65,7 @@ impl Program<'_> {
         let paired = self.product().paired();
         let divided = match paired {
             true => (factor.parts > 1).then_some(factor.own()),
-            false => self.divided(copy, factor, count),
+            false => self.divided(copy, factor, count).filter(|_| !copy.asynchronous()),
         };
         let mut sides = [0, 1].map(|side| self.parts_of(copy, factor, side));
         if let Some(side) = divided {
@@ -107,6 +107,10 @@ impl Program<'_> {
             slot(self.full(), at.clone()),
         ];
         let one = match divided {
+            _each if copy.asynchronous() => {
+                operands.truncate(2);
+                call(&copy.instruction(), operands)
+            }
             _each if paired => call("tma.load.pair", operands),
             None => call("tma.load", operands),
             Some(_) => {

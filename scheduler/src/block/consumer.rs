@@ -306,11 +306,16 @@ impl<'a> Program<'a> {
         let at = self.slot_of(&q);
         let first = iteration(&scope.around[from..]);
         let wait = vec![slot(self.full(), at.clone()), self.parity(&q, 0)];
-        let wait = call("mbarrier.wait", wait);
-        if self.product().partial {
-            return Ok(vec![wait, self.partial_sum(at, coordinates)]);
+        let mut out = vec![call("mbarrier.wait", wait)];
+        if self.copies_ring() {
+            // what threads copied are ordinary writes, which whoever multiplies fences
+            out.push(call("fence.async", Vec::new()));
         }
-        let mut out = vec![wait, call("wgmma.fence", Vec::new())];
+        if self.product().partial {
+            out.push(self.partial_sum(at, coordinates));
+            return Ok(out);
+        }
+        out.push(call("wgmma.fence", Vec::new()));
         let fragment = self.fragment();
         out.extend(self.unrolled(&at, coordinates, &first, &|at| tile(&fragment, at, false)));
         out.push(call("wgmma.commit", Vec::new()));

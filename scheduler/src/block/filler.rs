@@ -1,7 +1,7 @@
 //! The producer's threads: an iteration of the ring in which they fill operands themselves.
 //!
-//! In: the copies and the statements that fill operands, at an iteration of the ring. Out: nodes
-//! that wait for the slot, start the copies, let the threads fill their share, and arrive.
+//! In: the statements that fill operands, at an iteration of the ring. Out: nodes that let the
+//! threads fill their share, and arrive; who arrives how often, where threads fill or copy.
 //! Several groups of warps take iterations in turn, so that their loads are on their way together.
 //! Keeps: the tensor cores see what threads wrote once each of them has fenced it and its warp has
 //! arrived: a phase of `full` counts one arrival of each warp, and one with the bytes of copies.
@@ -14,6 +14,7 @@ use warploom_ir::kernel::{Condition, Index, KernelNode, Store, Typed, TypedKind}
 
 use super::epilogue::condition;
 use super::filling::Filling;
+use super::moves::Move;
 use super::operand::Operand as Factor;
 use super::product::Product;
 use super::roles::{Program, add, by_name, call, one, slot, unused, var};
@@ -55,8 +56,13 @@ pub(crate) fn groups(held: i64, teams: i64, stages: i64) -> i64 {
 }
 
 impl Program<'_> {
-    /// Whether the producer's threads fill operands themselves.
+    /// Whether the producer's threads fill operands themselves, or copy into them asynchronously.
     pub(super) fn fills_itself(&self) -> bool {
+        self.stores_itself() || self.plan.fills.iter().any(Move::asynchronous)
+    }
+
+    /// Whether the producer's threads fill operands themselves.
+    fn stores_itself(&self) -> bool {
         self.plan.works.iter().any(|w| w.threads().is_some())
     }
 
@@ -67,7 +73,8 @@ impl Program<'_> {
 
     /// Groups of the producer's warps, each of which fills slots of its own.
     fn groups(&self) -> i64 {
-        if !self.fills_itself() {
+        if !self.stores_itself() {
+            // what is on its way asynchronously takes no registers
             return 1;
         }
         let filled = self.plan.works.iter().zip(&self.plan.owners);
@@ -114,19 +121,31 @@ impl Program<'_> {
         works.into_iter().any(|(work, owner)| *owner == self.at && work.threads().is_some())
     }
 
+    /// Whether they copy operands of the product at hand asynchronously.
+    pub(super) fn copies_ring(&self) -> bool {
+        self.own_fills().any(Move::asynchronous)
+    }
+
+    /// The copies into operands of the product at hand.
+    fn own_fills(&self) -> impl Iterator<Item = &Move> {
+        let product = self.product();
+        self.plan.fills.iter().filter(|f| product.operand(&f.buffer).is_some())
+    }
+
     /// Warps of a warpgroup that release a slot: one for all, or each where threads fill it.
     pub(super) fn releasers(&self) -> i64 {
-        let products = self.fills_ring() && !self.product().matrix.tensor;
-        if products { WARPGROUP } else { 1 }
+        let threads = self.fills_ring() || self.copies_ring();
+        if threads && !self.product().matrix.tensor { WARPGROUP } else { 1 }
     }
 
     /// Arrivals at `full` in each phase.
     pub(super) fn arrivals(&self) -> i64 {
         let product = self.product();
-        let copies = self.plan.fills.iter().any(|f| product.operand(&f.buffer).is_some());
+        let engine = self.own_fills().any(|f| !f.asynchronous());
         let warps = if self.fills_ring() { WARPGROUP } else { 0 };
+        let threads = if self.copies_ring() { WARPGROUP * WARP } else { 0 };
         // the threads of both blocks of a pair tell the first
-        warps * product.matrix.blocks + i64::from(copies)
+        warps * product.matrix.blocks + threads + i64::from(engine)
     }
 
     /// Registers of each thread of the two roles; none where a thread's share of all is enough.
@@ -145,17 +164,13 @@ impl Program<'_> {
         [Some(few), Some(MANY.min(left / 8 * 8))]
     }
 
-    /// One iteration of the ring, for threads that fill slot `at`; `copies` are started before.
+    /// One iteration of the ring, for threads that fill slot `at`.
     pub(super) fn filled(
         &mut self,
-        copies: Vec<KernelNode>,
         fillings: &[(&Filling, Vec<Index>)],
         at: &Index,
     ) -> Vec<KernelNode> {
         let mut out = Vec::new();
-        if !copies.is_empty() {
-            out.push(one(copies));
-        }
         for (filling, values) in fillings {
             out.push(self.share(filling, values, at));
         }
@@ -214,7 +229,8 @@ impl Program<'_> {
     }
 
     /// Which thread fills which elements where the array's rows run along the slower of two digits
-    /// of the columns: a thread reads along these and writes words along the other one.
+    /// of the columns: a thread turns squares around whose rows it reads and whose columns it
+    /// writes, both as wide as they can be. Neighbours read neighbours along these rows.
     fn across_digits(
         &mut self,
         filling: &Filling,
@@ -225,15 +241,16 @@ impl Program<'_> {
         let [slow, fast] = held.0.as_slice() else { return None };
         let sources = filling.sources.iter().filter(|s| s.along == Some(slow.dim));
         let wide = sources.map(|s| s.wide).filter(|w| slow.extent % w == 0).max()?;
-        let bytes = factor.dtype.size_bytes() as i64;
-        let word = (WORD / bytes).max(1);
+        let chunk = CHUNK / factor.dtype.size_bytes() as i64;
+        let words = (WORD / factor.dtype.size_bytes() as i64).max(1);
+        let written = [chunk, words].into_iter().find(|n| fast.extent % n == 0)?;
         let digit = unused("digit", self.taken);
         let first = Index::Mul(fast.extent, Box::new(var(&digit)));
         Some(Dealt {
             at: [var(row), add(first, var(column))],
-            vars: vec![digit, row.clone(), column.clone()],
-            extents: vec![slow.extent, factor.shape()[0], fast.extent],
-            piece: vec![wide.min(CHUNK / bytes), 1, word],
+            vars: vec![column.clone(), row.clone(), digit],
+            extents: vec![fast.extent, factor.shape()[0], slow.extent],
+            piece: vec![written, 1, wide.min(chunk)],
         })
     }
 

@@ -53,6 +53,8 @@ fn dimensions(
     Ok(Some(along))
 }
 
+/// Bytes of a sector of the cache.
+const SECTOR: i64 = 32;
 /// Bytes that a thread can copy asynchronously at once.
 const CHUNKS: [i64; 3] = [CHUNK, 8, 4];
 
@@ -90,7 +92,9 @@ pub(super) struct Move {
     /// Who copies: the copy engine, or threads asynchronously; none is threads that load and store.
     unit: Option<Unit>,
     /// Bytes that a thread copies at once.
-    pub(super) chunk: i64,
+    chunk: i64,
+    /// Its rows in memory need not begin with a sector of the cache.
+    skewed: bool,
     /// The elements that the statement copies.
     touched: Map,
 }
@@ -160,6 +164,7 @@ impl Move {
             shape: site.poly.array(&theirs.array).map(|a| a.shape.clone()).unwrap_or_default(),
             unit,
             chunk: CHUNK,
+            skewed: false,
             touched,
         })
     }
@@ -184,7 +189,8 @@ impl Move {
             true => [Unit::AsyncCopy, Unit::CopyEngine],
             false => [Unit::CopyEngine, Unit::AsyncCopy],
         };
-        if self.unit != Some(own) {
+        let either = !product.by_warps() && !product.matrix.tensor && self.unit == Some(other);
+        if self.unit != Some(own) && !either {
             let text = format!(
                 "`{}` is copied to `{}`, and operands of `{}` are not",
                 self.buffer,
@@ -278,6 +284,8 @@ impl Move {
                 return Err(Box::new(unfit(text).help(help)).into());
             };
             self.chunk = *chunk;
+            let sectors = |n: i64| n * bytes % SECTOR == 0;
+            self.skewed = !row.is_some_and(sectors) || !sectors(start);
         } else if row.is_none_or(|n| n * bytes % CHUNK != 0) {
             return Err(unfit(format!(
                 "the rows of `{}` are no known multiple of 16 bytes, which the copy engine needs",
@@ -316,6 +324,20 @@ impl Move {
     /// The iterations among these in which its box holds no element of the array: it is zeros.
     pub(super) fn beside(&self, site: &Site<'_>, model: &Model, among: &Set) -> Answer<Set> {
         Ok(among.subtract(&self.boxed(site, model, among)?.domain()?)?)
+    }
+
+    /// The instruction by which threads copy. Past the first cache a row that begins inside a
+    /// sector is a request for each chunk, through it for each line.
+    pub(super) fn instruction(&self) -> String {
+        match self.skewed && self.chunk == CHUNK {
+            true => format!("cp.async.ca.{}", self.chunk),
+            false => format!("cp.async.{}", self.chunk),
+        }
+    }
+
+    /// Whether threads copy asynchronously.
+    pub(super) fn asynchronous(&self) -> bool {
+        self.unit == Some(Unit::AsyncCopy)
     }
 
     /// Whether threads load and store what is copied.

@@ -67,7 +67,7 @@ impl Program<'_> {
         let q = self.count(scope)?;
         let at = self.slot_of(&q);
         let mut bytes = 0;
-        let mut loads = Vec::new();
+        let (mut loads, mut by_threads) = (Vec::new(), Vec::new());
         let mut fillings = Vec::new();
         for store in fills {
             let values = self.values(scope, store);
@@ -77,8 +77,13 @@ impl Program<'_> {
                     let factor = self.product().operand(&copy.buffer);
                     let factor = factor.expect("fills are of operands");
                     let size = factor.dtype.size_bytes() as i64;
+                    let load = self.load(copy, factor, &at, &values);
+                    if copy.asynchronous() {
+                        by_threads.push(load);
+                        continue;
+                    }
                     bytes += factor.shape().iter().product::<i64>() * size;
-                    loads.push(self.load(copy, factor, &at, &values));
+                    loads.push(load);
                 }
                 Some(Work::Threads(f)) => fillings.push((f, values)),
                 Some(
@@ -102,10 +107,15 @@ impl Program<'_> {
             out.extend(loads);
             return Ok(out);
         }
-        if fillings.is_empty() {
+        if !loads.is_empty() {
             out.push(one(loads));
-        } else {
-            out.extend(self.filled(loads, &fillings, &at));
+        }
+        if !by_threads.is_empty() {
+            out.append(&mut by_threads);
+            out.push(call("cp.async.arrive", vec![slot(self.full(), at.clone())]));
+        }
+        if !fillings.is_empty() {
+            out.extend(self.filled(&fillings, &at));
         }
         Ok(self.in_turn(out, &q))
     }

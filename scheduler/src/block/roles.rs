@@ -226,7 +226,8 @@ impl<'a> Program<'a> {
     pub(super) fn releasing(&self) -> i64 {
         let paired = self.product().paired();
         let own = self.plan.fills.iter().filter(|f| self.product().operand(&f.buffer).is_some());
-        let multicast = paired || own.into_iter().any(|f| self.shared_by_cluster(f));
+        let shared = |f: &Move| !f.asynchronous() && self.shared_by_cluster(f);
+        let multicast = paired || own.into_iter().any(shared);
         self.plan.cluster.as_ref().filter(|_| multicast).map_or(1, |c| c.count)
     }
 
@@ -247,7 +248,13 @@ impl<'a> Program<'a> {
                     true => factor.extents.clone(),
                     false => vec![product.stages, rows, columns],
                 };
-                out.push(panelled(&factor.buffer, factor.dtype, shape, factor.panel())?);
+                let copied = |f: &Move| f.buffer == factor.buffer && f.asynchronous();
+                let panel = match self.plan.fills.iter().any(copied) {
+                    // what threads copy may be parts of panels
+                    true => Move::panel(&shape, factor.dtype.size_bytes() as i64),
+                    false => factor.panel(),
+                };
+                out.push(panelled(&factor.buffer, factor.dtype, shape, panel)?);
             }
         }
         for (name, Staged { dtype, shape, .. }) in &self.plan.staging {

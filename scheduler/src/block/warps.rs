@@ -266,8 +266,7 @@ impl<'a> Program<'a> {
                     let copy = &plan.fills[*f];
                     let factor = self.product().operand(&copy.buffer);
                     let factor = factor.expect("fills are of operands");
-                    let name = format!("cp.async.{}", copy.chunk);
-                    body.push(call(&name, copy.matrix(factor, at, &values)));
+                    body.push(call(&copy.instruction(), copy.matrix(factor, at, &values)));
                 }
                 Some(Work::Threads(filling)) => body.push(self.share(filling, &values, at)),
                 Some(

@@ -133,6 +133,42 @@ fn convolutions_are_products_of_boxes() {
     assert!(text.contains(" : 8, s_2 + 16 * t"), "{text}");
 }
 
+/// Threads copy operands asynchronously: rows of 48 bytes, further digits of rows and columns, and
+/// a sum that ends inside a slice; the other operand comes by the copy engine, or the same way.
+#[test]
+fn threads_copy_boxes_asynchronously() {
+    let nest = contraction("fbea,cedf->dcba", "a=72,b=4,c=8,d=24,e=4,f=48");
+    let script = |a: &str, b: &str| {
+        format!(
+            "split b by 2\nreorder d, c, b.0, b.1, a\nreorder b.0, c, d, b.1, a\n\
+             raster b.0 as t\nmap t to block.x\n\
+             distribute a\ndistribute b.1\ndistribute d\ndistribute c\n\
+             split e by 2\nsplit f by 24\n\
+             reorder e.0, f.0, S1.c, S1.d, S1.b.1, S1.a, e.1, f.1\n\
+             coalesce S1.c, S1.d as deep\ncoalesce S1.b.1, S1.a as wide\n\
+             coalesce e.1, f.1 as sum\nsplit deep by 64\nsplit sum by 16\n\
+             reorder f.0, deep.0, sum.0, deep.1, wide, sum.1\n\
+             stage Acc at b.0\nstage B at f.0 as Bs layout 0, 2, 1, 3\nmap Bs.0 to {b}\n\
+             stage A at f.0 as As layout 2, 0, 1, 3\nmap As.0 to {a}\n\
+             stage Out at b.0 as Os\nmap Os_back.0 to tma\nmap deep.0 to warpgroup\n\
+             tensorize deep.1, wide, sum.1 with wgmma.m64n144k16.f32.bf16.bf16\nring f.0 by 3\n"
+        )
+    };
+    for (a, b) in [("async", "async"), ("async", "tma"), ("thread.x", "async")] {
+        let text = checked(&nest, &script(a, b));
+        assert!(text.contains("do cp.async.arrive(full[mod("), "{text}");
+        assert!(text.contains("do fence.async()"), "{text}");
+    }
+    // 40 terms in slices of 48: zeros beyond the end
+    let ragged = contraction("mk,nk->mn", "m=64,n=24,k=40");
+    let script = "distribute n\ndistribute m\nsplit k by 48\nsplit k.1 by 16\n\
+                  reorder k.0, k.1.0, S1.m, S1.n, k.1.1\nstage A at k.0 as As\nmap As.0 to async\n\
+                  stage B at k.0 as Bs\nmap Bs.0 to async\n\
+                  tensorize S1.m, S1.n, k.1.1 with wgmma.m64n24k16.f32.bf16.bf16\nring k.0 by 2\n";
+    let text = checked(&ragged, script);
+    assert!(text.contains("do cp.async.16(As["), "{text}");
+}
+
 #[test]
 fn refusals_say_why() {
     let nest = contraction("dabfe,fc->edcba", "a=16,b=2,c=40,d=2,e=24,f=48");

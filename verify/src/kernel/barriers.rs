@@ -128,7 +128,7 @@ impl Uses {
             self.expected.insert(name);
         } else if action == Action::Wait {
             self.awaited.insert(name);
-        } else if matches!(action, Action::Arrive | Action::ArriveCluster) {
+        } else if matches!(action, Action::Arrive | Action::ArriveCluster | Action::CopyArrive) {
             let teams = self.teams.iter().filter(|(var, _)| fixed(call, var));
             let all = teams.fold(threads, |n, (_, count)| n.saturating_mul(*count));
             let most = self.arrivals.entry(name).or_insert(0);

@@ -15,7 +15,7 @@ use super::{Pairing, Registers};
 use crate::llvm::build::Value;
 use crate::llvm::convert::half_elem;
 use crate::llvm::emit::{BufferRegs, Emitter};
-use crate::llvm::lin::{Atom, Lin};
+use crate::llvm::lin::Lin;
 use crate::llvm::memory::mem_elem;
 use crate::llvm::tile::{Tile, TileKey};
 
@@ -60,7 +60,7 @@ impl Emitter<'_> {
             let side = usize::from(d.along_cols);
             if divided {
                 let name: Name = format!("digit {number} of {}", a.fragment).into();
-                let atom = Lin::atom(Atom::Digit(name.clone(), d.extent));
+                let atom = Lin::digit(&name, d.extent);
                 at[side] = at[side].plus(d.stride, &atom);
                 self.vars.insert(name.clone(), digit);
                 names.push(name);

@@ -78,6 +78,10 @@ impl Emitter<'_> {
                 let n = constant(&o[0]);
                 self.f.line(&format!("call void {}(i32 {n})", intrinsic(code)));
             }
+            Action::CopyArrive => {
+                let p = self.slot(tile(&o[0]));
+                self.f.line(&format!("call void {}({SHARED_POINTER} {p})", intrinsic(code)));
+            }
             Action::Arrive => {
                 let p = self.slot(tile(&o[0]));
                 let text = format!("call i64 {}({SHARED_POINTER} {p}, i32 1)", intrinsic(code));

@@ -122,7 +122,9 @@ impl Emitter<'_> {
             return AHEAD;
         }
         let piece = |(var, wide): (&Name, &i64)| {
-            Lin::default().plus(*wide, &Lin::var(&format!("piece of {var}").into()))
+            let extent = s.vars.iter().position(|v| v == var).map_or(1, |d| s.extents[d]);
+            Lin::default()
+                .plus(*wide, &Lin::digit(&format!("piece of {var}").into(), extent / wide))
         };
         let first: Vec<Lin> = s.vars.iter().zip(&s.piece).map(piece).collect();
         let at = |e| first.iter().zip(s.at(0, e)).map(|(lin, i)| lin.offset(i)).collect();
@@ -165,7 +167,8 @@ impl Emitter<'_> {
                     let name: Name = format!("piece {round}, {}", s.vars[d]).into();
                     let value = self.f.cast("zext nneg", &moving, "i64");
                     self.vars.insert(name.clone(), value);
-                    first[d] = first[d].plus(s.piece[d], &Lin::var(&name));
+                    let digit = Lin::digit(&name, s.extents[d] / s.piece[d]);
+                    first[d] = first[d].plus(s.piece[d], &digit);
                     names.push(name);
                 }
             }
@@ -341,7 +344,7 @@ impl Emitter<'_> {
     }
 
     /// The position of an element in its array, where the array's shape is known.
-    fn flat(&self, array: &Name, dims: &[Lin]) -> Option<Lin> {
+    pub(super) fn flat(&self, array: &Name, dims: &[Lin]) -> Option<Lin> {
         let shared = self.program.as_ref().map(|p| &p.block.shared);
         if let Some(buffer) = shared.and_then(|all| all.iter().find(|b| b.name == *array)) {
             let places = dims.iter().zip(&buffer.shape);
@@ -450,7 +453,7 @@ impl Emitter<'_> {
     }
 
     /// The position of an element in an array of any shape.
-    fn position(&mut self, regs: &BufferRegs, dims: &[Lin]) -> Value {
+    pub(super) fn position(&mut self, regs: &BufferRegs, dims: &[Lin]) -> Value {
         let mut sum = Value::int("i64", 0);
         for (dim, stride) in dims.iter().zip(&regs.strides) {
             let i = self.lin(dim);
@@ -460,7 +463,7 @@ impl Emitter<'_> {
         sum
     }
 
-    fn element_pointer(&mut self, regs: &BufferRegs, at: &Value) -> Value {
+    pub(super) fn element_pointer(&mut self, regs: &BufferRegs, at: &Value) -> Value {
         let (elem, space) = (mem_elem(regs.dtype), regs.pointer.elem);
         let text = format!("getelementptr {elem}, {space} {}, {}", regs.pointer.text, at.arg());
         self.f.def(space, 1, &text)

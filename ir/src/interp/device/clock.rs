@@ -109,12 +109,11 @@ impl Clock {
         self.tick(issuer);
         own.tick(agent);
         let stamp = own.now(agent);
-        own.fence_own(stamp);
         (own, stamp)
     }
 
-    /// What the operation itself writes needs no fence.
-    fn fence_own(&mut self, stamp: Stamp) {
+    /// What an operation of the async proxy itself writes needs no fence.
+    pub(super) fn fence_own(&mut self, stamp: Stamp) {
         set(&mut self.visible, stamp);
         set(&mut self.after, stamp);
     }

@@ -66,6 +66,16 @@ pub(super) struct ChunkCopy {
     stamp: Stamp,
 }
 
+/// One arrival for each thread of a warp, once these copies of theirs are done.
+pub(super) struct CopyArrival {
+    copies: Vec<ChunkCopy>,
+    warp: usize,
+    /// The slot of the barrier of this block.
+    barrier: (usize, Name, i64),
+    threads: i64,
+    clock: Clock,
+}
+
 /// A box that the copy engine moves.
 pub(super) struct BoxCopy {
     shared: Place,
@@ -211,11 +221,8 @@ impl<'k> Machine<'k, '_> {
         let (to, from) = (Place::new(to, w)?, Place::new(from, w)?);
         let size = self.same_rows(&to, &from)? as i64;
         let wide = chunk / size;
-        if to.shape() != from.shape()
-            || wide == 0
-            || to.shape().last().is_none_or(|n| n % wide != 0)
-        {
-            let text = "the tiles differ, or their rows are no whole number of chunks";
+        if wide == 0 || to.shape().last().is_none_or(|n| n % wide != 0) {
+            let text = "the rows of the tiles are no whole number of chunks";
             return Err(fault("E0521", text));
         }
         let n: i64 = to.shape().iter().product();
@@ -223,7 +230,7 @@ impl<'k> Machine<'k, '_> {
         let own = (w.number - first) as i64;
         let chunks = (0..n / wide).filter(|c| c / WARP % warps as i64 == own);
         let elements: Vec<i64> = chunks.flat_map(|c| c * wide..(c + 1) * wide).collect();
-        let (clock, stamp) = self.fork(w);
+        let (clock, stamp) = self.fork_ordinary(w);
         w.open_copies.push(ChunkCopy { to, from, elements, rank: w.rank, clock, stamp });
         Ok(())
     }
@@ -232,13 +239,47 @@ impl<'k> Machine<'k, '_> {
     pub(super) fn finish_copies(&mut self, left: usize, w: &mut Warp<'k>) -> Result<()> {
         let done = w.copies.len().saturating_sub(left);
         for copy in w.copies.drain(..done).flatten() {
-            for &i in &copy.elements {
-                let (clock, stamp) = (&copy.clock, copy.stamp);
-                let access = Access { clock, stamp, proxy: Proxy::Ordinary, rank: copy.rank };
-                self.fill(&copy.to, &copy.from, i, access)?;
-            }
+            self.land_chunks(&copy)?;
             w.clock.merge(&copy.clock);
         }
         Ok(())
+    }
+
+    fn land_chunks(&mut self, copy: &ChunkCopy) -> Result<()> {
+        for &i in &copy.elements {
+            let (clock, stamp) = (&copy.clock, copy.stamp);
+            let access = Access { clock, stamp, proxy: Proxy::Ordinary, rank: copy.rank };
+            self.fill(&copy.to, &copy.from, i, access)?;
+        }
+        Ok(())
+    }
+
+    /// The threads of a warp will arrive once their copies so far are done.
+    pub(super) fn arrive_copied(&mut self, to: &Tile, w: &mut Warp<'k>) -> Result<()> {
+        let slot = self.slot(to, w)?;
+        self.phase(w.rank, &to.array, slot)?;
+        let mut copies: Vec<ChunkCopy> = w.copies.drain(..).flatten().collect();
+        copies.append(&mut w.open_copies);
+        let clock = w.clock.clone();
+        w.clock.tick(w.number);
+        let (barrier, threads) = ((w.rank, to.array.clone(), slot), w.threads());
+        self.copied.push(CopyArrival { copies, warp: w.number, barrier, threads, clock });
+        Ok(())
+    }
+
+    /// The copies of the warp that asked last are done as far as its first arrival; whether there
+    /// was one.
+    pub(super) fn copies_arrive(&mut self) -> Result<bool> {
+        let Some(warp) = self.copied.last().map(|a| a.warp) else { return Ok(false) };
+        let first = self.copied.iter().position(|a| a.warp == warp);
+        let mut arrival = self.copied.remove(first.expect("the last one is the warp's"));
+        for copy in &arrival.copies {
+            self.land_chunks(copy)?;
+            arrival.clock.merge(&copy.clock);
+        }
+        let (rank, name, slot) = &arrival.barrier;
+        self.arrival((*rank, name, *slot), arrival.threads, 0, &arrival.clock)?;
+        self.advance(*rank, name, *slot)?;
+        Ok(true)
     }
 }

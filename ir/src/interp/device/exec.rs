@@ -73,6 +73,7 @@ impl<'k> Machine<'k, '_> {
                 w.copies.push(open);
             }
             Action::CopyWait => self.finish_copies(self.count(&o[0], w)?, w)?,
+            Action::CopyArrive => self.arrive_copied(tile(&o[0])?, w)?,
             Action::BoxLoad | Action::BoxMulticast | Action::BoxPair => {
                 let barrier = tile(&o[2])?;
                 let slot = self.slot(barrier, w)?;

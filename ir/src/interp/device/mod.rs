@@ -32,7 +32,7 @@ use crate::kernel::{Condition, Index};
 use crate::value::Scalar;
 
 use clock::{Agent, Clock, Stamp};
-use copies::{BoxCopy, ChunkCopy};
+use copies::{BoxCopy, ChunkCopy, CopyArrival};
 use matrix::Group;
 use program::{Step, steps};
 use registers::Registers;
@@ -138,6 +138,8 @@ struct Machine<'k, 'm> {
     groups: BTreeMap<Team, Vec<Group<'k>>>,
     /// Box loads on their way.
     loads: Vec<BoxCopy>,
+    /// Arrivals that wait for copies by threads, in the order of each warp's.
+    copied: Vec<CopyArrival>,
     tensors: TensorMemory<'k>,
     /// Matrix instructions that single threads have issued, by their warp.
     pipes: BTreeMap<usize, Pipe<'k>>,
@@ -201,6 +203,7 @@ pub(super) fn run(
         meetings: BTreeMap::new(),
         groups: BTreeMap::new(),
         loads: Vec::new(),
+        copied: Vec::new(),
         tensors: TensorMemory::new(block, size)?,
         pipes: BTreeMap::new(),
         told: Vec::new(),
@@ -260,6 +263,7 @@ impl<'k> Machine<'k, '_> {
             }
             match self.loads.pop() {
                 Some(copy) => self.land(&copy)?,
+                None if self.copies_arrive()? => {}
                 None if self.complete()? || self.told_others(warps)? => {}
                 None => return Err(self.deadlock(warps)),
             }
@@ -268,6 +272,13 @@ impl<'k> Machine<'k, '_> {
 
     /// A new asynchronous operation of a warp: its number, what it knows, and its time.
     fn fork(&mut self, warp: &mut Warp<'_>) -> (Clock, Stamp) {
+        let (mut clock, stamp) = self.fork_ordinary(warp);
+        clock.fence_own(stamp);
+        (clock, stamp)
+    }
+
+    /// The same of one whose writes are ordinary ones.
+    fn fork_ordinary(&mut self, warp: &mut Warp<'_>) -> (Clock, Stamp) {
         self.agents += 1;
         warp.clock.fork(warp.number, self.agents - 1)
     }
@@ -356,6 +367,9 @@ impl<'k> Machine<'k, '_> {
         }
         if self.barriers.values().any(|p| p.loaded > p.seen) {
             left = "nobody has waited for a box load";
+        }
+        if !self.copied.is_empty() {
+            left = "asynchronous copies, and arrivals that wait for them, are on their way";
         }
         if !self.loads.is_empty() || self.barriers.values().any(|p| p.bytes != 0) {
             left = "box loads, or bytes that a barrier awaits, are on their way";

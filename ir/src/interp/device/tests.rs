@@ -28,6 +28,31 @@ fn small(text: &str) -> String {
         .replace("49152", "17408")
 }
 
+/// The same where the threads of the loading warps copy, piece by piece and asynchronously.
+fn small_async() -> String {
+    let mut text = small(WGMMA).replace(
+        "          one {\n            for k in",
+        "          for l in 0..1 warps 4 {\n            for k in",
+    );
+    let expect = "              do mbarrier.expect(full[mod(k, 4)], 17408)\n";
+    assert!(text.contains(expect) && text.contains("for l in"), "{text}");
+    text = text.replace(expect, "").replace("tma.load", "cp.async.16");
+    let end = ", full[mod(k, 4)])\n";
+    let last = text.rfind(end).expect("there are loads");
+    let (before, after) = text.split_at(last);
+    let arrive = ")\n              do cp.async.arrive(full[mod(k, 4)])\n";
+    text = format!("{}{arrive}{}", before.replace(end, ")\n"), &after[end.len()..]);
+    let fenced = "do fence.async()\n                do wgmma.fence()";
+    // each warp says itself that it has done with a slot that threads write
+    let release =
+        "one {\n                    do mbarrier.arrive(empty[mod(q + 3, 4)])\n                  }";
+    assert!(text.contains(release), "{text}");
+    text.replace("do wgmma.fence()", fenced)
+        .replace(release, &format!("for w in 0..4 warps 1 {{\n{release}\n}}"))
+        .replace("full[4] count 1", "full[4] count 128")
+        .replace("empty[4] count 2", "empty[4] count 8")
+}
+
 /// Tiles of 16 columns, of which each block of a pair loads 8.
 fn small_pairs() -> String {
     MULTICAST
@@ -326,6 +351,18 @@ fn warp_programs_that_are_wrong_are_noticed() {
 }
 
 #[test]
+fn asynchronous_copies_that_are_wrong_are_noticed() {
+    let cases = [
+        ("do fence.async()", "", "E0522"),
+        ("do cp.async.arrive(full[mod(k, 4)])", "", "E0523"),
+        ("do cp.async.arrive(full[mod(k, 4)])", "do mbarrier.arrive(full[mod(k, 4)])", "E0516"),
+        ("full[4] count 128", "full[4] count 127", "E0521"),
+        ("full[4] count 128", "full[4] count 96", "E0516 E0521 E0522"),
+    ];
+    all_noticed(&small_async(), &cases);
+}
+
+#[test]
 fn products_through_shared_memory_that_are_wrong_are_noticed() {
     let cases = [
         ("do fence.async()", "", "E0522"),
@@ -340,7 +377,7 @@ fn products_through_shared_memory_that_are_wrong_are_noticed() {
 /// Without any one of its calls a program is refused, or computes something else.
 #[test]
 fn every_call_is_needed() {
-    for text in [small(WGMMA), small_pairs(), small_tensor(), MMA.to_owned()] {
+    for text in [small(WGMMA), small_async(), small_pairs(), small_tensor(), MMA.to_owned()] {
         let right = product(&text, 70, 12, 520).unwrap_or_else(|e| panic!("{e}"));
         let lines: Vec<&str> = text.lines().collect();
         let calls = (0..lines.len()).filter(|i| lines[*i].trim_start().starts_with("do "));

@@ -370,6 +370,7 @@ impl<'k> Walk<'_, 'k> {
             Action::BoxWaitRead
             | Action::CopyWait
             | Action::CopyCommit
+            | Action::CopyArrive
             | Action::Arrive
             | Action::ArriveCluster
             | Action::MatrixFence
