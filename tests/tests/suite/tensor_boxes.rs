@@ -140,8 +140,7 @@ fn threads_copy_boxes_asynchronously() {
     let nest = contraction("fbea,cedf->dcba", "a=72,b=4,c=8,d=24,e=4,f=48");
     let script = |a: &str, b: &str| {
         format!(
-            "split b by 2\nreorder d, c, b.0, b.1, a\nreorder b.0, c, d, b.1, a\n\
-             raster b.0 as t\nmap t to block.x\n\
+            "split b by 2\nreorder b.0, c, d, b.1, a\nmap b.0 to block.x\n\
              distribute a\ndistribute b.1\ndistribute d\ndistribute c\n\
              split e by 2\nsplit f by 24\n\
              reorder e.0, f.0, S1.c, S1.d, S1.b.1, S1.a, e.1, f.1\n\
