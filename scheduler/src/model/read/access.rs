@@ -21,6 +21,8 @@ const WORD: i64 = 4;
 pub(super) const WIDEST: i64 = 16;
 /// Banks of shared memory.
 const BANKS: i64 = 32;
+/// Bytes of shared memory in the time of a turn.
+pub(super) const TURN: f64 = (BANKS * WORD) as f64;
 
 /// The value of an index; 0 where a variable of it has none (of a guard's other side).
 pub(super) fn value(index: &Index, env: &Env) -> i64 {

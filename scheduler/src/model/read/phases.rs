@@ -14,7 +14,7 @@ use warploom_ir::target::{Axis, Place};
 
 use super::super::machine::Machine;
 use super::super::work::{LINE, Work};
-use super::access::{Env, Pattern, WIDEST, lines, place, runs, sectors, turns, value};
+use super::access::{Env, Pattern, TURN, WIDEST, lines, place, runs, sectors, turns, value};
 use super::values::{ADDRESS, Element, store};
 use super::{Counted, Launch, Used, count, depends, iterations};
 
@@ -403,7 +403,7 @@ impl<'k> Walk<'_, 'k> {
         let width = wide * bytes;
         self.patterns.insert(Pattern::of(name, held.is_some(), read, &addresses, width));
         if held.is_some() {
-            self.work.shared += all * turns(&addresses, wide * bytes) * self.m.shared;
+            self.work.shared += all * turns(&addresses, wide * bytes) * TURN;
             return (accesses * (1.0 + ADDRESS / 2.0), if read { SHARED_LATENCY } else { 0.0 });
         }
         // rows of a tile begin at other places of a line each: some stand for all

@@ -11,7 +11,7 @@ use warploom_ir::kernel::{Index, KernelNode, Store};
 
 use super::super::super::product::FLYING;
 use super::super::super::work::LINE;
-use super::super::access::{Pattern, WIDEST, lines, place, runs, sectors, turns, value};
+use super::super::access::{Pattern, TURN, WIDEST, lines, place, runs, sectors, turns, value};
 use super::super::values::{ADDRESS, Element, store};
 use super::Walk;
 
@@ -114,7 +114,7 @@ impl<'k> Walk<'_, 'k> {
         let accesses = each / wide as f64;
         let warps = self.times * self.copies * self.warps.max(1.0) * accesses;
         if shared.is_some() {
-            self.through_shared(warps * turns(&exact, wide * element) * self.m.shared);
+            self.through_shared(warps * turns(&exact, wide * element) * TURN);
             return accesses * (1.0 + ADDRESS / 2.0);
         }
         let bytes = warps * sectors(&addresses, wide * element) * 32.0;
