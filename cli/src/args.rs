@@ -212,8 +212,9 @@ pub(crate) struct ExplainArgs {
     /// The target: `cpu`, `sm_80`, `sm_90a`, `sm_100a` or `sm_103a`.
     #[arg(long, default_value = "cpu")]
     pub(crate) target: String,
-    /// The GPU whose time is predicted: `a100`, `h100`, `h200`, `b200`, or the machine description in
-    /// a file ending in .toml; by default this machine's where it is calibrated, else the target's.
+    /// The GPU whose time is predicted: `a100`, `h100`, `h200`, `b200`, or the machine description
+    /// in a file ending in .toml; by default this machine's where it is calibrated, else the
+    /// target's.
     #[arg(long)]
     pub(crate) machine: Option<String>,
     #[command(flatten)]

@@ -92,8 +92,8 @@ impl Tiled {
         (m.shared_bytes / (self.shared + 1024.0)).floor().min(registers).max(1.0)
     }
 
-    /// Clocks of a tile's results by the threads, those in which they leave, and those in which they
-    /// are written to where they leave from.
+    /// Clocks of a tile's results by the threads, those in which they leave, and those in which
+    /// they are written to where they leave from.
     fn epilogue(&self, m: &Machine) -> [f64; 3] {
         let f = &m.fitted;
         let elements = self.tile[0] * self.tile[1];

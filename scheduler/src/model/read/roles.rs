@@ -227,8 +227,8 @@ impl<'k> Walk<'_, 'k> {
     }
 
     /// The share of results that leave while the next tile's sums are made: where there is room for
-    /// a whole tile of them in shared memory, so that threads wait for none to have left. Of tiles in
-    /// panels the records do not show it: they count as leaving in the open.
+    /// a whole tile of them in shared memory, so that threads wait for none to have left. Of tiles
+    /// in panels the records do not show it: they count as leaving in the open.
     fn hidden(&self) -> f64 {
         let staged = self.block.shared.iter().filter(|s| self.staged.contains(&s.name));
         let plain = staged.filter(|s| s.panel.is_none());

@@ -322,8 +322,8 @@ fn predictions_are_near_what_was_measured() {
 const MEDIAN: f64 = 0.10;
 const HIGH: f64 = 0.20;
 
-/// What a problem's ranking reaches: correlation, the first, the best of eight. The aims are 0.8, 10 %
-/// and 2 %; docs/performance-model.md names the problems that miss one.
+/// What a problem's ranking reaches: correlation, the first, the best of eight. The aims are 0.8,
+/// 10 % and 2 %; docs/performance-model.md names the problems that miss one.
 fn reached(problem: &str) -> [f64; 3] {
     match problem {
         "mk,kn->mn bf16 300x5000x776" => [0.80, 0.10, 0.055],
@@ -376,8 +376,8 @@ impl std::fmt::Display for Ranking {
     }
 }
 
-/// The candidates of a problem ranked by what searches rank by, the estimates of the holes' options,
-/// where there are any, and by the predictions for the lowered kernels.
+/// The candidates of a problem ranked by what searches rank by, the estimates of the holes'
+/// options, where there are any, and by the predictions for the lowered kernels.
 fn ranked(problem: &Tuned) -> (Option<Ranking>, Ranking) {
     let start = Schedule::new(&problem.nest).unwrap();
     let found = explore(&start, Target::Sm90a, None, &Choices::default()).unwrap();
