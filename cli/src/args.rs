@@ -81,6 +81,13 @@ pub(crate) struct RecordArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct MachineArgs {
+    /// The folder of machine descriptions that `doctor --calibrate` wrote.
+    #[arg(long, value_name = "DIR", default_value_os_t = warploom::cache::folder("machines"))]
+    pub(crate) machines: PathBuf,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct CacheArgs {
     /// The folder of compiled code, which later runs take from there [default: warploom/code in the
     /// user's cache; none where WARPLOOM_NO_CACHE is set].
@@ -205,9 +212,13 @@ pub(crate) struct ExplainArgs {
     /// The target: `cpu`, `sm_80`, `sm_90a`, `sm_100a` or `sm_103a`.
     #[arg(long, default_value = "cpu")]
     pub(crate) target: String,
-    /// The GPU whose time is predicted: `a100`, `h100`, `h200` or `b200`; by default the target's.
+    /// The GPU whose time is predicted: `a100`, `h100`, `h200`, `b200`, or the machine description
+    /// in a file ending in .toml; by default this machine's where it is calibrated, else the
+    /// target's.
     #[arg(long)]
     pub(crate) machine: Option<String>,
+    #[command(flatten)]
+    pub(crate) machines: MachineArgs,
     /// A script to replay; by default that of a tuning record, else the automatic schedule.
     #[arg(long)]
     pub(crate) schedule: Option<PathBuf>,
@@ -434,4 +445,16 @@ pub(crate) struct DoctorArgs {
     /// Prints JSON.
     #[arg(long)]
     pub(crate) json: bool,
+    /// Measures a GPU for the performance model (a minute or two), and writes a machine description
+    /// that predictions for it then use.
+    #[arg(long)]
+    pub(crate) calibrate: bool,
+    /// The GPU to calibrate, `cuda[:i]`; by default the first that is new enough.
+    #[arg(long, requires = "calibrate")]
+    pub(crate) device: Option<String>,
+    #[command(flatten)]
+    pub(crate) machines: MachineArgs,
+    /// Writes the description to this file and not to the folder.
+    #[arg(short, long, value_name = "FILE", requires = "calibrate")]
+    pub(crate) output: Option<PathBuf>,
 }

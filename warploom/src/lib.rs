@@ -6,6 +6,7 @@
 pub mod anytime;
 mod bind;
 pub mod cache;
+pub mod calibrate;
 pub mod compile;
 mod contracts;
 pub mod device;

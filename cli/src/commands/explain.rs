@@ -3,17 +3,21 @@
 
 use std::fmt::Write as _;
 
+use std::path::Path;
+
+use warploom::calibrate::{Calibration, Machines};
 use warploom::diag::{Diagnostic, Result};
 use warploom::explain::{LoopReport, Report, explain as explain_schedule};
 use warploom::model::{Machine, Part, Prediction, predict_kernel};
+use warploom::tune::kind_for;
 use warploom::{Kernel, KernelFile, Target, TensorCores, compile, tensor_cores};
 
-use crate::args::ExplainArgs;
+use crate::args::{ExplainArgs, MachineArgs};
 use crate::{load, output};
 
 pub(crate) fn explain(args: &ExplainArgs) -> Result<()> {
     let target: Target = args.target.parse()?;
-    let machine = machine(args.machine.as_deref(), target)?;
+    let machine = machine(args.machine.as_deref(), target, &args.machines)?;
     if KernelFile::is_named(&args.spec.spec) {
         let kernel = compile::kernel(super::kernel::sized(&args.spec)?.kernel().clone())?;
         let predicted = predicted(kernel.kernel(), machine.as_ref());
@@ -58,37 +62,74 @@ pub(crate) fn explain(args: &ExplainArgs) -> Result<()> {
     output::print(&(text(&report) + &lines + &prediction))
 }
 
-/// The machine that is named, else that of the target; none for the processor.
-fn machine(name: Option<&str>, target: Target) -> Result<Option<Machine>> {
-    let Some(name) = name else { return Ok(Machine::of(target)) };
+/// A machine, and where and when it was calibrated.
+struct Described {
+    machine: Machine,
+    calibrated: Option<[String; 2]>,
+}
+
+impl Described {
+    fn plain(machine: Machine) -> Self {
+        Self { machine, calibrated: None }
+    }
+
+    fn measured(calibration: &Calibration) -> Result<Self> {
+        let calibrated = Some([calibration.device.clone(), calibration.date.clone()]);
+        Ok(Self { machine: calibration.machine()?, calibrated })
+    }
+}
+
+/// The machine that is named, else this one's GPU where it is calibrated, else that of the target;
+/// none for the processor.
+fn machine(name: Option<&str>, target: Target, args: &MachineArgs) -> Result<Option<Described>> {
+    let Some(name) = name else {
+        let Some(usual) = Machine::of(target) else { return Ok(None) };
+        // a description that is not taken is said, and the usual one serves
+        let found = Machines::new(&args.machines).load(&kind_for(target)).unwrap_or_else(|note| {
+            output::error(&note);
+            None
+        });
+        return match found {
+            Some(calibration) => Described::measured(&calibration).map(Some),
+            None => Ok(Some(Described::plain(usual))),
+        };
+    };
+    if Path::new(name).extension().is_some_and(|e| e == "toml") {
+        return Described::measured(&Calibration::load(Path::new(name))?).map(Some);
+    }
     match Machine::named(name) {
-        Some(machine) => Ok(Some(machine)),
+        Some(machine) => Ok(Some(Described::plain(machine))),
         None => {
             let text = format!("`{name}` is no machine that the performance model describes");
             let known = Machine::ALL.map(|m| m.name).join(", ");
-            Err(Box::new(Diagnostic::input("E0908", text).help(format!("it describes {known}"))))
+            let help = format!("it describes {known}; a machine description ends in .toml");
+            Err(Box::new(Diagnostic::input("E0908", text).help(help)))
         }
     }
 }
 
 /// A prediction with its machine, or why there is none.
-type Predicted = std::result::Result<(Machine, Prediction), String>;
+type Predicted<'a> = std::result::Result<(&'a Described, Prediction), String>;
 
-fn predicted(kernel: &Kernel, machine: Option<&Machine>) -> Predicted {
-    let machine = machine.ok_or_else(|| "the model is of GPUs".to_owned())?;
-    match predict_kernel(kernel, machine) {
-        Some(prediction) => Ok((*machine, prediction)),
+fn predicted<'a>(kernel: &Kernel, machine: Option<&'a Described>) -> Predicted<'a> {
+    let described = machine.ok_or_else(|| "the model is of GPUs".to_owned())?;
+    match predict_kernel(kernel, &described.machine) {
+        Some(prediction) => Ok((described, prediction)),
         None => Err("a size is open; give all with --size".to_owned()),
     }
 }
 
-fn json_prediction(predicted: &Predicted) -> serde_json::Value {
+fn json_prediction(predicted: &Predicted<'_>) -> serde_json::Value {
     match predicted {
         Err(why) => serde_json::json!({ "why_not": why }),
-        Ok((machine, p)) => {
+        Ok((Described { machine, calibrated }, p)) => {
+            let calibrated = calibrated
+                .as_ref()
+                .map(|[device, date]| serde_json::json!({ "device": device, "date": date }));
             let parts = p.parts.iter().map(|(part, time)| (part.name().to_owned(), us(*time)));
             serde_json::json!({
-                "machine": machine.name, "us": us(p.time), "limit": p.limit.name(),
+                "machine": machine.name, "calibrated": calibrated,
+                "us": us(p.time), "limit": p.limit.name(),
                 "parts_us": serde_json::Map::from_iter(parts),
             })
         }
@@ -99,13 +140,16 @@ fn us(seconds: f64) -> serde_json::Value {
     serde_json::json!((seconds * 1e9).round() / 1e3)
 }
 
-fn text_prediction(predicted: &Predicted) -> String {
-    let (machine, p) = match predicted {
+fn text_prediction(predicted: &Predicted<'_>) -> String {
+    let (Described { machine, calibrated }, p) = match predicted {
         Err(why) => return format!("no predicted time: {why}\n"),
         Ok(found) => found,
     };
+    let calibrated = calibrated
+        .as_ref()
+        .map_or_else(String::new, |[device, date]| format!(" (as calibrated on {device}, {date})"));
     let mut out = format!(
-        "predicted, not measured, on {}: {:.2} us, limited by {}\n",
+        "predicted, not measured, on {}{calibrated}: {:.2} us, limited by {}\n",
         machine.name,
         p.time * 1e6,
         p.limit

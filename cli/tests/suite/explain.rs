@@ -1,5 +1,8 @@
 //! `explain` for a GPU: the predicted time, its parts and what limits it, without a GPU.
 
+use warploom::calibrate::{Calibration, PROBES, Probed};
+use warploom::model::H200;
+
 use crate::common::{text, warploom};
 
 const PRODUCT: [&str; 6] =
@@ -40,4 +43,37 @@ fn sizes_that_are_open_have_no_prediction_and_the_cpu_none() {
     assert!(open.contains("no predicted time: "), "{open}");
     let cpu = text(&explain(&[]));
     assert!(!cpu.contains("predicted"), "{cpu}");
+}
+
+#[test]
+fn a_machine_description_is_predicted_with_and_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("mine.toml");
+    let mut made = Calibration::new("Test GPU, 66 multiprocessors", &H200);
+    made.probes.push(Probed { value: Some(1e-5), ..Probed::new(&PROBES[0]) });
+    std::fs::write(&file, made.text()).unwrap();
+    let name = file.to_str().unwrap();
+    let shown = text(&explain(&["--target", "sm_90a", "--machine", name]));
+    let said = format!("on NVIDIA H200 (as calibrated on {}, {})", made.device, made.date);
+    assert!(shown.contains(&said), "{shown}");
+    assert!(shown.contains("launch                    10.00"), "{shown}");
+    let json = explain(&["--target", "sm_90a", "--machine", name, "--json"]);
+    let all: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(all["prediction"]["calibrated"]["device"], made.device);
+    std::fs::write(&file, &made.text()[..100]).unwrap();
+    let refused = explain(&["--target", "sm_90a", "--machine", name]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(text(&refused).contains("E0967"), "{}", text(&refused));
+}
+
+#[test]
+fn without_a_gpu_nothing_is_calibrated_and_that_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let machines = folder.path().join("machines");
+    let to = ["--machines", machines.to_str().unwrap()];
+    let done = warploom(&[&["doctor", "--calibrate", "--device", "cpu"], &to[..]].concat());
+    assert_eq!(done.status.code(), Some(3));
+    let said = text(&done);
+    assert!(said.contains("E0968") && said.contains("a product of f64"), "{said}");
+    assert!(!machines.exists());
 }

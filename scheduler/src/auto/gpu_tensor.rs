@@ -20,7 +20,7 @@ use warploom_ir::target::{Axis, Place, Target};
 use super::gpu::{GpuOptions, Paired};
 use super::gpu_tensor_choices::Turns;
 use super::gpu_tensor_loops::Chosen;
-use super::gpu_tensor_size::{GATHERED, SLABS, Size, Tiles};
+use super::gpu_tensor_size::{GATHERED, SLABS, Size, Stored, Tiles};
 use super::tiles::extent;
 use super::{Auto, children, gpu_tensor_choices, stage_at, to_copy_engine};
 use crate::block::factor::Factor;
@@ -528,6 +528,11 @@ impl Auto {
                     Filler::Threads(_) if near => 1,
                     Filler::Threads(_) => GATHERED,
                 }
+            }),
+            stored: [0, 1].map(|i| {
+                let a = &p.factors[i];
+                let last = a.indices.last().map(Affine::vars).unwrap_or_default();
+                Stored { along_sum: last.contains(&p.sum.iter), pitch: self.pitch(a) }
             }),
             partial: p.partial.map(|terms| terms / p.matrix.k * p.matrix.k),
             out: out.unwrap_or(held),

@@ -16,6 +16,8 @@ use crate::model::{Machine, predict};
 
 /// Bytes of a row of an operand's tile along the sum.
 const SLICE_BYTES: i64 = 128;
+/// Rows of boxes, those first that are taken if they divide a line of a tile.
+const PANELS: [i64; 3] = [128, 64, 32];
 /// Most elements of the sums that a thread holds in registers.
 const REGISTERS: i64 = 128;
 /// Loads that one takes of an element whose neighbours in memory are not in the tile.
@@ -63,6 +65,15 @@ pub(super) struct Tiles {
     pub(super) paired: bool,
 }
 
+/// How a factor lies in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stored {
+    /// Neighbours follow each other along the sum, else along the result.
+    pub(super) along_sum: bool,
+    /// Bytes from one row to the next.
+    pub(super) pitch: i64,
+}
+
 /// What the time depends on.
 pub(super) struct Size {
     pub(super) rows: i64,
@@ -80,6 +91,8 @@ pub(super) struct Size {
     /// Threads fill the operand of the rows, and that of the columns: in times of a load that
     /// neighbours share; 0 where the copy engine does.
     pub(super) threads: [i64; 2],
+    /// How the operands of the rows and of the columns lie in memory.
+    pub(super) stored: [Stored; 2],
     /// Most iterations of the sum in a slice, which then has sums of its own.
     pub(super) partial: Option<i64>,
     /// The results go through shared memory.
@@ -256,7 +269,7 @@ impl Size {
         let slots = self.multiprocessors / cluster * cluster;
         let blocks = if stay { tiles.min(slots) } else { tiles };
         let terms = t.slice * self.factor;
-        let [a, b] = if t.swapped { [1, 0] } else { [0, 1] }.map(|i| self.threads[i]);
+        let sides = if t.swapped { [1, 0] } else { [0, 1] };
         // blocks of a cluster are neighbours along the result's rows and share its columns'
         // operand, of which those of a pair have half each
         let along = |side: bool| match side == t.swapped && !t.paired {
@@ -268,11 +281,16 @@ impl Size {
         let sums = if self.partial.is_some() { 2 } else { 1 };
         let held = sums * t.rows / t.teams * t.columns / 128;
         let fillers = (128 * block::filler::groups(held, t.teams, t.stages)) as f64;
-        let operand = |side: i64, loads: i64, shared_by: f64| Operand {
-            bytes: (side * terms) as f64,
-            row: (terms.min(SLICE_BYTES)) as f64,
-            shared_by,
-            filled: (side * t.slice * loads) as f64 / 2.0 / fillers,
+        let operand = |side: i64, of: usize, shared_by: f64| {
+            let Stored { along_sum, pitch } = self.stored[of];
+            let line = if along_sum { terms } else { side * self.factor };
+            Operand {
+                bytes: (side * terms) as f64,
+                row: panel(line) as f64,
+                pitch: pitch as f64,
+                shared_by,
+                filled: (side * t.slice * self.threads[of]) as f64 / 2.0 / fillers,
+            }
         };
         let out = if t.part.is_some() { HELD } else { self.out };
         let results = match t.slab {
@@ -299,7 +317,10 @@ impl Size {
             slices: (up(up(self.sum, t.slice) * self.others, parts)) as f64,
             stages: t.stages as f64,
             instructions: (t.rows / self.deep * up(t.slice, self.matrix.k)) as f64,
-            operands: [operand(t.rows, a, along(true)), operand(width, b, along(false))],
+            operands: [
+                operand(t.rows, sides[0], along(true)),
+                operand(width, sides[1], along(false)),
+            ],
             results,
             converted: t.slab.is_some() && !t.swapped && out < HELD,
             out: out as f64,
@@ -329,6 +350,12 @@ impl Size {
 /// How many of `d` cover `n`.
 pub(super) fn up(n: i64, d: i64) -> i64 {
     (n + d - 1) / d
+}
+
+/// Bytes of a row of a box, of which several make a line of a tile.
+fn panel(line: i64) -> i64 {
+    let whole = PANELS.into_iter().find(|p| line % p == 0);
+    whole.unwrap_or_else(|| line.min(SLICE_BYTES))
 }
 
 /// Rows of tiles in a group: as few rows and columns as possible for all tiles that run at once.
@@ -361,6 +388,7 @@ pub(super) mod tests {
             bytes: 2 * ((rows + columns) * sum + rows * columns),
             factor: 2,
             threads: [0; 2],
+            stored: [Stored { along_sum: true, pitch: 2 * sum }; 2],
             partial: None,
             out: 2,
             staged: true,

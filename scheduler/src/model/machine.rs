@@ -54,6 +54,8 @@ pub struct Fitted {
     /// Clocks from the first instruction of a block to its first request, and from its last store
     /// to the next block.
     pub block: f64,
+    /// Clocks until blocks of a cluster have met at their beginning and their end.
+    pub cluster: f64,
     /// Clocks between two groups of box stores that wait for each other.
     pub slab: f64,
     /// Clocks of matrix instructions that depend on what has just come, for each slice.
@@ -122,10 +124,11 @@ const FITTED: Fitted = Fitted {
     cold: 1200.0,
     load: 690.0,
     port: 50.0,
-    row: 2.4,
+    row: 1.28,
     stored: 5.1,
     scattered: 4.1,
     block: 570.0,
+    cluster: 600.0,
     slab: 205.0,
     slice: 5.0,
     alone: 1.2,
@@ -149,7 +152,7 @@ pub const H200: Machine = Machine {
         float8: 4096.0,
         int8: 4096.0,
         double: 128.0,
-        from_registers: 0.62,
+        from_registers: 0.3,
     },
     issue: 4.0,
     lanes: 128.0,

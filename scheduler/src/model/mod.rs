@@ -6,6 +6,7 @@
 //! Keeps: one set of formulas (`work`, `prediction`) for both; numbers of machines stand in
 //! `machine`, those that were fitted say so. docs/performance-model.md says how well it predicts.
 
+mod constant;
 mod machine;
 mod prediction;
 pub(crate) mod product;
@@ -14,10 +15,11 @@ mod work;
 
 use warploom_ir::kernel::Kernel;
 
+pub use constant::Constant;
 pub use machine::{A100, B200, Fitted, H100, H200, Machine, Products};
 pub use prediction::{Part, Prediction, predict};
 pub use read::{Pattern, patterns, works};
-pub use work::{Ring, Work, arrival, instruction, port_bytes};
+pub use work::{LINE, Ring, Rows, Work, arrival, instruction, port_bytes};
 
 /// The time of a kernel with bound sizes, all its launches; `None` where a size is open.
 #[must_use]

@@ -151,7 +151,7 @@ fn clocks(w: &Work, m: &Machine) -> Clocks {
     let [tensor, shared, port, issue] = resources;
     let main = join([tensor, shared, port, issue, w.main], f.sharpness);
     let block = w.fill + main + w.epilogue;
-    let wave = |blocks: f64| block.max(blocks * (most + w.leaving));
+    let wave = |blocks: f64| block.max(blocks * (most + w.written).max(w.leaving));
     let slots = (m.multiprocessors * resident).floor();
     let whole = (w.blocks / slots).floor();
     let rest = w.blocks - whole * slots;

@@ -7,7 +7,7 @@
 use warploom_ir::instruction::Matrix;
 
 use super::machine::Machine;
-use super::work::{Ring, Work, arrival};
+use super::work::{Ring, Rows, Work, arrival};
 
 /// Registers of a thread beside sums and results, and schedulers that warps are dealt over.
 const OTHERS: f64 = 40.0;
@@ -27,8 +27,9 @@ pub(crate) const FLYING: f64 = 16.0;
 pub(crate) struct Operand {
     /// Its bytes.
     pub(crate) bytes: f64,
-    /// Bytes of a row of its boxes.
+    /// Bytes of a row of its boxes, and from one to the next.
     pub(crate) row: f64,
+    pub(crate) pitch: f64,
     /// Blocks that load it together.
     pub(crate) shared_by: f64,
     /// Loads of each thread that fills it, where threads do.
@@ -91,8 +92,9 @@ impl Tiled {
         (m.shared_bytes / (self.shared + 1024.0)).floor().min(registers).max(1.0)
     }
 
-    /// Clocks of a tile's results by the threads, and those in which nothing else leaves.
-    fn epilogue(&self, m: &Machine) -> [f64; 2] {
+    /// Clocks of a tile's results by the threads, those in which they leave, and those in which
+    /// they are written to where they leave from.
+    fn epilogue(&self, m: &Machine) -> [f64; 3] {
         let f = &m.fitted;
         let elements = self.tile[0] * self.tile[1];
         let warps = (self.teams * 4.0 / SCHEDULERS).ceil().max(f.dependent / 2.0);
@@ -101,9 +103,9 @@ impl Tiled {
         match self.results {
             Results::Boxes { boxes, row: bytes, written } => {
                 let waits = boxes * (f.slab + 2.0 * f.meeting);
-                [waits + each * warps, row(bytes) + elements / written]
+                [waits + each * warps, row(bytes), elements / written]
             }
-            Results::Threads(run) => [each * 2.0 * warps + elements / run * f.scattered, 0.0],
+            Results::Threads(run) => [each * 2.0 * warps + elements / run * f.scattered, 0.0, 0.0],
         }
     }
 
@@ -115,7 +117,8 @@ impl Tiled {
         w.uneven = mine.ceil() / mine;
         let slices = self.slices * mine;
         for o in self.operands {
-            w.copy(slices * o.bytes / o.row, o.row, 1.0 / o.shared_by, m);
+            let rows = Rows::apart(slices * o.bytes / o.row, o.row, o.pitch);
+            w.copy(&rows, 1.0 / o.shared_by, m);
         }
         let tensor = w.multiply(&self.matrix, slices * self.instructions, m);
         let bytes: f64 = self.operands.iter().map(|o| o.bytes).sum();
@@ -124,15 +127,17 @@ impl Tiled {
         let filled = slices * (filled / FLYING).ceil() * f.load;
         let alone = slices * f.slice + tensor;
         let main = alone.max(ring.clocks(m)).max(filled);
-        let [epilogue, leaving] = self.epilogue(m).map(|clocks| clocks * mine);
-        w.leaving = leaving;
-        let epilogue = epilogue.max(leaving);
+        let [epilogue, leaving, written] = self.epilogue(m).map(|clocks| clocks * mine);
+        (w.leaving, w.written) = (leaving, written);
+        let epilogue = epilogue.max(leaving + written);
         // sums in tensor memory leave while the next ones are made
         (w.main, w.epilogue) = match self.matrix.tensor && mine > 1.0 {
             true => (main.max(epilogue), main.min(epilogue) / mine),
             false => (main, epilogue),
         };
         w.fill = f.block + f.cold + arrival(bytes, m);
+        let together = self.operands.iter().any(|o| o.shared_by > 1.0);
+        w.fill += if together { f.cluster } else { 0.0 };
         w.cache += self.tiles * self.tile[0] * self.tile[1] * self.out;
         let missed = (1.0 - KEPT * m.cache_bytes / self.bytes).clamp(0.0, 1.0);
         w.memory = self.bytes + (self.apart - self.bytes).max(0.0) * missed;
@@ -173,7 +178,7 @@ impl Warped {
     pub(crate) fn work(&self, m: &Machine) -> Work {
         let f = &m.fitted;
         let mut w = Work::of(self.tiles, self.resident);
-        w.copy(self.slices * self.bytes / ROW, ROW, 1.0, m);
+        w.copy(&Rows::aligned(self.slices * self.bytes / ROW, ROW), 1.0, m);
         w.shared += self.slices * self.loaded;
         let tensor = w.multiply(&self.matrix, self.slices * self.instructions, m);
         let ring = Ring { slices: self.slices, bytes: self.bytes, stages: self.stages };

@@ -91,7 +91,42 @@ fn fewer_stages_and_short_rows_cost_time() {
     let time = |text: &str| predict_kernel(&kernel(text), &H200).unwrap().time;
     assert!(time(&two) > time(PRODUCT) + 1e-6);
     let narrow = PRODUCT.replace("As: bf16[4, 64, 64] panel 128", "As: bf16[4, 64, 64] panel 16");
-    assert!(only(&narrow).port > 2.5 * only(PRODUCT).port);
+    assert_eq!(only(&narrow).port, 2.0 * only(PRODUCT).port);
+}
+
+#[test]
+fn rows_that_begin_inside_lines_of_the_cache_are_more_requests() {
+    let m = &H200;
+    let cache = |rows: Rows| {
+        let mut w = Work::of(1.0, 1.0);
+        w.copy(&rows, 1.0, m);
+        w.cache
+    };
+    // 2000 bytes apart rows begin at each multiple of 16: of eight one is in one line, the others
+    // in two
+    assert_eq!(cache(Rows::apart(8.0, 128.0, 2000.0)), 15.0 * LINE);
+    assert_eq!(cache(Rows::apart(8.0, 128.0, 4096.0)), 8.0 * LINE);
+    assert_eq!(cache(Rows::aligned(8.0, 32.0)), 8.0 * LINE);
+    // the same from a kernel's text: rows of 264 elements instead of 256
+    let text = PRODUCT.replace("A: bf16[128, 256]", "A: bf16[128, 264]");
+    assert_ne!(text, PRODUCT);
+    assert!(only(&text).cache > only(PRODUCT).cache);
+    // what is outside an array is not fetched
+    let beyond = PRODUCT.replace("A: bf16[128, 256]", "A: bf16[96, 256]");
+    let loads = only(PRODUCT).cache - only(&beyond).cache;
+    assert!(loads > 0.0, "{loads}");
+}
+
+#[test]
+fn whole_tiles_leave_while_the_next_one_is_multiplied() {
+    let loops = "fragment D: f32[64, 128]";
+    let again = PRODUCT.replace(loops, &format!("for t in 0..4 {{ {loops}"));
+    let closed = again.trim_end().strip_suffix("}").unwrap().to_owned() + "} }";
+    let plain = closed.replace("Cs: bf16[2, 64, 64] panel 128", "Cs: bf16[2, 64, 64]");
+    let [panels, plain] = [&closed, &plain].map(|text| only(text));
+    assert_eq!(panels.leaving, plain.leaving);
+    assert!(panels.epilogue - panels.leaving >= panels.written, "{panels:?}");
+    assert!(plain.epilogue < panels.epilogue, "{plain:?} {panels:?}");
 }
 
 #[test]

@@ -33,9 +33,10 @@ pub struct Work {
     /// Clocks from the main part's end until the results are on their way; the part of them that
     /// other roles of the block hide is not in it.
     pub epilogue: f64,
-    /// Clocks in which results leave and nothing else of the multiprocessor can: what blocks beside
-    /// this one do not hide.
+    /// Clocks in which results leave: blocks of a multiprocessor take turns.
     pub leaving: f64,
+    /// Clocks in which threads write results, or read them in shared memory, and do nothing else.
+    pub written: f64,
     /// Clocks of a block before its first data are there, and after its last store.
     pub fill: f64,
     /// Bytes from the second-level cache and to it, by all blocks.
@@ -89,23 +90,24 @@ impl Work {
         self.main += one.main * share;
         self.epilogue += one.epilogue * share;
         self.leaving += one.leaving * share;
+        self.written += one.written * share;
         self.fill += one.fill * share;
         self.cache += one.cache * share;
         self.joules += one.joules * share;
     }
 
-    /// A copy of a box into shared memory: `rows` rows of `bytes` bytes each; of `from_cache` times
-    /// as many bytes where other blocks' copies bring the rest.
-    pub fn copy(&mut self, rows: f64, bytes: f64, from_cache: f64, m: &Machine) {
-        self.port += rows * port_bytes(bytes, m);
-        self.shared += rows * bytes;
-        self.cache += rows * bytes * from_cache * self.blocks;
+    /// A copy of a box into shared memory, of `from_cache` times as many bytes where other blocks'
+    /// copies bring the rest.
+    pub fn copy(&mut self, rows: &Rows, from_cache: f64, m: &Machine) {
+        self.port += rows.count * port_bytes(rows.bytes, m);
+        self.shared += rows.count * rows.bytes;
+        self.cache += rows.requested() * from_cache * self.blocks;
     }
 
-    /// A box of results out of shared memory: `rows` rows of `bytes` bytes each.
-    pub fn leave(&mut self, rows: f64, bytes: f64, m: &Machine) {
-        self.leaving += rows * m.fitted.stored.max(bytes / m.shared);
-        self.cache += rows * bytes * self.blocks;
+    /// A box of results out of shared memory.
+    pub fn leave(&mut self, rows: &Rows, m: &Machine) {
+        self.leaving += rows.count * m.fitted.stored.max(rows.bytes / m.shared);
+        self.cache += rows.count * rows.bytes * self.blocks;
     }
 
     /// `count` matrix instructions of a block. Operands from shared memory are read again by each,
@@ -120,6 +122,42 @@ impl Work {
         let width = matrix.a.size_bytes() as f64 / 2.0;
         self.joules += products * m.fitted.product * width.max(0.5) * self.blocks;
         clocks
+    }
+}
+
+/// Bytes of a line of the second-level cache, for which a request is made.
+pub const LINE: f64 = 128.0;
+
+/// The rows of a box that lie inside an array.
+#[derive(Clone, Copy, Debug)]
+pub struct Rows {
+    /// How many.
+    pub count: f64,
+    /// Bytes of each.
+    pub bytes: f64,
+    /// Lines of the cache that a row has a part of, on average.
+    pub lines: f64,
+}
+
+impl Rows {
+    /// Rows that begin where lines do.
+    #[must_use]
+    pub fn aligned(count: f64, bytes: f64) -> Self {
+        Self { count, bytes, lines: (bytes / LINE).ceil() }
+    }
+
+    /// Rows of which each begins so many bytes after the one before.
+    #[must_use]
+    pub fn apart(count: f64, bytes: f64, pitch: f64) -> Self {
+        let steps = LINE as i64;
+        let first = |k: i64| (k as f64 * pitch).rem_euclid(LINE);
+        let touched = |k: i64| ((first(k) + bytes) / LINE).ceil();
+        Self { count, bytes, lines: (0..steps).map(touched).sum::<f64>() / steps as f64 }
+    }
+
+    /// Bytes of the cache's time: a request takes as long as a whole line.
+    fn requested(&self) -> f64 {
+        self.count * self.bytes.max(self.lines * LINE)
     }
 }
 

@@ -10,6 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use warploom_ir::affine::Name;
 use warploom_ir::kernel::Index;
 
+use super::super::work::LINE;
+
 /// Values of variables.
 pub(super) type Env = BTreeMap<Name, i64>;
 
@@ -19,6 +21,8 @@ const WORD: i64 = 4;
 pub(super) const WIDEST: i64 = 16;
 /// Banks of shared memory.
 const BANKS: i64 = 32;
+/// Bytes of shared memory in the time of a turn.
+pub(super) const TURN: f64 = (BANKS * WORD) as f64;
 
 /// The value of an index; 0 where a variable of it has none (of a guard's other side).
 pub(super) fn value(index: &Index, env: &Env) -> i64 {
@@ -37,6 +41,14 @@ pub(super) fn sectors(addresses: &[i64], width: i64) -> f64 {
     addresses.iter().flat_map(touched).collect::<BTreeSet<_>>().len() as f64
 }
 
+/// Lines of the second-level cache that accesses of `width` bytes at these addresses touch, each a
+/// request.
+pub(super) fn lines(addresses: &[i64], width: i64) -> f64 {
+    let line = LINE as i64;
+    let touched = |a: &i64| a.div_euclid(line)..=(a + width - 1).div_euclid(line);
+    addresses.iter().flat_map(touched).collect::<BTreeSet<_>>().len() as f64
+}
+
 /// Runs of neighbouring sectors that accesses of `width` bytes at these addresses touch.
 pub(super) fn runs(addresses: &[i64], width: i64) -> f64 {
     let touched = |a: &i64| a.div_euclid(SECTOR)..=(a + width - 1).div_euclid(SECTOR);
@@ -45,7 +57,8 @@ pub(super) fn runs(addresses: &[i64], width: i64) -> f64 {
 }
 
 /// Turns of shared memory for accesses of `width` bytes at these addresses: as many as the bank has
-/// words that most are wanted of.
+/// words that most are wanted of, and as many as bytes take on their way to all lanes, also where
+/// lanes want the same.
 pub(super) fn turns(addresses: &[i64], width: i64) -> f64 {
     let words = |a: &i64| a.div_euclid(WORD)..=(a + width - 1).div_euclid(WORD);
     let words: BTreeSet<i64> = addresses.iter().flat_map(words).collect();
@@ -53,7 +66,8 @@ pub(super) fn turns(addresses: &[i64], width: i64) -> f64 {
     for word in words {
         banks[word.rem_euclid(BANKS) as usize] += 1;
     }
-    f64::from(banks.into_iter().max().unwrap_or(0))
+    let bytes = addresses.len() as i64 * width;
+    f64::from(banks.into_iter().max().unwrap_or(0)).max(bytes as f64 / (BANKS * WORD) as f64)
 }
 
 /// How the lanes of a warp access an array or a buffer together.
@@ -132,5 +146,7 @@ mod tests {
         assert_eq!((sectors(&[0; 32], 4), turns(&[0; 32], 4)), (1.0, 1.0));
         let wide: Vec<i64> = (0..32).map(|t| 16 * t).collect();
         assert_eq!((sectors(&wide, 16), turns(&wide, 16)), (16.0, 4.0));
+        // what all lanes want alike goes to each of them
+        assert_eq!((lines(&wide, 16), turns(&[0; 32], 16)), (4.0, 4.0));
     }
 }

@@ -13,8 +13,8 @@ use warploom_ir::kernel::{Index, KernelLoop, KernelNode, Local, LoopMode, Store}
 use warploom_ir::target::{Axis, Place};
 
 use super::super::machine::Machine;
-use super::super::work::Work;
-use super::access::{Env, Pattern, WIDEST, place, runs, sectors, turns, value};
+use super::super::work::{LINE, Work};
+use super::access::{Env, Pattern, TURN, WIDEST, lines, place, runs, sectors, turns, value};
 use super::values::{ADDRESS, Element, store};
 use super::{Counted, Launch, Used, count, depends, iterations};
 
@@ -24,6 +24,9 @@ const MOST_BLOCKS: f64 = 32.0;
 const REGISTERS: f64 = 32.0;
 /// Clocks until an element of shared memory is there.
 const SHARED_LATENCY: f64 = 30.0;
+/// Iterations of unrolled loops that stand for all where it matters at which byte of a line an
+/// access begins.
+const PLACES: i64 = 4;
 
 /// Where a local buffer lies.
 #[derive(Clone)]
@@ -273,6 +276,28 @@ struct Thread {
     n: f64,
 }
 
+impl Thread {
+    /// The lanes' addresses in one of the iterations of the unrolled loops, but for the loop whose
+    /// iterations are one access.
+    fn unrolled_at(
+        &self,
+        k: i64,
+        merged: Option<&Name>,
+        address: &dyn Fn(&Env) -> i64,
+    ) -> Vec<i64> {
+        let apart = || self.unrolled.iter().filter(|u| Some(&u.0) != merged);
+        let moved = |env: &Env| {
+            let mut env = env.clone();
+            for (depth, (var, low, step, trips)) in apart().enumerate() {
+                let place = k * (1 + 2 * depth as i64) % trips.max(&1);
+                env.insert(var.clone(), low + step * place);
+            }
+            address(&env)
+        };
+        self.lanes.iter().map(moved).collect()
+    }
+}
+
 impl<'k> Walk<'_, 'k> {
     fn thread(&mut self, nodes: &'k [KernelNode], t: &mut Thread) {
         for node in nodes {
@@ -354,7 +379,7 @@ impl<'k> Walk<'_, 'k> {
         };
         let bytes = held.as_ref().map_or(dtype.size_bytes() as i64, |h| h.element);
         let address = |env: &Env| bytes * place(indices, shape, env);
-        let (mut accesses, mut wide) = (1.0, 1);
+        let (mut accesses, mut wide, mut merged) = (1.0, 1, None);
         let first = address(&t.lanes[0]);
         for (var, low, step, trips) in t.unrolled.iter().filter(|u| u.3 > 1) {
             let mut next = t.lanes[0].clone();
@@ -365,6 +390,7 @@ impl<'k> Walk<'_, 'k> {
             }
             if moved == bytes {
                 wide = (*trips * bytes).min(WIDEST) / bytes;
+                merged = Some(var);
             }
         }
         let addresses: Vec<i64> = t.lanes.iter().map(address).collect();
@@ -377,16 +403,26 @@ impl<'k> Walk<'_, 'k> {
         let width = wide * bytes;
         self.patterns.insert(Pattern::of(name, held.is_some(), read, &addresses, width));
         if held.is_some() {
-            self.work.shared += all * turns(&addresses, wide * bytes) * self.m.shared;
+            self.work.shared += all * turns(&addresses, wide * bytes) * TURN;
             return (accesses * (1.0 + ADDRESS / 2.0), if read { SHARED_LATENCY } else { 0.0 });
         }
-        let moved = all * sectors(&addresses, wide * bytes) * 32.0;
-        self.work.cache += moved * self.work.blocks;
+        // rows of a tile begin at other places of a line each: some stand for all
+        let merged = merged.filter(|_| wide > 1);
+        let at = |k: i64| t.unrolled_at(k, merged, &address);
+        let places: Vec<Vec<i64>> = (0..PLACES).map(at).collect();
+        let mean = |of: &dyn Fn(&[i64], i64) -> f64| {
+            places.iter().map(|a| of(a, width)).sum::<f64>() / PLACES as f64
+        };
+        let moved = all * mean(&sectors) * 32.0;
+        // what several lanes want other warps want too: it is near
+        let distinct = addresses.iter().collect::<BTreeSet<_>>().len();
+        let wanted = read && 2 * distinct > addresses.len();
+        let requests = if wanted { all * mean(&lines) * LINE } else { 0.0 };
+        self.work.cache += moved.max(requests) * self.work.blocks;
         if read {
             self.work.port += moved;
         } else {
-            let stores = runs(&addresses, wide * bytes) * self.m.fitted.scattered;
-            self.work.leaving += all * stores;
+            self.work.written += all * mean(&runs) * self.m.fitted.scattered;
         }
         let used = self.used.entry(name.clone()).or_insert((0.0, 0.0));
         let side = if read { &mut used.0 } else { &mut used.1 };

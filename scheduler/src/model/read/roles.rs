@@ -16,7 +16,7 @@ use warploom_ir::kernel::device::{Block, Call, Device, Operand, Role, Tile, WARP
 use warploom_ir::kernel::{Index, KernelLoop, KernelNode};
 
 use super::super::machine::Machine;
-use super::super::work::{Ring, Work, arrival};
+use super::super::work::{LINE, Ring, Rows, Work, arrival};
 use super::access::{Env, Pattern, value};
 use super::sites::{Site, reads};
 use super::{Counted, Launch, Used, depends, iterations, starts};
@@ -28,6 +28,8 @@ const SCHEDULERS: f64 = 4.0;
 /// Rows, and their bytes, that a warp moves together between fragments and shared memory.
 const MATRIX_ROWS: i64 = 8;
 const MATRIX_BYTES: i64 = 16;
+/// Rows of a box that stand for all of them.
+const SOME_ROWS: i64 = 32;
 
 /// What a role does in a block, in clocks.
 #[derive(Default)]
@@ -72,6 +74,10 @@ struct Walk<'a, 'k> {
     tally: Tally,
     sites: Vec<Site<'k>>,
     written: Used,
+    /// Sums that are made one after the other, and bytes of them that leave from these buffers.
+    tiles: f64,
+    left: f64,
+    staged: BTreeSet<Name>,
     patterns: BTreeSet<Pattern>,
 }
 
@@ -106,6 +112,9 @@ pub(super) fn work<'k>(
             tally: Tally::default(),
             sites: Vec::new(),
             written: Used::new(),
+            tiles: 1.0,
+            left: 0.0,
+            staged: BTreeSet::new(),
             patterns: BTreeSet::new(),
         };
         let one = walk.block();
@@ -122,6 +131,7 @@ pub(super) fn work<'k>(
         }
     }
     all.uneven = most / (all.main + all.epilogue).max(1.0);
+    all.fill += if members > 1 { m.fitted.cluster } else { 0.0 };
     Counted { work: all, used, patterns }
 }
 
@@ -200,10 +210,11 @@ impl<'k> Walk<'_, 'k> {
         }
         main = main.max(loads);
         let mut work = self.work;
+        let exposed = work.written + work.leaving * (1.0 - self.hidden());
         if other == 0.0 {
-            epilogue = epilogue.max(work.leaving);
+            epilogue = epilogue.max(exposed);
         } else {
-            other = other.max(work.leaving);
+            other = other.max(work.leaving + work.written);
         }
         // results that another role stores are hidden where it has sums of its own meanwhile
         let (longest, left) = (main.max(other), main.min(other) / tiles);
@@ -213,6 +224,17 @@ impl<'k> Walk<'_, 'k> {
         };
         work.fill = f.block + f.cold + arrival(first, self.m);
         work
+    }
+
+    /// The share of results that leave while the next tile's sums are made: where there is room for
+    /// a whole tile of them in shared memory, so that threads wait for none to have left. Of tiles
+    /// in panels the records do not show it: they count as leaving in the open.
+    fn hidden(&self) -> f64 {
+        let staged = self.block.shared.iter().filter(|s| self.staged.contains(&s.name));
+        let plain = staged.filter(|s| s.panel.is_none());
+        let room: f64 = plain.filter_map(|s| s.bytes()).map(|b| b as f64).sum();
+        let tiles = self.tiles.max(1.0);
+        if room * tiles < self.left { 0.0 } else { (tiles - 1.0) / tiles }
     }
 
     fn role(&mut self, role: &'k Role) -> Tally {
@@ -274,6 +296,9 @@ impl<'k> Walk<'_, 'k> {
                 if let Some(layout) = layout(&f.layout) {
                     self.fragments.insert(f.name.clone(), (layout, f.shape));
                 }
+                if is_sums(&f.layout, f.dtype) {
+                    self.tiles = self.tiles.max(self.times);
+                }
                 self.nodes(&f.body);
             }
             Device::Across(a) => self.across(a),
@@ -287,7 +312,7 @@ impl<'k> Walk<'_, 'k> {
         if self.hot {
             self.work.shared += bytes;
         } else {
-            self.work.leaving += bytes / self.m.shared;
+            self.work.written += bytes / self.m.shared;
         }
     }
 
@@ -425,11 +450,43 @@ impl<'k> Walk<'_, 'k> {
             Some(Operand::Tile(blocks)) => blocks.extents().iter().product::<i64>().max(1),
             Some(Operand::Value(_)) | None => 1,
         } as f64;
-        let rows = self.times * self.copies * bytes / row;
+        let rows = self.rows(from, self.times * self.copies * bytes / row * members, row);
         let m = self.m;
-        self.work.copy(rows * members, row, 1.0 / members, m);
+        self.work.copy(&rows, 1.0 / members, m);
         self.box_row(from, true);
         self.site(&from.array, starts(from), self.times * self.copies * bytes);
+    }
+
+    /// Rows of a box of an array, of so many bytes each: of some of them, where they begin and
+    /// whether they are inside the array.
+    fn rows(&self, tile: &Tile, count: f64, bytes: f64) -> Rows {
+        let Some(array) = self.launch.arrays.get(&tile.array) else {
+            return Rows::aligned(count, bytes);
+        };
+        let extents: Vec<i64> = tile.at.iter().map(|s| s.extent.unwrap_or(1)).collect();
+        let per_row = (bytes as i64 / array.element).max(1);
+        let (mut inside, mut lines) = (0.0, 0.0);
+        for k in 0..SOME_ROWS {
+            let mut at = 0;
+            let mut within = true;
+            for (d, (s, extent)) in tile.at.iter().zip(&extents).enumerate() {
+                let last = d + 1 == extents.len();
+                let places = if last { (extent / per_row).max(1) } else { *extent };
+                // neighbours and rows far from them, along each dimension at another pace
+                let place = (k * (1 + 3 * d as i64) + k / 5) % places;
+                let index = value(&s.start, &self.env)
+                    + if last { place * per_row } else { place * s.step };
+                within &= (0..array.shape[d]).contains(&index);
+                at = at * array.shape[d] + index;
+            }
+            if within {
+                let first = (at * array.element).rem_euclid(LINE as i64) as f64;
+                inside += 1.0;
+                lines += ((first + bytes) / LINE).ceil();
+            }
+        }
+        let share = inside / SOME_ROWS as f64;
+        Rows { count: count * share, bytes, lines: if inside > 0.0 { lines / inside } else { 1.0 } }
     }
 
     /// A row of a box in memory: its first bytes may lie between two sectors only if it is long.
@@ -473,9 +530,12 @@ impl<'k> Walk<'_, 'k> {
         let (Some(to), Some(from)) = (to, from) else { return };
         let bytes = self.times * self.copies * self.bytes(to);
         let row = self.row(from);
+        let rows = self.rows(to, bytes / row, row);
+        self.left += bytes;
+        self.staged.insert(from.array.clone());
         let m = self.m;
         self.tally.stores = true;
-        self.work.leave(bytes / row, row, m);
+        self.work.leave(&rows, m);
         self.box_row(to, false);
         self.write(&to.array, bytes);
     }

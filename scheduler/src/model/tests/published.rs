@@ -82,8 +82,13 @@ impl Published {
         let tiles = rows / 128.0 * (columns / 256.0);
         // a block of a pair holds half of the columns' factor
         let sides = [128.0, if self.pair { 128.0 } else { 256.0 }];
-        let operand =
-            |side: f64| Operand { bytes: side * 128.0, row: 128.0, shared_by: 1.0, filled: 0.0 };
+        let operand = |side: f64| Operand {
+            bytes: side * 128.0,
+            row: 128.0,
+            pitch: terms * self.factor,
+            shared_by: 1.0,
+            filled: 0.0,
+        };
         let slots = m.multiprocessors.min(tiles);
         let deep = if self.grouped { 16.0 } else { rows / 128.0 };
         let wide = slots / deep;

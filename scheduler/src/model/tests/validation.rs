@@ -2,7 +2,8 @@
 //!
 //! In: `bench/record/h200-*.csv`, each line's kernel made again by the automatic schedule (or read,
 //! where a person wrote it). Out: errors on the lines that the constants were fitted to, and on
-//! the others; how well candidates are ranked. Keeps: which lines are for fitting is decided by
+//! the others; how well candidates are ranked, those of problems among them that nothing is fitted
+//! to. Keeps: which lines are for fitting is decided by
 //! what was measured (shapes, types, every other candidate), never by the error.
 
 use std::collections::BTreeMap;
@@ -29,10 +30,11 @@ pub(super) struct Line {
     pub(super) kernel: Kernel,
 }
 
-const RECORDS: [(&str, &str); 3] = [
+const RECORDS: [(&str, &str); 4] = [
     ("gemm", include_str!("../../../../bench/record/h200-gemm.csv")),
     ("bandwidth", include_str!("../../../../bench/record/h200-bandwidth.csv")),
     ("tune", include_str!("../../../../bench/record/h200-tune.csv")),
+    ("problems", include_str!("../../../../bench/record/h200-tune-problems.csv")),
 ];
 
 /// Shapes of products whose lines the constants are fitted to.
@@ -202,23 +204,59 @@ fn shared_out(
     done.into_iter().map(|(_, line)| line).collect()
 }
 
-/// The problems of `h200-tune.csv`: the choices of each candidate and its time.
+/// A problem with measured candidates: the choices of each and its time.
 struct Tuned {
     name: String,
     nest: Nest,
     candidates: Vec<(Choices, f64)>,
 }
 
+/// Candidates that were measured in one search, by the problem they are for: those of
+/// `h200-tune.csv`, every other one of which the constants are fitted to.
 fn tuned() -> Vec<Tuned> {
-    let mut out: Vec<Tuned> = Vec::new();
-    for row in rows("tune") {
+    grouped("tune", &|row| {
         let size = |n: &str| row[n].parse::<u64>().unwrap();
         let name =
             format!("{} {} {}x{}x{}", row["problem"], row["dtype"], row["m"], row["n"], row["k"]);
+        let sizes = [("m", size("m")), ("n", size("n")), ("k", size("k"))];
+        let [dtype, to] = ["dtype", "out"].map(|c| row[c].parse::<DType>().unwrap());
+        (name, product(&row["problem"], &sizes, dtype, to))
+    })
+}
+
+/// Those of `h200-tune-problems.csv`, which nothing is fitted to. The record has the arrays of
+/// `mk,kn->mn`, or of a batch of it.
+fn later() -> Vec<Tuned> {
+    grouped("problems", &|row| {
+        let array = |text: &str| -> (DType, Vec<u64>) {
+            let (dtype, shape) = text.split_once(": ").unwrap().1.split_once('[').unwrap();
+            let extents = shape.trim_end_matches(']').split(", ").map(|n| n.parse().unwrap());
+            (dtype.parse().unwrap(), extents.collect())
+        };
+        let arrays: Vec<_> = row["problem"].split("] ").map(array).collect();
+        let [(dtype, a), (_, b), (out, _)] = &arrays[..] else { panic!("{row:?}") };
+        let (einsum, labels) = match a.len() {
+            2 => ("mk,kn->mn", "mkkn"),
+            _batch => ("bmk,bkn->bmn", "bmkbkn"),
+        };
+        let names: Vec<String> = labels.chars().map(String::from).collect();
+        let extents = a.iter().chain(b).copied();
+        let sizes: Vec<(&str, u64)> = names.iter().map(String::as_str).zip(extents).collect();
+        let shape: Vec<String> = a.iter().chain(&b[b.len() - 1..]).map(u64::to_string).collect();
+        let name = format!("{einsum} {dtype} {} {out}", shape.join("x"));
+        (name, product(einsum, &sizes, *dtype, *out))
+    })
+}
+
+type Row = BTreeMap<&'static str, String>;
+
+/// The lines of a record by the problem that a line is for; its first candidate, which chose
+/// nothing, took what the automatic schedule was then, and counts as what it takes now.
+fn grouped(record: &str, problem: &dyn Fn(&Row) -> (String, Nest)) -> Vec<Tuned> {
+    let mut out: Vec<Tuned> = Vec::new();
+    for row in rows(record).iter().filter(|r| r.get("status").is_none_or(|s| s == "measured")) {
+        let (name, nest) = problem(row);
         if out.last().is_none_or(|t| t.name != name) {
-            let sizes = [("m", size("m")), ("n", size("n")), ("k", size("k"))];
-            let [dtype, to] = ["dtype", "out"].map(|c| row[c].parse::<DType>().unwrap());
-            let nest = product(&row["problem"], &sizes, dtype, to);
             out.push(Tuned { name, nest, candidates: Vec::new() });
         }
         let choice = row["choices"].split_whitespace().map(|word| {
@@ -280,12 +318,21 @@ fn predictions_are_near_what_was_measured() {
     assert!(median <= MEDIAN && high <= HIGH, "median {median}, 90th percentile {high}");
 }
 
-/// What correlation of ranks every problem reaches (the aim is 0.8).
-const RANKED: f64 = 0.74;
-
-/// What is reached on held-out lines (the aim is 0.10 and 0.20).
+/// What is reached on held-out lines, which is the aim.
 const MEDIAN: f64 = 0.10;
-const HIGH: f64 = 0.26;
+const HIGH: f64 = 0.20;
+
+/// What a problem's ranking reaches: correlation, the first, the best of eight. The aims are 0.8,
+/// 10 % and 2 %; docs/performance-model.md names the problems that miss one.
+fn reached(problem: &str) -> [f64; 3] {
+    match problem {
+        "mk,kn->mn bf16 300x5000x776" => [0.80, 0.10, 0.055],
+        "mk,kn->mn i8 4096x4096x4096 i8" => [0.80, 0.16, 0.16],
+        "mk,kn->mn bf16 1000x1000x1000 bf16" => [0.77, 0.10, 0.02],
+        "mk,kn->mn bf16 64x8192x8192 bf16" => [0.53, 0.10, 0.02],
+        _aims => [0.80, 0.10, 0.02],
+    }
+}
 
 /// Choices with a zero for each size that a hole has got since they were recorded: what it stands
 /// for was not there.
@@ -299,43 +346,87 @@ fn whole(choices: &Choices, holes: &[Hole]) -> Choices {
     choices
 }
 
-#[test]
-fn candidates_are_ranked_as_they_were_measured() {
-    for problem in tuned() {
-        let start = Schedule::new(&problem.nest).unwrap();
-        let found = explore(&start, Target::Sm90a, None, &Choices::default()).unwrap();
-        let estimate = |choices: &Choices| -> Option<f64> {
-            let hole = &found.holes.iter().find(|h| h.options[0].estimate.is_some())?;
-            let usual = &hole.options[0].values;
-            let values = choices.0.get(&hole.name).unwrap_or(usual);
-            let option = hole.options.iter().find(|o| o.values == *values)?;
-            option.estimate.map(|e| e as f64)
-        };
-        let lowers = |choices: &Choices| {
-            let made = explore(&start, Target::Sm90a, None, choices).unwrap();
-            predict_kernel(&lowered(&made.schedule), &H200).unwrap().time
-        };
-        let (mut predicted, mut measured) = (Vec::new(), Vec::new());
-        for (choices, seconds) in &problem.candidates {
-            let choices = &whole(choices, &found.holes);
-            predicted.push(estimate(choices).unwrap_or_else(|| lowers(choices)));
-            measured.push(*seconds);
-        }
-        let found = correlation(&predicted, &measured);
+/// How well candidates are ranked: the correlation of ranks, and how much slower than the best the
+/// model's first is, and the best of its first eight.
+struct Ranking {
+    correlation: f64,
+    first: f64,
+    eight: f64,
+}
+
+impl Ranking {
+    fn of(predicted: &[f64], measured: &[f64]) -> Self {
         let mut order: Vec<usize> = (0..predicted.len()).collect();
         order.sort_by(|a, b| predicted[*a].total_cmp(&predicted[*b]));
         let best = measured.iter().copied().fold(f64::MAX, f64::min);
-        let first = measured[order[0]] / best - 1.0;
-        let eight =
-            order.iter().take(8).map(|k| measured[*k]).fold(f64::MAX, f64::min) / best - 1.0;
-        println!(
-            "{}: {} candidates, rank correlation {found:.3}, first +{:.1} %, best of 8 +{:.1} %",
-            problem.name,
-            measured.len(),
-            100.0 * first,
-            100.0 * eight
-        );
-        assert!(found >= RANKED, "{}: {found}", problem.name);
-        assert!(first <= 0.30 && eight <= 0.06, "{}: {first} {eight}", problem.name);
+        let leaders = order.iter().take(8).map(|k| measured[*k]);
+        Self {
+            correlation: correlation(predicted, measured),
+            first: measured[order[0]] / best - 1.0,
+            eight: leaders.fold(f64::MAX, f64::min) / best - 1.0,
+        }
     }
+}
+
+impl std::fmt::Display for Ranking {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { correlation, first, eight } = self;
+        let [first, eight] = [first, eight].map(|x| 100.0 * x);
+        write!(f, "rank correlation {correlation:.3}, first +{first:.1} %, of 8 +{eight:.1} %")
+    }
+}
+
+/// The candidates of a problem ranked by what searches rank by, the estimates of the holes'
+/// options, where there are any, and by the predictions for the lowered kernels.
+fn ranked(problem: &Tuned) -> (Option<Ranking>, Ranking) {
+    let start = Schedule::new(&problem.nest).unwrap();
+    let found = explore(&start, Target::Sm90a, None, &Choices::default()).unwrap();
+    let estimate = |choices: &Choices| -> Option<f64> {
+        let hole = &found.holes.iter().find(|h| h.options[0].estimate.is_some())?;
+        let usual = &hole.options[0].values;
+        let values = choices.0.get(&hole.name).unwrap_or(usual);
+        let option = hole.options.iter().find(|o| o.values == *values)?;
+        option.estimate.map(|e| e as f64)
+    };
+    let lowers = |choices: &Choices| {
+        let made = explore(&start, Target::Sm90a, None, choices).unwrap();
+        predict_kernel(&lowered(&made.schedule), &H200).unwrap().time
+    };
+    let (mut estimated, mut predicted, mut measured) = (Vec::new(), Vec::new(), Vec::new());
+    for (choices, seconds) in &problem.candidates {
+        let choices = &whole(choices, &found.holes);
+        estimated.push(estimate(choices));
+        predicted.push(lowers(choices));
+        measured.push(*seconds);
+    }
+    let estimated: Option<Vec<f64>> = estimated.into_iter().collect();
+    (estimated.map(|e| Ranking::of(&e, &measured)), Ranking::of(&predicted, &measured))
+}
+
+#[test]
+fn candidates_are_ranked_as_they_were_measured() {
+    let all: Vec<Tuned> = tuned().into_iter().chain(later()).collect();
+    assert!(all.iter().map(|t| t.candidates.len()).sum::<usize>() >= 480);
+    let next = std::sync::atomic::AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, std::num::NonZero::get) {
+            scope.spawn(|| {
+                while let Some(problem) =
+                    all.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed))
+                {
+                    let (searched, kernels) = ranked(problem);
+                    let Tuned { name, candidates, .. } = problem;
+                    println!("{name}: {} candidates; kernels {kernels}", candidates.len());
+                    if let Some(searched) = &searched {
+                        println!("{name}: estimates {searched}");
+                    }
+                    for found in searched.iter().chain([&kernels]) {
+                        let [least, first, eight] = reached(name);
+                        assert!(found.correlation >= least, "{name}: {found}");
+                        assert!(found.first <= first && found.eight <= eight, "{name}: {found}");
+                    }
+                }
+            });
+        }
+    });
 }

@@ -10,7 +10,8 @@ use warploom_ir::kernel::device::{Across, Share, WARP};
 use warploom_ir::kernel::{Index, KernelNode, Store};
 
 use super::super::super::product::FLYING;
-use super::super::access::{Pattern, WIDEST, place, runs, sectors, turns, value};
+use super::super::super::work::LINE;
+use super::super::access::{Pattern, TURN, WIDEST, lines, place, runs, sectors, turns, value};
 use super::super::values::{ADDRESS, Element, store};
 use super::Walk;
 
@@ -113,11 +114,12 @@ impl<'k> Walk<'_, 'k> {
         let accesses = each / wide as f64;
         let warps = self.times * self.copies * self.warps.max(1.0) * accesses;
         if shared.is_some() {
-            self.through_shared(warps * turns(&addresses, wide * element) * self.m.shared);
+            self.through_shared(warps * turns(&exact, wide * element) * TURN);
             return accesses * (1.0 + ADDRESS / 2.0);
         }
         let bytes = warps * sectors(&addresses, wide * element) * 32.0;
-        self.work.cache += bytes * self.work.blocks;
+        let requests = if read { warps * lines(&addresses, wide * element) } else { 0.0 };
+        self.work.cache += bytes.max(requests * LINE) * self.work.blocks;
         let whole = self.times * self.copies * self.warps.max(1.0) * 32.0 * each * element as f64;
         if read {
             self.work.port += bytes;
@@ -134,7 +136,8 @@ impl<'k> Walk<'_, 'k> {
             let f = &self.m.fitted;
             let stores = runs(&addresses, wide * element) * f.scattered;
             let clocks = warps * stores.max(bytes / warps.max(1.0) / f.port);
-            self.tally.serial += clocks / self.copies;
+            // teams share the way to memory
+            self.tally.serial += clocks;
         }
         accesses * (1.0 + ADDRESS)
     }

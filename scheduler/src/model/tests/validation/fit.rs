@@ -9,13 +9,12 @@ use super::*;
 
 type Constant = fn(&mut Fitted) -> &mut f64;
 
-/// What may move; the launch's time, the width of the port and the energy of a product are known
-/// better from elsewhere (docs/performance-model.md) and stay.
-const CONSTANTS: [Constant; 14] = [
+/// What may move; the launch's time, the width of the port, what a short row and a cluster cost and
+/// the energy of a product are known better from elsewhere (docs/performance-model.md) and stay.
+const CONSTANTS: [Constant; 13] = [
     |f| &mut f.latency,
     |f| &mut f.cold,
     |f| &mut f.load,
-    |f| &mut f.row,
     |f| &mut f.stored,
     |f| &mut f.scattered,
     |f| &mut f.block,
