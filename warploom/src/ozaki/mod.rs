@@ -139,10 +139,11 @@ impl Scheme {
     /// What rounded weights and the last roundings add, as a part of the norms' product.
     fn rest(self, options: &Options) -> f64 {
         let above = self.product[0] / 2_f64.powi(i32::try_from(self.range).expect("few bits") - 2);
-        // a pair's number is below 2^24, three of them for complex results, and its weight off by
+        // a group's number is below 2^25, three of them for complex results, and its weight off by
         // at most half a unit
-        let bits = if options.complex { 25 } else { 23 };
-        let weights = self.moduli.div_ceil(2) as f64 * 2_f64.powi(bits - FRACTION) * above;
+        let bits = if options.complex { 26 } else { 24 };
+        let groups = self.moduli.div_ceil(text::GROUP);
+        let weights = groups as f64 * 2_f64.powi(bits - FRACTION) * above;
         let last = 2_f64.powi(if options.dtype == DType::F32 { -24 } else { -53 });
         (weights + 2_f64.powi(-53)) * 1.01 + last
     }

@@ -13,7 +13,7 @@ use warploom_ir::dtype::DType;
 
 use super::moduli::{joined, weight};
 use super::product::Index;
-use super::text::{BLOCK, Writer, list, loops, sizes};
+use super::text::{BLOCK, GROUP, Writer, list, loops, sizes};
 
 /// Statements and values for one result, or one part of a complex one.
 struct Result_ {
@@ -101,23 +101,23 @@ impl Writer<'_> {
     /// The sum from its residues: a fraction of the moduli's product in 128 bits that wrap, times
     /// the product, rounded once.
     fn fraction(&self, part: usize) -> String {
-        let pairs: Vec<&[u32]> = self.moduli().chunks(2).collect();
-        let moduli: Vec<u32> = pairs.iter().map(|p| p.iter().product()).collect();
-        let number = |k: usize| match *pairs[k] {
-            [a, b] => {
-                let [x, y] = joined(a, b);
-                let (first, second) = (self.residue(2 * k, part), self.residue(2 * k + 1, part));
-                format!("({first} * {x} + {second} * {y})")
-            }
-            _ => self.residue(2 * k, part),
+        let groups: Vec<&[u32]> = self.moduli().chunks(GROUP).collect();
+        let number = |k: usize| {
+            let of = |(j, x): (usize, i32)| match groups[k].len() {
+                1 => self.residue(GROUP * k, part),
+                _ => format!("{} * {x}", self.residue(GROUP * k + j, part)),
+            };
+            let terms: Vec<String> = joined(groups[k]).into_iter().enumerate().map(of).collect();
+            format!("({})", terms.join(" + "))
         };
-        let weights: Vec<Vec<i32>> = (0..pairs.len()).map(|k| weight(k, &moduli, 4)).collect();
+        let weights: Vec<Vec<i32>> =
+            groups.iter().map(|group| weight(group, self.moduli(), 4)).collect();
         let sum = |digit: usize| {
             let term = |k: usize| match digit {
                 3 => format!("{} * {}", number(k), weights[k][digit]),
                 _ => format!("cast_i64({}) * {}", number(k), weights[k][digit]),
             };
-            (0..pairs.len()).map(term).collect::<Vec<_>>().join(" + ")
+            (0..groups.len()).map(term).collect::<Vec<_>>().join(" + ")
         };
         let [first, second, third, fourth] = [sum(0), sum(1), sum(2), sum(3)];
         let middle = format!("({second} + shr({first}, 32))");
