@@ -10,7 +10,7 @@ use warploom_ir::dtype::DType;
 
 use super::moduli::{ALL, reciprocal};
 use super::product::{Index, Product};
-use super::{MOST_TERMS, Operand, Options, Scheme};
+use super::{MOST_TERMS, Operand, Options, Panels, Scheme};
 
 /// Bits of integers of which an f64 holds the fraction of a modulus in 32 bits.
 const LONG: u32 = 26;
@@ -39,10 +39,14 @@ pub(super) enum Part {
 }
 
 /// What is written for all statements.
+#[derive(Clone, Copy)]
 pub(super) struct Writer<'p> {
     pub(super) p: &'p Product,
     pub(super) options: &'p Options,
     pub(super) scheme: Scheme,
+    /// How the product is cut, and whether what is written is inside the loops over panels.
+    pub(super) panels: Option<&'p Panels>,
+    pub(super) inside: bool,
     /// The iterators over the moduli, the parts of a complex number, and the blocks of a sum.
     pub(super) l: &'static str,
     pub(super) z: &'static str,
@@ -109,12 +113,18 @@ fn even(mut of: &[u32], size: usize) -> Vec<&[u32]> {
 }
 
 /// The nest's text.
-pub(super) fn nest(p: &Product, options: &Options, scheme: Scheme, part: Part) -> String {
+pub(super) fn nest(
+    p: &Product,
+    options: &Options,
+    scheme: Scheme,
+    part: Part,
+    panels: Option<&Panels>,
+) -> String {
     let indices = p.indices();
     let name = |short: char, own, long| if indices.contains(&short) { long } else { own };
     let (l, z) = (name('l', "l", "modulus"), name('z', "z", "part"));
     let h = name('h', "h", "block");
-    let w = Writer { p, options, scheme, l, z, h };
+    let w = Writer { p, options, scheme, panels, inside: false, l, z, h };
     let sides = [w.side('A', &p.rows, &p.a), w.side('B', &p.columns, &p.b)];
     let operand = |o: &Operand| &sides[usize::from(*o == Operand::B)];
     let (mut out, makes): (String, Vec<&Side<'_>>) = match &part {
@@ -129,14 +139,17 @@ pub(super) fn nest(p: &Product, options: &Options, scheme: Scheme, part: Part) -
     for side in &makes {
         out += &w.scales(side);
     }
-    for side in &makes {
-        out += &w.residues(side);
+    let inner = Writer { inside: true, ..w };
+    let residues = |upper: char| {
+        let made = makes.iter().find(|side| side.upper == upper);
+        made.map_or_else(String::new, |side| inner.residues(side))
+    };
+    let both = [residues('A'), residues('B')];
+    if matches!(part, Part::Prepare(_)) {
+        return out + &both.concat();
     }
-    if !matches!(part, Part::Prepare(_)) {
-        out += &w.products();
-        out += &w.results();
-    }
-    out
+    out += &w.in_panels(both, &(inner.products() + &inner.results()));
+    out + &w.native_results()
 }
 
 impl<'w> Writer<'w> {
@@ -194,6 +207,7 @@ impl<'w> Writer<'w> {
         if self.options.guarded {
             out += &self.promise();
         }
+        out += &self.of_panels();
         if let Some(side) = given {
             let _ =
                 writeln!(out, "# {} is prepared: its residues and scales are inputs.", side.upper);
@@ -213,7 +227,7 @@ impl<'w> Writer<'w> {
     /// Sizes, arrays and tables.
     fn declarations(&self, sides: &[Side<'_>; 2], given: Option<&Side<'_>>) -> String {
         let (p, t, two) = (self.p, self.dtype(), self.two());
-        let mut out = format!("param {}\n", sizes(&p.indices()));
+        let mut out = format!("param {}\n", self.parameters(&p.indices()));
         let _ = writeln!(out, "in A: {t}[{}{two}]  in B: {t}[{}{two}]", sizes(&p.a), sizes(&p.b));
         if self.options.scaled {
             let _ = writeln!(out, "in alpha: {t}  in beta: {t}  inout C: {t}[{}]", sizes(&p.c));
@@ -293,6 +307,7 @@ impl<'w> Writer<'w> {
             Some(blocks) => (format!("{n}*{blocks}"), BLOCK.to_string()),
             None => (n.to_string(), sizes(&self.p.sums)),
         };
+        let lines = self.held_sizes(&side.lines);
         let _ = writeln!(out, "{role} R{}: i8[{count}, {lines}, {all}]", side.upper);
         out
     }
@@ -300,7 +315,8 @@ impl<'w> Writer<'w> {
     /// Batch, rows and columns, as residues have them.
     pub(super) fn result_indices(&self) -> Vec<Index> {
         let p = self.p;
-        p.batch.iter().chain(&p.rows).chain(&p.columns).copied().collect()
+        let all: Vec<Index> = p.batch.iter().chain(&p.rows).chain(&p.columns).copied().collect();
+        self.held(&all)
     }
 
     /// The integers of the bits of an element, and the first that is an infinity.
@@ -336,7 +352,7 @@ impl<'w> Writer<'w> {
         let part = if self.options.complex { format!(", {part}") } else { String::new() };
         let index = |i: &Index| match side.blocks {
             true if self.p.sums.contains(i) => format!("{BLOCK}*{} + {i}", self.h),
-            _plain => i.to_string(),
+            _plain => self.coordinate(*i),
         };
         let indices: Vec<String> = side.indices.iter().map(index).collect();
         format!("{}[{}{part}]", side.upper, indices.join(", "))
@@ -393,7 +409,7 @@ impl<'w> Writer<'w> {
     fn residues(&self, side: &Side<'_>) -> String {
         let side = &Side { blocks: self.blocks().is_some(), lines: side.lines.clone(), ..*side };
         let (l, u, n) = (self.l, side.upper, self.scheme.moduli);
-        let scale = format!("c{}[{}]", side.lower, list(&side.lines));
+        let scale = format!("c{}[{}]", side.lower, self.coordinates(&side.lines));
         let mut short = format!("trunc(ldexp({}, {scale}))", self.element(side, self.z));
         for k in 0..self.groups().len() {
             let quotient = format!("fma({short}, E{k}[{l}], {ROUNDS})");
@@ -420,12 +436,12 @@ impl<'w> Writer<'w> {
                 at(&format!("{} + {l}", 2 * n)),
             );
         }
-        out + &self.padding(side)
+        out + &self.padding(side) + &self.unused(side)
     }
 
     /// The loops over an operand's elements.
     fn around(&self, side: &Side<'_>) -> String {
-        let lines = loops(&side.lines);
+        let lines = self.panel_loops(&side.lines);
         match (self.blocks(), self.p.sums.as_slice()) {
             (Some(blocks), [k]) => {
                 let (h, size) = (self.h, size(*k));
@@ -441,7 +457,7 @@ impl<'w> Writer<'w> {
             Some(_) => format!("{}*{} + ", self.count(), self.h),
             None => String::new(),
         };
-        let (lines, sums) = (list(&side.lines), list(&self.p.sums));
+        let (lines, sums) = (list(&self.held(&side.lines)), list(&self.p.sums));
         format!("R{}[{block}{first}, {lines}, {sums}]", side.upper)
     }
 
@@ -455,10 +471,26 @@ impl<'w> Writer<'w> {
             "for {l} in 0..{}, {}, {h} in 0..{blocks}, {k} in max(0, {} - {BLOCK}*{h})..{BLOCK} \
              {{\n  P{}: {} = 0\n}}\n",
             self.count(),
-            loops(&side.lines),
+            self.panel_loops(&side.lines),
             size(*k),
             side.upper,
             self.place(side, l),
+        )
+    }
+
+    /// Zeros where the last panel has fewer rows or columns.
+    fn unused(&self, side: &Side<'_>) -> String {
+        let Some(lines) = self.beyond(&side.lines) else { return String::new() };
+        let sums = match (self.blocks(), self.p.sums.as_slice()) {
+            (Some(blocks), [k]) => format!("{} in 0..{blocks}, {k} in 0..{BLOCK}", self.h),
+            (_, sums) => loops(sums),
+        };
+        format!(
+            "for {} in 0..{}, {lines}, {sums} {{\n  O{}: {} = 0\n}}\n",
+            self.l,
+            self.count(),
+            side.upper,
+            self.place(side, self.l),
         )
     }
 }
