@@ -379,8 +379,8 @@ pub(crate) struct OzakiArgs {
     #[arg(long)]
     pub(crate) alpha_beta: bool,
     /// Without a value prints how much memory the product takes beside its arrays, at the sizes of
-    /// `--size`; with one, as `2GiB`, writes a nest for these sizes that takes no more: where all at
-    /// once would, rows and columns in panels.
+    /// `--size`; with one, as `2GiB`, writes a nest for these sizes that takes no more: where all
+    /// at once would, rows and columns in panels.
     #[arg(long, requires = "size", num_args = 0..=1, conflicts_with_all = ["prepare", "prepared"])]
     pub(crate) workspace: Option<Option<String>>,
     /// Sizes, as `M=4096,N=4096,K=4096`, for `--workspace` and `--schedule-for`.

@@ -92,7 +92,7 @@ fn panels_keep_what_is_allowed() {
 }
 
 /// Nests in panels say what the whole nests say: batches, transposes, several indices, complex
-/// elements, alpha and beta, the guard, sums in blocks.
+/// elements, alpha and beta, the guard.
 #[test]
 fn panels_change_no_bit() {
     let plain = Options::new(DType::F64, Accuracy::Moduli(2));
@@ -101,7 +101,7 @@ fn panels_change_no_bit() {
             "km,nk->mn",
             Options { guarded: true, ..plain },
             &[("M", 300), ("N", 4), ("K", 5)],
-            14_000,
+            10_000,
         ),
         ("zmk,zkn->zmn", plain, &[("Z", 2), ("M", 3), ("N", 270), ("K", 4)], 11_000),
         ("mik,kn->imn", plain, &[("M", 260), ("I", 2), ("N", 3), ("K", 4)], 13_500),
@@ -109,7 +109,7 @@ fn panels_change_no_bit() {
             "mk,kn->mn",
             Options { complex: true, ..plain },
             &[("M", 3), ("N", 259), ("K", 3)],
-            14_000,
+            12_450,
         ),
         ("mk,kn->mn", Options { scaled: true, ..plain }, &[("M", 257), ("N", 3), ("K", 2)], 5_700),
     ];
