@@ -15,6 +15,8 @@ use warploom_ir::target::Target;
 use warploom_ir::tensor::Tensor;
 
 type Sizes = BTreeMap<Name, i64>;
+/// An einsum, options, sizes, and the bytes allowed.
+type Case = (&'static str, Options, &'static [(&'static str, i64)], u64);
 
 fn sizes(all: &[(&str, i64)]) -> Sizes {
     all.iter().map(|(name, value)| (Name::from(*name), *value)).collect()
@@ -96,7 +98,7 @@ fn panels_keep_what_is_allowed() {
 #[test]
 fn panels_change_no_bit() {
     let plain = Options::new(DType::F64, Accuracy::Moduli(2));
-    let all: [(&str, Options, &[(&str, i64)], u64); 5] = [
+    let all: [Case; 5] = [
         (
             "km,nk->mn",
             Options { guarded: true, ..plain },
