@@ -389,9 +389,11 @@ pub(crate) struct OzakiArgs {
     /// C becomes alpha·AB + beta·C, with the two scalars as inputs.
     #[arg(long)]
     pub(crate) alpha_beta: bool,
-    /// Prints how much memory the product takes beside its arrays, at the sizes of `--size`.
-    #[arg(long, requires = "size")]
-    pub(crate) workspace: bool,
+    /// Without a value prints how much memory the product takes beside its arrays, at the sizes of
+    /// `--size`; with one, as `2GiB`, writes a nest for these sizes that takes no more: where all
+    /// at once would, rows and columns in panels.
+    #[arg(long, requires = "size", num_args = 0..=1, conflicts_with_all = ["prepare", "prepared"])]
+    pub(crate) workspace: Option<Option<String>>,
     /// Sizes, as `M=4096,N=4096,K=4096`, for `--workspace` and `--schedule-for`.
     #[arg(long)]
     pub(crate) size: Vec<String>,

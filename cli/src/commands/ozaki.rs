@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use warploom::DType;
 use warploom::diag::Result;
 use warploom::ozaki::{
     Accuracy, Emulation, MOST_TERMS, Operand, Options, Pairs, Room, SliceOptions, Sliced,
+    parse_bytes,
 };
+use warploom::{DType, Name};
 
 use crate::args::OzakiArgs;
 use crate::{load, output};
@@ -35,8 +36,12 @@ pub(crate) fn ozaki(args: &OzakiArgs) -> Result<()> {
         terms: args.terms.unwrap_or(MOST_TERMS),
         ..plain
     };
-    if args.workspace {
-        return room(&Room::of(&args.spec, &options, &warploom::parse_sizes(&args.size)?)?, args);
+    if let Some(most) = &args.workspace {
+        let sizes = warploom::parse_sizes(&args.size)?;
+        return match most {
+            Some(most) => within(args, &options, &sizes, parse_bytes(most)?),
+            None => room(&Room::of(&args.spec, &options, &sizes)?, args),
+        };
     }
     let operand = |name: &String| if name == "A" { Operand::A } else { Operand::B };
     let made = match (&args.prepare, &args.prepared) {
@@ -57,6 +62,29 @@ pub(crate) fn ozaki(args: &OzakiArgs) -> Result<()> {
         }));
     }
     output::print(&made.text)
+}
+
+/// A product in as much memory, in panels where that is too little for all at once.
+fn within(
+    args: &OzakiArgs,
+    options: &Options,
+    sizes: &BTreeMap<Name, i64>,
+    most: u64,
+) -> Result<()> {
+    let (made, room, panels) = Emulation::within(&args.spec, options, sizes, most)?;
+    if args.json {
+        let panels = panels.map(|p| {
+            serde_json::json!({
+                "lines": p.lines, "counts": p.counts, "rows_outside": p.rows_outside,
+            })
+        });
+        return output::json(&serde_json::json!({
+            "nest": made.text, "moduli": made.moduli, "bits": made.bits, "rest": made.rest,
+            "grade": args.grade, "total": room.total(), "panels": panels,
+        }));
+    }
+    let mib = room.total() as f64 / f64::from(1 << 20);
+    output::print(&format!("# {mib:.1} MiB beside A, B and C\n{}", made.text))
 }
 
 /// Memory that a product takes.

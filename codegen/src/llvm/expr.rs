@@ -10,7 +10,7 @@ use warploom_ir::nest::AssignOp;
 use warploom_ir::planted::{Bug, planted};
 
 use super::build::{Value, bits, int_elem, ty};
-use super::emit::{Emitter, Extern};
+use super::emit::{Emitter, Extern, Machine};
 use super::lin::Lin;
 use super::memory::mem_elem;
 
@@ -316,6 +316,14 @@ impl Emitter<'_> {
 
     fn mul_hi(&mut self, signed: bool, a: &Value, b: &Value) -> Value {
         let width = bits(a.elem);
+        if self.machine == Machine::Gpu && a.lanes == 1 && b.lanes == 1 && width >= 32 {
+            // LLVM would multiply in 64 bits what it knows to be the half of 64 bits
+            let long = if width == 64 { "ll" } else { "i" };
+            let name = if signed { long.to_owned() } else { format!("u{long}") };
+            let call =
+                format!("call {0} @llvm.nvvm.mulhi.{name}({1}, {2})", a.elem, a.arg(), b.arg());
+            return self.f.def(a.elem, 1, &call);
+        }
         let wide = int_elem(2 * width);
         let (x, y) = (self.f.resize(a, wide, signed), self.f.resize(b, wide, signed));
         let product = self.f.bin("mul", &x, &y);
@@ -323,34 +331,31 @@ impl Emitter<'_> {
         self.f.resize(&high, a.elem, false)
     }
 
-    /// `x · 2^n` in up to three exact steps and one rounding.
+    /// `x · 2^n` in up to three steps, of which the last alone rounds: where one before it loses
+    /// digits, less than half of the least number is left in the end. An f32 takes one, in f64.
     fn ldexp(&mut self, x: &Value, n: &Value) -> Value {
-        let single = x.elem == "float";
-        let mut y = if single { self.f.cast("fpext", x, "double") } else { x.clone() };
-        let mut n = self.f.resize(n, "i64", true);
-        if !single {
-            for _ in 0..2 {
-                // -969 leaves 53 bits above the subnormals, so that nothing is rounded twice
-                let high = self.f.cmp_int("sgt", &n, 1023);
-                let low = self.f.cmp_int("slt", &n, -1022);
-                let part = self.f.select(&low, &Value::int("i64", -969), &Value::int("i64", 0));
-                let part = self.f.select(&high, &Value::int("i64", 1023), &part);
-                let scale = self.power_of_two(&part);
-                y = self.f.bin("fmul", &y, &scale);
-                n = self.f.bin("sub", &n, &part);
+        let steps = if x.elem == "float" { 1 } else { 3 };
+        let wide = self.f.cast("fpext", x, "double");
+        let mut left = n.clone();
+        let mut factors = Vec::new();
+        for step in 1..=steps {
+            let part = self.f.intrinsic("smin", &[&left, &Value::int("i32", 1023)]);
+            let part = self.f.intrinsic("smax", &[&part, &Value::int("i32", -1022)]);
+            factors.push(self.power_of_two(&part));
+            if step < steps {
+                left = self.f.bin("sub", &left, &part);
             }
         }
-        let n = self.f.intrinsic("smin", &[&n, &Value::int("i64", 1023)]);
-        let n = self.f.intrinsic("smax", &[&n, &Value::int("i64", -1022)]);
-        let scale = self.power_of_two(&n);
-        let y = self.f.bin("fmul", &y, &scale);
+        let y = factors.iter().rev().fold(wide, |y, factor| self.f.bin("fmul", &y, factor));
         self.f.cast("fptrunc", &y, x.elem)
     }
 
-    /// `2^n` for `-1022 <= n <= 1023`.
+    /// `2^n` for an i32 `-1022 <= n <= 1023`.
     fn power_of_two(&mut self, n: &Value) -> Value {
         let field = self.f.bin_int("add", n, 1023);
-        let raw = self.f.bin_int("shl", &field, 52);
+        let high = self.f.bin_int("shl", &field, 20);
+        let high = self.f.resize(&high, "i64", false);
+        let raw = self.f.bin_int("shl", &high, 32);
         self.f.cast("bitcast", &raw, "double")
     }
 

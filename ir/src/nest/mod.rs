@@ -330,15 +330,17 @@ impl PartialEq for Statement {
 impl Eq for Statement {}
 
 impl Statement {
-    /// Every element read: the right-hand side's, the guard's and, for an update, the target.
+    /// Every element read, each once: the right-hand side's, the guard's and, for an update, the
+    /// target.
     #[must_use]
     pub fn reads(&self) -> Vec<&Access> {
-        let mut out = self.value.reads();
-        if let Some(guard) = &self.guard {
-            out.extend(guard.reads());
-        }
-        if self.op.is_update() {
-            out.push(&self.target);
+        let guard = self.guard.iter().flat_map(|g| g.reads());
+        let target = self.op.is_update().then_some(&self.target);
+        let mut out: Vec<&Access> = Vec::new();
+        for access in self.value.reads().into_iter().chain(guard).chain(target) {
+            if !out.contains(&access) {
+                out.push(access);
+            }
         }
         out
     }

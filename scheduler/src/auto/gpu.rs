@@ -154,7 +154,7 @@ pub fn plain_gpu(schedule: &Schedule, options: &GpuOptions) -> Result<Schedule> 
 /// Whether a statement is in a nest that runs on tensor cores.
 pub(super) fn tensorized(tree: &Tree, statement: &Name) -> bool {
     let inside = |l: &TreeLoop| l.body.loops().iter().any(|inner| inner.marks.tensor.is_some());
-    ancestors(tree, statement).first().is_some_and(|top| inside(top))
+    ancestors(tree, statement).iter().find(|l| l.marks.map.is_some()).is_some_and(|top| inside(top))
 }
 
 /// A loop of a nest's chain.
@@ -219,7 +219,8 @@ impl Auto {
     pub(super) fn map_tree(&mut self, tree: &Tree, options: &GpuOptions) -> Result<()> {
         for nest in children(tree) {
             match nest {
-                Tree::Loop(l) if is_mapped(&l) => {}
+                Tree::Loop(l) if l.marks.map.is_some() => {}
+                Tree::Loop(l) if is_mapped(&l) => self.map_tree(&l.body, options)?,
                 Tree::Loop(l) if !self.map_nest(&l, options)? => {
                     if divides(&l) && self.length(&l)?.is_some_and(|n| n <= REPEATED) {
                         // launches whose bounds are those of one iteration alone

@@ -9,7 +9,7 @@
 //! Why here: memory of a GPU answers after half a microsecond, so its bandwidth needs some 20 KB on
 //! their way per multiprocessor: one element of each thread is too little.
 
-use warploom_ir::affine::{Affine, Name};
+use warploom_ir::affine::{Affine, Atom, Name};
 use warploom_ir::diag::Result;
 use warploom_ir::expr::Access;
 use warploom_ir::nest::Role as ArrayRole;
@@ -104,7 +104,12 @@ pub(super) fn piece(poly: &Poly, s: &PolyStatement, line: &Role) -> Option<i64> 
     let piece = (WIDE / narrow).min((WIDE_OF_MIXED / widest).max(NARROW / narrow)).max(1);
     let whole = |e: &Affine| {
         let fixed = |n: &str| poly.params.iter().find(|p| &*p.name == n).and_then(|p| p.value);
-        e.eval(&fixed).is_some_and(|v| v.rem_euclid(piece) == 0)
+        let multiple = |v: i64| v.rem_euclid(piece) == 0;
+        // of other loops, only what they are multiplied with is known
+        let each = |(atom, c): (&Atom, i64)| {
+            multiple(c) || matches!(atom, Atom::Var(n) if fixed(n).is_some_and(multiple))
+        };
+        e.eval(&fixed).is_some_and(multiple) || multiple(e.constant_part()) && e.terms().all(each)
     };
     let aligned = |a: &Access| {
         let pitch = poly.array(&a.array).and_then(|a| a.shape.last());

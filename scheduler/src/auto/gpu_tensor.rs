@@ -24,6 +24,7 @@ use super::gpu_tensor_size::{GATHERED, SLABS, Size, Stored, Tiles};
 use super::tiles::extent;
 use super::{Auto, children, gpu_tensor_choices, stage_at, to_copy_engine};
 use crate::block::factor::Factor;
+use crate::deps::DepKind;
 use crate::steps::ancestors;
 use crate::steps::stage::local_name;
 
@@ -103,8 +104,18 @@ pub(super) struct Line {
 impl Auto {
     /// Maps products to tensor cores, where the target has instructions that lowering can use.
     pub(super) fn on_tensor_cores(&mut self, options: &GpuOptions) {
-        for nest in children(&self.at.tree().clone()) {
+        self.products_of(&self.at.tree().clone(), options);
+    }
+
+    /// Maps the products among these nests, and those inside loops whose iterations depend on each
+    /// other, which are the host's.
+    fn products_of(&mut self, tree: &Tree, options: &GpuOptions) {
+        for nest in children(tree) {
             let Tree::Loop(top) = nest else { continue };
+            if self.holds_nests(&top) {
+                self.products_of(&top.body, options);
+                continue;
+            }
             let before = self.at.clone();
             // where a copy is refused, threads may do what it was for
             let there = |i: &Instruction| i.action.paired() && i.targets.contains(&options.target);
@@ -127,6 +138,21 @@ impl Auto {
         }
     }
 
+    /// Whether a loop has nests inside of which several have loops of their own, and carries
+    /// dependences that are no reduction's.
+    fn holds_nests(&mut self, top: &TreeLoop) -> bool {
+        let nests = |t: &Tree| children(t).iter().filter(|c| matches!(c, Tree::Loop(_))).count();
+        let mut body = &*top.body;
+        while let Tree::Loop(l) = body {
+            body = &l.body;
+        }
+        let tree = self.at.tree().clone();
+        let deps = self.session.deps(&self.at);
+        let found = deps.and_then(|deps| deps.coincident(&tree, &top.name));
+        nests(body) > 1
+            && found.is_ok_and(|why| why.is_some_and(|why| why.kind != DepKind::Reduction))
+    }
+
     /// What a nest's one product is.
     pub(super) fn product_of(
         &mut self,
@@ -145,7 +171,9 @@ impl Auto {
         let mut factors: [Access; 2] =
             <[&Access; 2]>::try_from(s.statement.value.reads()).ok()?.map(Access::clone);
         let tree = self.at.tree().clone();
-        let mut lines = parts_of(&poly, &tree, s, &target, &factors)?;
+        let around = ancestors(&tree, &s.statement.name);
+        let own = around.iter().copied().skip_while(|l| l.name != top.name);
+        let mut lines = parts_of(&poly, own, s, &target, &factors)?;
         // the results' last dimension is the instruction's columns
         let end = target.indices.last().and_then(Affine::as_var);
         if lines[0].iter().any(|l| Some(&l.iter) == end) {
@@ -555,15 +583,15 @@ impl Auto {
 
 /// The loops around a product by what moves along them: the target and the first factor, the target
 /// and the second, both factors, all three.
-fn parts_of(
+fn parts_of<'t>(
     poly: &Poly,
-    tree: &Tree,
+    own: impl Iterator<Item = &'t TreeLoop>,
     s: &PolyStatement,
     target: &Access,
     factors: &[Access; 2],
 ) -> Option<[Vec<Line>; 4]> {
     let mut lines = [Vec::new(), Vec::new(), Vec::new(), Vec::new()];
-    for l in ancestors(tree, &s.statement.name) {
+    for l in own {
         let iter = l.rows.get(&s.statement.name)?.as_var()?.clone();
         let uses = |a: &Access| a.indices.iter().any(|e| e.vars().contains(&iter));
         let part = match (uses(target), uses(&factors[0]), uses(&factors[1])) {

@@ -11,6 +11,7 @@ use warploom_ir::schedule::step::{Ref, StepKind};
 use warploom_ir::schedule::{Poly, TreeLoop};
 
 use super::Auto;
+use super::gpu::tensorized;
 
 /// Elements of an array of fixed size.
 fn elements(array: &Array, poly: &Poly) -> Option<i64> {
@@ -41,6 +42,10 @@ impl Auto {
     fn privatise_at(&mut self, array: &Name, l: &TreeLoop, largest: i64) {
         let poly = self.at.poly();
         let below = l.body.statements();
+        // loops around products on tensor cores are the host's, which needs no copies
+        if below.iter().any(|s| tensorized(self.at.tree(), s)) {
+            return;
+        }
         let inside = poly.statements.iter().filter(|s| below.contains(&s.statement.name));
         if !inside.map(|s| &s.statement).any(|s| s.target.array == *array) {
             return;

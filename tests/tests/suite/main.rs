@@ -22,6 +22,7 @@ mod ozaki;
 mod ozaki_accuracy;
 mod ozaki_bits;
 mod ozaki_guard;
+mod ozaki_room;
 mod ozaki_slices;
 mod packed;
 mod planted_bugs;

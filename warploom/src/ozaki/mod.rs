@@ -12,16 +12,21 @@
 
 mod guard;
 mod moduli;
+mod panels;
 mod product;
 mod room;
 mod slices;
 mod sums;
 mod text;
 
+use std::collections::BTreeMap;
+
+use warploom_ir::affine::Name;
 use warploom_ir::diag::{Diagnostic, Result};
 use warploom_ir::dtype::DType;
 use warploom_ir::nest::Nest;
 
+pub use panels::{Panels, parse_bytes};
 pub use room::Room;
 pub use slices::{Pairs, SliceOptions, Sliced};
 
@@ -139,10 +144,11 @@ impl Scheme {
     /// What rounded weights and the last roundings add, as a part of the norms' product.
     fn rest(self, options: &Options) -> f64 {
         let above = self.product[0] / 2_f64.powi(i32::try_from(self.range).expect("few bits") - 2);
-        // a pair's number is below 2^24, three of them for complex results, and its weight off by
+        // a group's number is below 2^25, three of them for complex results, and its weight off by
         // at most half a unit
-        let bits = if options.complex { 25 } else { 23 };
-        let weights = self.moduli.div_ceil(2) as f64 * 2_f64.powi(bits - FRACTION) * above;
+        let bits = if options.complex { 26 } else { 24 };
+        let groups = self.moduli.div_ceil(text::GROUP);
+        let weights = groups as f64 * 2_f64.powi(bits - FRACTION) * above;
         let last = 2_f64.powi(if options.dtype == DType::F32 { -24 } else { -53 });
         (weights + 2_f64.powi(-53)) * 1.01 + last
     }
@@ -216,8 +222,28 @@ impl Emulation {
         let scheme = scheme(options)?;
         terms(&product, options)?;
         let (bits, rest) = (scheme.bits(), scheme.rest(options));
-        let text = text::nest(&product, options, scheme, text::Part::Whole);
+        let text = text::nest(&product, options, scheme, text::Part::Whole, None);
         Ok(Self { text, moduli: scheme.moduli, bits, rest })
+    }
+
+    /// The nest for these sizes whose temporaries take at most `most` bytes where the product runs
+    /// on tensor cores: rows and columns in panels where all at once would take more. Also what it
+    /// takes, and the panels.
+    ///
+    /// # Errors
+    /// As [`Self::new`], and `E0511` for sizes that are missing or take more in the least panels.
+    pub fn within(
+        einsum: &str,
+        options: &Options,
+        sizes: &BTreeMap<Name, i64>,
+        most: u64,
+    ) -> Result<(Self, Room, Option<Panels>)> {
+        let whole = Self::new(einsum, options)?;
+        let (product, scheme) = (Product::parse(einsum)?, scheme(options)?);
+        let panels = Panels::plan(&product, options, sizes, most)?;
+        let room = Room::cut(&product, options, scheme, sizes, panels.as_ref())?;
+        let text = text::nest(&product, options, scheme, text::Part::Whole, panels.as_ref());
+        Ok((Self { text, ..whole }, room, panels))
     }
 
     /// The nests that prepare one operand once, and that multiply by it: what the first writes, the
@@ -228,8 +254,10 @@ impl Emulation {
     pub fn prepared(einsum: &str, options: &Options, operand: Operand) -> Result<[Self; 2]> {
         let whole = Self::new(einsum, options)?;
         let (product, scheme) = (Product::parse(einsum)?, scheme(options)?);
-        let part =
-            |part| Self { text: text::nest(&product, options, scheme, part), ..whole.clone() };
+        let part = |part| Self {
+            text: text::nest(&product, options, scheme, part, None),
+            ..whole.clone()
+        };
         Ok([part(text::Part::Prepare(operand)), part(text::Part::Multiply(operand))])
     }
 

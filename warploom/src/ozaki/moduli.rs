@@ -1,7 +1,7 @@
 //! The constants of Ozaki scheme II, in exact integer arithmetic.
 //!
 //! In: how many moduli. Out: their product, the weights with which residues give the sum as a
-//! fraction of the product, factors that turn limbs of a number into fractions of a modulus.
+//! fraction of the product.
 //! Keeps: everything is rounded once, from exact integers.
 //! Why here: a nest's text holds these numbers, and nobody can check them by eye.
 //! Source: Y. Uchino, K. Ozaki, T. Imamura, Ozaki scheme II (2025), for the moduli; the weights are
@@ -66,17 +66,9 @@ const fn nearest(a: u128, b: u128) -> u128 {
     (a + b / 2) / b
 }
 
-/// 2^`bits` modulo `p`.
-fn power(bits: u32, p: u32) -> u32 {
-    (0..bits).fold(1 % p, |r, _| r * 2 % p)
-}
-
-/// 2^32 times the fraction that 2^`shift` is of `p`, modulo 2^32; `half` as much for the lowest
-/// limb, whose numbers are doubled to make room for a half.
-pub(super) fn fraction(shift: u32, p: u32, half: bool) -> i32 {
-    let scale = if half { 31 } else { 32 };
-    let v = nearest(u128::from(power(shift, p)) << scale, p.into());
-    u32::try_from(v & u128::from(u32::MAX)).expect("32 bits").cast_signed()
+/// The factor that undoes `a` modulo `p`.
+fn inverse(a: u64, p: u64) -> u64 {
+    (0..p).find(|x| x * (a % p) % p == 1 % p).expect("moduli are coprime")
 }
 
 /// 2^38 / p: an i32 for every modulus above 128.
@@ -84,32 +76,32 @@ pub(super) fn reciprocal(p: u32) -> i32 {
     i32::try_from(nearest(1 << 38, p.into())).expect("moduli are more than 128")
 }
 
-/// Numbers that give a pair's residues as one number, `a·x + b·y` modulo both, halved in magnitude.
-pub(super) fn joined(a: u32, b: u32) -> [i32; 2] {
-    let of = |own: u32, other: u32| {
-        let both = own * other;
-        let one = (0..own).map(|k| k * other).find(|x| x % own == 1 % own);
-        let one = one.expect("moduli are coprime").cast_signed();
-        if one > both.cast_signed() / 2 { one - both.cast_signed() } else { one }
-    };
-    [of(a, b), of(b, a)]
+/// Factors of the residues modulo each of some numbers, the product of the others: the sum is one
+/// number that stands for all of them.
+pub(super) fn joined(of: &[u32]) -> Vec<i32> {
+    let product: u32 = of.iter().product();
+    of.iter().map(|p| (product / p).cast_signed()).collect()
 }
 
-/// The weight of one of pairwise coprime numbers, (the inverse of the others' product modulo it) /
-/// it, as a fraction of 2^(32·digits), in signed digits of 32 bits from the lowest.
-pub(super) fn weight(k: usize, of: &[u32], digits: u32) -> Vec<i32> {
-    let p = u64::from(of[k]);
-    let others = of.iter().enumerate().filter(|(j, _)| *j != k);
-    let product = others.fold(1 % p, |r, (_, q)| r * (u64::from(*q) % p) % p);
-    let inverse = (0..p).find(|x| x * product % p == 1 % p).expect("moduli are coprime");
+/// The weight of a number that stands for `group`, some of the moduli `all`: what it adds to the
+/// sum, as a fraction of the moduli's product, in signed digits of 32 bits from the lowest.
+pub(super) fn weight(group: &[u32], all: &[u32], digits: u32) -> Vec<i32> {
+    let product: u64 = group.iter().map(|p| u64::from(*p)).product();
+    // modulo each of the group, what undoes the product of all others
+    let own = group.iter().map(|p| {
+        let (p, rest) = (u64::from(*p), product / u64::from(*p));
+        let others = all.iter().map(|q| u64::from(*q)).filter(|q| *q != p);
+        let others = others.fold(1 % p, |r, q| r * (q % p) % p);
+        rest * (inverse(others, p) * inverse(rest, p) % p)
+    });
+    let (mut left, mut quotient) = (own.sum::<u64>() % product, Vec::new());
     // one more bit, for rounding, by long division
-    let (mut left, mut quotient) = (inverse, Vec::new());
     for _ in 0..digits {
         left <<= 32;
-        quotient.push(low(left / p));
-        left %= p;
+        quotient.push(low(left / product));
+        left %= product;
     }
-    let mut carry = i64::from(2 * left >= p);
+    let mut carry = i64::from(2 * left >= product);
     let signed = |digit: &u32| {
         let all = i64::from(*digit) + carry;
         carry = i64::from(all >= 1 << 31);
@@ -151,24 +143,17 @@ mod tests {
     /// The residues of a number give its fraction of the product back.
     #[test]
     fn weights_give_the_number_back() {
-        for count in [2, 6, 7, 14] {
-            let product = ALL[..count].iter().fold(1_u128, |n, p| n * u128::from(*p));
-            let pairs: Vec<u32> = ALL[..count].chunks(2).map(|p| p.iter().product()).collect();
+        for count in [2, 4, 6, 7, 14] {
+            let all = &ALL[..count];
+            let product = all.iter().fold(1_u128, |n, p| n * u128::from(*p));
             for number in [0, 1, 12_345, product / 3, product / 2 - 1] {
                 let mut sum = 0_i128;
-                for (k, pair) in ALL[..count].chunks(2).enumerate() {
-                    let digits = weight(k, &pairs, 3);
+                for group in all.chunks(3) {
+                    let digits = weight(group, all, 3);
                     let whole = digits.iter().rev().fold(0_i128, |n, d| (n << 32) + i128::from(*d));
                     let rest = |p: u32| i128::try_from(number % u128::from(p)).expect("small");
-                    let residue = match *pair {
-                        [a, b] => {
-                            let [x, y] = joined(a, b);
-                            rest(a) * i128::from(x) + rest(b) * i128::from(y)
-                        }
-                        [a] => rest(a),
-                        _ => unreachable!("chunks of two"),
-                    };
-                    sum += residue * whole;
+                    let of = group.iter().zip(joined(group)).map(|(p, x)| rest(*p) * i128::from(x));
+                    sum += of.sum::<i128>() * whole;
                 }
                 let fraction = (sum & ((1 << 96) - 1)) as f64 / 2_f64.powi(96);
                 let want = number as f64 / product as f64;
@@ -179,20 +164,11 @@ mod tests {
         }
     }
 
-    /// A limb's fractions and its reciprocal lead to the residue for all that they meet.
+    /// Reciprocals lead to the remainders of sums, for all that they meet.
     #[test]
-    fn fractions_and_reciprocals_give_residues() {
+    fn reciprocals_give_remainders() {
         for p in ALL {
-            let (low, high) = (fraction(0, p, true), fraction(21, p, false));
             let divisor = i64::from(p);
-            for x in [0_i64, 1, 127, 128, 254, 255, 1 << 20, (1 << 42) - 1, -1, -(1 << 41)] {
-                let lower = i32::try_from(((2 * x) & 0x3f_fffe) | 1).expect("22 bits");
-                let upper = i32::try_from(x >> 21).expect("21 bits");
-                let sum = lower.wrapping_mul(low).wrapping_add(upper.wrapping_mul(high));
-                let residue = (i64::from(sum) * divisor) >> 32;
-                assert_eq!((residue - x).rem_euclid(divisor), 0, "{x} modulo {p}: {residue}");
-                assert!((-128..128).contains(&residue), "{x} modulo {p}: {residue}");
-            }
             for s in [0_i64, 1, 127, 128, i64::from(i32::MAX), i64::from(i32::MIN), -1, 123_456_789]
             {
                 let q = (s * i64::from(reciprocal(p)) + (1 << 37)) >> 38;

@@ -12,7 +12,7 @@ use warploom_ir::diag::{Diagnostic, Result};
 
 use super::product::{Index, Product};
 use super::text::{BLOCK, size};
-use super::{MOST_TERMS, Options, scheme};
+use super::{MOST_TERMS, Options, Panels, Scheme, scheme};
 
 /// Bytes of temporaries, all of which a product needs at the same time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +34,17 @@ impl Room {
     /// `E0511` for a size that is missing, or for more bytes than 64 bits count, and those of
     /// [`super::Emulation::new`].
     pub fn of(einsum: &str, options: &Options, sizes: &BTreeMap<Name, i64>) -> Result<Self> {
-        let (product, scheme) = (Product::parse(einsum)?, scheme(options)?);
+        Self::cut(&Product::parse(einsum)?, options, scheme(options)?, sizes, None)
+    }
+
+    /// What a product takes in panels, or whole.
+    pub(super) fn cut(
+        product: &Product,
+        options: &Options,
+        scheme: Scheme,
+        sizes: &BTreeMap<Name, i64>,
+        panels: Option<&Panels>,
+    ) -> Result<Self> {
         let count = |indices: &[Index]| -> Result<u64> {
             indices.iter().try_fold(1_u64, |all, i| {
                 let name = size(*i);
@@ -57,6 +67,13 @@ impl Room {
             [mul(batch, count(&product.rows)?)?, mul(batch, count(&product.columns)?)?];
         let each = mul(moduli, terms)?;
         let results = count(&product.c)?;
+        // of the batch one at a time
+        let held = |k: usize, indices: &[Index]| match panels {
+            Some(panels) => mul(panels.lines[k], count(&indices[1..])?),
+            None => mul(batch, count(indices)?),
+        };
+        let [held_rows, held_columns] = [held(0, &product.rows)?, held(1, &product.columns)?];
+        let held_results = if panels.is_some() { mul(held_rows, held_columns)? } else { results };
         // a block's remainders, and their sums as i32
         let bytes = if cut { mul(moduli, blocks + 5)? } else { moduli };
         let element = options.dtype.size_bytes() as u64;
@@ -69,8 +86,8 @@ impl Room {
         let line = 4 + other;
         let arrays = add(mul(rows, sums)?, add(mul(columns, sums)?, results)?)?;
         Ok(Self {
-            residues: [mul(rows, each)?, mul(columns, each)?],
-            remainders: mul(results, bytes)?,
+            residues: [mul(held_rows, each)?, mul(held_columns, each)?],
+            remainders: mul(held_results, bytes)?,
             lines: mul(add(rows, columns)?, line)?,
             arrays: mul(arrays, element * options.parts())?,
         })

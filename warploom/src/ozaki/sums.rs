@@ -13,7 +13,7 @@ use warploom_ir::dtype::DType;
 
 use super::moduli::{joined, weight};
 use super::product::Index;
-use super::text::{BLOCK, Writer, list, loops, sizes};
+use super::text::{BLOCK, GROUP, Writer, list, loops};
 
 /// Statements and values for one result, or one part of a complex one.
 struct Result_ {
@@ -27,7 +27,7 @@ struct Result_ {
 impl Writer<'_> {
     /// The sums' arrays.
     pub(super) fn of_products(&self) -> String {
-        let (n, all) = (self.count(), sizes(&self.result_indices()));
+        let (n, all) = (self.count(), self.held_sizes(&self.result_indices()));
         let sums = match self.blocks() {
             Some(blocks) => {
                 format!("temp S: i32[{n}*{blocks}, {all}]  temp V: i8[{n}*{blocks}, {all}]  ")
@@ -54,9 +54,9 @@ impl Writer<'_> {
     /// The products modulo each number.
     pub(super) fn products(&self) -> String {
         let (p, l, n) = (self.p, self.l, self.count());
-        let batch: String = p.batch.iter().map(|i| format!("{i}, ")).collect();
+        let batch: String = self.held(&p.batch).iter().map(|i| format!("{i}, ")).collect();
         let (rows, columns, k) = (list(&p.rows), list(&p.columns), list(&p.sums));
-        let (result, all) = (list(&self.result_indices()), loops(&self.result_indices()));
+        let (result, all) = (list(&self.result_indices()), self.held_loops(&self.result_indices()));
         let (s, blocks) = (format!("S[{l}, {result}]"), self.blocks());
         let (count, along, out, at) = match &blocks {
             Some(blocks) => (
@@ -101,23 +101,23 @@ impl Writer<'_> {
     /// The sum from its residues: a fraction of the moduli's product in 128 bits that wrap, times
     /// the product, rounded once.
     fn fraction(&self, part: usize) -> String {
-        let pairs: Vec<&[u32]> = self.moduli().chunks(2).collect();
-        let moduli: Vec<u32> = pairs.iter().map(|p| p.iter().product()).collect();
-        let number = |k: usize| match *pairs[k] {
-            [a, b] => {
-                let [x, y] = joined(a, b);
-                let (first, second) = (self.residue(2 * k, part), self.residue(2 * k + 1, part));
-                format!("({first} * {x} + {second} * {y})")
-            }
-            _ => self.residue(2 * k, part),
+        let groups: Vec<&[u32]> = self.moduli().chunks(GROUP).collect();
+        let number = |k: usize| {
+            let of = |(j, x): (usize, i32)| match groups[k].len() {
+                1 => self.residue(GROUP * k, part),
+                _ => format!("{} * {x}", self.residue(GROUP * k + j, part)),
+            };
+            let terms: Vec<String> = joined(groups[k]).into_iter().enumerate().map(of).collect();
+            format!("({})", terms.join(" + "))
         };
-        let weights: Vec<Vec<i32>> = (0..pairs.len()).map(|k| weight(k, &moduli, 4)).collect();
+        let weights: Vec<Vec<i32>> =
+            groups.iter().map(|group| weight(group, self.moduli(), 4)).collect();
         let sum = |digit: usize| {
             let term = |k: usize| match digit {
                 3 => format!("{} * {}", number(k), weights[k][digit]),
                 _ => format!("cast_i64({}) * {}", number(k), weights[k][digit]),
             };
-            (0..pairs.len()).map(term).collect::<Vec<_>>().join(" + ")
+            (0..groups.len()).map(term).collect::<Vec<_>>().join(" + ")
         };
         let [first, second, third, fourth] = [sum(0), sum(1), sum(2), sum(3)];
         let middle = format!("({second} + shr({first}, 32))");
@@ -139,35 +139,36 @@ impl Writer<'_> {
     /// Whether a result is the sum of native products.
     fn native(&self) -> String {
         let p = self.p;
-        let lines =
-            |lines: &[Index]| list(&p.batch.iter().chain(lines).copied().collect::<Vec<_>>());
+        let lines = |lines: &[Index]| {
+            self.coordinates(&p.batch.iter().chain(lines).copied().collect::<Vec<_>>())
+        };
         let (rows, columns) = (lines(&p.rows), lines(&p.columns));
         if self.options.guarded {
             return self.uncertain(&rows, &columns);
         }
-        format!("max(ma[{rows}], mb[{columns}]) >= {}", self.words().1)
+        // two conditions, of which loops over rows or columns test one once
+        let special = self.words().1;
+        format!("(ma[{rows}] >= {special} or mb[{columns}] >= {special})")
     }
 
     /// One result, or the part of it.
     fn result(&self, part: usize, native: &str) -> Result_ {
         let p = self.p;
-        let lines =
-            |lines: &[Index]| list(&p.batch.iter().chain(lines).copied().collect::<Vec<_>>());
+        let lines = |lines: &[Index]| {
+            self.coordinates(&p.batch.iter().chain(lines).copied().collect::<Vec<_>>())
+        };
         let (rows, columns) = (lines(&p.rows), lines(&p.columns));
         let value = format!("ldexp({}, 0 - ca[{rows}] - cb[{columns}])", self.fraction(part));
         let value = if self.dtype() == DType::F32 { format!("cast_f32({value})") } else { value };
         let value = format!("select({native}, 0.0, {value})");
-        let (a, b) = (list(&p.a), list(&p.b));
+        let (a, b, c) = (list(&p.a), list(&p.b), self.coordinates(&p.c));
         let (suffix, product) = match (self.options.complex, part) {
             (false, _) => ("", format!("A[{a}] * B[{b}]")),
             (true, 0) => ("0", format!("A[{a}, 0] * B[{b}, 0] - A[{a}, 1] * B[{b}, 1]")),
             (true, _) => ("1", format!("A[{a}, 0] * B[{b}, 1] + A[{a}, 1] * B[{b}, 0]")),
         };
-        let target = if suffix.is_empty() {
-            format!("C[{}]", list(&p.c))
-        } else {
-            format!("C[{}, {suffix}]", list(&p.c))
-        };
+        let target =
+            if suffix.is_empty() { format!("C[{c}]") } else { format!("C[{c}, {suffix}]") };
         let (value, native) = if self.options.scaled {
             let old = format!("select(beta[] == 0.0, 0.0, beta[] * {target})");
             (format!("{old} + alpha[] * {value}"), format!("alpha[] * {product}"))
@@ -177,22 +178,31 @@ impl Writer<'_> {
         Result_ { suffix, target, value, native }
     }
 
-    /// C from the residues, and the sums that are native as they are.
-    pub(super) fn results(&self) -> String {
-        let (p, native) = (self.p, self.native());
+    /// All results, or their parts.
+    fn parts(&self, native: &str) -> Vec<Result_> {
         let parts = if self.options.complex { 0..2 } else { 0..1 };
-        let results: Vec<Result_> = parts.map(|part| self.result(part, &native)).collect();
-        let mut out = format!("for {} {{\n", loops(&p.c));
-        for r in &results {
+        parts.map(|part| self.result(part, native)).collect()
+    }
+
+    /// C from the residues.
+    pub(super) fn results(&self) -> String {
+        let mut out = format!("for {} {{\n", self.panel_loops(&self.p.c));
+        for r in self.parts(&self.native()) {
             let _ = writeln!(out, "  X{}: {} = {} strict", r.suffix, r.target, r.value);
         }
-        out += "}\n";
+        out + "}\n"
+    }
+
+    /// The results that are sums of native products, and how many they are.
+    pub(super) fn native_results(&self) -> String {
+        let (p, native) = (self.p, self.native());
+        let mut out = String::new();
         out += if self.options.guarded {
             "# where a row or a column has an infinity or a NaN, or grade A is not certain\n"
         } else {
             "# where a row or a column has an infinity or a NaN\n"
         };
-        for r in &results {
+        for r in self.parts(&native) {
             let _ = writeln!(
                 out,
                 "for {} {{\n  for {} {{ Z{}: {} += {} when {native} order serial strict }}\n}}",
@@ -207,7 +217,7 @@ impl Writer<'_> {
             let _ = writeln!(
                 out,
                 "Y0: native[] = 0\nfor {} {{ Y1: native[] += 1 when {native} order any }}",
-                loops(&self.result_indices()),
+                loops(&p.c),
             );
         }
         out

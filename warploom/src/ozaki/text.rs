@@ -8,12 +8,20 @@ use std::fmt::Write as _;
 
 use warploom_ir::dtype::DType;
 
-use super::moduli::{ALL, fraction, reciprocal};
+use super::moduli::{ALL, reciprocal};
 use super::product::{Index, Product};
-use super::{MOST_TERMS, Operand, Options, Scheme};
+use super::{MOST_TERMS, Operand, Options, Panels, Scheme};
 
-/// Bits of a limb where there are three or four.
-const LIMB: u32 = 21;
+/// Bits of integers of which an f64 holds the fraction of a modulus in 32 bits.
+const LONG: u32 = 26;
+/// Bits of integers whose quotients by two moduli an f64 rounds.
+const LONGER: u32 = 64;
+/// Moduli whose product has no more than 24 bits.
+pub(super) const GROUP: usize = 3;
+/// 3·2^51: sums with it are rounded to integers, whose last digits are those of the bits.
+const ROUNDS: &str = "6755399441055744.0";
+/// The same and 2^32/512: between fractions of a modulus, so that cutting rounds to the nearest.
+const ROUNDS_UP: &str = "6755399449444352.0";
 /// Terms of the sums of a block, where they are cut into blocks.
 pub(super) const BLOCK: u64 = 1 << 16;
 /// Names of arrays that a size cannot have.
@@ -31,10 +39,14 @@ pub(super) enum Part {
 }
 
 /// What is written for all statements.
+#[derive(Clone, Copy)]
 pub(super) struct Writer<'p> {
     pub(super) p: &'p Product,
     pub(super) options: &'p Options,
     pub(super) scheme: Scheme,
+    /// How the product is cut, and whether what is written is inside the loops over panels.
+    pub(super) panels: Option<&'p Panels>,
+    pub(super) inside: bool,
     /// The iterators over the moduli, the parts of a complex number, and the blocks of a sum.
     pub(super) l: &'static str,
     pub(super) z: &'static str,
@@ -83,13 +95,36 @@ fn table(name: &str, values: &[i32]) -> String {
     format!("const {name}: i32[{}] = [{}]\n", values.len(), items.join(", "))
 }
 
+/// A table of constants of f64.
+fn reals(name: &str, values: &[f64]) -> String {
+    let items: Vec<String> = values.iter().map(|v| format!("{v:?}")).collect();
+    format!("const {name}: f64[{}] = [{}]\n", values.len(), items.join(", "))
+}
+
+/// Parts of at most `size` numbers, as long as each other but for one.
+fn even(mut of: &[u32], size: usize) -> Vec<&[u32]> {
+    let mut out = Vec::new();
+    for left in (1..=of.len().div_ceil(size)).rev() {
+        let (part, rest) = of.split_at(of.len().div_ceil(left));
+        out.push(part);
+        of = rest;
+    }
+    out
+}
+
 /// The nest's text.
-pub(super) fn nest(p: &Product, options: &Options, scheme: Scheme, part: Part) -> String {
+pub(super) fn nest(
+    p: &Product,
+    options: &Options,
+    scheme: Scheme,
+    part: Part,
+    panels: Option<&Panels>,
+) -> String {
     let indices = p.indices();
     let name = |short: char, own, long| if indices.contains(&short) { long } else { own };
     let (l, z) = (name('l', "l", "modulus"), name('z', "z", "part"));
     let h = name('h', "h", "block");
-    let w = Writer { p, options, scheme, l, z, h };
+    let w = Writer { p, options, scheme, panels, inside: false, l, z, h };
     let sides = [w.side('A', &p.rows, &p.a), w.side('B', &p.columns, &p.b)];
     let operand = |o: &Operand| &sides[usize::from(*o == Operand::B)];
     let (mut out, makes): (String, Vec<&Side<'_>>) = match &part {
@@ -104,14 +139,17 @@ pub(super) fn nest(p: &Product, options: &Options, scheme: Scheme, part: Part) -
     for side in &makes {
         out += &w.scales(side);
     }
-    for side in &makes {
-        out += &w.residues(side);
+    let inner = Writer { inside: true, ..w };
+    let residues = |upper: char| {
+        let made = makes.iter().find(|side| side.upper == upper);
+        made.map_or_else(String::new, |side| inner.residues(side))
+    };
+    let both = [residues('A'), residues('B')];
+    if matches!(part, Part::Prepare(_)) {
+        return out + &both.concat();
     }
-    if !matches!(part, Part::Prepare(_)) {
-        out += &w.products();
-        out += &w.results();
-    }
-    out
+    out += &w.in_panels(both, &(inner.products() + &inner.results()));
+    out + &w.native_results()
 }
 
 impl<'w> Writer<'w> {
@@ -169,6 +207,7 @@ impl<'w> Writer<'w> {
         if self.options.guarded {
             out += &self.promise();
         }
+        out += &self.of_panels();
         if let Some(side) = given {
             let _ =
                 writeln!(out, "# {} is prepared: its residues and scales are inputs.", side.upper);
@@ -188,7 +227,7 @@ impl<'w> Writer<'w> {
     /// Sizes, arrays and tables.
     fn declarations(&self, sides: &[Side<'_>; 2], given: Option<&Side<'_>>) -> String {
         let (p, t, two) = (self.p, self.dtype(), self.two());
-        let mut out = format!("param {}\n", sizes(&p.indices()));
+        let mut out = format!("param {}\n", self.parameters(&p.indices()));
         let _ = writeln!(out, "in A: {t}[{}{two}]  in B: {t}[{}{two}]", sizes(&p.a), sizes(&p.b));
         if self.options.scaled {
             let _ = writeln!(out, "in alpha: {t}  in beta: {t}  inout C: {t}[{}]", sizes(&p.c));
@@ -227,16 +266,22 @@ impl<'w> Writer<'w> {
 
     /// Constants of the moduli.
     fn tables(&self) -> String {
-        let mut out =
-            "# moduli; 2^38 / each; fractions of 2^32 that limbs' units are of each\n".to_owned();
-        let each = |of: &dyn Fn(u32) -> i32| -> Vec<i32> {
-            self.moduli().iter().cycle().take(self.count()).map(|p| of(*p)).collect()
-        };
-        out += &table("P", &each(&u32::cast_signed));
-        out += &table("Q", &each(&reciprocal));
-        for (k, shift) in self.limbs().iter().enumerate() {
-            let of = |p: &u32| fraction(*shift, *p, k == 0);
-            out += &table(&format!("T{k}"), &self.moduli().iter().map(of).collect::<Vec<_>>());
+        let mut out = "# moduli; 2^38 / each; 2^32 / each\n".to_owned();
+        let all = || self.moduli().iter().cycle().take(self.count());
+        out += &table("P", &all().map(|p| p.cast_signed()).collect::<Vec<_>>());
+        out += &table("Q", &all().map(|p| reciprocal(*p)).collect::<Vec<_>>());
+        let moduli = self.moduli().iter().map(|p| 2_f64.powi(32) / f64::from(*p));
+        out += &reals("T0", &moduli.collect::<Vec<_>>());
+        let groups = self.groups();
+        if !groups.is_empty() {
+            out += "# products of some of them, and 1 / each\n";
+        }
+        for (k, groups) in groups.iter().enumerate() {
+            let product = |group: &&[u32]| group.iter().map(|p| f64::from(*p)).product::<f64>();
+            let of = |group: &&[u32]| vec![product(group); group.len()];
+            let each: Vec<f64> = groups.iter().flat_map(of).collect();
+            out += &reals(&format!("F{k}"), &each);
+            out += &reals(&format!("E{k}"), &each.iter().map(|f| f.recip()).collect::<Vec<_>>());
         }
         out
     }
@@ -262,6 +307,7 @@ impl<'w> Writer<'w> {
             Some(blocks) => (format!("{n}*{blocks}"), BLOCK.to_string()),
             None => (n.to_string(), sizes(&self.p.sums)),
         };
+        let lines = self.held_sizes(&side.lines);
         let _ = writeln!(out, "{role} R{}: i8[{count}, {lines}, {all}]", side.upper);
         out
     }
@@ -269,7 +315,8 @@ impl<'w> Writer<'w> {
     /// Batch, rows and columns, as residues have them.
     pub(super) fn result_indices(&self) -> Vec<Index> {
         let p = self.p;
-        p.batch.iter().chain(&p.rows).chain(&p.columns).copied().collect()
+        let all: Vec<Index> = p.batch.iter().chain(&p.rows).chain(&p.columns).copied().collect();
+        self.held(&all)
     }
 
     /// The integers of the bits of an element, and the first that is an infinity.
@@ -287,13 +334,17 @@ impl<'w> Writer<'w> {
         ((62 - terms) / 2 - 1).min(21)
     }
 
-    /// Where limbs of a scaled element begin.
-    fn limbs(&self) -> Vec<u32> {
-        // with a sign
-        let width = self.scheme.range / 2 + 2;
-        let count = width.div_ceil(LIMB).max(2);
-        let each = if count == 2 { width.div_ceil(2) } else { LIMB };
-        (0..count).map(|k| k * each).collect()
+    /// Groups of moduli whose products make scaled elements shorter: all of them, once for each
+    /// step.
+    fn groups(&self) -> Vec<Vec<&'static [u32]>> {
+        let bits = self.scheme.range / 2 + 1;
+        let steps = [(LONGER, 2 * GROUP), (LONG, GROUP)];
+        let mut out: Vec<Vec<&[u32]>> = Vec::new();
+        for (_, size) in steps.into_iter().filter(|(most, _)| bits > *most) {
+            let before = out.last().cloned().unwrap_or_else(|| vec![self.moduli()]);
+            out.push(before.into_iter().flat_map(|group| even(group, size)).collect());
+        }
+        out
     }
 
     /// A part of an element, `part` the index of a complex number's.
@@ -301,7 +352,7 @@ impl<'w> Writer<'w> {
         let part = if self.options.complex { format!(", {part}") } else { String::new() };
         let index = |i: &Index| match side.blocks {
             true if self.p.sums.contains(i) => format!("{BLOCK}*{} + {i}", self.h),
-            _plain => i.to_string(),
+            _plain => self.coordinate(*i),
         };
         let indices: Vec<String> = side.indices.iter().map(index).collect();
         format!("{}[{}{part}]", side.upper, indices.join(", "))
@@ -352,46 +403,19 @@ impl<'w> Writer<'w> {
         )
     }
 
-    /// The scaled element in words: what it is cut to, and where the word begins.
-    fn scaled(&self, side: &Side<'_>) -> Vec<(String, u32)> {
-        let scale = format!("c{}[{}]", side.lower, list(&side.lines));
-        let element = self.element(side, self.z);
-        let whole = format!("ldexp({element}, {scale})");
-        let width = self.scheme.range / 2 + 2;
-        if width <= 32 {
-            return vec![(format!("cast_i32_rtz_sat({whole})"), 0)];
-        }
-        if width <= 64 {
-            return vec![(format!("cast_i64_rtz_sat({whole})"), 0)];
-        }
-        let high = format!("cast_i64_rtz_sat(ldexp({element}, {scale} - {}))", 2 * LIMB);
-        let low = format!("cast_i64_rtz_sat({whole} - ldexp(cast_f64({high}), {}))", 2 * LIMB);
-        vec![(low, 0), (high, 2 * LIMB)]
-    }
-
-    /// The residues of one operand: the fraction that it is of each modulus, times the modulus.
+    /// The residues of one operand: of the scaled element, an integer in an f64, what is left
+    /// modulo products of several moduli; the fraction that this is of each modulus, in 32 bits,
+    /// times the modulus.
     fn residues(&self, side: &Side<'_>) -> String {
         let side = &Side { blocks: self.blocks().is_some(), lines: side.lines.clone(), ..*side };
         let (l, u, n) = (self.l, side.upper, self.scheme.moduli);
-        let (words, limbs) = (self.scaled(side), self.limbs());
-        let mut terms = Vec::new();
-        for (k, at) in limbs.iter().enumerate() {
-            let (word, start) = words.iter().rfind(|w| w.1 <= *at).expect("the first begins at 0");
-            let last = k + 1 == limbs.len() || words.iter().any(|w| w.1 == limbs[k + 1]);
-            let width = limbs.get(k + 1).map_or(0, |next| next - at);
-            let limb = match (k, last) {
-                (0, _) => format!("((cast_i32(shl({word}, 1)) and {}) or 1)", (2_u64 << width) - 2),
-                (_, true) => format!("cast_i32(shr({word}, {}))", at - start),
-                (_, false) if at == start => {
-                    format!("(cast_i32({word}) and {})", (1_u64 << width) - 1)
-                }
-                (_, false) => {
-                    format!("(cast_i32(shr({word}, {})) and {})", at - start, (1_u64 << width) - 1)
-                }
-            };
-            terms.push(format!("{limb} * T{k}[{l}]"));
+        let scale = format!("c{}[{}]", side.lower, self.coordinates(&side.lines));
+        let mut short = format!("trunc(ldexp({}, {scale}))", self.element(side, self.z));
+        for k in 0..self.groups().len() {
+            let quotient = format!("fma({short}, E{k}[{l}], {ROUNDS})");
+            short = format!("fma({ROUNDS} - {quotient}, F{k}[{l}],\n      {short})");
         }
-        let sum = terms.join("\n    + ");
+        let fraction = format!("cast_i32(bitcast_i64(fma({short}, T0[{l}], {ROUNDS_UP})))");
         let (around, at) = (self.around(side), |first: &str| self.place(side, first));
         let (each, parts) = if self.options.complex {
             (format!("{n}*{} + {l}", self.z), format!(", {} in 0..2", self.z))
@@ -400,7 +424,7 @@ impl<'w> Writer<'w> {
         };
         let mut out = format!(
             "for {l} in 0..{n}, {around}{parts} {{\n  \
-             S{u}: {} = cast_i8(mulhi({sum}, P[{l}]))\n}}\n",
+             S{u}: {} = cast_i8(mulhi({fraction}, P[{l}]))\n}}\n",
             at(&each),
         );
         if self.options.complex {
@@ -412,12 +436,12 @@ impl<'w> Writer<'w> {
                 at(&format!("{} + {l}", 2 * n)),
             );
         }
-        out + &self.padding(side)
+        out + &self.padding(side) + &self.unused(side)
     }
 
     /// The loops over an operand's elements.
     fn around(&self, side: &Side<'_>) -> String {
-        let lines = loops(&side.lines);
+        let lines = self.panel_loops(&side.lines);
         match (self.blocks(), self.p.sums.as_slice()) {
             (Some(blocks), [k]) => {
                 let (h, size) = (self.h, size(*k));
@@ -433,7 +457,7 @@ impl<'w> Writer<'w> {
             Some(_) => format!("{}*{} + ", self.count(), self.h),
             None => String::new(),
         };
-        let (lines, sums) = (list(&side.lines), list(&self.p.sums));
+        let (lines, sums) = (list(&self.held(&side.lines)), list(&self.p.sums));
         format!("R{}[{block}{first}, {lines}, {sums}]", side.upper)
     }
 
@@ -447,10 +471,26 @@ impl<'w> Writer<'w> {
             "for {l} in 0..{}, {}, {h} in 0..{blocks}, {k} in max(0, {} - {BLOCK}*{h})..{BLOCK} \
              {{\n  P{}: {} = 0\n}}\n",
             self.count(),
-            loops(&side.lines),
+            self.panel_loops(&side.lines),
             size(*k),
             side.upper,
             self.place(side, l),
+        )
+    }
+
+    /// Zeros where the last panel has fewer rows or columns.
+    fn unused(&self, side: &Side<'_>) -> String {
+        let Some(lines) = self.beyond(&side.lines) else { return String::new() };
+        let sums = match (self.blocks(), self.p.sums.as_slice()) {
+            (Some(blocks), [k]) => format!("{} in 0..{blocks}, {k} in 0..{BLOCK}", self.h),
+            (_, sums) => loops(sums),
+        };
+        format!(
+            "for {} in 0..{}, {lines}, {sums} {{\n  O{}: {} = 0\n}}\n",
+            self.l,
+            self.count(),
+            side.upper,
+            self.place(side, self.l),
         )
     }
 }

@@ -251,6 +251,30 @@ fn what_is_written_first_is_not_copied_in() {
     assert_eq!(copies(&kernel, "acc")[0], "acc", "{kernel}");
 }
 
+/// A temporary that each iteration makes for itself, all of them in the same place.
+const REUSED: &str = "param N
+in X: f64[N, 4]  out Y: f64[N]  temp t: f64[4]
+for i in 0..N {
+  for j in 0..4 { S0: t[j] = X[i, j] * 2.0 }
+  S1: Y[i] = t[0] + t[3]
+}
+";
+
+#[test]
+fn what_iterations_make_for_themselves_is_not_copied_back() {
+    let (nest, kernel) = lowered(REUSED, "stage t at i as own");
+    agree(&nest, &kernel, &[("N", 5)]);
+    let text = kernel.to_string();
+    assert!(text.contains("local own") && !text.contains("own_back"), "{text}");
+    // the next iteration reads what this one wrote
+    let carried = REUSED
+        .replace("  S1: Y[i] = t[0] + t[3]\n", "")
+        .replace("  for j", "  S2: Y[i] = 1.0\n  if i >= 1 { S1: Y[i] = t[0] + t[3] }\n  for j");
+    let (nest, kernel) = lowered(&carried, "stage t at i as own");
+    agree(&nest, &kernel, &[("N", 5)]);
+    assert!(kernel.to_string().contains("own_back"), "{kernel}");
+}
+
 #[test]
 fn a_recurrence_reads_one_element_more_than_it_writes() {
     let text =

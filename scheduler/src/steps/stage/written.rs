@@ -21,7 +21,8 @@ impl Below<'_> {
         if uses.writes.is_empty() {
             return Ok(Moved { before: Some(self.touched(&uses.all())?), after: None });
         }
-        let after = match self.dead(uses)? {
+        let alone = self.alone(uses);
+        let after = match alone && self.touched(&uses.all())?.is_injective()? {
             true => None,
             false => Some(self.touched(&uses.writes.iter().collect::<Vec<_>>())?),
         };
@@ -47,21 +48,24 @@ impl Below<'_> {
             Some(elements) if !elements.is_empty()? => Some(elements.coalesce()?),
             Some(_) | None => None,
         };
+        // what iterations write to common elements each of them reads itself
+        let after = after.filter(|_| !alone || before.is_some());
         Ok(Moved { before, after })
     }
 
-    /// Whether nothing outside an iteration sees what it writes: the array is a temporary that
-    /// only statements below the loop touch, and no element belongs to two iterations.
-    fn dead(&self, uses: &Uses) -> Answer<bool> {
+    /// Whether the array is a temporary that only statements below the loop touch: where no element
+    /// belongs to two iterations, or none reads what another wrote, nothing outside an iteration
+    /// sees what it writes.
+    fn alone(&self, uses: &Uses) -> bool {
         let poly = self.deps.poly();
-        let [(_, first), ..] = uses.writes.as_slice() else { return Ok(false) };
+        let [(_, first), ..] = uses.writes.as_slice() else { return false };
         let temporary = poly.array(&first.array).is_some_and(|a| matches!(a.role, Role::Temp));
         let all = uses.all();
         let outside = poly.statements.iter().enumerate().any(|(k, s)| {
             all_accesses(&s.statement)
                 .any(|a| a.array == first.array && !all.iter().any(|u| u.0 == k && u.1 == *a))
         });
-        Ok(temporary && !outside && self.touched(&all)?.is_injective()?)
+        temporary && !outside
     }
 
     /// Whether it is seen without isl that each instance reads what a write of the same iteration
