@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 
-use warploom::{GpuOptions, Nest, Paired, Target, compile};
+use warploom::compile;
 use warploom_ir::dtype::DType;
 use warploom_ir::interp::kernel::run;
 use warploom_ir::kernel::Kernel;
@@ -140,7 +140,7 @@ fn paired(name: &'static str, out: &str, sizes: [usize; 3], stay: bool) -> Progr
     replayed_program(name, out, sizes, &script)
 }
 
-/// The same where rows are two indices: the automatic schedule of `Out = A B^T` for pairs of blocks.
+/// The same where rows are two indices, of which a tile has 8 and 16.
 fn boxed_pairs(name: &'static str, out: &str, [a, b, n, k]: [usize; 4]) -> Program {
     let text = format!(
         "in A: bf16[{a}, {b}, {k}]\nin B: bf16[{n}, {k}]\nout Out: {out}[{a}, {b}, {n}]\n\
@@ -149,12 +149,22 @@ fn boxed_pairs(name: &'static str, out: &str, [a, b, n, k]: [usize; 4]) -> Progr
          for k in 0..{k} {{ S1: Acc[a, b, n] += A[a, b, k] * B[n, k] order fixed }}\n\
          S2: Out[a, b, n] = Acc[a, b, n]\n}}\n"
     );
-    let nest: Nest = text.parse().unwrap_or_else(|e| panic!("{e}"));
-    let options = GpuOptions { paired: Paired::Always, ..GpuOptions::of(Target::Sm100a) };
-    let (schedule, lowered) =
-        compile::automatic_on(&nest, &options).unwrap_or_else(|e| panic!("{e}"));
-    let script = schedule.script().to_string();
-    assert!(script.contains("coalesce") && script.contains("to cluster"), "{script}");
+    let drain = match out {
+        "bf16" => "stage Out at a.0.1 as Os\nmap Os_back.0 to tma\n",
+        _wide => "",
+    };
+    let script = format!(
+        "split a by 8\nsplit n by 32\nreorder a.0, n.0, a.1, b, n.1\nsplit a.0 by 2\n\
+         skew a.0.1 by -2*a.0.0\nreorder a.0.0, n.0, a.0.1\ndistribute n.1\ndistribute b\n\
+         distribute a.1\nsplit k by 64\nreorder k.0, S1.a.1, S1.b, S1.n.1, k.1\n\
+         coalesce S1.a.1, S1.b as deep\nsplit deep by 128\nsplit k.1 by 16\n\
+         reorder k.0, deep.0, k.1.0, deep.1, S1.n.1, k.1.1\nstage Acc at a.0.1 as acc\n\
+         stage A at k.0 as As\nstage B at k.0 as Bs\n{drain}{ENGINE}\
+         tensorize deep.1, S1.n.1, k.1.1 with tcgen05.mma.pair.m256n32k16.f32.bf16.bf16\n\
+         ring k.0 by 3\nmap a.0.0 to block.y\nmap n.0 to block.x\nmap a.0.1 to cluster\n"
+    );
+    let (_, schedule) = replayed(&text, &script);
+    let lowered = compile::lower(&schedule).unwrap_or_else(|e| panic!("{e}"));
     let text = lowered.kernel().to_string();
     Program { name, text, shapes: vec![vec![a, b, k], vec![n, k]] }
 }
