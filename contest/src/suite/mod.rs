@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 
 use warploom::diag::Result;
 use warploom::ozaki::{Accuracy, Emulation, Options, SliceOptions, Sliced};
-use warploom::{Accumulation, DType, GpuOptions, Nest, Paired, Schedule, Sizes, Spec, SpecTypes};
+use warploom::{Accumulation, DType, GpuOptions, Nest, Schedule, Sizes, Spec, SpecTypes};
 use warploom::{bind, compile};
 
 /// What a case is one of.
@@ -89,19 +89,25 @@ const LAYOUTS: [&str; 4] = ["mk,kn->mn", "mk,nk->mn", "km,kn->mn", "km,nk->mn"];
 /// Sizes of squares that are timed.
 const SQUARES: [i64; 4] = [1024, 2048, 4096, 8192];
 
-/// An einsum, the extent of its labels where it is timed, and labels with other extents.
-type Contraction = (&'static str, i64, &'static [(char, i64)]);
+/// An einsum, the extent of its labels where it is timed, labels with other extents, and all
+/// extents where it is interpreted: some tiles, of which pairs of blocks can take some.
+type Contraction = (&'static str, i64, &'static [(char, i64)], &'static [(char, i64)]);
 
-/// TCCG's contractions with the size of labels that are not named, and of those that are.
+/// TCCG's contractions.
 const CONTRACTIONS: [Contraction; 8] = [
-    ("dabfe,fc->edcba", 32, &[]),
-    ("aebd,ce->dcba", 72, &[]),
-    ("adb,cd->cba", 384, &[]),
-    ("aged,cbfg->fedcba", 16, &[('g', 72)]),
-    ("ae,dcbe->dcba", 72, &[]),
-    ("ceda,dbe->cba", 72, &[('b', 384)]),
-    ("dac,bcd->ba", 384, &[]),
-    ("fbea,cedf->dcba", 72, &[]),
+    ("dabfe,fc->edcba", 32, &[], &[('a', 16), ('b', 4), ('c', 40), ('d', 3), ('e', 16), ('f', 24)]),
+    ("aebd,ce->dcba", 72, &[], &[('a', 16), ('b', 12), ('c', 40), ('d', 8), ('e', 24)]),
+    ("adb,cd->cba", 384, &[], &[('a', 24), ('b', 16), ('c', 200), ('d', 24)]),
+    (
+        "aged,cbfg->fedcba",
+        16,
+        &[('g', 72)],
+        &[('a', 16), ('b', 4), ('c', 4), ('d', 8), ('e', 4), ('f', 3), ('g', 24)],
+    ),
+    ("ae,dcbe->dcba", 72, &[], &[('a', 40), ('b', 16), ('c', 8), ('d', 4), ('e', 24)]),
+    ("ceda,dbe->cba", 72, &[('b', 384)], &[('a', 16), ('b', 40), ('c', 16), ('d', 3), ('e', 16)]),
+    ("dac,bcd->ba", 384, &[], &[('a', 200), ('b', 40), ('c', 16), ('d', 16)]),
+    ("fbea,cedf->dcba", 72, &[], &[('a', 16), ('b', 16), ('c', 4), ('d', 8), ('e', 3), ('f', 16)]),
 ];
 
 const CONVOLUTION: &str = "param N, P, Q, K, R, S, C
@@ -147,18 +153,12 @@ pub fn cases() -> Vec<Case> {
             });
         }
     }
-    for (spec, usual, others) in CONTRACTIONS {
-        // tensor cores take no products of a few elements
-        let (few, sum): (i64, &[(char, i64)]) = match labels(spec, 1, &[]).len() {
-            ..=5 => (16, &[]),
-            6 => (8, &[]),
-            _many => (4, &[('g', 16)]),
-        };
+    for (spec, usual, others, few) in CONTRACTIONS {
         out.push(Case {
             name: format!("{spec} bf16"),
             group: Group::Contraction,
             text: Text::Einsum(spec, TYPES[0]),
-            small: labels(spec, few, sum),
+            small: labels(spec, 1, few),
             timed: vec![labels(spec, usual, others)],
         });
     }
@@ -173,20 +173,31 @@ pub fn cases() -> Vec<Case> {
         timed: vec![conv([32, 56, 56, 128, 128])],
     });
     let square = |n: i64| sizes(&[("M", n), ("N", n), ("K", n)]);
-    let emulated = |name: &str, text: Text, rows: i64| Case {
+    // rows of a pair of tiles
+    let emulated = |name: &str, text: Text| Case {
         name: name.to_owned(),
         group: Group::Emulated,
         text,
-        small: sizes(&[("M", rows), ("N", 24), ("K", 64)]),
+        small: sizes(&[("M", 144), ("N", 40), ("K", 64)]),
         timed: vec![square(4096)],
     };
-    out.push(emulated("ozaki I i8", Text::Slices(2, DType::I8), 40));
-    out.push(emulated("ozaki I bf16", Text::Slices(2, DType::Bf16), 40));
-    out.push(emulated("ozaki II", Text::Moduli(3), 144));
+    out.push(emulated("ozaki I i8", Text::Slices(2, DType::I8)));
+    out.push(emulated("ozaki I bf16", Text::Slices(2, DType::Bf16)));
+    out.push(emulated("ozaki II", Text::Moduli(3)));
     out
 }
 
 impl Case {
+    /// Whether its products are of integers, which not every GPU with tensor memory has.
+    #[must_use]
+    pub fn integers(&self) -> bool {
+        match &self.text {
+            Text::Einsum(_, [of, ..]) | Text::Slices(_, of) => !of.is_float(),
+            Text::Moduli(_) => true,
+            Text::Nest(_) => false,
+        }
+    }
+
     /// The einsum, where it is one.
     #[must_use]
     pub const fn einsum(&self) -> Option<&'static str> {
@@ -253,10 +264,8 @@ impl Case {
     /// Those of automatic schedules.
     pub fn schedule(&self, nest: &Nest, options: &GpuOptions, timed: bool) -> Result<Schedule> {
         match &self.text {
-            Text::Slices(..) if options.paired != Paired::Always => {
-                Ok(self.sliced(timed)?.schedule(nest, options.target)?.0)
-            }
-            Text::Einsum(..) | Text::Nest(_) | Text::Slices(..) | Text::Moduli(_) => {
+            Text::Slices(..) => Ok(self.sliced(timed)?.schedule_on(nest, options)?.0),
+            Text::Einsum(..) | Text::Nest(_) | Text::Moduli(_) => {
                 Ok(compile::automatic_on(nest, options)?.0)
             }
         }

@@ -179,8 +179,8 @@ pub enum Action {
     CopyCommit,
     /// `(n)`: all but the last n groups of this thread's asynchronous copies are done.
     CopyWait,
-    /// `(barrier)`: one arrival for each thread, once its asynchronous copies so far are done. Whoever
-    /// waits for it sees them as ordinary writes.
+    /// `(barrier)`: one arrival for each thread, once its asynchronous copies so far are done.
+    /// Whoever waits for it sees them as ordinary writes.
     CopyArrive,
     /// `(shared, global, barrier)`: a box by the copy engine; zero outside. The barrier counts
     /// its bytes.

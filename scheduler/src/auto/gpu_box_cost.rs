@@ -8,8 +8,9 @@
 //! Sources: the rates are measured on an H200 with boxes of these rows on all multiprocessors.
 
 use warploom_ir::affine::Name;
+use warploom_ir::instruction::tensor_memory::COLUMNS;
 
-use super::gpu_box_size::{BOX, CHUNK, Comes, Leaving, Plan, Side, Space, Way, teams};
+use super::gpu_box_size::{BOX, CHUNK, Comes, Leaving, Plan, STEP, Side, Space, Way, teams};
 use crate::block::filler::groups;
 
 /// Clocks until the first slices have come, and from the last product to the next tile.
@@ -192,7 +193,7 @@ impl Space {
             Leaving::Scattered => 0,
             Leaving::Threads | Leaving::Engine => d.whole * w.whole * self.out,
         };
-        let each = (d.whole + w.whole) * s.whole * self.factor;
+        let each = (d.whole + w.whole / way.members()) * s.whole * self.factor;
         let stages = ((self.shared / way.resident - results - 4096) / each).min(STAGES);
         (stages >= 2).then_some(stages)
     }
@@ -214,7 +215,8 @@ impl Space {
         let held = d.whole / teams * w.whole / 128;
         let copies = copies(held, teams, way.resident);
         let sides = if way.swapped { [w, d] } else { [d, w] };
-        let how = |side: usize| Some(self.loaded(sides[side], s, side, [1, i64::from(copies)])?.0);
+        let ways = [1, i64::from(copies)];
+        let how = |side: usize| Some(self.loaded(sides[side], s, side, ways)?.0);
         Some([how(0)?, how(1)?])
     }
 
@@ -269,20 +271,26 @@ impl Space {
         let teams = teams(d.whole);
         let held = d.whole / teams * w.whole / 128;
         let place = |n: i64| usize::try_from(n - 1).ok();
-        if held > *HELD.get(place(way.resident)?)?.get(place(teams)?)? {
+        let room = match self.tensor {
+            true => COLUMNS / (d.whole / self.deep) >= w.whole && w.whole % (2 * STEP) == 0,
+            false => held <= *HELD.get(place(way.resident)?)?.get(place(teams)?)?,
+        };
+        if !room || way.paired && !self.pairs([d, w], way.swapped) {
             return None;
         }
         let stages = self.stages([d, w, s], way)?;
         let sides = if way.swapped { [1, 0] } else { [0, 1] };
         let groups = groups(held, teams, stages);
         let ways = [groups, i64::from(copies(held, teams, way.resident))];
-        let loads = self.loaded(d, s, sides[0], ways)?.1 + self.loaded(w, s, sides[1], ways)?.1;
+        let loads = self.loaded(d, s, sides[0], ways)?.1
+            + self.loaded(w, s, sides[1], ways)?.1 / way.members();
         let tiles = d.count * w.count * self.batch;
         let busy = tiles.min(self.multiprocessors);
         // the cache serves fewer multiprocessors faster, to a point
         let loads = (loads * (self.multiprocessors + 2 * busy) / (3 * self.multiprocessors)) / 4;
-        let operands = (64 + w.whole) * s.whole * self.factor / SHARED;
-        let products = d.whole / 64 * operands.max(w.whole * s.whole * self.factor / 64);
+        let read = self.deep + w.whole / way.members();
+        let operands = read * s.whole * self.factor / SHARED;
+        let products = d.whole / self.deep * operands.max(w.whole * s.whole * self.factor / 64);
         let late = if stages < ENOUGH && s.count > stages { 300 } else { 0 };
         let (loads, products) = (s.count * (loads + late), s.count * products);
         let stored = self.stored(&[d, w], way.swapped);
@@ -316,6 +324,7 @@ fn kind(bytes: i64) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::gpu::Paired;
     use super::super::gpu_tensor::Line;
     use super::*;
 
@@ -338,7 +347,10 @@ mod tests {
             factor: 2,
             out: 2,
             bytes: 1 << 20,
+            deep: 64,
             depth: 16,
+            tensor: false,
+            pairs: Paired::Never,
             shared: 227 << 10,
             multiprocessors: 132,
         }

@@ -7,14 +7,17 @@
 //! in the estimate (`gpu_box_cost`); the first of equals.
 
 use warploom_ir::affine::Name;
+use warploom_ir::instruction::PAIR;
 
+use super::gpu::Paired;
 use super::gpu_tensor::Line;
+use super::gpu_tensor_size::up;
 
-/// Most and fewest rows that a block's tile has, in all warpgroups.
-const ROWS: [i64; 2] = [64, 384];
+/// Most rows that a block's tile has, in all warpgroups.
+const ROWS: i64 = 384;
 /// Most columns of an instruction, and what they are multiples of.
 const COLUMNS: i64 = 256;
-const STEP: i64 = 8;
+pub(super) const STEP: i64 = 8;
 /// Most and fewest iterations of the sum in a slice.
 const SLICE: [i64; 2] = [16, 256];
 /// Most elements of a box along a dimension.
@@ -47,6 +50,8 @@ pub(super) struct Boxes {
     /// The instruction's rows are the result's columns.
     pub(super) swapped: bool,
     pub(super) teams: i64,
+    /// Two blocks with neighbouring rows multiply together.
+    pub(super) paired: bool,
     pub(super) stages: i64,
     /// Blocks that a multiprocessor has at once.
     pub(super) resident: i64,
@@ -103,8 +108,12 @@ pub(super) struct Space {
     pub(super) factor: i64,
     pub(super) out: i64,
     pub(super) bytes: i64,
-    /// Terms of the sum of an instruction.
+    /// Rows and terms of the sum of an instruction, whether its sums are in tensor memory, and
+    /// where pairs of blocks may multiply together.
+    pub(super) deep: i64,
     pub(super) depth: i64,
+    pub(super) tensor: bool,
+    pub(super) pairs: Paired,
     pub(super) shared: i64,
     pub(super) multiprocessors: i64,
 }
@@ -116,6 +125,15 @@ pub(super) struct Way {
     pub(super) swapped: bool,
     /// Blocks at once.
     pub(super) resident: i64,
+    /// Two blocks with neighbouring rows multiply together, each with half of the columns' operand.
+    pub(super) paired: bool,
+}
+
+impl Way {
+    /// Blocks that share the columns' operand.
+    pub(super) const fn members(self) -> i64 {
+        if self.paired { PAIR } else { 1 }
+    }
 }
 
 /// Sizes of the loops of a side, and what they come to.
@@ -138,18 +156,33 @@ impl Plan {
 impl Space {
     /// The boxes with the least estimated time, that in clocks, and that of tiles of one index.
     pub(super) fn best(&self) -> Option<(i64, Option<i64>, Boxes)> {
+        match self.pairs {
+            Paired::Never => self.least(&[false]),
+            Paired::Predicted => self.least(&[false, true]),
+            Paired::Always => self.least(&[true]).or_else(|| self.least(&[false])),
+        }
+    }
+
+    /// The same by pairs of blocks or not, as these say.
+    fn least(&self, paired: &[bool]) -> Option<(i64, Option<i64>, Boxes)> {
         let mut best: Option<(i64, [Plan; 3], Way)> = None;
         let mut alone: Option<i64> = None;
+        // blocks that wait for each other's tensor memory are no two at once
+        let resident: &[i64] = if self.tensor { &[1] } else { &[1, 2] };
+        let ways: Vec<(i64, bool)> =
+            resident.iter().flat_map(|r| paired.iter().map(|p| (*r, *p))).collect();
         let sums = self.plans(2, [SLICE[0], SLICE[1]], self.depth);
         for swapped in [false, true] {
             let (deep, wide) = if swapped { (1, 0) } else { (0, 1) };
             let wides = self.plans(wide, [STEP, COLUMNS], STEP);
-            for d in self.plans(deep, ROWS, ROWS[0]) {
+            for d in self.plans(deep, [self.deep, ROWS], self.deep) {
                 for w in &wides {
                     let mut written = None;
-                    for (s, resident) in sums.iter().flat_map(|s| [(s, 1), (s, 2)]) {
-                        let (plans, way) = ([&d, w, s], Way { swapped, resident });
-                        let one = !plans.iter().any(|plan| plan.several());
+                    let ways = sums.iter().flat_map(|s| ways.iter().map(move |way| (s, *way)));
+                    for (s, (resident, paired)) in ways {
+                        let (plans, way) = ([&d, w, s], Way { swapped, resident, paired });
+                        // tiles of one index have no pairs along another one
+                        let one = !paired && !plans.iter().any(|plan| plan.several());
                         let most = match one {
                             true => alone.unwrap_or(i64::MAX),
                             false => best.as_ref().map_or(i64::MAX, |b| b.0),
@@ -180,7 +213,8 @@ impl Space {
         let boxes = Boxes {
             sides,
             swapped: way.swapped,
-            teams: teams(d.whole),
+            teams: if self.tensor { 1 } else { teams(d.whole) },
+            paired: way.paired,
             stages,
             resident: way.resident,
             neighbours: self.neighbours(&[&d, &w], way.swapped),
@@ -194,6 +228,15 @@ impl Space {
     /// The loops of rows (0), columns (1) and sums (2) of the instruction.
     pub(super) fn lines(&self, side: usize, swapped: bool) -> &[Side] {
         &self.sides[if swapped && side < 2 { 1 - side } else { side }]
+    }
+
+    /// Whether pairs of blocks can take tiles of such rows and columns: some loop over tiles of rows
+    /// has an even number of them, and columns are two times what a block of its own can have.
+    pub(super) fn pairs(&self, [d, w]: [&Plan; 2], swapped: bool) -> bool {
+        let lines = self.lines(0, swapped).iter().zip(&d.sizes);
+        let even = lines.into_iter().any(|(l, size)| even(&l.line, *size));
+        let slowest = w.sizes.iter().find(|s| **s > 1);
+        even && w.whole % (2 * STEP * PAIR) == 0 && slowest.is_some_and(|s| s % PAIR == 0)
     }
 
     /// The sizes that the loops of a side can have.
@@ -234,6 +277,11 @@ impl Space {
         let factors = if side == 2 { 0..2 } else { side..side + 1 };
         factors.filter(|f| !self.threads[*f]).map(|f| self.last[f].as_ref()).collect()
     }
+}
+
+/// Whether a loop has an even number of tiles of this size.
+pub(super) fn even(line: &Line, size: i64) -> bool {
+    up(line.extent, size) % PAIR == 0
 }
 
 /// Warpgroups for so many rows of a tile.

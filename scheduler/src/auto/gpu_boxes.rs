@@ -2,19 +2,20 @@
 //!
 //! In: a product, and boxes of sizes that `gpu_box_size` estimates. Out: the steps: tiles of each
 //! index, the points of a box as one loop (`coalesce`) that instructions take parts of, operands
-//! that the copy engine or threads fill ahead, results that leave as boxes, and blocks that stay and take
-//! tile after tile.
+//! that the copy engine or threads fill ahead, results that leave as boxes, and blocks that stay and
+//! take tile after tile.
 //! Keeps: which index is contiguous in a factor is its box's fastest; all other orders are free,
 //! and follow the arrays'. Nothing here knows a contraction.
 
 use warploom_ir::affine::{Affine, Name};
 use warploom_ir::expr::Access;
+use warploom_ir::instruction::{Matrix, PAIR};
 use warploom_ir::schedule::Unit;
 use warploom_ir::schedule::step::{LayoutTerm, Ref, StepKind};
 use warploom_ir::target::{Axis, Place};
 
-use super::gpu::GpuOptions;
-use super::gpu_box_size::{Boxes, Comes, Cut, Leaving, Side, Space};
+use super::gpu::{GpuOptions, Paired};
+use super::gpu_box_size::{Boxes, Comes, Cut, Leaving, Side, Space, even};
 use super::gpu_tensor::{Line, Product};
 use super::{Auto, stage_at, to_copy_engine};
 use crate::model::product::combine;
@@ -41,8 +42,14 @@ enum Turns {
 
 impl Auto {
     /// The product in boxes, where that takes fewer nanoseconds, or clearly less than tiles of one
-    /// index by the same estimate, and every step is taken.
-    pub(super) fn in_boxes(&mut self, p: &Product, time: i64, options: &GpuOptions) -> Option<()> {
+    /// index by the same estimate, and every step is taken; where pairs of blocks are wanted, the
+    /// one that allows them before one that does not.
+    pub(super) fn in_boxes(
+        &mut self,
+        p: &Product,
+        (time, paired): (i64, bool),
+        options: &GpuOptions,
+    ) -> Option<()> {
         let whole = self.boxes(p, options, 1);
         // large tiles would leave most multiprocessors without work
         let results = self.whole(&p.target) / self.bytes_of(&p.target.array);
@@ -52,8 +59,12 @@ impl Auto {
         let parted = parts.filter_map(|n| Some((self.boxes(p, options, n)?, n)));
         let all = whole.map(|b| (b, 1)).into_iter().chain(parted);
         let ((found, clearly, boxes), parts) = all.min_by_key(|(b, _)| b.0)?;
-        if found >= time && !clearly {
-            return None;
+        let slower = found >= time && !clearly;
+        match options.paired {
+            Paired::Always if boxes.paired == paired && slower => return None,
+            Paired::Always if paired && !boxes.paired => return None,
+            Paired::Predicted | Paired::Never if slower => return None,
+            Paired::Predicted | Paired::Always | Paired::Never => {}
         }
         let before = self.at.clone();
         // some orders of tiles come out as loops with conditions, which no block program has
@@ -67,7 +78,10 @@ impl Auto {
             }
             self.at = before.clone();
         }
-        None
+        // tiles of one index may still be of pairs, where they are wanted
+        let alone = GpuOptions { paired: Paired::Never, ..*options };
+        let again = boxes.paired && !(options.paired == Paired::Always && paired);
+        again.then(|| self.in_boxes(p, (time, paired), &alone)).flatten()
     }
 
     /// The product in boxes, each over some iterations of the outermost sum.
@@ -125,7 +139,10 @@ impl Auto {
             factor: p.matrix.a.size_bytes() as i64,
             out,
             bytes: p.factors.iter().chain([&p.target]).map(|a| self.whole(a)).sum(),
+            deep: p.matrix.m,
             depth: p.matrix.k,
+            tensor: p.matrix.tensor,
+            pairs: if p.by.pairs { options.paired } else { Paired::Never },
             shared: i64::from(options.target.gpu()?.shared_bytes),
             multiprocessors: options.multiprocessors,
         };
@@ -133,7 +150,7 @@ impl Auto {
         if alone.is_some_and(|n| n <= clocks) {
             return None;
         }
-        let clearly = alone.is_none_or(|n| clocks < n - n / CLEARLY);
+        let clearly = alone.map_or(!boxes.paired, |n| clocks < n - n / CLEARLY);
         let sums = parts * self.whole(&p.target) / self.bytes_of(&p.target.array);
         // clocks of its own measured rates (`gpu_box_size`), beside times of the performance model
         let m = options.machine()?;
@@ -182,14 +199,16 @@ impl Auto {
         if turns == Turns::RaggedFirst {
             tiles.sort_by_key(|(_, cut)| !cut.is_some_and(|c| c.line.extent % c.size != 0));
         }
-        let tiles: Vec<Name> = tiles.into_iter().map(|t| t.0).collect();
+        let mut tiles: Vec<Name> = tiles.into_iter().map(|t| t.0).collect();
         let all: Vec<Name> = tiles.iter().chain(&points).cloned().collect();
         self.ordered(&all).then_some(())?;
+        let member = if b.paired { Some(self.pair_of_blocks(b, &mut tiles)?) } else { None };
         let blocks = match turns {
             Turns::Stay | Turns::RaggedFirst => options.multiprocessors * b.resident,
             Turns::Once => i64::MAX,
         };
-        let at = self.turns(p, tiles, [b.tiles, blocks])?;
+        let members = if b.paired { PAIR } else { 1 };
+        let at = self.turns(p, tiles, member, [b.tiles, blocks].map(|n| n / members))?;
         for point in points.iter().rev() {
             let target = Ref::from(point.clone());
             // a statement alone in its loops needs no other loop
@@ -198,9 +217,31 @@ impl Auto {
         self.instructions(p, b, &at)
     }
 
-    /// Puts so many tiles on at most so many blocks, each of which takes one after the other; the
-    /// innermost loop around a tile.
-    fn turns(&mut self, p: &Product, tiles: Vec<Name>, [count, blocks]: [i64; 2]) -> Option<Name> {
+    /// The two blocks of a pair have tiles of rows beside each other: their loop, which is taken
+    /// out of one over tiles.
+    fn pair_of_blocks(&mut self, b: &Boxes, tiles: &mut [Name]) -> Option<Name> {
+        let several = b.sides[0].iter().rev().find(|cut| even(&cut.line, cut.size))?;
+        let line = &several.line.name;
+        let tile = if several.size == 1 { line.clone() } else { format!("{line}.0").into() };
+        let place = tiles.iter().position(|t| *t == tile)?;
+        let (pair, row) = self.halves(&tile, PAIR)?;
+        let (target, by) = (Ref::from(row.clone()), Ref::from(pair.clone()));
+        self.must(StepKind::Skew { target, factor: -PAIR, by })?;
+        tiles[place] = pair;
+        let mut order: Vec<Name> = tiles.to_vec();
+        order.push(row.clone());
+        self.ordered(&order).then_some(row)
+    }
+
+    /// Puts so many tiles on at most so many blocks, each of which takes one after the other, or on
+    /// pairs of blocks, if there is a loop over their members; the innermost loop around a tile.
+    fn turns(
+        &mut self,
+        p: &Product,
+        tiles: Vec<Name>,
+        member: Option<Name>,
+        [count, blocks]: [i64; 2],
+    ) -> Option<Name> {
         let name = Name::from(format!("{}_tile", p.statement));
         let last = tiles.last().cloned()?;
         let loops = tiles.iter().cloned().map(Ref::from).collect();
@@ -213,9 +254,12 @@ impl Auto {
             (block, turn) = (own, Some(outer));
         }
         let mut order = vec![block.clone()];
-        order.extend(turn.into_iter().chain(tiles));
+        order.extend(member.iter().cloned().chain(turn).chain(tiles));
         self.ordered(&order).then_some(())?;
         self.must(StepKind::Map(Ref::from(block), Place::Block(Axis::X)))?;
+        if let Some(member) = member {
+            self.must(StepKind::Unit(Ref::from(member), Unit::Cluster))?;
+        }
         Some(last)
     }
 
@@ -271,7 +315,10 @@ impl Auto {
         if b.teams > 1 && !p.matrix.tensor {
             self.must(StepKind::Unit(Ref::from(team), Unit::Warpgroup))?;
         }
-        let instruction = self.named(&p.matrix, whole(1), b.swapped)?;
+        let members = if b.paired { PAIR } else { 1 };
+        let (blocks, m) = (p.matrix.blocks * members, p.matrix.m * members);
+        let matrix = Matrix { blocks, m, ..p.matrix };
+        let instruction = self.named(&matrix, whole(1), b.swapped)?;
         let loops = [deep, wide, sum].map(Ref::from);
         self.must(StepKind::Tensorize { loops, instruction: Ref::from(instruction) })?;
         self.must(StepKind::Ring { target: Ref::from(ring), stages: b.stages })

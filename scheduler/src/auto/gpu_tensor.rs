@@ -318,9 +318,10 @@ impl Auto {
     /// Carries it out; `None` where a step is refused.
     fn tensorized(&mut self, p: &Product, options: &GpuOptions) -> Option<()> {
         let size = self.size_of(p, options)?;
-        let time = size.best().map_or(i64::MAX, |tiles| size.time(&tiles));
-        let pairs = options.paired == Paired::Always && size.best().is_some_and(|t| t.paired);
-        if !pairs && self.in_boxes(p, time, options).is_some() {
+        let best = size.best();
+        let time = best.map_or(i64::MAX, |tiles| size.time(&tiles));
+        let paired = best.is_some_and(|tiles| tiles.paired);
+        if self.in_boxes(p, (time, paired), options).is_some() {
             return Some(());
         }
         let hole = gpu_tensor_choices::hole(&p.statement, &size)?;

@@ -18,7 +18,7 @@ use warploom_ir::kernel::device::{
 use warploom_ir::kernel::{Index, KernelLoop, KernelNode, LoopMode, Store};
 
 use super::elements::Elements;
-use super::epilogue::Held;
+use super::epilogue::{Held, unroll};
 use super::roles::{
     Program, Scope, add, call, iteration, number, one, parity, remainder, slot, tile, unused, var,
 };
@@ -359,7 +359,15 @@ impl<'a> Program<'a> {
             body.push(self.elements(elements, values, [row.clone(), column.clone()]));
         }
         let at = [copy.clone(), start(&block, blocks, 1), column];
-        over(&block, blocks, over(&part, parts, vec![self.loaded(at, width, body)]))
+        let loaded = vec![self.loaded(at, width, body)];
+        // columns that are several dimensions are no sum of a part's and an element's place: where
+        // both are constant, so is each of them
+        let digits = self.product().sides[1].alone().is_none();
+        let all = match digits && parts > 1 {
+            true => vec![unroll(&part, parts, loaded)],
+            false => over(&part, parts, loaded),
+        };
+        over(&block, blocks, all)
     }
 
     /// Results that leave in slabs of columns; so many slabs left `before`.

@@ -173,6 +173,28 @@ fn phases_are_counted_by_what_warps_touch() {
     assert!(p.time > p.part(Part::Launch) + p.part(Part::Memory), "{p:?}");
 }
 
+/// As an emulated product's sums of infinities: code tests the guard once for each element.
+#[test]
+fn sums_that_a_guard_leaves_out_cost_what_the_guard_reads() {
+    let sum = |terms: i64, guard: &str| {
+        let text = format!(
+            "kernel k() {{ in F: f32[65536] in X: f32[65536, {terms}] inout Y: f32[65536]
+              for b in 0..256 block.x {{ for t in 0..256 thread.x {{ for k in 0..{terms} {{
+                S: Y[256 * b + t]:f32 += X[256 * b + t, k]:f32 {guard} order serial
+              }} }} }} }}"
+        );
+        only(&text)
+    };
+    let still = "when ge.bool(F[256 * b + t]:f32, 1.0:f32)";
+    let (few, many) = (sum(16, still), sum(4096, still));
+    assert_eq!((few.cache, few.memory), (4.0 * 65536.0, 4.0 * 65536.0), "{few:?}");
+    assert_eq!((few.cache, few.issue), (many.cache, many.issue), "{many:?}");
+    // one that reads along the sum leaves out terms, nobody knows which
+    let moving = sum(4096, "when ge.bool(X[256 * b + t, k]:f32, 1.0:f32)");
+    assert!(moving.cache > 1000.0 * many.cache, "{moving:?}");
+    assert!(sum(4096, "").cache > 1000.0 * many.cache);
+}
+
 #[test]
 fn vectors_are_fewer_accesses_and_columns_of_shared_memory_take_turns() {
     let text = |wide: &str| {

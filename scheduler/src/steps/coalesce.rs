@@ -2,7 +2,8 @@
 //!
 //! `i { j { X } }` -> `ij { X }` with the row `extent * i + (j - low)`, where `low` and `extent`
 //! are the least value and the number of values of `j` over all iterations. A point loop of a tile
-//! of size T counts from the start of its tile (`j mod T`), so its extent is T at most.
+//! of size T counts from the start of its tile (`j mod T`), so its extent is T at most, also where
+//! the loop over tiles has been split.
 //! Legal: always; the order does not change.
 //! Errors: `E0715` if the extent of the inner loop is not a number, `E0712` for loops that are not
 //! perfectly nested, `E0714` for a marked loop.
@@ -68,15 +69,27 @@ pub(crate) fn coalesce(
     })
 }
 
-/// The row counted from the start of its tile, if a loop around it is the tile loop.
+/// The row counted from the start of its tile, if loops around it tell the tile: its loop, or the
+/// two that one has been split into.
 pub(super) fn local(tree: &Tree, statement: &Name, name: &Name, row: &Affine) -> Affine {
-    let tile = ancestors(tree, statement).into_iter().take_while(|l| l.name != *name).find_map(
-        |l| match l.rows.get(statement)?.terms().collect::<Vec<_>>().as_slice() {
-            [(Atom::FloorDiv(e, size), 1)] if **e == *row => Some(*size),
-            _ => None,
-        },
-    );
+    let around = ancestors(tree, statement);
+    let around = around.into_iter().take_while(|l| l.name != *name);
+    let rows: Vec<&Affine> = around.filter_map(|l| l.rows.get(statement)).collect();
+    let tile = rows.iter().flat_map(|r| r.terms()).find_map(|(atom, _)| match atom {
+        Atom::FloorDiv(e, size) if **e == *row && told(&rows, atom) => Some(*size),
+        _ => None,
+    });
     tile.and_then(|size| row.modulo(size).ok()).unwrap_or_else(|| row.clone())
+}
+
+/// Whether these rows tell the value of an atom: one is it, and others that they tell.
+fn told(rows: &[&Affine], atom: &Atom) -> bool {
+    rows.iter().enumerate().any(|(at, row)| {
+        let mut rest = rows.to_vec();
+        rest.remove(at);
+        let own = row.terms().any(|(other, factor)| other == atom && factor == 1);
+        own && row.terms().all(|(other, _)| other == atom || told(&rest, other))
+    })
 }
 
 pub(super) fn unbounded(inner: &Ref, name: &Name) -> Box<Diagnostic> {
@@ -114,6 +127,29 @@ mod tests {
         let before = "loop o [S: floor(j / 4)] { loop i [S: i] { loop j [S: j] { S } } }";
         let after = "loop o [S: floor(j / 4)] { loop i [S: 4*i + j mod 4] { S } }";
         becomes(run(before, Some((0, 3))), after);
+    }
+
+    #[test]
+    fn points_count_from_a_tile_whose_loop_was_split() {
+        let text = |member: &str| {
+            format!(
+                "loop p [S: floor(floor(j / 4) / 2)] {{ loop q [S: {member}] {{
+                 loop i [S: i] {{ loop j [S: j] {{ S }} }} }} }}"
+            )
+        };
+        for member in ["floor(j / 4)", "floor(j / 4) - 2*floor(floor(j / 4) / 2)"] {
+            let before = text(member);
+            let after = before.replace(
+                "loop i [S: i] { loop j [S: j] { S } }",
+                "loop i [S: 4*i + j mod 4] { S }",
+            );
+            becomes(run(&before, Some((0, 3))), &after);
+        }
+        // without its member the pair does not tell the tile
+        let before =
+            "loop p [S: floor(floor(j / 4) / 2)] { loop i [S: i] { loop j [S: j] { S } } }";
+        let after = "loop p [S: floor(floor(j / 4) / 2)] { loop i [S: 16*i + j] { S } }";
+        becomes(run(before, Some((0, 15))), after);
     }
 
     #[test]

@@ -8,8 +8,7 @@ use warploom_contest::suite::{Case, Group, Wanted, cases, check};
 
 /// Checks a case, and that its products are in tensor memory.
 fn shown(case: &Case, paired: Paired) {
-    let integers = ["i8", "u8"].iter().any(|t| case.name.ends_with(t)) || case.name == "ozaki II";
-    let also: &[Target] = if integers { &[] } else { &[Target::Sm103a] };
+    let also: &[Target] = if case.integers() { &[] } else { &[Target::Sm103a] };
     let wanted = Wanted { target: Target::Sm100a, paired, also, interpret: true, device: None };
     let found = check(case, &wanted).unwrap_or_else(|e| panic!("{}: {e}", case.name));
     if let Some(d) = found.failure() {
@@ -73,10 +72,16 @@ fn products_of_u8() {
 }
 
 #[test]
-fn contractions() {
-    // the others take minutes to interpret, or are too small there for tensor cores
-    for spec in ["dabfe,fc", "aebd,ce", "adb,cd"] {
-        all(Group::Contraction, spec, &[Paired::Never]);
+fn contractions_with_a_matrix() {
+    for spec in ["dabfe,fc", "aebd,ce", "adb,cd", "ae,dcbe"] {
+        all(Group::Contraction, spec, &BOTH);
+    }
+}
+
+#[test]
+fn contractions_over_several_indices() {
+    for spec in ["aged,cbfg", "ceda,dbe", "dac,bcd", "fbea,cedf"] {
+        all(Group::Contraction, spec, &BOTH);
     }
 }
 
@@ -86,6 +91,11 @@ fn convolutions() {
 }
 
 #[test]
-fn emulated_products() {
-    all(Group::Emulated, "", &[Paired::Never]);
+fn emulated_products_by_slices() {
+    all(Group::Emulated, "ozaki I ", &BOTH);
+}
+
+#[test]
+fn emulated_products_by_residues() {
+    all(Group::Emulated, "ozaki II", &BOTH);
 }

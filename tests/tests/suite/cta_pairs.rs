@@ -4,7 +4,7 @@
 //! Keeps: every type and transposition, tiles that reach over the ends, blocks that stay, threads
 //! that fill operands.
 
-use warploom::compile;
+use warploom::{GpuOptions, Nest, Paired, compile};
 use warploom_ir::target::Target;
 use warploom_tests::tensor::{agrees_on, refused, replayed};
 
@@ -156,6 +156,23 @@ fn pairs_that_stay_store_one_tile_while_they_multiply_the_next() {
         assert!(text.contains("barrier free[2] count 256"), "{text}");
         assert!(text.contains("mbarrier.arrive.cluster(free["), "{text}");
     }
+}
+
+#[test]
+fn pairs_have_tiles_of_several_indices() {
+    let text = "in A: bf16[16, 16, 72]\nin B: bf16[6, 8, 72]\nout Out: bf16[6, 16, 8, 16]\n\
+                temp Acc: f32[6, 16, 8, 16]\n\
+                for c in 0..6, a in 0..16, d in 0..8, b in 0..16 {\nS0: Acc[c, a, d, b] = 0.0\n\
+                for k in 0..72 { S1: Acc[c, a, d, b] += A[a, b, k] * B[c, d, k] order fixed }\n\
+                S2: Out[c, a, d, b] = Acc[c, a, d, b]\n}\n";
+    let nest: Nest = text.parse().unwrap_or_else(|e| panic!("{e}"));
+    let options = GpuOptions { paired: Paired::Always, ..GpuOptions::of(Target::Sm100a) };
+    let (schedule, _) = compile::automatic_on(&nest, &options).unwrap_or_else(|e| panic!("{e}"));
+    let script = schedule.script().to_string();
+    assert!(script.contains("coalesce") && script.contains("to cluster"), "{script}");
+    let (kernel, report) = agrees_on(&nest, &schedule, Target::Sm100a);
+    assert!(kernel.contains("do tcgen05.mma.pair.m256n"), "{kernel}");
+    assert!(report.contains(" 0 bytes stack frame"), "{report}");
 }
 
 #[test]

@@ -57,7 +57,7 @@ const OWN_ROWS: &str = "a warp multiplies the rows of the operand on the chip th
 struct Program {
     name: &'static str,
     text: String,
-    shapes: Vec<[usize; 2]>,
+    shapes: Vec<Vec<usize>>,
 }
 
 /// What the schedule of a product becomes: in tiles of 64 x 8, or of 128 x 8 for two warpgroups by
@@ -140,6 +140,35 @@ fn paired(name: &'static str, out: &str, sizes: [usize; 3], stay: bool) -> Progr
     replayed_program(name, out, sizes, &script)
 }
 
+/// The same where rows are two indices, of which a tile has 8 and 16.
+fn boxed_pairs(name: &'static str, out: &str, [a, b, n, k]: [usize; 4]) -> Program {
+    let text = format!(
+        "in A: bf16[{a}, {b}, {k}]\nin B: bf16[{n}, {k}]\nout Out: {out}[{a}, {b}, {n}]\n\
+         temp Acc: f32[{a}, {b}, {n}]\nfor a in 0..{a}, b in 0..{b}, n in 0..{n} {{\n\
+         S0: Acc[a, b, n] = 0.0\n\
+         for k in 0..{k} {{ S1: Acc[a, b, n] += A[a, b, k] * B[n, k] order fixed }}\n\
+         S2: Out[a, b, n] = Acc[a, b, n]\n}}\n"
+    );
+    let drain = match out {
+        "bf16" => "stage Out at a.0.1 as Os\nmap Os_back.0 to tma\n",
+        _wide => "",
+    };
+    let script = format!(
+        "split a by 8\nsplit n by 32\nreorder a.0, n.0, a.1, b, n.1\nsplit a.0 by 2\n\
+         skew a.0.1 by -2*a.0.0\nreorder a.0.0, n.0, a.0.1\ndistribute n.1\ndistribute b\n\
+         distribute a.1\nsplit k by 64\nreorder k.0, S1.a.1, S1.b, S1.n.1, k.1\n\
+         coalesce S1.a.1, S1.b as deep\nsplit deep by 128\nsplit k.1 by 16\n\
+         reorder k.0, deep.0, k.1.0, deep.1, S1.n.1, k.1.1\nstage Acc at a.0.1 as acc\n\
+         stage A at k.0 as As\nstage B at k.0 as Bs\n{drain}{ENGINE}\
+         tensorize deep.1, S1.n.1, k.1.1 with tcgen05.mma.pair.m256n32k16.f32.bf16.bf16\n\
+         ring k.0 by 3\nmap a.0.0 to block.y\nmap n.0 to block.x\nmap a.0.1 to cluster\n"
+    );
+    let (_, schedule) = replayed(&text, &script);
+    let lowered = compile::lower(&schedule).unwrap_or_else(|e| panic!("{e}"));
+    let text = lowered.kernel().to_string();
+    Program { name, text, shapes: vec![vec![a, b, k], vec![n, k]] }
+}
+
 /// The program that a person wrote for tensor memory, in tiles of 128 x 16.
 fn by_hand() -> Program {
     let text = TENSOR
@@ -205,7 +234,7 @@ fn replayed_program(name: &'static str, out: &str, [m, n, k]: [usize; 3], script
     );
     let (_, schedule) = replayed(&nest, script);
     let lowered = compile::lower(&schedule).unwrap_or_else(|e| panic!("{e}"));
-    Program { name, text: lowered.kernel().to_string(), shapes: vec![[m, k], [n, k]] }
+    Program { name, text: lowered.kernel().to_string(), shapes: vec![vec![m, k], vec![n, k]] }
 }
 
 /// What the example's script for chained products becomes in tiles of 64 rows, 48 columns between
@@ -235,7 +264,7 @@ fn chained(name: &'static str, [m, k, j]: [usize; 3], slices: bool) -> Program {
     );
     let (_, schedule) = replayed(&nest, &script);
     let lowered = compile::lower(&schedule).unwrap_or_else(|e| panic!("{e}"));
-    let shapes = vec![[m, k], [k, j], [j, 8]];
+    let shapes = vec![vec![m, k], vec![k, j], vec![j, 8]];
     Program { name, text: lowered.kernel().to_string(), shapes }
 }
 
@@ -272,14 +301,14 @@ fn written(name: &'static str, text: &str, [m, n, k]: [usize; 3]) -> Program {
     let value = |v: usize| i64::try_from(v).expect("a small size");
     let sizes = [("M", value(m)), ("N", value(n)), ("K", value(k))];
     let bound = kernel.bind(&sizes.map(|(name, v)| (name.into(), v)).into());
-    Program { name, text: bound.to_string(), shapes: vec![[m, k], [n, k]] }
+    Program { name, text: bound.to_string(), shapes: vec![vec![m, k], vec![n, k]] }
 }
 
 /// Integers from -4 to 4, so that sums are exact.
-fn integers(shape: [usize; 2], seed: u64) -> Tensor {
+fn integers(shape: &[usize], seed: u64) -> Tensor {
     let value = |i: usize| (random_word(seed, i as u64) % 9) as f64 - 4.0;
-    let values: Vec<f64> = (0..shape[0] * shape[1]).map(value).collect();
-    Tensor::from_f64s(DType::Bf16, &shape, &values).expect("small integers fit")
+    let values: Vec<f64> = (0..shape.iter().product()).map(value).collect();
+    Tensor::from_f64s(DType::Bf16, shape, &values).expect("small integers fit")
 }
 
 /// Who noticed a text.
@@ -309,7 +338,7 @@ fn judge(text: &str, inputs: &BTreeMap<std::sync::Arc<str>, Tensor>, right: &[u8
 /// Judges every weakened text of a program; gives the tally and the survivors.
 fn tried(program: &Program) -> (BTreeMap<Noticed, usize>, Vec<Weakened>) {
     let named = ["A", "B", "C"].into_iter().zip(&program.shapes).zip(1..);
-    let inputs = named.map(|((name, shape), seed)| (name.into(), integers(*shape, seed))).collect();
+    let inputs = named.map(|((name, shape), seed)| (name.into(), integers(shape, seed))).collect();
     let kernel: Kernel = program.text.parse().unwrap_or_else(|e| panic!("{e}"));
     let out = run(&kernel, &BTreeMap::new(), &inputs).unwrap_or_else(|e| panic!("{e}"));
     let right = out.values().next().expect("an output").bytes().to_vec();
@@ -383,6 +412,8 @@ fn weakened_programs_of_pairs_are_noticed() {
         paired("stores", "f32", [256, 32, 264], false),
         paired("persistent boxes", "bf16", [512, 96, 72], true),
         paired("persistent stores", "f32", [512, 96, 72], true),
+        boxed_pairs("several indices", "bf16", [16, 16, 32, 200]),
+        boxed_pairs("several indices, stores", "f32", [16, 16, 32, 200]),
     ];
     all_noticed(&programs, 200);
 }

@@ -13,9 +13,10 @@ use warploom_ir::dtype::DType;
 use warploom_ir::nest::Nest;
 use warploom_ir::schedule::step::Script;
 use warploom_ir::target::Target;
-use warploom_scheduler::{GpuOptions, Schedule, auto_gpu};
+use warploom_scheduler::{GpuOptions, Paired, Schedule, auto_gpu};
 
 use crate::compile;
+use crate::model::{Machine, predict_kernel};
 
 use super::product::{Index, Product};
 use super::text::{list, loops, sizes};
@@ -114,29 +115,48 @@ impl Sliced {
     /// # Errors
     /// Those of automatic schedules.
     pub fn schedule(&self, nest: &Nest, target: Target) -> Result<(Schedule, Pairs)> {
+        self.schedule_on(nest, &GpuOptions::of(target))
+    }
+
+    /// [`Self::schedule`] for a GPU of which more is known; by pairs of blocks where they are asked
+    /// for, or predicted to be faster.
+    ///
+    /// # Errors
+    /// Those of automatic schedules.
+    pub fn schedule_on(&self, nest: &Nest, options: &GpuOptions) -> Result<(Schedule, Pairs)> {
+        let target = options.target;
         let reason = match (&self.pairs, target) {
             (None, _) => "the product has a batch, or several rows, columns or sums".to_owned(),
             (Some(_), Target::Cpu | Target::Sm80) => {
                 format!("{target} has no instruction that reads both operands from shared memory")
             }
             (Some(steps), Target::Sm90a | Target::Sm100a | Target::Sm103a) => {
-                match together(&steps.of(target), nest, target) {
+                match steps.fastest(nest, options) {
                     Ok(schedule) => return Ok((schedule, Pairs::Together)),
                     Err(refusal) => refusal.message.clone(),
                 }
             }
         };
-        Ok((compile::auto_for(nest, target)?, Pairs::Apart(reason)))
+        let apart = match target {
+            Target::Cpu => compile::auto_for(nest, target)?,
+            Target::Sm80 | Target::Sm90a | Target::Sm100a | Target::Sm103a => {
+                compile::automatic_on(nest, options)?.0
+            }
+        };
+        Ok((apart, Pairs::Apart(reason)))
     }
 }
 
 /// The steps that put all pairs of a tile into one block.
 #[derive(Clone, Debug, PartialEq)]
 struct Steps {
-    /// Up to the operands' buffers; `{deep}` are an instruction's rows.
+    /// Up to the operands' buffers; `{deep}` are an instruction's rows, `{order}` the loops over
+    /// tiles, `{members}` makes that of a pair's blocks.
     around: String,
-    /// Behind them; `{instruction}` is the instruction.
+    /// Behind them; `{instruction}` is the instruction, `{places}` maps tiles of rows.
     inside: String,
+    /// The loops over tiles of rows and of columns.
+    tiles: [String; 2],
     /// The loop over a tile's instructions below each other.
     team: String,
     /// Columns, terms and types in the instruction's name.
@@ -144,28 +164,64 @@ struct Steps {
 }
 
 impl Steps {
-    /// The script for a target.
-    fn of(&self, target: Target) -> String {
-        let Self { around, inside, team, shape } = self;
+    /// The schedule, by pairs of blocks or not as asked for, else what is predicted to be faster.
+    fn fastest(&self, nest: &Nest, options: &GpuOptions) -> Result<Schedule> {
+        let ways: &[Paired] = match (options.paired, options.target) {
+            (Paired::Always, _) => &[Paired::Always],
+            (Paired::Predicted, Target::Sm100a | Target::Sm103a) => {
+                &[Paired::Never, Paired::Always]
+            }
+            (Paired::Predicted | Paired::Never, _) => &[Paired::Never],
+        };
+        let made = ways.iter().map(|paired| {
+            let options = GpuOptions { paired: *paired, ..*options };
+            together(&self.of(&options), nest, &options)
+        });
+        let (done, mut refused): (Vec<_>, Vec<_>) = made.partition(Result::is_ok);
+        match done.into_iter().flatten().min_by(|a, b| a.0.total_cmp(&b.0)) {
+            Some((_, schedule)) => Ok(schedule),
+            None => refused.swap_remove(0).map(|(_, schedule)| schedule),
+        }
+    }
+
+    /// The script for a GPU.
+    fn of(&self, options: &GpuOptions) -> String {
+        let Self { around, inside, tiles: [rows, columns], team, shape } = self;
         // one thread multiplies all rows of a tile, or each warpgroup its own
-        let (deep, teams, family) = match target {
+        let (deep, teams, family) = match options.target {
+            Target::Sm100a | Target::Sm103a if options.paired == Paired::Always => {
+                ("128", String::new(), "tcgen05.mma.pair.m256")
+            }
             Target::Sm100a | Target::Sm103a => ("128", String::new(), "tcgen05.mma.m128"),
             Target::Cpu | Target::Sm80 | Target::Sm90a => {
                 ("64", format!("map {team} to warpgroup\n"), "wgmma.m64")
             }
         };
+        let (members, order, places) = match family.contains("pair") {
+            true => (
+                format!("split {rows} by 2\nskew {rows}.1 by -2*{rows}.0\n"),
+                format!("{rows}.0, {columns}, {rows}.1"),
+                format!("map {rows}.0 to block.y\nmap {rows}.1 to cluster\n"),
+            ),
+            false => {
+                (String::new(), format!("{rows}, {columns}"), format!("map {rows} to block.y\n"))
+            }
+        };
+        let around = around.replace("{members}", &members).replace("{order}", &order);
         let inside = inside.replace("{instruction}", &format!("{family}{shape}"));
-        around.replace("{deep}", deep) + &teams + &inside
+        around.replace("{deep}", deep) + &teams + &inside.replace("{places}", &places)
     }
 }
 
-/// All pairs in one block, and the rest automatically.
-fn together(steps: &str, nest: &Nest, target: Target) -> Result<Schedule> {
+/// All pairs in one block, and the rest automatically; and the predicted time.
+fn together(steps: &str, nest: &Nest, options: &GpuOptions) -> Result<(f64, Schedule)> {
     let script: Script = steps.parse()?;
     let start = Schedule::new(nest)?.replay(&script).map_err(|refusal| refusal.diagnostic)?;
-    let schedule = auto_gpu(&start, &GpuOptions::of(target))?;
-    compile::lower(&schedule)?;
-    Ok(schedule)
+    let schedule = auto_gpu(&start, options)?;
+    let lowered = compile::lower(&schedule)?;
+    let machine = Machine::of(options.target);
+    let predicted = machine.and_then(|machine| predict_kernel(lowered.kernel(), &machine));
+    Ok((predicted.map_or(f64::INFINITY, |p| p.time), schedule))
 }
 
 /// What is written for all statements.
@@ -299,7 +355,7 @@ impl<'p> Writer<'p> {
         let (sum, of, [a, b]) = (self.sums(), self.options.of, self.slices);
         let around = format!(
             "tile G0.{m}, G0.{n} by 128, 128\n\
-             reorder G0.{m}.0, G0.{n}.0, G0.{a}, G0.{b}, G0.{m}.1, G0.{n}.1\n\
+             {{members}}reorder {{order}}, G0.{a}, G0.{b}, G0.{m}.1, G0.{n}.1\n\
              distribute G0.{n}.1\n\
              distribute G0.{m}.1\n\
              split G1.{k} by {deep}\n\
@@ -317,9 +373,10 @@ impl<'p> Writer<'p> {
             "tensorize G1.{m}.1.1, G1.{n}.1, G1.{k}.1.1 with {{instruction}}\n\
              ring G1.{k}.0 by 4\n\
              map G0.{n}.0 to block.x\n\
-             map G0.{m}.0 to block.y\n"
+             {{places}}"
         );
+        let tiles = [m, n].map(|l| format!("G0.{l}.0"));
         let shape = format!("n128k{point}.{sum}.{of}.{of}");
-        Some(Steps { around, inside, team: format!("G1.{m}.1.0"), shape })
+        Some(Steps { around, inside, tiles, team: format!("G1.{m}.1.0"), shape })
     }
 }

@@ -117,8 +117,7 @@ fn conformance(cases: &[Case], target: Target, device: Option<&Device>) -> Vec<S
         for (paired, _) in ways.into_iter().filter(|w| w.1) {
             progress(&format!("bench: {}{}", case.name, way(paired == Paired::Always)));
             // B300 has no integers in tensor memory
-            let integers = case.name.ends_with("i8") || case.name.ends_with("u8");
-            let also = if integers || case.group == Group::Emulated { &[] } else { also };
+            let also = if case.integers() { &[] } else { also };
             let wanted = Wanted { target, paired, also, interpret: true, device };
             let outcome = check(case, &wanted);
             let done = outcome.as_ref().is_ok_and(|c| c.instructions.iter().any(|i| is_pair(i)));

@@ -68,10 +68,7 @@ impl<'k> Machine<'k, '_> {
             Action::LoadMatrix => self.move_matrix(tile(&o[0])?, tile(&o[1])?, true, w)?,
             Action::StoreMatrix => self.move_matrix(tile(&o[1])?, tile(&o[0])?, false, w)?,
             Action::CopyAsync(n) => self.chunk_copy(n, tile(&o[0])?, tile(&o[1])?, w)?,
-            Action::CopyCommit => {
-                let open = std::mem::take(&mut w.open_copies);
-                w.copies.push(open);
-            }
+            Action::CopyCommit => w.commit_copies(),
             Action::CopyWait => self.finish_copies(self.count(&o[0], w)?, w)?,
             Action::CopyArrive => self.arrive_copied(tile(&o[0])?, w)?,
             Action::BoxLoad | Action::BoxMulticast | Action::BoxPair => {

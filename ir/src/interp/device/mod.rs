@@ -425,6 +425,12 @@ impl Warp<'_> {
         Ok(())
     }
 
+    /// Closes the group of asynchronous copies.
+    fn commit_copies(&mut self) {
+        let open = std::mem::take(&mut self.open_copies);
+        self.copies.push(open);
+    }
+
     /// The threads that execute a call.
     fn threads(&self) -> i64 {
         if self.one { 1 } else { WARP }

@@ -8,6 +8,7 @@
 
 mod access;
 mod phases;
+mod rare;
 mod roles;
 mod sites;
 mod values;

@@ -15,8 +15,8 @@ use warploom_ir::target::{Axis, Place};
 use super::super::machine::Machine;
 use super::super::work::{LINE, Work};
 use super::access::{Env, Pattern, TURN, WIDEST, lines, place, runs, sectors, turns, value};
-use super::values::{ADDRESS, Element, store};
-use super::{Counted, Launch, Used, count, depends, iterations};
+use super::values::{self, ADDRESS, Element, store};
+use super::{Counted, Launch, Used, count, depends, iterations, rare};
 
 /// Most blocks of a multiprocessor.
 const MOST_BLOCKS: f64 = 32.0;
@@ -320,6 +320,12 @@ impl<'k> Walk<'_, 'k> {
     }
 
     fn thread_loop(&mut self, l: &'k KernelLoop, t: &mut Thread) {
+        if let Some(guard) = rare::guard(l) {
+            let mut elements = Vec::new();
+            let operations = values::count(guard, &mut elements) + 1.0;
+            self.computed(operations, elements, t);
+            return;
+        }
         let env = t.lanes[t.lanes.len() / 2].clone();
         let low = value(&l.lower, &env);
         let trips = count(low, value(&l.upper, &env), l.step);
@@ -352,6 +358,12 @@ impl<'k> Walk<'_, 'k> {
         if update {
             elements.push((&s.array, &s.indices, s.dtype));
         }
+        self.computed(operations, elements, t);
+        t.n += self.access((&s.array, &s.indices, s.dtype), t, false).0 * t.serial;
+    }
+
+    /// So many instructions on these elements, in each iteration of the loops around.
+    fn computed(&mut self, operations: f64, elements: Vec<Element<'k>>, t: &mut Thread) {
         let all: i64 = t.unrolled.iter().map(|u| u.3).product();
         let mut n = operations * all as f64;
         let mut latency = 0.0_f64;
@@ -361,7 +373,6 @@ impl<'k> Walk<'_, 'k> {
             n += instructions;
             latency = latency.max(waits);
         }
-        n += self.access((&s.array, &s.indices, s.dtype), t, false).0;
         t.n += n * t.serial;
         t.latency += latency * t.serial;
     }
