@@ -230,8 +230,8 @@ impl Space {
         &self.sides[if swapped && side < 2 { 1 - side } else { side }]
     }
 
-    /// Whether pairs of blocks can take tiles of such rows and columns: some loop over tiles of rows
-    /// has an even number of them, and columns are two times what a block of its own can have.
+    /// Whether pairs of blocks can take tiles of such rows and columns: a loop over tiles of rows
+    /// has an even number, and each block half of the columns' operand in whole groups of rows.
     pub(super) fn pairs(&self, [d, w]: [&Plan; 2], swapped: bool) -> bool {
         let lines = self.lines(0, swapped).iter().zip(&d.sizes);
         let even = lines.into_iter().any(|(l, size)| even(&l.line, *size));
