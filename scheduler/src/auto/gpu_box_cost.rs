@@ -220,9 +220,9 @@ impl Space {
         Some([how(0)?, how(1)?])
     }
 
-    /// How a slice of an operand comes, and quarters of a clock until it has; what is its own, and
-    /// whose last dimension is the `side`'s factor's. The threads that fill do so in so many groups;
-    /// whether there are registers for threads that copy.
+    /// How a slice of an operand comes, and quarters of a clock until it has; what is its own,
+    /// and whose last dimension is the `side`'s factor's. The threads that fill do so in so many
+    /// groups; whether there are registers for threads that copy.
     fn loaded(
         &self,
         own: &Plan,

@@ -2,8 +2,8 @@
 //!
 //! In: a product, and boxes of sizes that `gpu_box_size` estimates. Out: the steps: tiles of each
 //! index, the points of a box as one loop (`coalesce`) that instructions take parts of, operands
-//! that the copy engine or threads fill ahead, results that leave as boxes, and blocks that stay and
-//! take tile after tile.
+//! that the copy engine or threads fill ahead, results that leave as boxes, and blocks that stay
+//! and take tile after tile.
 //! Keeps: which index is contiguous in a factor is its box's fastest; all other orders are free,
 //! and follow the arrays'. Nothing here knows a contraction.
 
