@@ -204,7 +204,8 @@ impl Space {
             }
         }
         let (time, [d, w, s], way) = best?;
-        let stages = self.stages([&d, &w, &s], way)?;
+        let comes = self.comes([&d, &w, &s], way)?;
+        let stages = self.stages([&d, &w, &s], way, comes)?;
         let sides = [(&d, 0), (&w, 1), (&s, 2)].map(|(plan, side)| {
             let lines = self.lines(side, way.swapped);
             let cut = |(l, size): (&Side, &i64)| Cut { line: l.line.clone(), size: *size };
@@ -219,7 +220,7 @@ impl Space {
             resident: way.resident,
             neighbours: self.neighbours(&[&d, &w], way.swapped),
             tiles: d.count * w.count * self.batch,
-            comes: self.comes([&d, &w, &s], way)?,
+            comes,
             leaving: self.leaves(&[&d, &w], way.swapped),
         };
         Some((time, alone, boxes))
