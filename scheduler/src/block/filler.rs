@@ -244,13 +244,15 @@ impl Program<'_> {
         let chunk = CHUNK / factor.dtype.size_bytes() as i64;
         let words = (WORD / factor.dtype.size_bytes() as i64).max(1);
         let written = [chunk, words].into_iter().find(|n| fast.extent % n == 0)?;
+        // with tensor memory all threads have as many registers: half a square is enough for them
+        let most = if self.product().matrix.tensor { chunk / 2 } else { chunk };
         let digit = unused("digit", self.taken);
         let first = Index::Mul(fast.extent, Box::new(var(&digit)));
         Some(Dealt {
             at: [var(row), add(first, var(column))],
             vars: vec![column.clone(), row.clone(), digit],
             extents: vec![fast.extent, factor.shape()[0], slow.extent],
-            piece: vec![written, 1, wide.min(chunk)],
+            piece: vec![written, 1, wide.min(most)],
         })
     }
 

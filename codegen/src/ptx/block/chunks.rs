@@ -294,7 +294,8 @@ fn chunk(i: usize) -> Name {
 }
 
 /// Threads beside each other along each dimension, which divide it, where all pieces take least
-/// time: each turn of a warp, and each run of neighbours in memory, which is a line of the cache.
+/// time: each turn of a warp, and each run of neighbours in memory, which is a line of the cache;
+/// of equals, in fewest turns.
 fn shares(extents: &[i64], threads: i64) -> Vec<i64> {
     let mut all = vec![Vec::new()];
     for extent in extents {
@@ -309,7 +310,7 @@ fn shares(extents: &[i64], threads: i64) -> Vec<i64> {
         let used: i64 = list.iter().product();
         let turns = extents.iter().product::<i64>() / used;
         let runs = used / list.last().copied().unwrap_or(1);
-        turns * (TURN * ((used + 31) / 32) + runs)
+        (turns * (TURN * ((used + 31) / 32) + runs), turns)
     };
     all.into_iter().min_by_key(time).unwrap_or_default()
 }

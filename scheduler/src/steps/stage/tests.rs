@@ -269,7 +269,7 @@ fn what_iterations_make_for_themselves_is_not_copied_back() {
     // the next iteration reads what this one wrote
     let carried = REUSED
         .replace("  S1: Y[i] = t[0] + t[3]\n", "")
-        .replace("  for j", "  S2: Y[i] = 1.0\n  if i >= 1 { S1: Y[i] = t[0] + t[3] }\n  for j");
+        .replace("  for j", "  S2: Y[i] = 1.0\n  if i >= 1 { S1: Y[i] = t[0] + t[1] }\n  for j");
     let (nest, kernel) = lowered(&carried, "stage t at i as own");
     agree(&nest, &kernel, &[("N", 5)]);
     assert!(kernel.to_string().contains("own_back"), "{kernel}");
