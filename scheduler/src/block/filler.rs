@@ -23,6 +23,8 @@ use crate::index::{simplify, simplify_condition, substitute};
 /// Bytes of a chunk of shared memory, and of a word.
 const CHUNK: i64 = 16;
 const WORD: i64 = 4;
+/// Bytes that a thread turns around at once, in registers.
+const SQUARE: i64 = 128;
 
 /// Registers of a thread that only starts copies, and the most that others can have.
 const FEW: i64 = 24;
@@ -241,11 +243,12 @@ impl Program<'_> {
         let [slow, fast] = held.0.as_slice() else { return None };
         let sources = filling.sources.iter().filter(|s| s.along == Some(slow.dim));
         let wide = sources.map(|s| s.wide).filter(|w| slow.extent % w == 0).max()?;
-        let chunk = CHUNK / factor.dtype.size_bytes() as i64;
-        let words = (WORD / factor.dtype.size_bytes() as i64).max(1);
-        let written = [chunk, words].into_iter().find(|n| fast.extent % n == 0)?;
-        // with tensor memory all threads have as many registers: half a square is enough for them
-        let most = if self.product().matrix.tensor { chunk / 2 } else { chunk };
+        let bytes = factor.dtype.size_bytes() as i64;
+        let written = [CHUNK, WORD].into_iter().map(|n| (n / bytes).max(1));
+        let written = written.into_iter().find(|n| fast.extent % n == 0)?;
+        // with tensor memory all threads have as many registers: half is enough for them
+        let held = if self.product().matrix.tensor { SQUARE / 2 } else { SQUARE };
+        let most = (held / (written * bytes)).min(CHUNK / bytes);
         let digit = unused("digit", self.taken);
         let first = Index::Mul(fast.extent, Box::new(var(&digit)));
         Some(Dealt {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use warploom::compile;
 use warploom::ozaki::{Accuracy, Emulation, Options};
+use warploom::resources::Resources;
 use warploom_ir::affine::Name;
 use warploom_ir::dtype::DType;
 use warploom_ir::interp;
@@ -33,7 +34,11 @@ fn run(text: &str, [m, n, k]: [usize; 3], inputs: &BTreeMap<Name, Tensor>) -> Te
     let code = lowered.gpu(Target::Sm90a).unwrap_or_else(|e| panic!("{e}"));
     let report = compile::resources(&code).unwrap_or_else(|e| panic!("{e}"));
     assert!(!report.contains("C75"), "{report}");
-    assert_eq!(report.matches("spill stores").count(), report.matches("0 bytes spill s").count());
+    // of other kernels the assembler may spill a few bytes to have more blocks run at once
+    let programs = Resources::of(&code, Some(&report)).into_iter().filter(|f| f.shared_bytes > 0);
+    for program in programs {
+        assert_eq!(program.spilled, Some(0), "{program:?}");
+    }
     have["C"].clone()
 }
 
