@@ -164,8 +164,9 @@ fn threads_copy_boxes_asynchronously() {
                   distribute n\ndistribute m.1\nsplit k by 48\nsplit k.1 by 16\n\
                   reorder k.0, k.1.0, S1.m.1, S1.n, k.1.1\nstage Acc at m.0\n\
                   stage A at k.0 as As\nstage B at k.0 as Bs\n\
-                  map As.0 to async\nmap Bs.0 to async\nring k.0 by 2\n\
-                  tensorize S1.m.1, S1.n, k.1.1 with wgmma.m64n24k16.f32.bf16.bf16\n";
+                  map As.0 to async\nmap Bs.0 to async\n\
+                  tensorize S1.m.1, S1.n, k.1.1 with wgmma.m64n24k16.f32.bf16.bf16\n\
+                  ring k.0 by 2\n";
     let text = checked(&ragged, script);
     assert!(text.contains("do cp.async.ca.16(As["), "{text}");
 }
