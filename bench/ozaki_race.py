@@ -1,4 +1,4 @@
-"""Races emulated products of binary64 against PyTorch's, on one GPU, in alternating pairs.
+"""Races emulated products of f64 or f32 against PyTorch's, on one GPU, in alternating pairs.
 
     warploom ozaki "mk,kn->mn" --moduli 14 > d.nest
     WARPLOOM_LIBRARY=libwarploom_c.so python3 bench/ozaki_race.py 4096,8192 d.nest > race.csv
@@ -23,6 +23,7 @@ import warploom  # noqa: E402
 
 ROUNDS = 21
 ROWS, COLUMNS = 4, 64
+TYPES = {"f64": torch.float64, "f32": torch.float32}
 
 
 def timed(run):
@@ -71,12 +72,12 @@ def main():
         "tflop_s,ours_error,native_error,peer,gpu,commit,date"
     )
     for n in sizes:
-        a, b = (torch.rand(n, n, dtype=torch.float64, device="cuda") - 0.5 for _ in range(2))
-        native = torch.full_like(a, torch.nan)
         stream = torch.cuda.current_stream().cuda_stream
         for nest in nests:
             program = warploom.Program(nest, sizes=f"M={n},N={n},K={n}")
-            c = torch.full_like(a, torch.nan)
+            dtype = TYPES[program.arrays[0]["dtype"]]
+            a, b = (torch.rand(n, n, dtype=dtype, device="cuda") - 0.5 for _ in range(2))
+            c, native = (torch.full_like(a, torch.nan) for _ in range(2))
             given = {"A": a, "B": b, "C": c}
             arrays = [given[array["name"]].data_ptr() for array in program.arrays]
             ours, theirs = [], []
