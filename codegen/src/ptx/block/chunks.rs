@@ -324,7 +324,7 @@ mod tests {
         assert_eq!(shares(&[128, 8], 128), [16, 8]);
         assert_eq!(shares(&[8, 24, 3], 128), [4, 8, 3], "96 threads instead of 72");
         assert_eq!(shares(&[24, 9], 128), [12, 9]);
-        assert_eq!(shares(&[128, 9], 128), [32, 3], "not 128 rows of a piece each");
+        assert_eq!(shares(&[128, 9], 128), [8, 9], "not 128 rows of a piece each");
         assert_eq!(shares(&[4], 128), [4]);
         assert_eq!(shares(&[7, 1], 4), [1, 1]);
     }
