@@ -126,21 +126,12 @@ impl Lin {
     /// what is left are digits that never reach the next multiple.
     fn quotient(&self, divisor: i64) -> Option<Self> {
         let mut out = Self::constant(self.constant.div_euclid(divisor));
-        let rest = self.constant.rem_euclid(divisor);
-        let (mut low, mut high) = (rest, rest);
+        let mut rest = Self::constant(self.constant.rem_euclid(divisor));
         for (atom, c) in &self.terms {
-            match atom {
-                _whole if c % divisor == 0 => {
-                    out.terms.insert(atom.clone(), c / divisor);
-                }
-                Atom::Digit(_, below) => {
-                    let most = c.checked_mul(below - 1)?;
-                    low += most.min(0);
-                    high += most.max(0);
-                }
-                _unknown => return None,
-            }
+            let (to, c) = if c % divisor == 0 { (&mut out, c / divisor) } else { (&mut rest, *c) };
+            to.terms.insert(atom.clone(), c);
         }
+        let (low, high) = rest.bounds()?;
         let left = low.div_euclid(divisor);
         (left == high.div_euclid(divisor)).then(|| out.offset(left))
     }

@@ -216,26 +216,25 @@ impl Space {
 
     /// How both factors' operands come; nothing where these boxes cannot be.
     pub(super) fn comes(&self, [d, w, s]: [&Plan; 3], way: Way) -> Option<[Comes; 2]> {
+        let [first, second] = self.loads([d, w, s], way)?.map(|(comes, _)| comes);
+        Some(if way.swapped { [second, first] } else { [first, second] })
+    }
+
+    /// How the operands of rows and of columns come, and quarters of a clock until a slice of each
+    /// has, where one group of threads fills what threads turn around.
+    fn loads(&self, [d, w, s]: [&Plan; 3], way: Way) -> Option<[(Comes, i64); 2]> {
         let teams = teams(d.whole);
         let held = d.whole / teams * w.whole / 128;
         let copies = copies(held, teams, way.resident);
-        let sides = if way.swapped { [w, d] } else { [d, w] };
-        let ways = [1, i64::from(copies)];
-        let how = |side: usize| Some(self.loaded(sides[side], s, side, ways)?.0);
-        Some([how(0)?, how(1)?])
+        let sides = if way.swapped { [1, 0] } else { [0, 1] };
+        Some([self.loaded(d, s, sides[0], copies)?, self.loaded(w, s, sides[1], copies)?])
     }
 
     /// How a slice of an operand comes, and quarters of a clock until it has; what is its own,
-    /// and whose last dimension is the `side`'s factor's. The threads that fill do so in so many
-    /// groups; whether there are registers for threads that copy.
-    fn loaded(
-        &self,
-        own: &Plan,
-        sums: &Plan,
-        side: usize,
-        [groups, copies]: [i64; 2],
-    ) -> Option<(Comes, i64)> {
-        let filled = (Comes::Turned, own.whole * sums.whole * 4 / (FILLED * groups));
+    /// and whose last dimension is the `side`'s factor's; whether there are registers for threads
+    /// that copy.
+    fn loaded(&self, own: &Plan, sums: &Plan, side: usize, copies: bool) -> Option<(Comes, i64)> {
+        let filled = (Comes::Turned, own.whole * sums.whole * 4 / FILLED);
         if self.threads[side] {
             return Some(filled);
         }
@@ -267,7 +266,7 @@ impl Space {
         let copied = (Comes::Copied, plan.whole / inner * each);
         // rows that begin with sectors are the copy engine's
         let skewed = self.copies && self.pitch[side] % SECTOR != 0;
-        Some(if copies > 0 && skewed && copied.1 < engine.1 { copied } else { engine })
+        Some(if copies && skewed && copied.1 < engine.1 { copied } else { engine })
     }
 
     /// Clocks until all is done, where threads write a tile's results in so many; nothing where
@@ -283,12 +282,14 @@ impl Space {
         if !room || way.paired && !self.pairs([d, w], way.swapped) {
             return None;
         }
-        let stages = self.stages([d, w, s], way, self.comes([d, w, s], way)?)?;
-        let sides = if way.swapped { [1, 0] } else { [0, 1] };
+        let loads = self.loads([d, w, s], way)?;
+        let stages = self.stages([d, w, s], way, loads.map(|(comes, _)| comes))?;
         let groups = groups(held, teams, stages);
-        let ways = [groups, i64::from(copies(held, teams, way.resident))];
-        let loads = self.loaded(d, s, sides[0], ways)?.1
-            + self.loaded(w, s, sides[1], ways)?.1 / way.members();
+        let [deep, wide] = loads.map(|(comes, clocks)| match comes {
+            Comes::Turned => clocks / groups,
+            Comes::Engine | Comes::Copied => clocks,
+        });
+        let loads = deep + wide / way.members();
         let tiles = d.count * w.count * self.batch;
         let busy = tiles.min(self.multiprocessors);
         // the cache serves fewer multiprocessors faster, to a point

@@ -129,7 +129,7 @@ impl Program<'_> {
     }
 
     /// The copies into operands of the product at hand.
-    fn own_fills(&self) -> impl Iterator<Item = &Move> {
+    pub(super) fn own_fills(&self) -> impl Iterator<Item = &Move> {
         let product = self.product();
         self.plan.fills.iter().filter(|f| product.operand(&f.buffer).is_some())
     }

@@ -225,9 +225,8 @@ impl<'a> Program<'a> {
     /// The blocks whose warpgroups release a slot: those that get data by this block's copies.
     pub(super) fn releasing(&self) -> i64 {
         let paired = self.product().paired();
-        let own = self.plan.fills.iter().filter(|f| self.product().operand(&f.buffer).is_some());
         let shared = |f: &Move| !f.asynchronous() && self.shared_by_cluster(f);
-        let multicast = paired || own.into_iter().any(shared);
+        let multicast = paired || self.own_fills().any(shared);
         self.plan.cluster.as_ref().filter(|_| multicast).map_or(1, |c| c.count)
     }
 

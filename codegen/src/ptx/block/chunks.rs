@@ -121,8 +121,7 @@ impl Emitter<'_> {
 
     /// For each dimension of a tile whether all of it is inside its array.
     fn whole(&self, tile: &Tile) -> Vec<Cond> {
-        let buffer = self.kernel.buffers.iter().find(|b| b.name == tile.array);
-        let shape = &buffer.expect("verified: one of the kernel's").shape;
+        let shape = self.shape_of(&tile.array);
         let inside = |((start, slice), extent): ((&Lin, &Slice), &Index)| {
             let last = start.offset((slice.extent.unwrap_or(1) - 1) * slice.step);
             let below = Lin::of(extent, &self.env).offset(-1).plus(-1, &last);
@@ -169,8 +168,7 @@ impl Emitter<'_> {
 
     /// Whether an element is inside its array along these dimensions.
     fn guard(&mut self, tile: &Tile, at: &[Lin], dims: &[usize]) -> Guard {
-        let buffer = self.kernel.buffers.iter().find(|b| b.name == tile.array);
-        let shape = buffer.expect("verified: one of the kernel's").shape.clone();
+        let shape = self.shape_of(&tile.array).to_vec();
         let mut holds: Option<Value> = None;
         for &d in dims {
             let extent = Lin::of(&shape[d], &self.env);
@@ -234,11 +232,15 @@ impl Emitter<'_> {
         self.f.def(space, 1, &text)
     }
 
+    /// The extents of an array.
+    fn shape_of(&self, array: &Name) -> &[Index] {
+        let buffer = self.kernel.buffers.iter().find(|b| b.name == *array);
+        &buffer.expect("verified: one of the kernel's").shape
+    }
+
     /// Whether positions in an array, and what lies a box beside it, fit into 32 bits.
     fn small(&self, array: &Name) -> bool {
-        let buffer = self.kernel.buffers.iter().find(|b| b.name == *array);
-        let Some(buffer) = buffer else { return false };
-        let sizes = buffer.shape.iter().map(|e| Lin::of(e, &self.env).as_constant());
+        let sizes = self.shape_of(array).iter().map(|e| Lin::of(e, &self.env).as_constant());
         let elements = sizes.into_iter().try_fold(1_i64, |all, e| all.checked_mul(e?));
         elements.is_some_and(|n| n < SMALL)
     }
