@@ -19,7 +19,7 @@ use std::f64::consts::{FRAC_1_SQRT_2, LN_2, LOG2_E, PI};
 use crate::llvm::build::{Function, Value};
 use crate::llvm::emit::Extern;
 
-use scalar::{Format, Scalar};
+use scalar::{Format, Nearest, Scalar};
 
 /// The upper bits of ln 2: its products with integers up to 2^11 are exact.
 const LN2_HIGH: f64 = f64::from_bits(0x3fe6_2e42_fee0_0000);
@@ -75,7 +75,8 @@ impl Scalar for Math {
         elem: "double",
         int: "i64",
         fraction: 52,
-        bias: 1023.0,
+        one: 1.0_f64.to_bits() as i128,
+        large: 6_755_399_441_055_744.0_f64.to_bits() as i128,
         least: f64::MIN_POSITIVE,
         root_half: FRAC_1_SQRT_2.to_bits() as i128,
     };
@@ -99,11 +100,10 @@ impl Math {
 
     /// An integer `n` and `x - n ln 2`.
     fn reduced(&mut self, x: &Value) -> (Value, Value) {
-        let n = self.mul(x, &c(LOG2_E));
-        let n = self.0.intrinsic("roundeven", &[&n]);
-        let r = self.fma(&n, &c(-LN2_HIGH), x);
-        let r = self.fma(&n, &c(-LN2_LOW), &r);
-        (n, r)
+        let Nearest { number, integer } = self.nearest(x, LOG2_E);
+        let r = self.fma(&number, &c(-LN2_HIGH), x);
+        let r = self.fma(&number, &c(-LN2_LOW), &r);
+        (integer, r)
     }
 
     fn exp(&mut self, x: &Value) -> Value {
@@ -121,10 +121,10 @@ impl Math {
 
     fn exp2(&mut self, x: &Value) -> Value {
         let x = self.clamp(x, -1200.0, 1200.0);
-        let n = self.0.intrinsic("roundeven", &[&x]);
-        let rest = self.sub(&x, &n);
+        let Nearest { number, integer } = self.nearest(&x, 1.0);
+        let rest = self.sub(&x, &number);
         let r = self.mul(&rest, &c(LN_2));
-        self.exp_from(&n, &r)
+        self.exp_from(&integer, &r)
     }
 
     /// `ln m` for `m` between √½ and √2, as `f - rest` with `f = m - 1` exact.

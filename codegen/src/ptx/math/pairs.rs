@@ -6,7 +6,7 @@
 //! 1100 shifts 10 of them into the result's error.
 //! Source: [Dekker71] for sums and products of pairs; the series is that of `log_series`.
 
-use super::scalar::Scalar;
+use super::scalar::{Nearest, Scalar};
 use super::{LN2_HIGH, LN2_LOW, Math, c};
 use crate::llvm::build::Value;
 
@@ -97,14 +97,13 @@ impl Math {
         let beyond = self.0.cmp("ogt", &size, &c(800.0));
         let rest = self.0.select(&beyond, &c(0.0), &rest);
         let exponent = self.clamp(&exponent, -800.0, 800.0);
-        let n = self.mul(&exponent, &c(std::f64::consts::LOG2_E));
-        let n = self.0.intrinsic("roundeven", &[&n]);
-        let r = self.fma(&n, &c(-LN2_HIGH), &exponent);
-        let rest = self.fma(&n, &c(-LN2_LOW), &rest);
+        let Nearest { number, integer } = self.nearest(&exponent, std::f64::consts::LOG2_E);
+        let r = self.fma(&number, &c(-LN2_HIGH), &exponent);
+        let rest = self.fma(&number, &c(-LN2_LOW), &rest);
         let r = self.sum(&r, &rest);
         let series = self.exp_series(&r.high);
         let grown = self.fma(&series, &r.high, &r.low);
         let power = self.add(&grown, &c(1.0));
-        self.scale(&power, &n)
+        self.scale(&power, &integer)
     }
 }

@@ -9,7 +9,7 @@
 
 use std::f32::consts::{FRAC_1_SQRT_2, LN_2, LOG2_E};
 
-use super::scalar::{Format, Scalar};
+use super::scalar::{Format, Nearest, Scalar};
 use crate::llvm::build::{Function, Value};
 
 /// The upper bits of ln 2: its products with integers below 2^14 are exact.
@@ -88,7 +88,8 @@ impl Scalar for Single {
         elem: "float",
         int: "i32",
         fraction: 23,
-        bias: 127.0,
+        one: 1.0_f32.to_bits() as i128,
+        large: 12_582_912.0_f32.to_bits() as i128,
         least: f32::MIN_POSITIVE as f64,
         root_half: FRAC_1_SQRT_2.to_bits() as i128,
     };
@@ -101,24 +102,23 @@ impl Scalar for Single {
 impl Single {
     fn exp(&mut self, x: &Value) -> Value {
         let x = self.clamp(x, -110.0, 100.0);
-        let n = self.mul(&x, &c(LOG2_E));
-        let n = self.0.intrinsic("roundeven", &[&n]);
-        let r = self.fma(&n, &c(-LN2_HIGH), &x);
-        let r = self.fma(&n, &c(-LN2_LOW), &r);
+        let Nearest { number, integer } = self.nearest(&x, LOG2_E.into());
+        let r = self.fma(&number, &c(-LN2_HIGH), &x);
+        let r = self.fma(&number, &c(-LN2_LOW), &r);
         let q = self.polynomial(&r, &EXP);
         let square = self.mul(&r, &r);
         let less = self.fma(&q, &square, &r);
         let y = self.add(&less, &c(1.0));
-        self.scale(&y, &n)
+        self.scale(&y, &integer)
     }
 
     fn exp2(&mut self, x: &Value) -> Value {
         let x = self.clamp(x, -160.0, 140.0);
-        let n = self.0.intrinsic("roundeven", &[&x]);
-        let r = self.sub(&x, &n);
+        let Nearest { number, integer } = self.nearest(&x, 1.0);
+        let r = self.sub(&x, &number);
         let q = self.polynomial(&r, &EXP2);
         let y = self.fma(&q, &r, &c(1.0));
-        self.scale(&y, &n)
+        self.scale(&y, &integer)
     }
 
     /// With `m = 1 + f`: `f`, its square, and `ln m - f + f^2 / 2`.
