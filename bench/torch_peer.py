@@ -11,7 +11,8 @@ device is kept busy until all are queued, so that the host's time is not part of
 answers [[error, bound], [error, bound]] of the result in FILE and of PyTorch's own: of the element
 that comes closest to its bound, or passes it most. An answer `error: …` says why there is none.
 
-Bounds: u is the unit roundoff of binary32, in which all compute, v that of the result's type. A
+Bounds: u is the unit roundoff of binary32, in which all compute but products of binary64, v that of
+the result's type. A
 result y is allowed v |y| for its last rounding and u times what its operation says (below): any
 order of a sum of n terms is within n u of the sum of the absolute terms, and a function of the
 device's library is allowed 8 u.
@@ -24,13 +25,24 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}
+DTYPES = {
+    "f32": torch.float32,
+    "bf16": torch.bfloat16,
+    "f16": torch.float16,
+    "f64": torch.float64,
+    "tf32": torch.float32,  # multiplied as such
+}
+NAMES = {v: k for k, v in DTYPES.items() if k != "tf32"}
 COPIES = 15
 # about a millisecond of the device's clock, for the host to queue all launches of a turn
 AHEAD = 2_000_000
 EPSILON = 1e-5
-U = 2.0**-24
-V = {torch.float32: 2.0**-24, torch.bfloat16: 2.0**-8, torch.float16: 2.0**-11}
+V = {
+    torch.float64: 2.0**-53,
+    torch.float32: 2.0**-24,
+    torch.bfloat16: 2.0**-8,
+    torch.float16: 2.0**-11,
+}
 
 
 def permute(order):
@@ -107,6 +119,8 @@ class Problem:
             torch._dynamo.reset()
             self.run = torch.compile(self.run, dynamic=False)
         operands = wanted["operands"]
+        wide = [o["dtype"] == "tf32" for o in operands]
+        torch.backends.cuda.matmul.allow_tf32 = any(wide)
         first = [load(o["file"], o["dtype"], o["shape"]) for o in operands]
         self.sets = [first] + [[x.clone() for x in first] for _ in range(wanted["sets"] - 1)]
         self.results = [self.run(*operands) for operands in self.sets]
@@ -135,7 +149,9 @@ class Problem:
             # below the least normal number errors are absolute
             tiny = torch.finfo(torch.float32).tiny
             tiny = max(tiny, torch.finfo(result.dtype).tiny * V[result.dtype])
-            allowed = V[result.dtype] * exact.abs() + U * slack + tiny
+            # the exact result of binary64 is as wrong as any
+            unit = 2 * V[torch.float64] if result.dtype == torch.float64 else V[torch.float32]
+            allowed = V[result.dtype] * exact.abs() + unit * slack + tiny
         error = (result.double() - exact).abs()
         part = torch.where(error == 0, torch.zeros_like(error), error / allowed)
         worst = int(torch.where(part.isnan(), torch.full_like(part, torch.inf), part).argmax())
@@ -147,8 +163,7 @@ class Problem:
         exact = self.exact(*wide)
         slack = self.slack(exact, *wide) if self.slack else None
         del wide
-        dtype = {v: k for k, v in DTYPES.items()}[own.dtype]
-        ours = load(file, dtype, own.shape)
+        ours = load(file, NAMES[own.dtype], own.shape)
         return [self.judge(x, exact, slack) for x in (ours, own)]
 
 

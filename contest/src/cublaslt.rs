@@ -3,7 +3,8 @@
 //! In: sizes, types, transpositions. Out: one launch for each algorithm that the library's
 //! heuristic proposes, best guess first. Requires libcublasLt at run time, found as the driver is;
 //! without it [`CublasLt::open`] says so.
-//! Keeps: sums in f32, also where several blocks share one; row-major arrays. The library's
+//! Keeps: sums in f32 (f64 and i32 of factors of f64 and i8), also where several blocks share one;
+//! row-major arrays. The library's
 //! matrices are column-major: it is asked for `C^T = B^T A^T`, whose operands are our arrays.
 //! Source: NVIDIA, cuBLAS library, "Using the cuBLASLt API".
 
@@ -37,6 +38,8 @@ pub struct Product {
     pub dtype: DType,
     /// The elements of `C`.
     pub out: DType,
+    /// Sums of factors of 8 bits need not keep more than the tensor cores do.
+    pub fast: bool,
 }
 
 impl Product {
@@ -227,7 +230,7 @@ impl Plan {
         [a, b, c]: [u64; 3],
         stream: *mut c_void,
     ) -> Result<()> {
-        let (one, zero) = (1.0_f32, 0.0_f32);
+        let [one, zero] = scales(self.product.dtype);
         let [first, second, out] = &self.layouts;
         // SAFETY: numbers and objects outlive the call; addresses are those of arrays that the
         // launch keeps alive, with the shapes that the layouts have.
@@ -235,8 +238,8 @@ impl Plan {
             result::matmul(
                 self.lt.handle,
                 self.desc.0,
-                (&raw const one).cast(),
-                (&raw const zero).cast(),
+                one.as_ptr().cast(),
+                zero.as_ptr().cast(),
                 pointer(b),
                 first.0,
                 pointer(a),
@@ -261,27 +264,48 @@ fn pointer(address: u64) -> *mut c_void {
     std::ptr::with_exposed_provenance_mut(address)
 }
 
+/// One and zero as the library's numbers for products of a type.
+fn scales(dtype: DType) -> [[u8; 8]; 2] {
+    let low = |[a, b, c, d]: [u8; 4]| [a, b, c, d, 0, 0, 0, 0];
+    if dtype == DType::F64 {
+        [1.0_f64, 0.0].map(f64::to_ne_bytes)
+    } else if dtype == DType::I8 {
+        [1_i32, 0].map(i32::to_ne_bytes).map(low)
+    } else {
+        [1.0_f32, 0.0].map(f32::to_ne_bytes).map(low)
+    }
+}
+
 /// What is multiplied and how.
 struct Desc(sys::cublasLtMatmulDesc_t);
 
 impl Desc {
     fn new(product: &Product) -> Result<Self> {
-        let made = result::create_matmul_desc(Compute::CUBLAS_COMPUTE_32F, Type::CUDA_R_32F);
+        let (compute, scale) = if product.dtype == DType::F64 {
+            (Compute::CUBLAS_COMPUTE_64F, Type::CUDA_R_64F)
+        } else if product.dtype == DType::I8 {
+            (Compute::CUBLAS_COMPUTE_32I, Type::CUDA_R_32I)
+        } else if product.dtype == DType::Tf32 {
+            (Compute::CUBLAS_COMPUTE_32F_FAST_TF32, Type::CUDA_R_32F)
+        } else {
+            (Compute::CUBLAS_COMPUTE_32F, Type::CUDA_R_32F)
+        };
+        let made = result::create_matmul_desc(compute, scale);
         let desc = Self(asked("cublasLt has no description", made)?);
         // CUBLAS_OP_T is 1; the library's first operand is our B
-        for (attribute, transposed) in [
-            (Description::CUBLASLT_MATMUL_DESC_TRANSA, product.b_transposed),
-            (Description::CUBLASLT_MATMUL_DESC_TRANSB, product.a_transposed),
-        ] {
-            let op = i32::from(transposed);
-            let bytes = size_of_val(&op);
-            // SAFETY: the description lives, and the attribute is a C enumeration.
-            let done = unsafe {
-                result::set_matmul_desc_attribute(desc.0, attribute, (&raw const op).cast(), bytes)
-            };
-            asked("cublasLt refuses a transposition", done)?;
+        desc.set(Description::CUBLASLT_MATMUL_DESC_TRANSA, &i32::from(product.b_transposed))?;
+        desc.set(Description::CUBLASLT_MATMUL_DESC_TRANSB, &i32::from(product.a_transposed))?;
+        if product.fast {
+            desc.set(Description::CUBLASLT_MATMUL_DESC_FAST_ACCUM, &1_i8)?;
         }
         Ok(desc)
+    }
+
+    fn set<T>(&self, attribute: Description, value: &T) -> Result<()> {
+        let (value, bytes) = (std::ptr::from_ref(value).cast(), size_of::<T>());
+        // SAFETY: the description lives, and the library compares `bytes` with what it expects.
+        let done = unsafe { result::set_matmul_desc_attribute(self.0, attribute, value, bytes) };
+        asked("cublasLt refuses what a product is to be", done)
     }
 }
 
@@ -349,19 +373,19 @@ impl Drop for Preference {
 fn type_of(dtype: DType) -> Result<Type> {
     match dtype {
         DType::F32 => Ok(Type::CUDA_R_32F),
+        DType::Tf32 => Ok(Type::CUDA_R_32F),
         DType::F16 => Ok(Type::CUDA_R_16F),
         DType::Bf16 => Ok(Type::CUDA_R_16BF),
-        DType::F64
-        | DType::Tf32
-        | DType::E4m3
-        | DType::E5m2
+        DType::F64 => Ok(Type::CUDA_R_64F),
+        DType::E4m3 => Ok(Type::CUDA_R_8F_E4M3),
+        DType::I8 => Ok(Type::CUDA_R_8I),
+        DType::I32 => Ok(Type::CUDA_R_32I),
+        DType::E5m2
         | DType::I64
         | DType::U64
-        | DType::I32
         | DType::U32
         | DType::I16
         | DType::U16
-        | DType::I8
         | DType::U8
         | DType::Bool => Err(refused(&format!("cublasLt is not asked for products of {dtype}"))),
     }
@@ -390,6 +414,7 @@ mod tests {
             b_transposed,
             dtype,
             out: DType::F32,
+            fast: false,
         };
         assert_eq!(of(false, false).shapes(), [[2, 5], [5, 3], [2, 3]]);
         assert_eq!(of(true, true).shapes(), [[5, 2], [3, 5], [2, 3]]);

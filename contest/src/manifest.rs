@@ -369,7 +369,12 @@ pub fn product(problem: &Problem<'_>) -> Option<crate::Product> {
         let Some(named) = rename(&Einsum::parse(spec).ok()?, &theirs) else { continue };
         let size = |label: &str| usize::try_from(*extents.get(named.get(label)?)?).ok();
         let (m, n, k) = (size("m")?, size("n")?, size("k")?);
-        let product = crate::Product { m, n, k, a_transposed, b_transposed, dtype: first, out };
+        let fast = problem.nest.statements().iter().any(|s| {
+            let keeps = s.statement.keeps;
+            first.size_bytes() == 1 && first.is_float() && keeps.is_some_and(|k| k.over.is_none())
+        });
+        let dtype = first;
+        let product = crate::Product { m, n, k, a_transposed, b_transposed, dtype, out, fast };
         return (first == second).then_some(product);
     }
     None

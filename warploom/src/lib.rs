@@ -35,7 +35,7 @@ pub use warploom_ir::diag::{self, Diagnostic};
 pub use warploom_ir::dtype::DType;
 pub use warploom_ir::einsum::Einsum;
 pub use warploom_ir::kernel::{Index, Kernel};
-pub use warploom_ir::nest::{Accumulation, Array, Nest, Role};
+pub use warploom_ir::nest::{Accumulation, Array, Keeps, Nest, Role};
 pub use warploom_ir::schedule::Tree;
 pub use warploom_ir::schedule::step::{LayoutTerm, Script, Step};
 pub use warploom_ir::target::Target;

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use warploom::DType;
+use warploom::{Accumulation, DType, Keeps};
 use warploom_contest::Product;
 
 /// A product with the name of its shape.
@@ -36,7 +36,30 @@ impl Case {
 
     /// Types and shape, such as `bf16->f32 4096`.
     pub(crate) fn group(&self) -> String {
-        format!("{}->{} {}", self.product.dtype, self.product.out, self.shape)
+        let fast = if self.product.fast { " fast" } else { "" };
+        format!("{}->{} {}{fast}", self.product.dtype, self.product.out, self.shape)
+    }
+
+    /// How sums of factors of 8 bits add: exactly what the tensor cores keep, or added in f32 after
+    /// every 128 terms.
+    pub(crate) fn accumulation(&self) -> Option<Accumulation> {
+        let over = (!self.product.fast).then_some(128);
+        let keeps = Some(Keeps { bits: 13, over });
+        (self.product.dtype == DType::E4m3).then_some(Accumulation { acc: DType::F32, keeps })
+    }
+
+    /// The error that sums may have, in units of the sum of absolute products.
+    pub(crate) fn bound(&self) -> f64 {
+        let Product { dtype, fast, .. } = self.product;
+        if dtype == DType::F64 {
+            1e-12
+        } else if dtype == DType::I8 {
+            0.0
+        } else if dtype == DType::E4m3 {
+            if fast { 1e-3 } else { 1e-4 }
+        } else {
+            1e-5
+        }
     }
 
     /// Floating-point operations.
@@ -53,14 +76,17 @@ impl Case {
     /// One line that [`Case::read`] reads.
     pub(crate) fn line(&self) -> String {
         let Product { dtype, out, .. } = self.product;
-        format!("{} {} {dtype} {out}", self.shape, self.layout())
+        let fast = if self.product.fast { " fast" } else { "" };
+        format!("{} {} {dtype} {out}{fast}", self.shape, self.layout())
     }
 
     /// What [`Case::line`] wrote.
     pub(crate) fn read(line: &str) -> Result<Self, Box<dyn Error>> {
         let words: Vec<&str> = line.split_whitespace().collect();
-        let &[shape, layout, dtype, out] = words.as_slice() else {
-            return Err(format!("what is `{line}`?").into());
+        let (shape, layout, dtype, out, fast) = match *words.as_slice() {
+            [shape, layout, dtype, out] => (shape, layout, dtype, out, false),
+            [shape, layout, dtype, out, "fast"] => (shape, layout, dtype, out, true),
+            _ => return Err(format!("what is `{line}`?").into()),
         };
         let sizes: Vec<usize> = shape.split('x').map(str::parse).collect::<Result<_, _>>()?;
         let [m, n, k] = match *sizes.as_slice() {
@@ -77,6 +103,7 @@ impl Case {
             b_transposed: transposed(1),
             dtype: dtype.parse()?,
             out: out.parse()?,
+            fast,
         };
         Ok(Self { shape: shape.to_owned(), product })
     }
@@ -98,6 +125,15 @@ const ODD: [&str; 8] = [
 const LAYOUTS: [&str; 4] = ["nn", "nt", "tn", "tt"];
 
 const DTYPES: [DType; 2] = [DType::Bf16, DType::F16];
+
+/// Other types: of factors and results, with the layouts that are measured.
+const OTHERS: [(DType, &str, &[&str]); 5] = [
+    (DType::Tf32, "f32", &["nn", "nt"]),
+    (DType::I8, "i32", &["nt"]),
+    (DType::E4m3, "bf16", &["nt"]),
+    (DType::E4m3, "bf16 fast", &["nt"]),
+    (DType::F64, "f64", &["nn", "nt"]),
+];
 
 /// What `quick` measures.
 const QUICK: [&str; 9] = [
@@ -122,13 +158,14 @@ pub(crate) fn wanted(words: &[String]) -> Result<Vec<Case>, Box<dyn Error>> {
             lines = QUICK.map(str::to_owned).to_vec();
         } else if LAYOUTS.contains(&word.as_str()) {
             layouts.push(word.as_str());
-        } else if DTYPES.iter().any(|d| d.name() == word) {
+        } else if DTYPES.iter().chain(OTHERS.iter().map(|o| &o.0)).any(|d| d.name() == word) {
             dtypes.push(word.as_str());
         } else if SQUARES.iter().chain(&ODD).any(|s| s == word) {
             shapes.push(word.as_str());
         } else {
             let known = [&SQUARES[..], &ODD, &LAYOUTS].concat().join(", ");
-            return Err(format!("`{word}` is none of quick, bf16, f16, {known}").into());
+            let types = "bf16, f16, tf32, i8, e4m3, f64";
+            return Err(format!("`{word}` is none of quick, {types}, {known}").into());
         }
     }
     let any = |list: &[&str], word: &str| list.is_empty() || list.contains(&word);
@@ -144,7 +181,7 @@ pub(crate) fn wanted(words: &[String]) -> Result<Vec<Case>, Box<dyn Error>> {
 }
 
 /// Every case, those that say most first: 16-bit outputs of squares in all layouts, odd shapes,
-/// then f32 outputs.
+/// then f32 outputs, then other types.
 fn all() -> Vec<String> {
     let mut lines = Vec::new();
     for dtype in DTYPES {
@@ -159,6 +196,11 @@ fn all() -> Vec<String> {
         }
         lines.extend(ODD.map(|shape| format!("{shape} nn {dtype} f32")));
     }
+    for (dtype, out, layouts) in OTHERS {
+        for shape in &SQUARES[1..] {
+            lines.extend(layouts.iter().map(|layout| format!("{shape} {layout} {dtype} {out}")));
+        }
+    }
     lines
 }
 
@@ -169,7 +211,7 @@ mod tests {
     #[test]
     fn lines_are_read_as_they_are_written() {
         let cases = wanted(&[]).unwrap();
-        assert_eq!(cases.len(), 2 * (24 + 8) + 2 * (12 + 8));
+        assert_eq!(cases.len(), 2 * (24 + 8) + 2 * (12 + 8) + 7 * 5);
         for case in &cases {
             let again = Case::read(&case.line()).unwrap();
             assert_eq!((again.product, &again.shape), (case.product, &case.shape));

@@ -17,9 +17,6 @@ const BAND: usize = 128;
 /// Most rows that are compared whatever the number.
 const ALL: usize = 512;
 
-/// The error that sums in f32 may have, in units of the sum of absolute products.
-pub(crate) const BOUND: f64 = 1e-5;
-
 /// Programs by their text.
 pub(crate) struct Programs {
     device: Device,
@@ -154,18 +151,24 @@ fn worst(reference: &Reference, found: &Tensor) -> f64 {
     })
 }
 
-/// A hash of the element's number, the upper 24 bits of it as a number between -1 and 1.
+/// A hash of the element's number, the upper 24 bits of it as a number between -1 and 1, or the
+/// upper 8 as an integer.
 fn random(dtype: DType, rows: usize, columns: usize) -> String {
     let first = "cast_u32(i) * 2654435761 + cast_u32(S) * 2246822519";
     let mixed = |h: &str, shift, factor| format!("xor({h}, shr({h}, {shift})) * {factor}");
     let second = mixed(&format!("({first})"), 15, 2_246_822_507_u32);
     let third = mixed(&format!("({second})"), 13, 3_266_489_909_u32);
+    let value = if dtype.is_float() {
+        format!("f32(shr({third}, 8)) * 0.00000011920928955078125 - 1.0")
+    } else {
+        format!("cast_{dtype}(shr({third}, 24))")
+    };
     format!(
         "param S
 assume S >= 0
 out X: {dtype}[{rows}, {columns}]
 for i in 0..{} {{
-  X[floor(i / {columns}), i mod {columns}] = f32(shr({third}, 8)) * 0.00000011920928955078125 - 1.0
+  X[floor(i / {columns}), i mod {columns}] = {value}
 }}",
         rows * columns
     )
@@ -245,6 +248,9 @@ mod tests {
         assert!(mean.abs() < 0.05 && (square - 1.0 / 3.0).abs() < 0.03, "{mean} {square}");
         let neighbours = values.iter().zip(&values[64..]).map(|(a, b)| a * b).sum::<f64>() / n;
         assert!(neighbours.abs() < 0.03, "{neighbours}");
+        let integers = matrix(DType::I8, [64, 64], 3).to_f64s();
+        let mean = integers.iter().sum::<f64>() / integers.len() as f64;
+        assert!(mean.abs() < 5.0 && integers.contains(&-128.0), "{mean}");
     }
 
     #[test]
@@ -253,7 +259,8 @@ mod tests {
             [(false, false), (false, true), (true, false), (true, true)]
         {
             let (m, n, k, dtype) = (515, 6, 33, DType::Bf16);
-            let product = Product { m, n, k, a_transposed, b_transposed, dtype, out: DType::F32 };
+            let (out, fast) = (DType::F32, false);
+            let product = Product { m, n, k, a_transposed, b_transposed, dtype, out, fast };
             let [a, b, _] = product.shapes();
             let (a, b) = (matrix(dtype, a, 3), matrix(dtype, b, 4));
             let rows = Rows::of(m, 200);
@@ -292,11 +299,12 @@ mod tests {
     #[test]
     fn every_nest_becomes_code_of_a_gpu() {
         let product = |a_transposed, b_transposed| {
-            let (dtype, out) = (DType::F16, DType::F16);
-            Product { m: 1, n: 1, k: 1, a_transposed, b_transposed, dtype, out }
+            let (dtype, out, fast) = (DType::F16, DType::F16, false);
+            Product { m: 1, n: 1, k: 1, a_transposed, b_transposed, dtype, out, fast }
         };
         let all = [Rows::of(100, 7), Rows::of(16384, 7)];
         let mut texts = vec![STALL.to_owned(), random(DType::Bf16, 1 << 20, 64)];
+        texts.extend([DType::I8, DType::E4m3, DType::Tf32].map(|d| random(d, 1 << 10, 64)));
         for rows in all {
             texts.push(copied(DType::F32, rows));
             texts.push(reference(&product(false, true), rows));

@@ -18,7 +18,7 @@ use warploom::{
 use warploom_contest::{CublasLt, Plan, Product};
 
 use super::cases::Case;
-use super::data::{BOUND, Programs, Reference, STALL};
+use super::data::{Programs, Reference, STALL};
 use warploom::measure::{Comparison, Percentiles, Winner};
 
 /// The command that makes a process of this program the contestants.
@@ -134,7 +134,7 @@ impl Bench {
         let sets = self.sets(product, BETWEEN / case.bytes() + 2)?;
         let [a, b, _] = &sets[0];
         let reference = self.programs.reference(product, [a, b], self.seed * 37)?;
-        let (lt, mut errors) = (self.lt_best(product, &sets, &reference)?, Vec::new());
+        let (lt, mut errors) = (self.lt_best(case, &sets, &reference)?, Vec::new());
         let mut racing = vec![lt];
         let mut refused = Vec::new();
         let mut others = vec![("warploom".to_owned(), self.ours(case, "warploom", None, &sets))];
@@ -147,10 +147,10 @@ impl Bench {
                 others.push((kernel.name.to_string(), self.handwritten(kernel, &sizes, &sets)));
             }
         }
-        errors.push(self.checked(&racing[0], &sets[0][2], &reference)?);
+        errors.push(self.checked(&racing[0], case, &sets[0][2], &reference)?);
         for (name, made) in others {
             let judged = made.and_then(|one| {
-                let error = self.checked(&one, &sets[0][2], &reference)?;
+                let error = self.checked(&one, case, &sets[0][2], &reference)?;
                 Ok((one, error))
             });
             match judged {
@@ -185,7 +185,7 @@ impl Bench {
         Ok(json!({
             "rounds": times[0].len(),
             "sets": sets.len(),
-            "bound": BOUND,
+            "bound": case.bound(),
             "lt": {
                 "us": microseconds(&times[0]),
                 "error": errors[0],
@@ -213,13 +213,8 @@ impl Bench {
     }
 
     /// The fastest of the heuristic's candidates whose result is right.
-    fn lt_best(
-        &mut self,
-        product: &Product,
-        sets: &[Set],
-        reference: &Reference,
-    ) -> Answer<Contestant> {
-        let plan: Arc<Plan> = self.lt.plan(product, &self.workspace, CANDIDATES)?;
+    fn lt_best(&mut self, case: &Case, sets: &[Set], reference: &Reference) -> Answer<Contestant> {
+        let plan: Arc<Plan> = self.lt.plan(&case.product, &self.workspace, CANDIDATES)?;
         let mut measured = Vec::new();
         let mut why = "it proposes nothing".to_owned();
         for candidate in 0..plan.candidates() {
@@ -227,7 +222,7 @@ impl Bench {
             let launches = Launches::Theirs(sets.iter().map(on).collect::<Result<_, _>>()?);
             let facts = json!({ "candidates": plan.candidates(), "chosen": candidate });
             let one = Contestant { name: "cublaslt".to_owned(), launches, facts };
-            let time = self.checked(&one, &sets[0][2], reference).and_then(|_| {
+            let time = self.checked(&one, case, &sets[0][2], reference).and_then(|_| {
                 let turn: Vec<Timed<'_>> = (0..8).map(|set| one.launches.on(set)).collect();
                 let turn = [&[Timed::from(&self.stall)], &turn[..]].concat();
                 Ok(time_launches(&turn, 2, 7)?.median)
@@ -253,7 +248,8 @@ impl Bench {
         let Product { dtype, out, .. } = case.product;
         let [a, b, _] = case.product.shapes();
         let operands = vec![(dtype, Some(a.to_vec())), (dtype, Some(b.to_vec()))];
-        let types = SpecTypes { operands, out: Some(out), ..SpecTypes::default() };
+        let (acc, out) = (case.accumulation(), Some(out));
+        let types = SpecTypes { operands, acc, out, ..SpecTypes::default() };
         let nest = Spec::Einsum(case.einsum().to_owned()).nest(&types)?;
         let nest = bind(&nest, &Sizes::new(), &std::collections::BTreeMap::new())?;
         let target = self.device.target();
@@ -303,14 +299,16 @@ impl Bench {
     fn checked(
         &mut self,
         one: &Contestant,
+        case: &Case,
         c: &DeviceBuffer,
         reference: &Reference,
     ) -> Answer<f64> {
         c.poison()?;
         time_launches(&[one.launches.on(0)], 0, 1)?;
         let error = self.programs.error(reference, c)?;
-        if error > BOUND {
-            return Err(format!("the result is wrong by {error:e}, the bound is {BOUND:e}").into());
+        let bound = case.bound();
+        if error > bound {
+            return Err(format!("the result is wrong by {error:e}, the bound is {bound:e}").into());
         }
         Ok(error)
     }
@@ -374,7 +372,7 @@ fn stall(device: &Device, programs: &mut Programs) -> Answer<BoundProgram> {
 /// The parameters with which a handwritten program computes a product on a target, if it does: `A
 /// B^T` of its types and, where they are fixed, its sizes, with rows of whole 16 bytes.
 fn applies(kernel: &Kernel, product: &Product, target: Target) -> Option<Sizes> {
-    let Product { m, n, k, a_transposed, b_transposed, dtype, out } = *product;
+    let Product { m, n, k, a_transposed, b_transposed, dtype, out, .. } = *product;
     let named = [("M", m), ("N", n), ("K", k)];
     let size = |&(name, size): &(&str, usize)| Some((Name::from(name), i64::try_from(size).ok()?));
     let mut sizes: Sizes = named.iter().filter_map(size).collect();
