@@ -47,7 +47,7 @@ impl Arrays {
                 first.extend(reads.map(|t| (buffer.name.clone(), t.clone())));
             }
             if reads.is_none() {
-                let shape = shape(buffer.shape.iter().map(|e| e.eval(&|_| None)));
+                let shape = shape(buffer.of_caller().iter().map(|e| e.eval(&|_| None)));
                 tensors.insert(buffer.name.clone(), Tensor::poisoned(buffer.dtype, &shape)?);
             }
         }

@@ -15,7 +15,7 @@ use warploom_ir::affine::Name;
 use warploom_ir::diag::{Diagnostic, Result};
 use warploom_ir::dtype::DType;
 use warploom_ir::expr::Literal;
-use warploom_ir::kernel::{Buffer, Kernel};
+use warploom_ir::kernel::{Buffer, Index, Kernel};
 use warploom_ir::nest::Role;
 use warploom_ir::tensor::Tensor;
 use warploom_ir::value::Scalar;
@@ -55,11 +55,24 @@ pub(crate) fn sizes_in_order(kernel: &Kernel, sizes: &BTreeMap<Name, i64>) -> Re
         .collect()
 }
 
-/// A buffer's extents for these parameters.
+/// The extents of the caller's array for these parameters.
 pub(crate) fn shape_of(kernel: &Kernel, buffer: &Buffer, params: &[i64]) -> Result<Vec<usize>> {
+    extents(kernel, buffer, &buffer.of_caller(), params)
+}
+
+/// A buffer's extents for these parameters, as the kernel has them.
+pub(crate) fn folded(kernel: &Kernel, buffer: &Buffer, params: &[i64]) -> Result<Vec<usize>> {
+    extents(kernel, buffer, &buffer.shape, params)
+}
+
+fn extents(
+    kernel: &Kernel,
+    buffer: &Buffer,
+    shape: &[Index],
+    params: &[i64],
+) -> Result<Vec<usize>> {
     let lookup = |name: &str| kernel.params.iter().position(|p| &**p == name).map(|i| params[i]);
-    buffer
-        .shape
+    shape
         .iter()
         .map(|extent| {
             extent.eval(&lookup).and_then(|v| usize::try_from(v).ok()).ok_or_else(|| {

@@ -182,7 +182,10 @@ impl DepContext {
         let (mine, theirs) = (&self.model.poly.statements, &poly.statements);
         let kept = self.model.poly.params == poly.params
             && mine.len() <= theirs.len()
-            && mine.iter().zip(theirs).all(|(a, b)| a.statement.name == b.statement.name);
+            && mine
+                .iter()
+                .zip(theirs)
+                .all(|(a, b)| a.statement.name == b.statement.name && a.iters == b.iters);
         Self::build(poly, tree, &self.source, kept.then_some(self))
     }
 

@@ -92,6 +92,7 @@ pub(crate) fn generated(poly: &Poly, tree: &Tree, source: &Source, limit: u32) -
                 role: a.role.clone(),
                 dtype: a.dtype,
                 shape: a.shape.iter().map(|e| substitute(e, &|_| None)).collect(),
+                of: poly.folded.get(&a.name).cloned(),
             });
             Ok(Kernel {
                 name: "main".into(),

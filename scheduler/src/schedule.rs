@@ -21,7 +21,7 @@ use warploom_ir::target::Place;
 use crate::deps::DepContext;
 use crate::kept::kept;
 use crate::legality::Illegal;
-use crate::steps::{self, Mark, Stage};
+use crate::steps::{self, Fold, Mark, Stage};
 use crate::suggest;
 use crate::{flow, scopes};
 
@@ -248,6 +248,10 @@ impl Schedule {
             let operands = Stage { array, readers, at, name, layout, pad: *pad, across };
             let (poly, tree) = steps::stage(session.deps(self)?, &self.tree, &operands)?;
             next.remade(poly, tree);
+        } else if let StepKind::Fold { outer, inner, name } = &step.kind {
+            let operands = Fold { outer, inner, name: name.as_ref() };
+            let (poly, tree) = steps::fold(&self.poly, &self.tree, &operands)?;
+            next.remade(poly, tree);
         } else if let StepKind::SplitReduction { target, at, name } = &step.kind {
             let (deps, at, name) = (session.deps(self)?, at.as_ref(), name.as_ref());
             let (poly, tree) = steps::split_reduction(deps, &self.tree, target, at, name)?;
@@ -314,6 +318,7 @@ impl Schedule {
             }
             StepKind::Atomically(_)
             | StepKind::Stage { .. }
+            | StepKind::Fold { .. }
             | StepKind::FuseAt { .. }
             | StepKind::SplitReduction { .. }
             | StepKind::Privatise { .. }
@@ -386,6 +391,7 @@ const fn affected(kind: &StepKind) -> Affected<'_> {
         | StepKind::Order(_)
         | StepKind::OrderBy(_)
         | StepKind::Stage { .. }
+        | StepKind::Fold { .. }
         | StepKind::FuseAt { .. }
         | StepKind::SplitReduction { .. }
         | StepKind::Privatise { .. }

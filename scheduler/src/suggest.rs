@@ -74,6 +74,7 @@ pub(crate) fn nearest(
         | StepKind::Order(_)
         | StepKind::OrderBy(_)
         | StepKind::Stage { .. }
+        | StepKind::Fold { .. }
         | StepKind::FuseAt { .. }
         | StepKind::Atomically(_)
         | StepKind::Require(..)

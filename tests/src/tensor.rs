@@ -29,6 +29,39 @@ pub fn replayed(text: &str, script: &str) -> (Nest, Schedule) {
     (nest, schedule)
 }
 
+/// A contraction of bf16 with f32 sums, as an einsum becomes it; extents by label (`a=16,b=2`).
+///
+/// # Panics
+/// It is no einsum of two operands, or a label has no size.
+#[must_use]
+pub fn contraction(spec: &str, sizes: &str) -> String {
+    let (inputs, out) = spec.split_once("->").expect("an einsum");
+    let (a, b) = inputs.split_once(',').expect("two operands");
+    let of = |label: char| {
+        let found = sizes.split(',').find_map(|s| s.strip_prefix(label)?.strip_prefix('='));
+        found.expect("every label has a size")
+    };
+    let list = |labels: &str| labels.chars().map(String::from).collect::<Vec<_>>().join(", ");
+    let shape = |labels: &str| labels.chars().map(of).collect::<Vec<_>>().join(", ");
+    let open = |l: char| format!("for {l} in 0..{} {{\n", of(l));
+    let sums: Vec<char> = a.chars().filter(|l| b.contains(*l) && !out.contains(*l)).collect();
+    let around: String = out.chars().map(open).collect();
+    let inner: String = sums.iter().map(|l| open(*l)).collect();
+    format!(
+        "in A: bf16[{}]\nin B: bf16[{}]\nout Out: bf16[{o}]\ntemp Acc: f32[{o}]\n{around}\
+         S0: Acc[{i}] = 0.0\n{inner}S1: Acc[{i}] += A[{}] * B[{}] order fixed\n{}\
+         S2: Out[{i}] = Acc[{i}]\n{}",
+        shape(a),
+        shape(b),
+        list(a),
+        list(b),
+        "}\n".repeat(sums.len()),
+        "}\n".repeat(out.len()),
+        o = shape(out),
+        i = list(out),
+    )
+}
+
 /// Checks why a script is refused: by a step, or because it has no kernel.
 ///
 /// # Panics

@@ -77,6 +77,11 @@ impl Checker {
             for extent in &b.shape {
                 self.index(extent, &format!("the shape of `{}`", b.name), 0);
             }
+            if !b.folds() {
+                let text =
+                    format!("`{}` has other extents than the caller's array, folded", b.name);
+                self.fault("E1018", text);
+            }
             if self.arrays.insert(b.name.clone(), b.clone()).is_some() {
                 self.fault("E1001", format!("buffer `{}` is declared twice", b.name));
             }
@@ -177,6 +182,7 @@ impl Checker {
             role: Role::Temp,
             dtype: l.dtype,
             shape: l.shape.iter().map(|e| Index::Const(*e)).collect(),
+            of: None,
         };
         self.arrays.insert(l.name.clone(), buffer);
         self.nodes(&l.body, around);

@@ -30,6 +30,8 @@ pub(crate) struct Buffer<V> {
     pub(crate) role: Role,
     pub(crate) dtype: DType,
     pub(crate) shape: Vec<usize>,
+    /// The extents of the caller's array.
+    of: Vec<usize>,
     pub(crate) values: Vec<V>,
     /// Which elements hold a value; `None` where all do.
     pub(crate) defined: Option<Vec<bool>>,
@@ -45,6 +47,8 @@ pub(crate) struct Declared<'a> {
     pub(crate) role: &'a Role,
     pub(crate) dtype: DType,
     pub(crate) shape: Vec<usize>,
+    /// The extents of the caller's array, of as many elements.
+    pub(crate) of: Vec<usize>,
 }
 
 /// All arrays of a run.
@@ -98,7 +102,7 @@ impl<V: Copy> Memory<V> {
         len: usize,
         input: Option<&Tensor>,
     ) -> Result<Buffer<V>> {
-        let Declared { name, role, dtype, shape } = d;
+        let Declared { name, role, dtype, shape, of } = d;
         let (values, defined) = match role {
             Role::Out | Role::Temp => {
                 (vec![D::load(Scalar::zero(*dtype)); len], Some(vec![false; len]))
@@ -112,11 +116,11 @@ impl<V: Copy> Memory<V> {
                 let tensor = input.ok_or_else(|| {
                     input_error("E0513", format!("no value is given for the input `{name}`"))
                 })?;
-                if tensor.dtype() != *dtype || tensor.shape() != shape {
+                if tensor.dtype() != *dtype || tensor.shape() != of {
                     return Err(input_error(
                         "E0514",
                         format!(
-                            "`{name}` is {dtype}{shape:?} and {}{:?} is given",
+                            "`{name}` is {dtype}{of:?} and {}{:?} is given",
                             tensor.dtype(),
                             tensor.shape()
                         ),
@@ -130,6 +134,7 @@ impl<V: Copy> Memory<V> {
             role: (*role).clone(),
             dtype: *dtype,
             shape: shape.clone(),
+            of: of.clone(),
             values,
             defined,
             base: None,
@@ -156,6 +161,7 @@ impl<V: Copy> Memory<V> {
             name: name.clone(),
             role: Role::Temp,
             dtype,
+            of: shape.clone(),
             shape,
             values: Vec::new(),
             defined: Some(Vec::new()),
@@ -200,7 +206,7 @@ impl<V: Copy> Memory<V> {
         let mut out = BTreeMap::new();
         for b in self.buffers {
             if matches!(b.role, Role::Out | Role::InOut) {
-                let mut tensor = Tensor::poisoned(b.dtype, &b.shape)?;
+                let mut tensor = Tensor::poisoned(b.dtype, &b.of)?;
                 for (i, &value) in b.values.iter().enumerate() {
                     if b.defined.as_ref().is_none_or(|d| d[i]) {
                         tensor.set_flat(i, D::scalar(value, b.dtype));

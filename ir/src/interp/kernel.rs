@@ -419,9 +419,15 @@ pub fn run_with(
     }
     let mut declared = Vec::new();
     for b in &kernel.buffers {
-        let shape = b.shape.iter().map(|e| extent(&b.name, names.index(e)?.eval(&env)));
-        let shape = shape.collect::<Result<_>>()?;
-        declared.push(Declared { name: &b.name, role: &b.role, dtype: b.dtype, shape });
+        let shape = |extents: &[Index]| -> Result<Vec<usize>> {
+            extents.iter().map(|e| extent(&b.name, names.index(e)?.eval(&env))).collect()
+        };
+        let (shape, of) = (shape(&b.shape)?, shape(&b.of_caller())?);
+        if !b.folds() {
+            let text = format!("`{}`: {shape:?} does not fold {of:?}", b.name);
+            return Err(error("E0514", text));
+        }
+        declared.push(Declared { name: &b.name, role: &b.role, dtype: b.dtype, shape, of });
     }
     let mut memory = Memory::new::<Exact>(&declared, inputs)?;
     let steps = names.steps(&kernel.body, &mut memory)?;

@@ -272,12 +272,9 @@ impl<D: Domain> Machine<D> {
         for a in &nest.arrays {
             let lookup = |name: &str| params.get(name).copied();
             let shape = a.shape.iter().map(|e| extent(&a.name, e.eval(&lookup)));
-            declared.push(Declared {
-                name: &a.name,
-                role: &a.role,
-                dtype: a.dtype,
-                shape: shape.collect::<Result<_>>()?,
-            });
+            let shape: Vec<usize> = shape.collect::<Result<_>>()?;
+            let (name, role, of) = (&a.name, &a.role, shape.clone());
+            declared.push(Declared { name, role, dtype: a.dtype, shape, of });
         }
         let memory = Memory::new::<D>(&declared, inputs)?;
         check_ranges(nest, inputs)?;

@@ -194,7 +194,7 @@ fn var(name: &str) -> Index {
 }
 
 fn buffer(name: &str, role: Role) -> Buffer {
-    Buffer { name: name.into(), role, dtype: DType::I32, shape: vec![var("N")] }
+    Buffer { name: name.into(), role, dtype: DType::I32, shape: vec![var("N")], of: None }
 }
 
 /// `for i in 1..N { A[i] = A[i - 1] + 1 }` in a mode, where `i >= 2`.

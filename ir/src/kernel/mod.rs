@@ -250,6 +250,40 @@ pub struct Buffer {
     pub dtype: DType,
     /// Extents in elements, over the parameters.
     pub shape: Vec<Index>,
+    /// The caller's extents, where `shape` has one for several neighbours of them: numbers.
+    pub of: Option<Vec<i64>>,
+}
+
+impl Buffer {
+    /// The extents that the caller's array has.
+    #[must_use]
+    pub fn of_caller(&self) -> Vec<Index> {
+        let given = |of: &Vec<i64>| of.iter().map(|e| Index::Const(*e)).collect();
+        self.of.as_ref().map_or_else(|| self.shape.clone(), given)
+    }
+
+    /// Whether each extent is the product of as many of the caller's, which are next to each
+    /// other.
+    #[must_use]
+    pub fn folds(&self) -> bool {
+        let Some(of) = &self.of else { return true };
+        let mut of = of.iter();
+        let mut shape = self.shape.iter();
+        let all = shape.all(|extent| {
+            let Index::Const(extent) = extent else { return false };
+            let mut product = 1_i64;
+            while product < *extent {
+                let Some(next) = of.next() else { return false };
+                match product.checked_mul(*next).filter(|p| *next > 0 && p <= extent) {
+                    Some(p) => product = p,
+                    None => return false,
+                }
+            }
+            product == *extent
+        });
+        // what is left are extents of one element
+        all && of.all(|e| *e == 1)
+    }
 }
 
 /// One explicit device program.

@@ -133,12 +133,18 @@ impl Parser {
         let dtype = self.dtype()?;
         self.0.expect("[")?;
         let shape = self.list("]", Self::index)?;
+        let of = if self.at_name_then("[") && self.0.eat_word("of") {
+            self.0.expect("[")?;
+            Some(self.list("]", |p| p.0.integer("an extent"))?)
+        } else {
+            None
+        };
         if let Role::Const(values) = &mut role {
             self.0.expect("=")?;
             self.0.expect("[")?;
             *values = self.list("]", Self::number)?;
         }
-        Ok(Buffer { name, role, dtype, shape })
+        Ok(Buffer { name, role, dtype, shape, of })
     }
 
     /// A name that is declared here.

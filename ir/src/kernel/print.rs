@@ -150,6 +150,9 @@ fn buffer(f: &mut Formatter<'_>, b: &Buffer) -> fmt::Result {
         Role::Const(_) => "const",
     };
     write!(f, "  {role} {}: {}[{}]", b.name, b.dtype, List(&b.shape))?;
+    if let Some(of) = &b.of {
+        write!(f, " of [{}]", List(of))?;
+    }
     if let Role::Const(values) = &b.role {
         let values: Vec<Number> = values.iter().map(|v| Number(*v)).collect();
         write!(f, " = [{}]", List(&values))?;

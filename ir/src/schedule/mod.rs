@@ -61,6 +61,8 @@ pub struct Poly {
     pub statements: Vec<PolyStatement>,
     /// The arrays that live inside a loop.
     pub scopes: BTreeMap<Name, Scope>,
+    /// The extents that the caller's arrays have, of those whose dimensions were folded.
+    pub folded: BTreeMap<Name, Vec<i64>>,
 }
 
 impl Poly {

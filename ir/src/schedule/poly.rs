@@ -34,6 +34,7 @@ impl Poly {
             arrays: nest.arrays.clone(),
             statements: builder.statements,
             scopes: BTreeMap::new(),
+            folded: BTreeMap::new(),
         };
         Ok((poly, tree))
     }

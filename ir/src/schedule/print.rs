@@ -108,6 +108,9 @@ fn write_step(f: &mut fmt::Formatter<'_>, kind: &StepKind, depth: usize) -> fmt:
         StepKind::Coalesce { outer, inner, name } => {
             write!(f, "coalesce {outer}, {inner}{}", named(name.as_slice()))
         }
+        StepKind::Fold { outer, inner, name } => {
+            write!(f, "fold {outer}, {inner}{}", named(name.as_slice()))
+        }
         StepKind::Raster { loops, name } => write!(f, "raster {} as {name}", list(loops)),
         StepKind::Unroll(l) => write!(f, "unroll {l}"),
         StepKind::Vectorize(l) => write!(f, "vectorize {l}"),

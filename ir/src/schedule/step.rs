@@ -171,6 +171,16 @@ pub enum StepKind {
         /// The result's name; the outer loop's by default.
         name: Option<Ref>,
     },
+    /// `fold i, j [as ij]`: two perfectly nested loops become one, and so do the neighbouring
+    /// dimensions of arrays that they walk along.
+    Fold {
+        /// The outer loop.
+        outer: Ref,
+        /// The loop right inside it.
+        inner: Ref,
+        /// The result's name; the outer loop's by default.
+        name: Option<Ref>,
+    },
     /// `raster a, b as t`: a loop over the tuples of iterations of nested loops.
     Raster {
         /// At least two loops, each right inside the one before.
@@ -265,11 +275,12 @@ pub enum StepKind {
 }
 
 impl StepKind {
-    /// Whether it adds statements or arrays to the working nest.
+    /// Whether it changes statements or arrays of the working nest.
     #[must_use]
     pub const fn changes_nest(&self) -> bool {
         match self {
             Self::Stage { .. }
+            | Self::Fold { .. }
             | Self::FuseAt { .. }
             | Self::SplitReduction { .. }
             | Self::Privatise { .. } => true,

@@ -210,7 +210,7 @@ mod tests {
 
     fn buffer(name: &str, role: Role) -> Buffer {
         let shape = vec![Index::Var("N".into()), Index::Const(4)];
-        Buffer { name: name.into(), role, dtype: DType::F32, shape }
+        Buffer { name: name.into(), role, dtype: DType::F32, shape, of: None }
     }
 
     fn buffers() -> [Buffer; 3] {

@@ -127,7 +127,7 @@ impl LentProgram {
         }
         args::check(&kernel.buffers, &self.shapes, &arguments)?;
         let words = args::words(kernel, &arguments, &self.sizes);
-        Ok((words, self.program.maps(&self.shapes, &arguments)?))
+        Ok((words, self.program.maps(&self.sizes, &arguments)?))
     }
 }
 

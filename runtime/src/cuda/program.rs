@@ -24,7 +24,7 @@ use super::driver::{Function, Module, Stream, environment};
 use super::handle::LaunchHandle;
 use super::order::Access;
 use super::steps::{self, Values};
-use crate::host::{error, shape_of, sizes_in_order, table_of};
+use crate::host::{error, folded, shape_of, sizes_in_order, table_of};
 use crate::taken::given;
 
 struct Inner {
@@ -125,24 +125,25 @@ impl LoadedProgram {
             .collect();
         args::check(&kernel.buffers, &shapes, &arguments)?;
         let words = args::words(kernel, &arguments, &sizes);
-        let maps = self.maps(&shapes, &arguments)?;
+        let maps = self.maps(&sizes, &arguments)?;
         Ok(BoundProgram { program: self.clone(), buffers, launches, sizes, words, maps })
     }
 
     /// The boxes of each launch, and whether all rows of its arrays are copied in whole pieces.
     pub(super) fn maps(
         &self,
-        shapes: &[Vec<usize>],
+        sizes: &[i64],
         arguments: &[Argument<'_>],
     ) -> Result<Vec<Vec<EncodedMap>>> {
         let buffers = &self.kernel().buffers;
+        let shape = |b: usize| folded(self.kernel(), &buffers[b], sizes);
         let of = |launch: &GpuLaunch| {
             for &(b, bytes) in &launch.chunked {
-                args::rows(&buffers[b], &shapes[b], bytes)?;
+                args::rows(&buffers[b], &shape(b)?, bytes)?;
             }
             let encode = |map: &TensorMap| {
                 let (b, at) = (map.buffer, arguments[map.buffer].address);
-                let described = args::box_of(&buffers[b], &shapes[b], at, map)?;
+                let described = args::box_of(&buffers[b], &shape(b)?, at, map)?;
                 EncodedMap::new(self.device().context(), &described)
             };
             launch.maps.iter().map(encode).collect()

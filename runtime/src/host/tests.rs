@@ -12,7 +12,13 @@ use super::*;
 struct AddTable(Kernel);
 
 fn buffer(name: &str, role: Role) -> Buffer {
-    Buffer { name: name.into(), role, dtype: DType::F32, shape: vec![Index::Var("N".into())] }
+    Buffer {
+        name: name.into(),
+        role,
+        dtype: DType::F32,
+        shape: vec![Index::Var("N".into())],
+        of: None,
+    }
 }
 
 fn code() -> AddTable {

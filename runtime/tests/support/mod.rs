@@ -36,8 +36,13 @@ pub(crate) fn code(body: &str) -> GpuCode {
          setp.ge.s64 %p1, %rd5, %rd4; @%p1 bra END;\n{body}\nEND: ret;\n}}\n"
     );
     let n = || Index::Var("N".into());
-    let buffer =
-        |name: &str, role| Buffer { name: name.into(), role, dtype: DType::F32, shape: vec![n()] };
+    let buffer = |name: &str, role| Buffer {
+        name: name.into(),
+        role,
+        dtype: DType::F32,
+        shape: vec![n()],
+        of: None,
+    };
     let kernel = Kernel {
         name: "k".into(),
         params: vec!["N".into()],

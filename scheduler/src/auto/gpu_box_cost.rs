@@ -40,8 +40,8 @@ const THREADS: i64 = 128;
 const SECTOR: i64 = 32;
 /// Of the time in which the cache stores, so many tenths add to that in which it loads.
 const BOTH: i64 = 8;
-/// Elements that the threads of a group fill an operand with in a clock, where they turn it around.
-const FILLED: i64 = 4;
+/// Bytes that the threads of a group fill an operand with in a clock, where they turn it around.
+const FILLED: i64 = 8;
 /// Clocks for an element that threads write to memory far from its neighbours, and elements in a
 /// clock where two are neighbours, and four threads.
 const SCATTERED: i64 = 4;
@@ -234,7 +234,7 @@ impl Space {
     /// and whose last dimension is the `side`'s factor's; whether there are registers for threads
     /// that copy.
     fn loaded(&self, own: &Plan, sums: &Plan, side: usize, copies: bool) -> Option<(Comes, i64)> {
-        let filled = (Comes::Turned, own.whole * sums.whole * 4 / FILLED);
+        let filled = (Comes::Turned, own.whole * sums.whole * self.factor * 4 / FILLED);
         if self.threads[side] {
             return Some(filled);
         }

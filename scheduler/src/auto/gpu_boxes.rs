@@ -50,15 +50,8 @@ impl Auto {
         (time, paired): (i64, bool),
         options: &GpuOptions,
     ) -> Option<()> {
-        let whole = self.boxes(p, options, 1);
-        // large tiles would leave most multiprocessors without work
-        let results = self.whole(&p.target) / self.bytes_of(&p.target.array);
-        let few = 4 * results < options.multiprocessors * LARGE;
+        let ((found, clearly, boxes), parts) = self.least_boxes(p, options)?;
         let outer = p.others.first().map_or(1, |l| l.extent);
-        let parts = (2..=options.multiprocessors.min(outer)).filter(|n| few && outer % n == 0);
-        let parted = parts.filter_map(|n| Some((self.boxes(p, options, n)?, n)));
-        let all = whole.map(|b| (b, 1)).into_iter().chain(parted);
-        let ((found, clearly, boxes), parts) = all.min_by_key(|(b, _)| b.0)?;
         let slower = found >= time && !clearly;
         match options.paired {
             Paired::Always if boxes.paired == paired && slower => return None,
@@ -82,6 +75,23 @@ impl Auto {
         let alone = GpuOptions { paired: Paired::Never, ..*options };
         let again = boxes.paired && !(options.paired == Paired::Always && paired);
         again.then(|| self.in_boxes(p, (time, paired), &alone)).flatten()
+    }
+
+    /// The best boxes, and in how many parts the outermost sum is cut.
+    pub(super) fn least_boxes(
+        &self,
+        p: &Product,
+        options: &GpuOptions,
+    ) -> Option<((i64, bool, Boxes), i64)> {
+        let whole = self.boxes(p, options, 1);
+        // large tiles would leave most multiprocessors without work
+        let results = self.whole(&p.target) / self.bytes_of(&p.target.array);
+        let few = 4 * results < options.multiprocessors * LARGE;
+        let outer = p.others.first().map_or(1, |l| l.extent);
+        let parts = (2..=options.multiprocessors.min(outer)).filter(|n| few && outer % n == 0);
+        let parted = parts.filter_map(|n| Some((self.boxes(p, options, n)?, n)));
+        let all = whole.map(|b| (b, 1)).into_iter().chain(parted);
+        all.min_by_key(|(b, _)| b.0)
     }
 
     /// The product in boxes, each over some iterations of the outermost sum.

@@ -66,6 +66,19 @@ pub(super) struct Product {
 }
 
 impl Product {
+    /// Whether neighbours of a tile's results are far from each other in memory.
+    pub(super) fn scattered(&self) -> bool {
+        self.leaving.as_ref().is_some_and(|(_, access)| {
+            let last = access.indices.last().and_then(Affine::as_var);
+            ![&self.row, &self.column].iter().any(|l| Some(&l.iter) == last)
+        })
+    }
+
+    /// Whether threads turn the elements of a factor around for each tile.
+    pub(super) fn turned(&self, factor: usize) -> bool {
+        matches!(&self.fillers[factor], Filler::Threads(order) if !order.is_sorted())
+    }
+
     /// All loops of the sum, the outermost first.
     pub(super) fn sums(&self) -> Vec<&Line> {
         self.others.iter().chain([&self.sum]).collect()
@@ -116,26 +129,32 @@ impl Auto {
                 self.products_of(&top.body, options);
                 continue;
             }
-            let before = self.at.clone();
-            // where a copy is refused, threads may do what it was for
-            let there = |i: &Instruction| i.action.paired() && i.targets.contains(&options.target);
-            let pairs = options.paired != Paired::Never && matrix_instructions().iter().any(there);
-            let ways = [(false, pairs), (false, false), (true, false)];
-            let ways = &ways[usize::from(!pairs)..];
-            let done = ways.iter().any(|&(threads, pairs)| {
-                let by = By { warps: false, threads, pairs };
-                let product = self.product_of(&top, options, by);
-                let done = product.and_then(|p| self.tensorized(&p, options));
-                let done = done.is_some() && self.lowers(options.target);
-                if !done {
-                    self.at = before.clone();
-                }
-                done
-            });
-            if !done {
+            let plain = By { warps: false, threads: false, pairs: false };
+            let product = self.product_of(&top, options, plain);
+            if !self.as_it_pays(&top, product, options, Self::by_blocks) {
                 self.on_warps(&top, options);
             }
         }
+    }
+
+    /// Maps a nest's product to instructions that take operands from shared memory; false where
+    /// there are none or a step is refused.
+    fn by_blocks(&mut self, top: &TreeLoop, options: &GpuOptions) -> bool {
+        let before = self.at.clone();
+        // where a copy is refused, threads may do what it was for
+        let there = |i: &Instruction| i.action.paired() && i.targets.contains(&options.target);
+        let pairs = options.paired != Paired::Never && matrix_instructions().iter().any(there);
+        let ways = [(false, pairs), (false, false), (true, false)];
+        ways[usize::from(!pairs)..].iter().any(|&(threads, pairs)| {
+            let by = By { warps: false, threads, pairs };
+            let product = self.product_of(top, options, by);
+            let done = product.and_then(|p| self.tensorized(&p, options));
+            let done = done.is_some() && self.lowers(options.target);
+            if !done {
+                self.at = before.clone();
+            }
+            done
+        })
     }
 
     /// Whether a loop has nests inside of which several have loops of their own, and carries
@@ -535,7 +554,7 @@ impl Auto {
     }
 
     /// What the time of a product depends on.
-    fn size_of(&self, p: &Product, options: &GpuOptions) -> Option<Size> {
+    pub(super) fn size_of(&self, p: &Product, options: &GpuOptions) -> Option<Size> {
         let factor = p.matrix.a.size_bytes() as i64;
         let out = p.out.as_ref().map(|o| self.bytes_of(&o.1));
         let held = self.bytes_of(&p.target.array);
@@ -558,6 +577,7 @@ impl Auto {
                     Filler::Threads(_) => GATHERED,
                 }
             }),
+            turned: [0, 1].map(|i| p.turned(i)),
             stored: [0, 1].map(|i| {
                 let a = &p.factors[i];
                 let last = a.indices.last().map(Affine::vars).unwrap_or_default();
@@ -567,10 +587,7 @@ impl Auto {
             out: out.unwrap_or(held),
             staged: out.is_some(),
             kept: p.out.as_ref().is_some_and(|o| o.0.is_none()),
-            scattered: p.leaving.as_ref().is_some_and(|(_, access)| {
-                let last = access.indices.last().and_then(Affine::as_var);
-                ![&p.row, &p.column].iter().any(|l| Some(&l.iter) == last)
-            }),
+            scattered: p.scattered(),
             shared,
             multiprocessors: options.multiprocessors,
             machine: options.machine()?,

@@ -91,6 +91,8 @@ pub(super) struct Size {
     /// Threads fill the operand of the rows, and that of the columns: in times of a load that
     /// neighbours share; 0 where the copy engine does.
     pub(super) threads: [i64; 2],
+    /// Those threads turn what is contiguous around.
+    pub(super) turned: [bool; 2],
     /// How the operands of the rows and of the columns lie in memory.
     pub(super) stored: [Stored; 2],
     /// Most iterations of the sum in a slice, which then has sums of its own.
@@ -290,6 +292,7 @@ impl Size {
                 pitch: pitch as f64,
                 shared_by,
                 filled: (side * t.slice * self.threads[of]) as f64 / 2.0 / fillers,
+                turned: if self.turned[of] { (side * terms) as f64 / fillers } else { 0.0 },
             }
         };
         let out = if t.part.is_some() { HELD } else { self.out };
@@ -388,6 +391,7 @@ pub(super) mod tests {
             bytes: 2 * ((rows + columns) * sum + rows * columns),
             factor: 2,
             threads: [0; 2],
+            turned: [false; 2],
             stored: [Stored { along_sum: true, pitch: 2 * sum }; 2],
             partial: None,
             out: 2,

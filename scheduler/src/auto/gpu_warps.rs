@@ -26,20 +26,28 @@ const WIDE: i64 = 8;
 impl Auto {
     /// Maps a nest's product to warps, where the target has an instruction for it.
     pub(super) fn on_warps(&mut self, top: &TreeLoop, options: &GpuOptions) {
-        let before = self.at.clone();
-        for threads in [false, true] {
-            let product = self.product_of(top, options, By { warps: true, threads, pairs: false });
-            let done = product.and_then(|p| self.by_warps(&p, options));
-            if done.is_some() && self.lowers(options.target) {
-                return;
-            }
-            self.at = before.clone();
-        }
+        let plain = By { warps: true, threads: false, pairs: false };
+        let product = self.product_of(top, options, plain).filter(worth);
+        self.as_it_pays(top, product, options, Self::in_warps);
     }
 
-    /// Carries it out; `None` where a step is refused or the product is too small.
-    fn by_warps(&mut self, p: &Product, options: &GpuOptions) -> Option<()> {
-        let size = WarpSize {
+    /// The same for the arrays as they are; false where there are none or a step is refused.
+    fn in_warps(&mut self, top: &TreeLoop, options: &GpuOptions) -> bool {
+        let before = self.at.clone();
+        [false, true].into_iter().any(|threads| {
+            let product = self.product_of(top, options, By { warps: true, threads, pairs: false });
+            let done = product.and_then(|p| self.by_warps(&p, options));
+            let done = done.is_some() && self.lowers(options.target);
+            if !done {
+                self.at = before.clone();
+            }
+            done
+        })
+    }
+
+    /// What the time of a product depends on.
+    pub(super) fn warp_size(&self, p: &Product, options: &GpuOptions) -> Option<WarpSize> {
+        Some(WarpSize {
             rows: p.row.extent,
             columns: p.column.extent,
             sum: p.sum.extent,
@@ -47,12 +55,17 @@ impl Auto {
             others: p.others.iter().map(|l| l.extent).product(),
             bytes: p.factors.iter().chain([&p.target]).map(|a| self.whole(a)).sum(),
             out: self.bytes_of(&p.target.array),
+            scattered: p.scattered(),
             matrix: p.matrix,
             target: options.target,
             multiprocessors: options.multiprocessors,
             machine: options.machine()?,
-        };
-        let tiles = Some(size).filter(|_| worth(p))?.best()?;
+        })
+    }
+
+    /// Carries it out; `None` where a step is refused or the product is too small.
+    fn by_warps(&mut self, p: &Product, options: &GpuOptions) -> Option<()> {
+        let tiles = self.warp_size(p, options).filter(|_| worth(p))?.best()?;
         match tiles.part {
             Some(length) => {
                 let parts = self.in_parts(p, length)?;

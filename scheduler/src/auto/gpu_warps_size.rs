@@ -17,6 +17,8 @@ const REGISTERS: i64 = 64 << 10;
 const HELD: i64 = 128;
 const LIVE: i64 = 192;
 const OTHERS: i64 = 96;
+/// Most registers of a thread.
+const MOST: i64 = 255;
 /// Bytes of shared memory that a block can have on every GPU that runs code for sm_80.
 const EVERY: i64 = 99 << 10;
 /// Most blocks of a multiprocessor that are counted on, and most warps of a block.
@@ -58,6 +60,8 @@ pub(super) struct WarpSize {
     /// Bytes of the three arrays, and of a result.
     pub(super) bytes: i64,
     pub(super) out: i64,
+    /// Neighbours of a tile's results are far from each other in memory.
+    pub(super) scattered: bool,
     pub(super) matrix: Matrix,
     pub(super) target: Target,
     pub(super) multiprocessors: i64,
@@ -129,7 +133,7 @@ impl WarpSize {
         if each > limit {
             return None;
         }
-        let registers = (held + fragments + OTHERS) * 32 * warps;
+        let registers = (held + fragments + OTHERS).min(MOST) * 32 * warps;
         let resident = (gpu / (each + 1024)).min(REGISTERS / registers).clamp(1, RESIDENT);
         Some(WarpTiles { resident, ..t })
     }
@@ -150,7 +154,7 @@ impl WarpSize {
     }
 
     /// Nanoseconds until all is done.
-    fn time(&self, t: &WarpTiles) -> i64 {
+    pub(super) fn time(&self, t: &WarpTiles) -> i64 {
         let m = &self.machine;
         let parts = t.part.map_or(1, |length| up(self.sum, length));
         let slices = up(t.part.unwrap_or(self.sum), t.slice) * self.others;
@@ -169,6 +173,7 @@ impl WarpSize {
             bytes: (sides * slice) as f64,
             loaded: (warps * (t.warp[0] + t.warp[1]) * slice) as f64,
             results: (t.block[0] * t.block[1]) as f64,
+            run: if self.scattered { 1.0 } else { 8.0 },
             out: self.out as f64,
             all: self.bytes as f64,
         };
@@ -199,6 +204,7 @@ mod tests {
             others: 1,
             bytes: a * (rows + columns) * sum + out * rows * columns,
             out,
+            scattered: false,
             matrix,
             target,
             multiprocessors: 132,

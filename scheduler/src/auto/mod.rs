@@ -30,6 +30,7 @@ mod gpu_box_size;
 mod gpu_boxes;
 mod gpu_fits;
 mod gpu_lines;
+mod gpu_packed;
 mod gpu_parts;
 mod gpu_rare;
 mod gpu_reduce;

@@ -7,11 +7,10 @@
 use warploom_ir::instruction::Matrix;
 
 use super::machine::Machine;
-use super::work::{Ring, Rows, Work, arrival};
+use super::work::{Ring, Rows, SCHEDULERS, Work, arrival, uneven};
 
-/// Registers of a thread beside sums and results, and schedulers that warps are dealt over.
+/// Registers of a thread beside sums and results.
 const OTHERS: f64 = 40.0;
-const SCHEDULERS: f64 = 4.0;
 /// Share of the cache that keeps what was used before.
 const KEPT: f64 = 0.7;
 /// Bytes of a partial sum, and of a row of an operand that threads copy.
@@ -19,6 +18,8 @@ const HELD: f64 = 4.0;
 const ROW: f64 = 128.0;
 /// Threads of a warpgroup.
 const GROUP: f64 = 128.0;
+/// Bytes that a warpgroup turns around in a clock: `mk,kn->mn` of tf32, 4096 each way, 657 us [REC].
+const TURNED: f64 = 6.5;
 /// Loads of a thread that are on their way at once.
 pub(crate) const FLYING: f64 = 16.0;
 
@@ -34,6 +35,8 @@ pub(crate) struct Operand {
     pub(crate) shared_by: f64,
     /// Loads of each thread that fills it, where threads do.
     pub(crate) filled: f64,
+    /// Bytes of it for each of them, where they turn around what is contiguous.
+    pub(crate) turned: f64,
 }
 
 /// How a tile of results leaves.
@@ -124,7 +127,8 @@ impl Tiled {
         let bytes: f64 = self.operands.iter().map(|o| o.bytes).sum();
         let ring = Ring { slices, bytes, stages: self.stages };
         let filled: f64 = self.operands.iter().map(|o| o.filled).sum();
-        let filled = slices * (filled / FLYING).ceil() * f.load;
+        let turned: f64 = self.operands.iter().map(|o| o.turned).sum();
+        let filled = slices * ((filled / FLYING).ceil() * f.load).max(turned * GROUP / TURNED);
         let alone = slices * f.slice + tensor;
         let main = alone.max(ring.clocks(m)).max(filled);
         let [epilogue, leaving, written] = self.epilogue(m).map(|clocks| clocks * mine);
@@ -166,8 +170,9 @@ pub(crate) struct Warped {
     pub(crate) stages: f64,
     pub(crate) bytes: f64,
     pub(crate) loaded: f64,
-    /// Elements of results of a block.
+    /// Elements of results of a block, and how many of a row of neighbours threads reach together.
     pub(crate) results: f64,
+    pub(crate) run: f64,
     /// Bytes of an element of them, and of all arrays.
     pub(crate) out: f64,
     pub(crate) all: f64,
@@ -184,10 +189,14 @@ impl Warped {
         let ring = Ring { slices: self.slices, bytes: self.bytes, stages: self.stages };
         let issued = self.instructions + (2.0 * self.bytes + self.loaded) / ROW / 4.0;
         w.issue = self.slices * issued / m.issue;
+        w.tensor *= uneven(self.warps * w.resident);
         w.main = (tensor * (1.0 + f.alone / self.warps)).max(ring.clocks(m));
         let each = self.results / self.warps / 32.0;
         let warps = (self.warps / SCHEDULERS).ceil().max(f.dependent / 2.0);
-        w.epilogue = each * 2.0 * warps + self.results / 8.0 * f.scattered;
+        let stored = self.results / self.run * f.scattered;
+        w.epilogue = each * 2.0 * warps + stored;
+        // one by one they hold up what other blocks of the multiprocessor do
+        w.written = if self.run > 1.0 { 0.0 } else { stored };
         w.fill = f.block + arrival(self.bytes, m);
         w.cache += self.tiles * self.results * self.out;
         w.memory = self.all;

@@ -125,6 +125,15 @@ impl Work {
     }
 }
 
+/// Schedulers of a multiprocessor, over which warps are dealt.
+pub(crate) const SCHEDULERS: f64 = 4.0;
+
+/// How much longer the tensor cores take where so many warps multiply at once: six on four
+/// schedulers keep two of them busy half of the time.
+pub(crate) fn uneven(warps: f64) -> f64 {
+    (warps / SCHEDULERS).ceil() * SCHEDULERS / warps
+}
+
 /// Bytes of a line of the second-level cache, for which a request is made.
 pub const LINE: f64 = 128.0;
 

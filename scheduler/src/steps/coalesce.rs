@@ -27,15 +27,8 @@ pub(crate) fn coalesce(
     name: Option<&Ref>,
     bounds: Bounds<'_>,
 ) -> Result<Tree> {
-    let (a, b) = (resolve(tree, outer)?, resolve(tree, inner)?);
-    let around = tree.find(&a).expect("a resolved loop exists").clone();
-    let inside = match &*around.body {
-        Tree::Loop(l) if l.name == b => l.clone(),
-        Tree::Loop(_) | Tree::Sequence(_) | Tree::Statement(_) => {
-            let message = format!("loop `{b}` is not the only thing right inside loop `{a}`");
-            return Err(refuse(inner.span, message));
-        }
-    };
+    let (around, inside) = perfect(tree, outer, inner)?;
+    let (a, b) = (around.name.clone(), inside.name.clone());
     unmarked(outer, &around, "coalesce")?;
     unmarked(inner, &inside, "coalesce")?;
     let (mut low, mut high) = (i64::MAX, i64::MIN);
@@ -67,6 +60,20 @@ pub(crate) fn coalesce(
             body: inside.body.clone(),
         }))
     })
+}
+
+/// Two loops, the second of which is the only thing right inside the first.
+pub(super) fn perfect(tree: &Tree, outer: &Ref, inner: &Ref) -> Result<(TreeLoop, TreeLoop)> {
+    let (a, b) = (resolve(tree, outer)?, resolve(tree, inner)?);
+    let around = tree.find(&a).expect("a resolved loop exists").clone();
+    let inside = match &*around.body {
+        Tree::Loop(l) if l.name == b => l.clone(),
+        Tree::Loop(_) | Tree::Sequence(_) | Tree::Statement(_) => {
+            let message = format!("loop `{b}` is not the only thing right inside loop `{a}`");
+            return Err(refuse(inner.span, message));
+        }
+    };
+    Ok((around, inside))
 }
 
 /// The row counted from the start of its tile, if loops around it tell the tile: its loop, or the

@@ -3,14 +3,15 @@
 //! In: a tree and a step's operands. Out: the new tree, or the reason why the tree has not the
 //! shape the step needs. Whether the new order keeps the dependences is not asked here: the caller
 //! ([`crate::Schedule`]) asks it after each step.
-//! `stage`, `fuse-at`, `split-reduction` and `privatise` also change the working nest: they take
-//! the dependences' poly and give a new one with the tree.
+//! `stage`, `fold`, `fuse-at`, `split-reduction` and `privatise` also change the working nest: they
+//! take the dependences' poly and give a new one with the tree.
 //! Keeps: every loop has a row for exactly the statements below it; names are unique; a sequence
 //! holds no sequence directly. Marks follow their loop.
 
 mod bounds;
 mod coalesce;
 mod distribute;
+mod fold;
 mod fuse;
 mod fuse_at;
 mod identity;
@@ -38,6 +39,7 @@ use warploom_ir::schedule::{Tree, TreeLoop};
 
 pub(crate) use coalesce::coalesce;
 pub(crate) use distribute::distribute;
+pub(crate) use fold::{Fold, fold};
 pub(crate) use fuse::fuse;
 pub(crate) use fuse_at::{Fused, fuse_at};
 pub(crate) use mark::{Mark, mark, tensorize};

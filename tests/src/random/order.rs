@@ -180,6 +180,7 @@ fn tree_after(tree: &Tree, step: &StepKind) -> Option<Tree> {
         | StepKind::Require(..)
         | StepKind::RequireCode(_) => tree.clone(),
         StepKind::Stage { .. }
+        | StepKind::Fold { .. }
         | StepKind::FuseAt { .. }
         | StepKind::SplitReduction { .. }
         | StepKind::Privatise { .. }

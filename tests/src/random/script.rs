@@ -51,9 +51,10 @@ fn attempt(poly: &Poly, tree: &Tree, flavour: Flavour, bits: &mut Bits) -> Optio
         11..=14 => skew(tree, l, bits)?,
         15..=17 => shift(poly, l, bits),
         18 | 19 => StepKind::Reverse(target),
-        20 | 21 => {
+        20 => {
             StepKind::Coalesce { outer: target, inner: inner(l)?.name.clone().into(), name: None }
         }
+        21 => StepKind::Fold { outer: target, inner: inner(l)?.name.clone().into(), name: None },
         22..=25 => fuse(tree, bits)?,
         26..=29 => distribute(l, bits)?,
         30 => StepKind::Unroll(target),

@@ -11,6 +11,7 @@ mod cta_pairs;
 mod einsum_compiled;
 mod einsum_numpy;
 mod epilogues;
+mod folded;
 mod gpu_block_programs;
 mod gpu_kernels;
 mod gpu_polybench;

@@ -7,36 +7,7 @@ use warploom::Schedule;
 use warploom_ir::nest::Nest;
 use warploom_ir::target::Target;
 use warploom_scheduler::{GpuOptions, auto_gpu};
-use warploom_tests::tensor::{agrees, replayed};
-
-/// A contraction of bf16 with f32 sums, as an einsum becomes it; extents by label.
-fn contraction(spec: &str, sizes: &str) -> String {
-    let (inputs, out) = spec.split_once("->").expect("an einsum");
-    let (a, b) = inputs.split_once(',').expect("two operands");
-    let of = |label: char| {
-        let found = sizes.split(',').find_map(|s| s.strip_prefix(label)?.strip_prefix('='));
-        found.expect("every label has a size")
-    };
-    let list = |labels: &str| labels.chars().map(String::from).collect::<Vec<_>>().join(", ");
-    let shape = |labels: &str| labels.chars().map(of).collect::<Vec<_>>().join(", ");
-    let open = |l: char| format!("for {l} in 0..{} {{\n", of(l));
-    let sums: Vec<char> = a.chars().filter(|l| b.contains(*l) && !out.contains(*l)).collect();
-    let around: String = out.chars().map(open).collect();
-    let inner: String = sums.iter().map(|l| open(*l)).collect();
-    format!(
-        "in A: bf16[{}]\nin B: bf16[{}]\nout Out: bf16[{o}]\ntemp Acc: f32[{o}]\n{around}\
-         S0: Acc[{i}] = 0.0\n{inner}S1: Acc[{i}] += A[{}] * B[{}] order fixed\n{}\
-         S2: Out[{i}] = Acc[{i}]\n{}",
-        shape(a),
-        shape(b),
-        list(a),
-        list(b),
-        "}\n".repeat(sums.len()),
-        "}\n".repeat(out.len()),
-        o = shape(out),
-        i = list(out),
-    )
-}
+use warploom_tests::tensor::{agrees, contraction, replayed};
 
 /// Stages everything at the loops `at` and `ring`, copied by the copy engine.
 fn staged(at: &str, ring: &str) -> String {

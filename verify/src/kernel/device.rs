@@ -271,6 +271,7 @@ impl Checker {
             role: warploom_ir::nest::Role::Temp,
             dtype,
             shape: shape.iter().map(|e| Index::Const(*e)).collect(),
+            of: None,
         };
         if self.arrays.insert(name.clone(), buffer).is_some() {
             self.fault("E1001", format!("the name `{name}` is used by two buffers"));

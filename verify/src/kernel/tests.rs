@@ -15,7 +15,7 @@ fn read(array: &str, index: Index) -> Typed<Index> {
 }
 
 fn buffer(name: &str, role: Role) -> Buffer {
-    Buffer { name: name.into(), role, dtype: DType::F32, shape: vec![var("N")] }
+    Buffer { name: name.into(), role, dtype: DType::F32, shape: vec![var("N")], of: None }
 }
 
 fn store() -> Store<Index> {

@@ -127,6 +127,7 @@ fn simpler(kind: &StepKind) -> Vec<StepKind> {
         | StepKind::Reorder { .. }
         | StepKind::Distribute { .. }
         | StepKind::Coalesce { .. }
+        | StepKind::Fold { .. }
         | StepKind::Raster { .. }
         | StepKind::SplitReduction { .. }
         | StepKind::Privatise { .. }

@@ -154,7 +154,7 @@ pub fn for_(
 }
 
 pub fn buffer(name: &str, role: Role, dtype: DType, shape: Vec<Index>) -> Buffer {
-    Buffer { name: name.into(), role, dtype, shape }
+    Buffer { name: name.into(), role, dtype, shape, of: None }
 }
 
 /// Small integers as floats: sums and products of them are exact.

@@ -142,6 +142,7 @@ impl Choices {
                 },
                 dtype: DType::ALL[self.below(16) as usize],
                 shape: self.indices(),
+                of: (self.below(3) == 0).then(|| (0..self.below(4)).map(|_| self.int()).collect()),
             })
             .collect();
         let params = (0..self.below(3)).map(|_| self.name()).collect();

@@ -116,6 +116,10 @@ fn step(r: &mut Reader, depth: usize) -> Result<StepKind> {
             let [outer, inner] = pair(r, "coalesce")?;
             Ok(StepKind::Coalesce { outer, inner, name: one_name(r)? })
         }
+        "fold" => {
+            let [outer, inner] = pair(r, "fold")?;
+            Ok(StepKind::Fold { outer, inner, name: one_name(r)? })
+        }
         "raster" => {
             let loops = several(r, at, "raster")?;
             r.expect_word("as")?;

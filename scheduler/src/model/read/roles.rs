@@ -16,7 +16,7 @@ use warploom_ir::kernel::device::{Block, Call, Device, Operand, Role, Tile, WARP
 use warploom_ir::kernel::{Index, KernelLoop, KernelNode};
 
 use super::super::machine::Machine;
-use super::super::work::{LINE, Ring, Rows, Work, arrival};
+use super::super::work::{LINE, Ring, Rows, Work, arrival, uneven};
 use super::access::{Env, Pattern, value};
 use super::sites::{Site, reads};
 use super::{Counted, Launch, Used, depends, iterations, starts};
@@ -194,6 +194,8 @@ impl<'k> Walk<'_, 'k> {
             if t.tensor > 0.0 {
                 let warps = role.warps as f64;
                 let alone = if t.by_warps { f.alone / warps } else { 0.0 };
+                let uneven = if t.by_warps { uneven(warps * self.work.resident) } else { 1.0 };
+                self.work.tensor += t.tensor * (uneven - 1.0);
                 let bring = if t.turns > 0.0 {
                     first = first.max(t.copied / t.turns);
                     let (slices, bytes) = (t.turns, t.copied / t.turns);

@@ -88,6 +88,7 @@ impl Published {
             pitch: terms * self.factor,
             shared_by: 1.0,
             filled: 0.0,
+            turned: 0.0,
         };
         let slots = m.multiprocessors.min(tiles);
         let deep = if self.grouped { 16.0 } else { rows / 128.0 };
