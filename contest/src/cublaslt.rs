@@ -355,6 +355,7 @@ fn type_of(dtype: DType) -> Result<Type> {
         | DType::Tf32
         | DType::E4m3
         | DType::E5m2
+        | DType::Ue8m0
         | DType::I64
         | DType::U64
         | DType::I32
