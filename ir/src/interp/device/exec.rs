@@ -55,10 +55,14 @@ impl<'k> Machine<'k, '_> {
     fn act(&mut self, action: Action, o: &'k [Operand], w: &mut Warp<'k>) -> Result<Outcome> {
         match action {
             Action::Matrix(matrix) => {
-                let keep = self.number(&o[3], w)? != 0;
+                let keep = self.number(&o[o.len() - 1], w)? != 0;
                 let tiles = [tile(&o[0])?, tile(&o[1])?, tile(&o[2])?];
                 if matrix.tensor {
-                    self.tensor_product(&matrix, tiles, keep, w)?;
+                    let scales = match matrix.scales {
+                        Some(_) => Some([tile(&o[3])?, tile(&o[4])?]),
+                        None => None,
+                    };
+                    self.tensor_product(&matrix, (tiles, scales), keep, w)?;
                 } else if matrix.shared {
                     self.shared_product(&matrix, tiles, keep, w)?;
                 } else {
@@ -106,6 +110,7 @@ impl<'k> Machine<'k, '_> {
             Action::MatrixCommit => self.commit(w),
             Action::MatrixWait => return self.wait_matrix(self.count(&o[0], w)?, w),
             Action::TensorLoad(n) => self.tensor_load(n, tile(&o[0])?, tile(&o[1])?, w)?,
+            Action::ScaleCopy(n) => self.scale_copy(n, [tile(&o[0])?, tile(&o[1])?], w)?,
             Action::TensorWait => self.finish_tensor_loads(w)?,
             Action::TensorCommit | Action::TensorCommitCluster | Action::TensorCommitPair => {
                 let blocks = match o.get(1) {

@@ -392,6 +392,10 @@ impl<'k> Walk<'_, 'k> {
             }
             Action::Sync => self.wait(f.meeting),
             Action::TensorLoad(_) => self.wait(f.meeting),
+            Action::ScaleCopy(_) => {
+                let bytes = tile(1).map_or(0.0, |t| self.bytes(t));
+                self.through_shared(self.times * self.copies * bytes);
+            }
             Action::BoxWaitRead
             | Action::CopyWait
             | Action::CopyCommit
