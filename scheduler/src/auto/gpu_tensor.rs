@@ -9,9 +9,10 @@
 
 use warploom_ir::affine::{Affine, Name};
 use warploom_ir::dtype::DType;
-use warploom_ir::expr::{Access, BinOp};
-use warploom_ir::instruction::{Action, Instruction, Matrix, PAIR, matrix_instructions};
-use warploom_ir::kernel::TypedKind;
+use warploom_ir::expr::Access;
+use warploom_ir::instruction::{
+    Action, Instruction, Matrix, PAIR, matrix_instructions, tensor_memory,
+};
 use warploom_ir::nest::{AssignOp, Order, Role as ArrayRole};
 use warploom_ir::schedule::step::{LayoutTerm, Ref, StepKind};
 use warploom_ir::schedule::{Poly, PolyStatement, Tree, TreeLoop, Unit};
@@ -24,6 +25,7 @@ use super::gpu_tensor_size::{GATHERED, SLABS, Size, Stored, Tiles};
 use super::tiles::extent;
 use super::{Auto, children, gpu_tensor_choices, stage_at, to_copy_engine};
 use crate::block::factor::Factor;
+use crate::block::scaled::Multiplied;
 use crate::deps::DepKind;
 use crate::steps::ancestors;
 use crate::steps::stage::local_name;
@@ -48,6 +50,8 @@ pub(super) struct Product {
     /// Further sums, around the sum.
     pub(super) others: Vec<Line>,
     pub(super) factors: [Access; 2],
+    /// The scale of each of them, where it multiplies by scales.
+    pub(super) scales: Option<[Access; 2]>,
     /// Who fills each of them, and whether the instruction takes its elements as they are.
     pub(super) fillers: [Filler; 2],
     pub(super) plain: [bool; 2],
@@ -168,8 +172,9 @@ impl Auto {
             .filter(|s| s.statement.op == AssignOp::Add && s.statement.order != Order::Serial);
         let (s, None) = (updates.next()?, updates.next()) else { return None };
         let target = s.statement.target.clone();
-        let mut factors: [Access; 2] =
-            <[&Access; 2]>::try_from(s.statement.value.reads()).ok()?.map(Access::clone);
+        let store = crate::lower::typed(&poly, &self.at.nest().source, s).ok()?;
+        let mut product = Multiplied::of(&store.value)?;
+        let (mut factors, mut scales) = accesses(s, &mut product)?;
         let tree = self.at.tree().clone();
         let around = ancestors(&tree, &s.statement.name);
         let own = around.iter().copied().skip_while(|l| l.name != top.name);
@@ -178,12 +183,16 @@ impl Auto {
         let end = target.indices.last().and_then(Affine::as_var);
         if lines[0].iter().any(|l| Some(&l.iter) == end) {
             factors.reverse();
+            product.reverse();
+            if let Some(scales) = &mut scales {
+                scales.reverse();
+            }
             lines.swap(0, 1);
         }
         let Chosen { row, column, sum, batch, more, others } =
             Chosen::of(lines, &factors, &target)?;
         let (matrix, fillers, plain) =
-            self.brought(s, &factors, [&row, &column, &sum], (options.target, by))?;
+            self.brought((s, &product), &factors, [&row, &column, &sum], (options.target, by))?;
         let whole = matrix.adder.keeps(matrix.acc.precision_bits());
         let partial = s.statement.keeps.and_then(|k| k.over).filter(|_| !whole).map(i64::from);
         let results = names.iter().filter_map(|n| poly.statement(n)).filter(|o| {
@@ -220,6 +229,7 @@ impl Auto {
             more,
             others,
             factors,
+            scales,
             fillers,
             plain,
             target,
@@ -234,22 +244,13 @@ impl Auto {
     /// The instruction for a statement, and who brings each of its factors to shared memory.
     fn brought(
         &self,
-        s: &PolyStatement,
+        (s, product): (&PolyStatement, &Multiplied),
         factors: &[Access; 2],
         [row, column, sum]: [&Line; 3],
         (target, by): (Target, By),
     ) -> Option<(Matrix, [Filler; 2], [bool; 2])> {
-        let poly = self.at.poly();
-        let store = crate::lower::typed(poly, &self.at.nest().source, s).ok()?;
-        let TypedKind::Binary(BinOp::Mul, a, b) = &store.value.kind else { return None };
-        let mut values = [Factor::of(a)?, Factor::of(b)?];
-        if values[0].array != factors[0].array {
-            values.reverse();
-        }
-        if values.iter().zip(factors).any(|(v, f)| v.array != f.array) {
-            return None;
-        }
-        let matrix = instruction(poly, s, &values, (target, by.warps))?;
+        let (poly, values) = (self.at.poly(), &product.factors);
+        let matrix = instruction(poly, s, product, (target, by.warps))?;
         let plain = [values[0].plain(matrix.a), values[1].plain(matrix.b)];
         let fillers = [(0, row), (1, column)].map(|(i, own)| {
             match self.filler(&factors[i], [own, sum], &matrix, by) {
@@ -305,6 +306,16 @@ impl Auto {
         row.unwrap_or(0) * self.bytes_of(&access.array)
     }
 
+    /// Whether elements for neighbours along a loop are as near in memory as the steps of a word.
+    fn neighbours(&self, access: &Access, own: &Line) -> bool {
+        let extents = self.extents(access);
+        let moves = |e: &Affine| e.vars().contains(&own.iter);
+        let Some(at) = access.indices.iter().rposition(moves) else { return false };
+        let after = extents[at + 1..].iter().copied().product::<Option<i64>>();
+        access.indices[at].coefficient(&own.iter) == 1
+            && after.is_some_and(|n| n <= tensor_memory::STEPS)
+    }
+
     /// Bytes of an array; none where its size is not known.
     pub(super) fn whole(&self, access: &Access) -> i64 {
         let count = self.extents(access).into_iter().product::<Option<i64>>().unwrap_or(0);
@@ -321,7 +332,8 @@ impl Auto {
         let best = size.best();
         let time = best.map_or(i64::MAX, |tiles| size.time(&tiles));
         let paired = best.is_some_and(|tiles| tiles.paired);
-        if self.in_boxes(p, (time, paired), options).is_some() {
+        // boxes have no place for scales
+        if p.scales.is_none() && self.in_boxes(p, (time, paired), options).is_some() {
             return Some(());
         }
         let hole = gpu_tensor_choices::hole(&p.statement, &size)?;
@@ -488,6 +500,11 @@ impl Auto {
             self.must(step)?;
             self.must(StepKind::Map(Ref::from(Name::from(first)), Place::Thread(Axis::X)))?;
         }
+        for scales in p.scales.iter().flatten() {
+            let first = format!("{}.0", local_name(&scales.array, ring));
+            self.must(stage_at(&scales.array, ring))?;
+            self.must(StepKind::Map(Ref::from(Name::from(first)), Place::Thread(Axis::X)))?;
+        }
         let Some(((statement, out), width)) = p.out.as_ref().zip(tiles.slab) else {
             return Some(());
         };
@@ -575,6 +592,9 @@ impl Auto {
             multiprocessors: options.multiprocessors,
             machine: options.machine()?,
             matrix: p.matrix,
+            scales: p.scales.as_ref().map(|[a, b]| {
+                [(a, &p.row), (b, &p.column)].map(|(access, own)| self.neighbours(access, own))
+            }),
             deep: p.matrix.m,
             tensor: p.matrix.tensor,
             pairs: if p.by.pairs && p.matrix.tensor { options.paired } else { Paired::Never },
@@ -608,23 +628,44 @@ fn parts_of<'t>(
     Some(lines)
 }
 
+/// What a statement reads of its factors, in the order of the text, and of their scales.
+fn accesses(
+    s: &PolyStatement,
+    product: &mut Multiplied,
+) -> Option<([Access; 2], Option<[Access; 2]>)> {
+    let reads = s.statement.value.reads();
+    let of = |f: &Factor| reads.iter().find(|a| a.array == f.array).map(|a| (*a).clone());
+    if let Some([a, b]) = &product.scales {
+        let [c, d] = &product.factors;
+        let both = (reads.len() == 4).then(|| Some(([of(c)?, of(d)?], [of(a)?, of(b)?])));
+        return both.flatten().map(|(factors, scales)| (factors, Some(scales)));
+    }
+    let factors = <[&Access; 2]>::try_from(reads).ok()?.map(Access::clone);
+    if product.factors[0].array != factors[0].array {
+        product.reverse();
+    }
+    let same = product.factors.iter().zip(&factors).all(|(v, f)| v.array == f.array);
+    same.then_some((factors, None))
+}
+
 /// The instruction for a statement's types, with the fewest columns: one that takes the factors as
 /// they are, else one that takes their values.
 fn instruction(
     poly: &Poly,
     s: &PolyStatement,
-    values: &[Factor; 2],
+    product: &Multiplied,
     (target, warps): (Target, bool),
 ) -> Option<Matrix> {
     let acc: DType = poly.array(&s.statement.target.array).map(|a| a.dtype)?;
     let bits = s.statement.keeps.map_or(acc.precision_bits(), |k| k.bits);
-    let [a, b] = values;
+    let [a, b] = &product.factors;
+    let scaled = product.scales.is_some();
     let all = matrix_instructions();
     let such = |fits: &dyn Fn(&Factor, DType) -> bool, bits: u32| {
         all.iter().find_map(|i| match i.action {
             Action::Matrix(m) => {
                 let sums = m.shared != warps && m.acc == acc && m.adder.keeps(bits);
-                let there = sums && i.targets.contains(&target);
+                let there = sums && m.scales.is_some() == scaled && i.targets.contains(&target);
                 (there && fits(a, m.a) && fits(b, m.b)).then_some(m)
             }
             _other => None,
@@ -633,7 +674,7 @@ fn instruction(
     let plain = |f: &Factor, dtype: DType| f.plain(dtype);
     match such(&plain, bits) {
         // one that takes them and drops bits of the sums is for the user to ask for
-        None if such(&plain, 0).is_some() => None,
+        None if scaled || such(&plain, 0).is_some() => None,
         None => such(&|f, dtype| f.fits(dtype), bits),
         found => found,
     }

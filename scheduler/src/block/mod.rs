@@ -35,6 +35,7 @@ mod producer;
 mod product;
 mod roles;
 mod rounds;
+pub(crate) mod scaled;
 mod skeleton;
 mod slabs;
 mod sums;

@@ -7,10 +7,10 @@
 //! zero in both operands or results that no instance has ([`Product::check`]).
 
 use warploom_ir::affine::{Affine, Atom, Name};
-use warploom_ir::expr::{Access, BinOp};
+use warploom_ir::expr::Access;
 use warploom_ir::instruction::numerics::Adder;
 use warploom_ir::instruction::{Action, Matrix, Part, find};
-use warploom_ir::kernel::{Store, Typed, TypedKind};
+use warploom_ir::kernel::Store;
 use warploom_ir::nest::{Array, AssignOp, Constraint, Order};
 use warploom_ir::schedule::{TreeLoop, Unit};
 use warploom_isl::{Map, Set};
@@ -19,6 +19,7 @@ use super::digits::{Digit, Digits};
 use super::factor::Factor;
 use super::held::{APART, is_held, ring};
 use super::operand::Operand;
+use super::scaled::Multiplied;
 use super::{Answer, Site, put, unfit};
 use crate::footprint::{Box_, Iterations};
 use crate::poly_isl::Model;
@@ -69,6 +70,8 @@ pub(super) struct Product {
     pub(super) tile: [Affine; 2],
     /// `A`, then `B`.
     pub(super) operands: [Operand; 2],
+    /// The scales of `A`, then those of `B`, where the instruction has scales.
+    pub(super) scales: Vec<Operand>,
     /// The first instruction sets the accumulator instead of adding to it.
     pub(super) starts_at_zero: bool,
     /// The instructions of an iteration of the ring have a sum of their own, which is then added to
@@ -111,7 +114,7 @@ impl Product {
         let (instruction, matrix) = instruction(site)?;
         let store =
             crate::lower::typed(site.poly, site.source, &site.poly.statements[site.statement])?;
-        let [first, second] = factors(site, &store, &matrix)?;
+        let ([first, second], scales) = factors(site, &store, &matrix)?;
         let (factors, values) = ([first.0, second.0], [first.1, second.1]);
         let target = &site.poly.statements[site.statement].statement.target;
         let scope = site.depth_of(&target.array, "the accumulator")?;
@@ -123,10 +126,10 @@ impl Product {
         let tensor = tensorized(site)?;
         let mut question = Question::new(site, model, matrix, tensor, ring)?;
         question.count(ring)?;
-        let accumulator = question.footprint(target)?;
+        let accumulator = question.footprint(target, false)?;
         let mut sides = Vec::new();
         for (access, value) in factors.iter().zip(&values) {
-            sides.push(((access, value), question.footprint(access)?));
+            sides.push(((access, value), question.footprint(access, false)?));
         }
         let has = |f: &Footprint, i: usize| !f.digits[i].0.is_empty();
         let side = |i: usize| sides.iter().find(|(_, f)| has(f, i) && has(f, 2) && !has(f, 1 - i));
@@ -141,7 +144,15 @@ impl Product {
         };
         let operands =
             [question.operand(a.0, &a.1, Part::A)?, question.operand(b.0, &b.1, Part::B)?];
+        let mut scales = scales.map_or_else(Vec::new, Vec::from);
+        if a.0.0.array != factors[0].array {
+            scales.reverse();
+        }
+        let parts = scales.iter().zip([Part::A, Part::B]);
+        let scales = parts.map(|(access, part)| question.scales(site, access, part));
+        let scales = scales.collect::<Answer<Vec<Operand>>>()?;
         let mut product = question.accumulated(target, &accumulator, operands)?;
+        product.scales = scales;
         product.instruction = instruction;
         product.partial = product.partial_sums(site)?;
         (product.scope, product.ring) = (scope, ring);
@@ -182,7 +193,12 @@ impl Product {
 
     /// The operand with this buffer.
     pub(super) fn operand(&self, buffer: &str) -> Option<&Operand> {
-        self.operands.iter().find(|o| &*o.buffer == buffer)
+        self.operands.iter().chain(&self.scales).find(|o| &*o.buffer == buffer)
+    }
+
+    /// Whether a buffer holds scales.
+    pub(super) fn scaled_by(&self, buffer: &str) -> bool {
+        self.scales.iter().any(|o| &*o.buffer == buffer)
     }
 }
 
@@ -232,18 +248,23 @@ fn tensorized<'a>(site: &Site<'a>) -> Answer<[&'a TreeLoop; 3]> {
     Ok(found.map_err(|_| unfit("the tensorized loops are not the innermost ones"))?)
 }
 
-/// The two factors that the statement multiplies and adds to its target.
-fn factors(
-    site: &Site<'_>,
-    store: &Store<Affine>,
-    matrix: &Matrix,
-) -> Answer<[(Access, Factor); 2]> {
-    let wrong = |why: &str| -> Answer<[(Access, Factor); 2]> {
-        Err(unfit(format!("`{}` {why}", store.statement)).into())
+/// The two factors that the statement multiplies and adds to its target, and the scale of each
+/// where the instruction takes scales.
+type Found = ([(Access, Factor); 2], Option<[Access; 2]>);
+
+fn factors(site: &Site<'_>, store: &Store<Affine>, matrix: &Matrix) -> Answer<Found> {
+    let wrong =
+        |why: &str| -> Answer<Found> { Err(unfit(format!("`{}` {why}", store.statement)).into()) };
+    let Some(Multiplied { factors: [first, second], scales }) = Multiplied::of(&store.value) else {
+        return wrong("does not add a product of two elements, or of two with a scale of each");
     };
-    let TypedKind::Binary(BinOp::Mul, a, b) = &store.value.kind else {
-        return wrong("does not add a product of two elements");
-    };
+    match (matrix.scales, &scales) {
+        (Some(_), Some(_)) | (None, None) => {}
+        (Some(s), None) => {
+            return wrong(&format!("does not multiply each factor by a scale of type {}", s.dtype));
+        }
+        (None, Some(_)) => return wrong("multiplies by scales, which the instruction does not"),
+    }
     if store.op != AssignOp::Add || store.guard.is_some() {
         return wrong("does not add a product to each of its elements");
     }
@@ -255,24 +276,29 @@ fn factors(
         return wrong(&format!("sums in {}, the instruction in {}", store.value.dtype, matrix.acc));
     }
     let accesses = site.poly.statements[site.statement].statement.value.reads();
-    let (Some(first), Some(second)) = (of_buffer(a, matrix), of_buffer(b, matrix)) else {
+    let plain = |f: &Factor| f.plain(matrix.a) || f.plain(matrix.b);
+    let fits = |f: &Factor| match matrix.scales {
+        Some(_) => plain(f),
+        None => f.fits(matrix.a) || f.fits(matrix.b),
+    };
+    if !fits(&first) || !fits(&second) {
         let both = if matrix.a == matrix.b {
             format!("two elements of type {}", matrix.a)
         } else {
             format!("elements of types {} and {}", matrix.a, matrix.b)
         };
         return wrong(&format!("does not multiply {both}"));
-    };
+    }
     let access = |array: &Name| accesses.iter().find(|a| a.array == *array).map(|a| (*a).clone());
+    let scales = match scales.map(|both| both.map(|s| access(&s.array))) {
+        Some([Some(a), Some(b)]) if a.array != b.array => Some([a, b]),
+        Some(_same) => return wrong("reads both scales from one buffer: stage them for each read"),
+        None => None,
+    };
     match (access(&first.array), access(&second.array)) {
-        (Some(a), Some(b)) if a.array != b.array => Ok([(a, first), (b, second)]),
+        (Some(a), Some(b)) if a.array != b.array => Ok(([(a, first), (b, second)], scales)),
         _same => wrong("reads both factors from one buffer: stage them for each read"),
     }
-}
-
-/// A factor whose values the instruction can take.
-fn of_buffer(value: &Typed<Affine>, matrix: &Matrix) -> Option<Factor> {
-    Factor::of(value).filter(|f| f.fits(matrix.a) || f.fits(matrix.b))
 }
 
 impl<'a> Question<'a> {
@@ -332,7 +358,8 @@ impl<'a> Question<'a> {
         Ok(())
     }
 
-    fn footprint(&self, access: &Access) -> Answer<Footprint> {
+    /// What an instruction takes of a buffer; of scales one step of the sum.
+    pub(super) fn footprint(&self, access: &Access, scales: bool) -> Answer<Footprint> {
         let array = self.site.poly.array(&access.array).expect("accesses are of known arrays");
         let indices = &access.indices[self.coordinates_of(&access.array)..];
         let statement = &self.site.poly.statements[self.site.statement].statement.name;
@@ -348,6 +375,17 @@ impl<'a> Question<'a> {
                 moves = self.deciding(e, &moves)?;
             }
             let extent = array.shape[d].as_constant().unwrap_or(1);
+            // of several digits of a step those alone count that have several values
+            let step = scales && moves == [2] && !sides[2].is_empty();
+            if step && extent == 1 {
+                rest.push((d, self.first(access, d, e, 1)?));
+                continue;
+            }
+            if step && sides[2].iter().all(|digit| digit.extent == 1) {
+                for digit in std::mem::take(&mut sides[2]) {
+                    rest.push((digit.dim, self.first(access, digit.dim, &indices[digit.dim], 1)?));
+                }
+            }
             match moves.as_slice() {
                 [] => rest.push((d, self.first(access, d, e, 1)?)),
                 [i] => sides[*i].push(Digit { dim: d, extent }),
@@ -358,7 +396,7 @@ impl<'a> Question<'a> {
         let mut first = [0; 3].map(Affine::constant);
         for (i, found) in sides.iter().enumerate().filter(|(_, found)| !found.is_empty()) {
             digits[i] = self.ordered(access, indices, found, i)?;
-            let limit = self.sizes()[i];
+            let limit = if scales && i == 2 { 1 } else { self.sizes()[i] };
             let index = digits[i].of(indices)?;
             first[i] = self.first(access, found[0].dim, &index, limit)?;
         }
@@ -600,6 +638,7 @@ impl<'a> Question<'a> {
             team_first,
             tile,
             operands,
+            scales: Vec::new(),
             starts_at_zero: false,
             partial: false,
             padded: None,

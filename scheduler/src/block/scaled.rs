@@ -1,0 +1,274 @@
+//! Factors with scales: numbers for each row and so many terms of the sum, which threads bring to
+//! shared memory, one thread copies to tensor memory, and instructions multiply by.
+//!
+//! In: the value that the statement adds; the footprints of its scales. Out: which element is whose
+//! scale; how scales lie in shared and in tensor memory; the copies of a slot.
+//! Keeps: a scale is one number for all terms of an instruction, whatever the accesses say it is
+//! shared by. 128 rows with four steps of the sum are a block of 32 rows of 16 bytes, as
+//! `tcgen05.cp` copies it: row `i`, step `s` is byte `4 (i / 32) + s` of row `i mod 32`. Rows and steps
+//! beyond those that the statement touches are the least power of two; they meet zeros.
+
+use warploom_ir::affine::{Affine, Name};
+use warploom_ir::dtype::DType;
+use warploom_ir::expr::{Access, BinOp};
+use warploom_ir::instruction::Part;
+use warploom_ir::instruction::descriptor::CHUNK;
+use warploom_ir::instruction::tensor_memory::{SCALE_BYTES, SCALE_LANES, SCALED_ROWS, STEPS};
+use warploom_ir::kernel::device::{Operand as Tiled, Shared, Slice, Tensor};
+use warploom_ir::kernel::{Index, KernelNode, Typed, TypedKind};
+
+use super::factor::Factor;
+use super::operand::Operand;
+use super::product::{Product, Question};
+use super::roles::{Program, add, call, tile, unused, var};
+use super::{Answer, Site, unfit};
+use crate::index::simplify;
+
+/// What a statement multiplies.
+pub(crate) struct Multiplied {
+    /// Two values of an element each.
+    pub(crate) factors: [Factor; 2],
+    /// The scale of each, where the statement multiplies by scales.
+    pub(crate) scales: Option<[Factor; 2]>,
+}
+
+impl Multiplied {
+    /// The two values that are multiplied, or two values and a scale of each, in any order: how
+    /// these are associated changes nothing but where their product leaves the range of its type.
+    pub(crate) fn of(value: &Typed<Affine>) -> Option<Self> {
+        let TypedKind::Binary(BinOp::Mul, a, b) = &value.kind else { return None };
+        if let (Some(a), Some(b)) = (Factor::of(a), Factor::of(b)) {
+            return Some(Self { factors: [a, b], scales: None });
+        }
+        let mut all = Vec::new();
+        leaves(value, value.dtype, &mut all)?;
+        let (scales, factors): (Vec<Factor>, Vec<Factor>) =
+            all.into_iter().partition(|f| f.plain(DType::Ue8m0));
+        let factors = <[Factor; 2]>::try_from(factors).ok()?;
+        let [first, second] = <[Factor; 2]>::try_from(scales).ok()?;
+        let scales = match [belongs(&first, &factors)?, belongs(&second, &factors)?] {
+            [0, 1] => [first, second],
+            [1, 0] => [second, first],
+            _same => return None,
+        };
+        Some(Self { factors, scales: Some(scales) })
+    }
+
+    /// The same with the factors, and their scales, in the other order.
+    pub(crate) fn reverse(&mut self) {
+        self.factors.reverse();
+        if let Some(scales) = &mut self.scales {
+            scales.reverse();
+        }
+    }
+}
+
+/// The factors of products of one type inside each other.
+fn leaves(value: &Typed<Affine>, dtype: DType, out: &mut Vec<Factor>) -> Option<()> {
+    match &value.kind {
+        TypedKind::Binary(BinOp::Mul, a, b) if value.dtype == dtype => {
+            leaves(a, dtype, out)?;
+            leaves(b, dtype, out)
+        }
+        _leaf => {
+            out.push(Factor::of(value)?);
+            Some(())
+        }
+    }
+}
+
+/// The variables of what a factor reads.
+fn variables(f: &Factor) -> Vec<Name> {
+    let mut out = Vec::new();
+    f.value.visit(&mut |v| {
+        if let TypedKind::Read { indices, .. } = &v.kind {
+            out.extend(indices.iter().flat_map(Affine::vars));
+        }
+    });
+    out
+}
+
+/// Which of two factors a scale moves with where the other one does not.
+fn belongs(scale: &Factor, factors: &[Factor; 2]) -> Option<usize> {
+    let [own, a, b] = [scale, &factors[0], &factors[1]].map(variables);
+    let with =
+        |of: &[Name], other: &[Name]| own.iter().any(|v| of.contains(v) && !other.contains(v));
+    match [with(&a, &b), with(&b, &a)] {
+        [true, false] => Some(0),
+        [false, true] => Some(1),
+        [true, true] | [false, false] => None,
+    }
+}
+
+/// The least multiple that covers a number.
+const fn covered(n: i64, by: i64) -> i64 {
+    (n + by - 1) / by * by
+}
+
+impl Question<'_> {
+    /// The scales of the factor that is the instruction's part.
+    pub(super) fn scales(&self, site: &Site<'_>, access: &Access, part: Part) -> Answer<Operand> {
+        let own = match part {
+            Part::A => 0,
+            Part::B | Part::D => 1,
+        };
+        let name = &access.array;
+        if site.depth_of(name, "a scale")? != self.ring {
+            let text = format!("`{name}` is not staged where the factors are");
+            return Err(unfit(text).into());
+        }
+        let found = self.footprint(access, true)?;
+        let moves = [0, 1].map(|i| !found.digits[i].0.is_empty());
+        if moves != [own == 0, own == 1] || found.digits[2].0.is_empty() {
+            return Err(unfit(format!(
+                "`{name}` does not move along its factor's rows and along the sum, and along \
+                 nothing else, as scales do"
+            ))
+            .into());
+        }
+        let mut extents = vec![1; access.indices.len() - self.coordinates_of(name)];
+        for (d, first) in &found.rest {
+            extents[*d] = first.as_constant().map_or(1, |place| place + 1);
+        }
+        let sizes = [self.sizes()[own], 1];
+        let mut sides = [own, 2].map(|i| found.digits[i].clone());
+        let tile = [0, 1].map(|side| (found.first[[own, 2][side]].clone(), sizes[side]));
+        for (side, by) in [SCALED_ROWS, STEPS].into_iter().enumerate() {
+            let (first, size) = &tile[side];
+            let count = self.reach(first, true) + size;
+            if !sides[side].grow(covered(count, by)) {
+                let text = format!("rows of `{name}` are no whole blocks of {SCALED_ROWS}");
+                return Err(unfit(text).into());
+            }
+            for digit in &sides[side].0 {
+                extents[digit.dim] = digit.extent;
+            }
+        }
+        let first = &tile[0].0;
+        let starts = first.terms().map(|(_, c)| c).chain([first.constant_part()]);
+        if starts.into_iter().any(|n| n % SCALED_ROWS != 0) {
+            return Err(unfit(format!(
+                "scales of `{name}` are read from rows on that are no multiple of {SCALED_ROWS}"
+            ))
+            .into());
+        }
+        Ok(Operand {
+            buffer: name.clone(),
+            dtype: DType::Ue8m0,
+            value: None,
+            extents,
+            pad: 0,
+            sides,
+            tile,
+            transposed: false,
+            on_chip: false,
+            parts: 1,
+        })
+    }
+}
+
+/// Groups of four steps, and blocks of 128 rows in each.
+fn blocks(scales: &Operand) -> [i64; 2] {
+    let [rows, steps] = scales.shape();
+    [steps / STEPS, rows / SCALED_ROWS]
+}
+
+/// The buffer of a ring of so many slots in shared memory.
+pub(super) fn in_shared(scales: &Operand, slots: i64) -> Shared {
+    let [groups, rows] = blocks(scales);
+    let shape = vec![slots, groups, rows, SCALE_LANES, SCALE_BYTES];
+    Shared { name: scales.buffer.clone(), dtype: scales.dtype, shape, panel: Some(CHUNK) }
+}
+
+/// How threads share out the scales of a slot, so that each stores the steps of a row together:
+/// the indices, their extents, the row and the step, and the place in the slot.
+pub(super) struct Shares {
+    pub(super) vars: Vec<Name>,
+    pub(super) extents: Vec<i64>,
+    pub(super) at: [Index; 2],
+    pub(super) inside: Vec<Index>,
+}
+
+fn times(n: i64, name: &Name) -> Index {
+    simplify(&Index::Mul(n, Box::new(var(name))))
+}
+
+impl Product {
+    /// Columns of tensor memory that its scales take.
+    pub(super) fn scale_columns(&self) -> i64 {
+        let each = |s: &Operand| blocks(s).iter().product::<i64>() * SCALE_BYTES / STEPS;
+        self.scales.iter().map(each).sum()
+    }
+}
+
+impl Program<'_> {
+    /// How threads share out scales.
+    pub(super) fn scales_dealt(&mut self, scales: &Operand) -> Shares {
+        let [groups, rows] = blocks(scales);
+        let names = ["group", "block", "quarter", "row", "step"];
+        let vars = names.map(|name| unused(name, self.taken));
+        let [group, block, quarter, row, step] = &vars;
+        let lane = add(times(SCALE_LANES, quarter), var(row));
+        let at = [add(times(SCALED_ROWS, block), lane), add(times(STEPS, group), var(step))];
+        let byte = add(times(STEPS, quarter), var(step));
+        let inside = vec![var(group), var(block), var(row), byte];
+        let extents = vec![groups, rows, SCALED_ROWS / SCALE_LANES, SCALE_LANES, STEPS];
+        Shares { vars: vars.to_vec(), extents, at, inside }
+    }
+
+    /// Buffers of the product's scales in tensor memory.
+    pub(super) fn scale_tensors(&mut self) -> Vec<Tensor> {
+        let of = |s: &Operand| {
+            let [groups, rows] = blocks(s);
+            let name = unused(&format!("{}_scales", s.buffer), self.taken);
+            Tensor { name, dtype: s.dtype, shape: vec![groups, rows, SCALE_LANES, SCALE_BYTES] }
+        };
+        self.plan.products[self.at].scales.iter().map(of).collect()
+    }
+
+    /// The copies of the scales of slot `at`, which instructions behind them read.
+    pub(super) fn scales_copied(&self, at: &Index) -> Vec<KernelNode> {
+        let product = self.product();
+        let name = match product.paired() {
+            true => "tcgen05.cp.pair.32x128b.warpx4",
+            false => "tcgen05.cp.32x128b.warpx4",
+        };
+        let one = |start: Index| Slice { start, extent: None, step: 1 };
+        let whole = |n: i64| Slice { start: Index::Const(0), extent: Some(n), step: 1 };
+        let mut out = Vec::new();
+        for (scales, buffer) in product.scales.iter().zip(self.scale_buffers()) {
+            let [groups, rows] = blocks(scales);
+            for (group, block) in (0..groups).flat_map(|g| (0..rows).map(move |b| (g, b))) {
+                let place = [one(Index::Const(group)), one(Index::Const(block))];
+                let inner = [whole(SCALE_LANES), whole(SCALE_BYTES)];
+                let to: Vec<Slice> = place.iter().chain(&inner).cloned().collect();
+                let from = std::iter::once(one(at.clone())).chain(to.clone()).collect();
+                let operands = vec![tile(buffer, to, false), tile(&scales.buffer, from, false)];
+                out.push(call(name, operands));
+            }
+        }
+        out
+    }
+
+    /// The scales that an instruction takes, from this row and step on.
+    pub(super) fn scales_taken(&self, number: usize, [row, step]: [Index; 2]) -> Tiled {
+        let product = self.product();
+        let scales = &product.scales[number];
+        let part = if number == 0 { Part::A } else { Part::B };
+        let [groups, _] = blocks(scales);
+        let [group, byte] = match groups {
+            1 => [Index::Const(0), step],
+            _several => {
+                [Index::FloorDiv(Box::new(step.clone()), STEPS), Index::Mod(Box::new(step), STEPS)]
+            }
+        };
+        let block = simplify(&Index::FloorDiv(Box::new(row), SCALED_ROWS));
+        let at = vec![
+            Slice { start: simplify(&group), extent: None, step: 1 },
+            Slice { start: block, extent: Some(product.matrix.scaled_blocks(part)), step: 1 },
+            Slice { start: Index::Const(0), extent: Some(SCALE_LANES), step: 1 },
+            Slice { start: simplify(&byte), extent: Some(STEPS), step: STEPS },
+        ];
+        tile(&self.scale_buffers()[number], at, false)
+    }
+}
