@@ -25,7 +25,7 @@ use super::gpu_tensor_size::{GATHERED, SLABS, Size, Stored, Tiles};
 use super::tiles::extent;
 use super::{Auto, children, gpu_tensor_choices, stage_at, to_copy_engine};
 use crate::block::factor::Factor;
-use crate::block::scaled::Multiplied;
+use crate::block::scaled::{Multiplied, in_order};
 use crate::deps::DepKind;
 use crate::steps::ancestors;
 use crate::steps::stage::local_name;
@@ -183,7 +183,7 @@ impl Auto {
         let end = target.indices.last().and_then(Affine::as_var);
         if lines[0].iter().any(|l| Some(&l.iter) == end) {
             factors.reverse();
-            product.reverse();
+            product.factors.reverse();
             if let Some(scales) = &mut scales {
                 scales.reverse();
             }
@@ -595,6 +595,9 @@ impl Auto {
             scales: p.scales.as_ref().map(|[a, b]| {
                 [(a, &p.row), (b, &p.column)].map(|(access, own)| self.neighbours(access, own))
             }),
+            blocked: p.scales.iter().flatten().zip([&p.row, &p.column]).any(|(access, own)| {
+                access.indices.iter().filter(|e| e.vars().contains(&own.iter)).count() > 1
+            }),
             deep: p.matrix.m,
             tensor: p.matrix.tensor,
             pairs: if p.by.pairs && p.matrix.tensor { options.paired } else { Paired::Never },
@@ -636,13 +639,13 @@ fn accesses(
     let reads = s.statement.value.reads();
     let of = |f: &Factor| reads.iter().find(|a| a.array == f.array).map(|a| (*a).clone());
     if let Some([a, b]) = &product.scales {
-        let [c, d] = &product.factors;
-        let both = (reads.len() == 4).then(|| Some(([of(c)?, of(d)?], [of(a)?, of(b)?])));
-        return both.flatten().map(|(factors, scales)| (factors, Some(scales)));
+        let factors = [of(&product.factors[0])?, of(&product.factors[1])?];
+        let scales = in_order(&factors, [of(a)?, of(b)?]).filter(|_| reads.len() == 4)?;
+        return Some((factors, Some(scales)));
     }
     let factors = <[&Access; 2]>::try_from(reads).ok()?.map(Access::clone);
     if product.factors[0].array != factors[0].array {
-        product.reverse();
+        product.factors.reverse();
     }
     let same = product.factors.iter().zip(&factors).all(|(v, f)| v.array == f.array);
     same.then_some((factors, None))

@@ -113,6 +113,8 @@ pub(super) struct Size {
     /// Whether scales of neighbouring rows and of neighbouring columns are neighbours in memory,
     /// where there are scales.
     pub(super) scales: Option<[bool; 2]>,
+    /// Scales lie in blocks of rows: a tile has whole blocks, or one has whole tiles.
+    pub(super) blocked: bool,
     /// Rows of an instruction.
     pub(super) deep: i64,
     /// The sums are in tensor memory, and one thread multiplies.
@@ -217,6 +219,7 @@ impl Size {
             || rows >= 2 * deep.max(self.deep)
             || rows % self.deep != 0
             || (self.tensor && columns % 16 != 0)
+            || (self.blocked && columns % SCALED_ROWS != 0 && SCALED_ROWS % columns != 0)
             || columns * 2 < wide.min(64)
         {
             return None;
@@ -427,6 +430,7 @@ pub(super) mod tests {
             machine: crate::model::H200,
             matrix,
             scales: None,
+            blocked: false,
             deep: 64,
             tensor: false,
             pairs: Paired::Never,

@@ -144,13 +144,10 @@ impl Product {
         };
         let operands =
             [question.operand(a.0, &a.1, Part::A)?, question.operand(b.0, &b.1, Part::B)?];
-        let mut scales = scales.map_or_else(Vec::new, Vec::from);
-        if a.0.0.array != factors[0].array {
-            scales.reverse();
-        }
-        let parts = scales.iter().zip([Part::A, Part::B]);
-        let scales = parts.map(|(access, part)| question.scales(site, access, part));
-        let scales = scales.collect::<Answer<Vec<Operand>>>()?;
+        let scales = match &scales {
+            Some(both) => question.scales(site, both)?,
+            None => Vec::new(),
+        };
         let mut product = question.accumulated(target, &accumulator, operands)?;
         product.scales = scales;
         product.instruction = instruction;
@@ -255,7 +252,8 @@ type Found = ([(Access, Factor); 2], Option<[Access; 2]>);
 fn factors(site: &Site<'_>, store: &Store<Affine>, matrix: &Matrix) -> Answer<Found> {
     let wrong =
         |why: &str| -> Answer<Found> { Err(unfit(format!("`{}` {why}", store.statement)).into()) };
-    let Some(Multiplied { factors: [first, second], scales }) = Multiplied::of(&store.value) else {
+    let found = Multiplied::of(&store.value);
+    let Some(Multiplied { factors: [first, second], scales }) = found else {
         return wrong("does not add a product of two elements, or of two with a scale of each");
     };
     match (matrix.scales, &scales) {

@@ -17,6 +17,7 @@ use warploom_ir::instruction::tensor_memory::{SCALE_BYTES, SCALE_LANES, SCALED_R
 use warploom_ir::kernel::device::{Operand as Tiled, Shared, Slice, Tensor};
 use warploom_ir::kernel::{Index, KernelNode, Typed, TypedKind};
 
+use super::digits::{Digit, Digits};
 use super::factor::Factor;
 use super::operand::Operand;
 use super::product::{Product, Question};
@@ -28,7 +29,7 @@ use crate::index::simplify;
 pub(crate) struct Multiplied {
     /// Two values of an element each.
     pub(crate) factors: [Factor; 2],
-    /// The scale of each, where the statement multiplies by scales.
+    /// Their scales, in any order, where the statement multiplies by scales.
     pub(crate) scales: Option<[Factor; 2]>,
 }
 
@@ -45,21 +46,23 @@ impl Multiplied {
         let (scales, factors): (Vec<Factor>, Vec<Factor>) =
             all.into_iter().partition(|f| f.plain(DType::Ue8m0));
         let factors = <[Factor; 2]>::try_from(factors).ok()?;
-        let [first, second] = <[Factor; 2]>::try_from(scales).ok()?;
-        let scales = match [belongs(&first, &factors)?, belongs(&second, &factors)?] {
-            [0, 1] => [first, second],
-            [1, 0] => [second, first],
-            _same => return None,
-        };
-        Some(Self { factors, scales: Some(scales) })
+        Some(Self { factors, scales: Some(<[Factor; 2]>::try_from(scales).ok()?) })
     }
+}
 
-    /// The same with the factors, and their scales, in the other order.
-    pub(crate) fn reverse(&mut self) {
-        self.factors.reverse();
-        if let Some(scales) = &mut self.scales {
-            scales.reverse();
-        }
+/// The scales of two factors in their order: each moves with its factor where the other one does
+/// not. `None` where that is not so.
+pub(crate) fn in_order(factors: &[Access; 2], [first, second]: [Access; 2]) -> Option<[Access; 2]> {
+    let with = |scale: &Access, own: usize| {
+        let moves = |a: &Access, i: &Name| a.indices.iter().any(|e| e.vars().contains(i));
+        let vars = scale.indices.iter().flat_map(Affine::vars);
+        vars.into_iter().any(|i| moves(&factors[own], &i) && !moves(&factors[1 - own], &i))
+    };
+    let of = |scale: &Access| [with(scale, 0), with(scale, 1)];
+    match [of(&first), of(&second)] {
+        [[true, false], [false, true]] => Some([first, second]),
+        [[false, true], [true, false]] => Some([second, first]),
+        _unclear => None,
     }
 }
 
@@ -77,55 +80,60 @@ fn leaves(value: &Typed<Affine>, dtype: DType, out: &mut Vec<Factor>) -> Option<
     }
 }
 
-/// The variables of what a factor reads.
-fn variables(f: &Factor) -> Vec<Name> {
-    let mut out = Vec::new();
-    f.value.visit(&mut |v| {
-        if let TypedKind::Read { indices, .. } = &v.kind {
-            out.extend(indices.iter().flat_map(Affine::vars));
-        }
-    });
-    out
-}
-
-/// Which of two factors a scale moves with where the other one does not.
-fn belongs(scale: &Factor, factors: &[Factor; 2]) -> Option<usize> {
-    let [own, a, b] = [scale, &factors[0], &factors[1]].map(variables);
-    let with =
-        |of: &[Name], other: &[Name]| own.iter().any(|v| of.contains(v) && !other.contains(v));
-    match [with(&a, &b), with(&b, &a)] {
-        [true, false] => Some(0),
-        [false, true] => Some(1),
-        [true, true] | [false, false] => None,
-    }
-}
-
 /// The least multiple that covers a number.
 const fn covered(n: i64, by: i64) -> i64 {
     (n + by - 1) / by * by
 }
 
 impl Question<'_> {
-    /// The scales of the factor that is the instruction's part.
-    pub(super) fn scales(&self, site: &Site<'_>, access: &Access, part: Part) -> Answer<Operand> {
-        let own = match part {
-            Part::A => 0,
-            Part::B | Part::D => 1,
-        };
+    /// The scales of A, and those of B.
+    pub(super) fn scales(&self, site: &Site<'_>, both: &[Access; 2]) -> Answer<Vec<Operand>> {
+        let mut out = Vec::new();
+        for access in both {
+            out.push(self.scales_of(site, access)?);
+        }
+        out.sort_by_key(|(own, _)| *own);
+        match out.as_slice() {
+            [(0, _), (1, _)] => Ok(out.into_iter().map(|(_, scales)| scales).collect()),
+            _same => {
+                let text = format!(
+                    "`{}` and `{}` are not a scale of each factor",
+                    both[0].array, both[1].array
+                );
+                Err(unfit(text).into())
+            }
+        }
+    }
+
+    /// Scales, and which of the two factors they belong to.
+    fn scales_of(&self, site: &Site<'_>, access: &Access) -> Answer<(usize, Operand)> {
         let name = &access.array;
         if site.depth_of(name, "a scale")? != self.ring {
             let text = format!("`{name}` is not staged where the factors are");
             return Err(unfit(text).into());
         }
-        let found = self.footprint(access, true)?;
-        let moves = [0, 1].map(|i| !found.digits[i].0.is_empty());
-        if moves != [own == 0, own == 1] || found.digits[2].0.is_empty() {
-            return Err(unfit(format!(
-                "`{name}` does not move along its factor's rows and along the sum, and along \
-                 nothing else, as scales do"
-            ))
-            .into());
+        let mut found = self.footprint(access, true)?;
+        if found.digits[2].0.is_empty() {
+            // one step for all terms of a slot
+            let array = site.poly.array(name).expect("accesses are of known arrays");
+            let one = |(d, _): &(usize, Affine)| array.shape[*d].as_constant() == Some(1);
+            if let Some(at) = found.rest.iter().rposition(one) {
+                let (dim, first) = found.rest.remove(at);
+                found.digits[2] = Digits(vec![Digit { dim, extent: 1 }]);
+                found.first[2] = first;
+            }
         }
+        let own = match [0, 1, 2].map(|i| !found.digits[i].0.is_empty()) {
+            [true, false, true] => 0,
+            [false, true, true] => 1,
+            _other => {
+                return Err(unfit(format!(
+                    "`{name}` does not move along one factor's rows and along the sum, and along \
+                     nothing else, as scales do"
+                ))
+                .into());
+            }
+        };
         let mut extents = vec![1; access.indices.len() - self.coordinates_of(name)];
         for (d, first) in &found.rest {
             extents[*d] = first.as_constant().map_or(1, |place| place + 1);
@@ -152,7 +160,7 @@ impl Question<'_> {
             ))
             .into());
         }
-        Ok(Operand {
+        let scales = Operand {
             buffer: name.clone(),
             dtype: DType::Ue8m0,
             value: None,
@@ -163,7 +171,8 @@ impl Question<'_> {
             transposed: false,
             on_chip: false,
             parts: 1,
-        })
+        };
+        Ok((own, scales))
     }
 }
 
