@@ -19,7 +19,7 @@ use super::digits::{Digit, Digits};
 use super::factor::Factor;
 use super::held::{APART, is_held, ring};
 use super::operand::Operand;
-use super::scaled::Multiplied;
+use super::scaled::{Multiplied, whole_parts_out};
 use super::{Answer, Site, put, unfit};
 use crate::footprint::{Box_, Iterations};
 use crate::poly_isl::Model;
@@ -471,8 +471,14 @@ impl<'a> Question<'a> {
         }
         let first = put(&box_.offset[0], &self.iterations.names, &self.values)?;
         // what stays on the chip is all there while the ring's iterations take parts of it
-        let moves = |atom: &Atom| self.weight_of(atom).is_none() && !self.is_held(&access.array);
+        let kept = self.is_held(&access.array);
+        let moves = |atom: &Atom| self.weight_of(atom).is_none() && !kept;
         if first.terms().any(|(atom, _)| moves(atom)) {
+            // steps of scales are in one word: any of them can be the first
+            let step = if limit == 1 { whole_parts_out(&first)? } else { first };
+            if limit == 1 && self.counted(&step) {
+                return Ok(step);
+            }
             let text = format!("the tile of `{}` moves by no multiple of a loop", access.array);
             return Err(unfit(text).into());
         }
@@ -515,6 +521,11 @@ impl<'a> Question<'a> {
     /// Whether another product leaves a buffer on the chip.
     pub(super) fn is_held(&self, buffer: &Name) -> bool {
         is_held(self.site.poly, &self.site.accumulators, buffer)
+    }
+
+    /// Whether an expression is of counters alone.
+    fn counted(&self, e: &Affine) -> bool {
+        e.vars().iter().all(|v| self.counters.iter().any(|c| c.var == *v))
     }
 
     fn weight_of(&self, atom: &Atom) -> Option<usize> {

@@ -8,7 +8,7 @@
 //! `tcgen05.cp` copies it: row `i`, step `s` is byte `4 (i / 32) + s` of row `i mod 32`. Rows and steps
 //! beyond those that the statement touches are the least power of two; they meet zeros.
 
-use warploom_ir::affine::{Affine, Name};
+use warploom_ir::affine::{Affine, Atom, Name};
 use warploom_ir::dtype::DType;
 use warploom_ir::expr::{Access, BinOp};
 use warploom_ir::instruction::Part;
@@ -80,6 +80,42 @@ fn leaves(value: &Typed<Affine>, dtype: DType, out: &mut Vec<Factor>) -> Option<
     }
 }
 
+/// An expression where what a quotient has in whole divisors stands outside: `floor((4a + b) / 2)` as
+/// `2a + floor(b / 2)`.
+pub(super) fn whole_parts_out(e: &Affine) -> Answer<Affine> {
+    let mut out = Affine::constant(e.constant_part());
+    for (atom, c) in e.terms() {
+        let value = match atom {
+            Atom::Var(name) => Affine::var(name.clone()),
+            Atom::FloorDiv(inner, d) => {
+                let inner = whole_parts_out(inner)?;
+                let (mut whole, mut rest) = (Affine::constant(0), Affine::constant(0));
+                for (term, c) in inner.terms() {
+                    let (value, to) = match c % d == 0 {
+                        true => (c / d, &mut whole),
+                        false => (c, &mut rest),
+                    };
+                    *to = to.add(&of_atom(term)?.scale(value)?)?;
+                }
+                let constant = inner.constant_part();
+                let rest = rest.add_const(constant.rem_euclid(*d))?.floor_div(*d)?;
+                whole.add_const(constant.div_euclid(*d))?.add(&rest)?
+            }
+            Atom::Mod(..) => of_atom(atom)?,
+        };
+        out = out.add(&value.scale(c)?)?;
+    }
+    Ok(out)
+}
+
+fn of_atom(atom: &Atom) -> Answer<Affine> {
+    Ok(match atom {
+        Atom::Var(name) => Affine::var(name.clone()),
+        Atom::FloorDiv(e, d) => e.floor_div(*d)?,
+        Atom::Mod(e, d) => e.modulo(*d)?,
+    })
+}
+
 /// The least multiple that covers a number.
 const fn covered(n: i64, by: i64) -> i64 {
     (n + by - 1) / by * by
@@ -143,7 +179,10 @@ impl Question<'_> {
         let tile = [0, 1].map(|side| (found.first[[own, 2][side]].clone(), sizes[side]));
         for (side, by) in [SCALED_ROWS, STEPS].into_iter().enumerate() {
             let (first, size) = &tile[side];
-            let count = self.reach(first, true) + size;
+            let count = match side {
+                0 => self.reach(first, true) + size,
+                _steps => sides[side].whole(),
+            };
             if !sides[side].grow(covered(count, by)) {
                 let text = format!("rows of `{name}` are no whole blocks of {SCALED_ROWS}");
                 return Err(unfit(text).into());
@@ -279,5 +318,24 @@ impl Program<'_> {
             Slice { start: simplify(&byte), extent: Some(STEPS), step: STEPS },
         ];
         tile(&self.scale_buffers()[number], at, false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whole_divisors_leave_their_quotient() {
+        let var = |name: &str, c| Affine::var(name).scale(c).expect("small");
+        let sum = var("a", 4).add(&var("b", 1)).and_then(|e| e.add_const(-3)).expect("small");
+        let found = whole_parts_out(&sum.floor_div(2).expect("small")).expect("small");
+        let rest = var("b", 1).add_const(1).and_then(|e| e.floor_div(2)).expect("small");
+        let wanted = var("a", 2).add_const(-2).and_then(|e| e.add(&rest)).expect("small");
+        assert_eq!(found, wanted);
+        for (a, b) in (-5..5).flat_map(|a| (-5..5).map(move |b| (a, b))) {
+            let of = |name: &str| Some(if name == "a" { a } else { b });
+            assert_eq!(found.eval(&of), Some((4 * a + b - 3_i64).div_euclid(2)));
+        }
     }
 }
