@@ -1,7 +1,8 @@
 //! Which statements run on tensor cores and how, or why they do not.
 //!
 //! In: a schedule and a GPU. Out: an answer for each statement that adds up products of two
-//! elements, or of two with a scale of each. Keeps: what is said of the schedule is read off its working nest and tree; reasons
+//! elements, or of two with a scale of each. Keeps: what is said of the schedule is read off its
+//! working nest and tree; reasons
 //! name the first condition that fails, in the order in which automatic schedules ask. Why here:
 //! people who wonder about a speed ask this first.
 
@@ -14,7 +15,7 @@ use warploom_ir::nest::{AssignOp, Order};
 use warploom_ir::schedule::{Poly, PolyStatement, Tree};
 use warploom_ir::target::Target;
 
-use crate::block::scaled::Multiplied;
+use crate::block::multiplied::Multiplied;
 use crate::steps::ancestors;
 use crate::{Schedule, lower};
 

@@ -129,7 +129,7 @@ impl Emitter<'_> {
     /// A narrow float as f32, exactly; every other value as it is.
     pub(crate) fn widen(&mut self, v: &Value, dtype: DType) -> Value {
         match dtype {
-            DType::Ue8m0 => self.power(v),
+            DType::Ue8m0 => self.decode_power(v),
             DType::F16 | DType::Bf16 | DType::E4m3 | DType::E5m2 => self.decode(v, dtype),
             DType::F64
             | DType::F32
@@ -183,7 +183,7 @@ impl Emitter<'_> {
     }
 
     /// The number that all bits are the exponent of, as f32; the least one is a subnormal of it.
-    fn power(&mut self, v: &Value) -> Value {
+    fn decode_power(&mut self, v: &Value) -> Value {
         let raw = self.f.resize(v, "i32", false);
         let moved = self.f.bin_int("shl", &raw, F32.significand.into());
         let least = self.f.cmp_int("eq", &raw, 0);
@@ -194,7 +194,7 @@ impl Emitter<'_> {
     }
 
     /// An f32 or f64 rounded to a power of two, as its exponent.
-    fn to_power(&mut self, v: &Value, rounding: Rounding, saturate: bool) -> Value {
+    fn encode_power(&mut self, v: &Value, rounding: Rounding, saturate: bool) -> Value {
         let wide = if v.elem == "float" { self.f.cast("fpext", v, "double") } else { v.clone() };
         let raw = self.f.cast("bitcast", &wide, "i64");
         let abs = self.f.bin_int("and", &raw, (1 << 63) - 1);
@@ -263,7 +263,7 @@ impl Emitter<'_> {
     /// An f32 or f64 rounded once to a format no wider than itself.
     fn encode(&mut self, v: &Value, to: DType, rounding: Rounding, saturate: bool) -> Value {
         if to == DType::Ue8m0 {
-            return self.to_power(v, rounding, saturate);
+            return self.encode_power(v, rounding, saturate);
         }
         let l = Layout::of(to).expect("a float");
         let s = if v.elem == "float" { F32 } else { F64 };

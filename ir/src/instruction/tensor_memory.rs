@@ -2,9 +2,9 @@
 //! lanes and columns are loaded.
 //!
 //! Tensor memory is 128 lanes of 512 columns of 32 bits for each block. An accumulator of 128 rows
-//! has row `i`, column `j` in lane `i`, column `j`. Scales of factors take 32 lanes, which are there
-//! four times, and four columns for 128 rows: that of row `i` and step `s` of the sum is byte `s mod 4`
-//! of lane `i mod 32`, column `i / 32`.
+//! has row `i`, column `j` in lane `i`, column `j`. Scales of factors take 32 lanes, which are
+//! there four times, and four columns for 128 rows: that of row `i` and step `s` of the sum is byte
+//! `s mod 4` of lane `i mod 32`, column `i / 32`.
 //! In: a matrix instruction and which of its operands are transposed. Out: the descriptor; and, bit
 //! by bit, what a descriptor says, as the hardware reads it.
 //! Sources: PTX ISA 8.8, 9.7.16.4.2 (instruction descriptors, tables 42 and 43), 9.7.16.2.3.1.1

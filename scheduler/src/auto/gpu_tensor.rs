@@ -10,22 +10,21 @@
 use warploom_ir::affine::{Affine, Name};
 use warploom_ir::dtype::DType;
 use warploom_ir::expr::Access;
-use warploom_ir::instruction::{
-    Action, Instruction, Matrix, PAIR, matrix_instructions, tensor_memory,
-};
+use warploom_ir::instruction::{Action, Instruction, Matrix, PAIR, matrix_instructions};
 use warploom_ir::nest::{AssignOp, Order, Role as ArrayRole};
 use warploom_ir::schedule::step::{LayoutTerm, Ref, StepKind};
 use warploom_ir::schedule::{Poly, PolyStatement, Tree, TreeLoop, Unit};
 use warploom_ir::target::{Axis, Place, Target};
 
 use super::gpu::{GpuOptions, Paired};
+use super::gpu_scaled::{accesses, blocked};
 use super::gpu_tensor_choices::Turns;
 use super::gpu_tensor_loops::Chosen;
 use super::gpu_tensor_size::{GATHERED, SLABS, Size, Stored, Tiles};
 use super::tiles::extent;
 use super::{Auto, children, gpu_tensor_choices, stage_at, to_copy_engine};
 use crate::block::factor::Factor;
-use crate::block::scaled::{Multiplied, in_order};
+use crate::block::multiplied::Multiplied;
 use crate::deps::DepKind;
 use crate::steps::ancestors;
 use crate::steps::stage::local_name;
@@ -64,10 +63,13 @@ pub(super) struct Product {
     pub(super) partial: Option<i64>,
     /// An array for results that the copy engine can write, and the statement that gives them to
     /// it; none where it is the sums' own.
-    pub(super) out: Option<(Option<Name>, Name)>,
+    pub(super) out: Given<Name>,
     /// Where results go in the end: the statement that gives them to another array, if one does.
-    pub(super) leaving: Option<(Option<Name>, Access)>,
+    pub(super) leaving: Given<Access>,
 }
+
+/// Where sums are given to, with the statement that does so, if there is one.
+type Given<T> = Option<(Option<Name>, T)>;
 
 impl Product {
     /// All loops of the sum, the outermost first.
@@ -195,31 +197,7 @@ impl Auto {
             self.brought((s, &product), &factors, [&row, &column, &sum], (options.target, by))?;
         let whole = matrix.adder.keeps(matrix.acc.precision_bits());
         let partial = s.statement.keeps.and_then(|k| k.over).filter(|_| !whole).map(i64::from);
-        let results = names.iter().filter_map(|n| poly.statement(n)).filter(|o| {
-            o.statement.name != s.statement.name
-                && o.statement.target.array != target.array
-                && o.statement.value.reads().iter().any(|a| a.array == target.array)
-        });
-        // a tile of the results is rows of a box where its dimensions are the last two
-        let boxed = |a: &Access| {
-            let two = a.indices.iter().rev().take(2);
-            let tile = |e: &Affine| [&row, &column].iter().any(|l| e.as_var() == Some(&l.iter));
-            two.filter(|e| tile(e)).count() == 2 && self.by_engine(a)
-        };
-        let results: Vec<&PolyStatement> = results.collect();
-        let leaving = match results.as_slice() {
-            [] => Some((None, target.clone())),
-            [one] => Some((Some(one.statement.name.clone()), one.statement.target.clone())),
-            _several => None,
-        };
-        let mut outs = results.into_iter().filter(|o| boxed(&o.statement.target));
-        let out = match outs.next().map(|o| &o.statement) {
-            Some(s) => Some((Some(s.name.clone()), s.target.array.clone())),
-            None => {
-                let kept = poly.array(&target.array).is_some_and(|a| a.role != ArrayRole::Temp);
-                (kept && boxed(&target)).then(|| (None, target.array.clone()))
-            }
-        };
+        let (out, leaving) = self.results_of(&names, s, [&row, &column]);
         Some(Product {
             statement: s.statement.name.clone(),
             row,
@@ -239,6 +217,43 @@ impl Auto {
             out,
             leaving,
         })
+    }
+
+    /// An array for a product's results that the copy engine can write, and where they go in the
+    /// end: each with the statement that gives them to it, if it is not the sums' own.
+    fn results_of(
+        &self,
+        names: &[Name],
+        s: &PolyStatement,
+        own: [&Line; 2],
+    ) -> (Given<Name>, Given<Access>) {
+        let (poly, target) = (self.at.poly(), &s.statement.target);
+        let results = names.iter().filter_map(|n| poly.statement(n)).filter(|o| {
+            o.statement.name != s.statement.name
+                && o.statement.target.array != target.array
+                && o.statement.value.reads().iter().any(|a| a.array == target.array)
+        });
+        // a tile of the results is rows of a box where its dimensions are the last two
+        let boxed = |a: &Access| {
+            let two = a.indices.iter().rev().take(2);
+            let tile = |e: &Affine| own.iter().any(|l| e.as_var() == Some(&l.iter));
+            two.filter(|e| tile(e)).count() == 2 && self.by_engine(a)
+        };
+        let results: Vec<&PolyStatement> = results.collect();
+        let leaving = match results.as_slice() {
+            [] => Some((None, target.clone())),
+            [one] => Some((Some(one.statement.name.clone()), one.statement.target.clone())),
+            _several => None,
+        };
+        let mut outs = results.into_iter().filter(|o| boxed(&o.statement.target));
+        let out = match outs.next().map(|o| &o.statement) {
+            Some(s) => Some((Some(s.name.clone()), s.target.array.clone())),
+            None => {
+                let kept = poly.array(&target.array).is_some_and(|a| a.role != ArrayRole::Temp);
+                (kept && boxed(target)).then(|| (None, target.array.clone()))
+            }
+        };
+        (out, leaving)
     }
 
     /// The instruction for a statement, and who brings each of its factors to shared memory.
@@ -293,7 +308,7 @@ impl Auto {
     }
 
     /// Extents of an array, where they are known.
-    fn extents(&self, access: &Access) -> Vec<Option<i64>> {
+    pub(super) fn extents(&self, access: &Access) -> Vec<Option<i64>> {
         let poly = self.at.poly();
         let fixed = |name: &str| poly.params.iter().find(|p| &*p.name == name)?.value;
         let shape = poly.array(&access.array).map_or(&[][..], |a| &a.shape);
@@ -304,16 +319,6 @@ impl Auto {
     pub(super) fn pitch(&self, access: &Access) -> i64 {
         let row = self.extents(access).last().copied().flatten();
         row.unwrap_or(0) * self.bytes_of(&access.array)
-    }
-
-    /// Whether elements for neighbours along a loop are as near in memory as the steps of a word.
-    fn neighbours(&self, access: &Access, own: &Line) -> bool {
-        let extents = self.extents(access);
-        let moves = |e: &Affine| e.vars().contains(&own.iter);
-        let Some(at) = access.indices.iter().rposition(moves) else { return false };
-        let after = extents[at + 1..].iter().copied().product::<Option<i64>>();
-        access.indices[at].coefficient(&own.iter) == 1
-            && after.is_some_and(|n| n <= tensor_memory::STEPS)
     }
 
     /// Bytes of an array; none where its size is not known.
@@ -500,11 +505,7 @@ impl Auto {
             self.must(step)?;
             self.must(StepKind::Map(Ref::from(Name::from(first)), Place::Thread(Axis::X)))?;
         }
-        for scales in p.scales.iter().flatten() {
-            let first = format!("{}.0", local_name(&scales.array, ring));
-            self.must(stage_at(&scales.array, ring))?;
-            self.must(StepKind::Map(Ref::from(Name::from(first)), Place::Thread(Axis::X)))?;
-        }
+        self.scales_staged(p, ring)?;
         let Some(((statement, out), width)) = p.out.as_ref().zip(tiles.slab) else {
             return Some(());
         };
@@ -592,12 +593,8 @@ impl Auto {
             multiprocessors: options.multiprocessors,
             machine: options.machine()?,
             matrix: p.matrix,
-            scales: p.scales.as_ref().map(|[a, b]| {
-                [(a, &p.row), (b, &p.column)].map(|(access, own)| self.neighbours(access, own))
-            }),
-            blocked: p.scales.iter().flatten().zip([&p.row, &p.column]).any(|(access, own)| {
-                access.indices.iter().filter(|e| e.vars().contains(&own.iter)).count() > 1
-            }),
+            scales: self.scales_near(p),
+            blocked: blocked(p),
             deep: p.matrix.m,
             tensor: p.matrix.tensor,
             pairs: if p.by.pairs && p.matrix.tensor { options.paired } else { Paired::Never },
@@ -629,26 +626,6 @@ fn parts_of<'t>(
         lines[part].push(Line { name: l.name.clone(), iter, extent });
     }
     Some(lines)
-}
-
-/// What a statement reads of its factors, in the order of the text, and of their scales.
-fn accesses(
-    s: &PolyStatement,
-    product: &mut Multiplied,
-) -> Option<([Access; 2], Option<[Access; 2]>)> {
-    let reads = s.statement.value.reads();
-    let of = |f: &Factor| reads.iter().find(|a| a.array == f.array).map(|a| (*a).clone());
-    if let Some([a, b]) = &product.scales {
-        let factors = [of(&product.factors[0])?, of(&product.factors[1])?];
-        let scales = in_order(&factors, [of(a)?, of(b)?]).filter(|_| reads.len() == 4)?;
-        return Some((factors, Some(scales)));
-    }
-    let factors = <[&Access; 2]>::try_from(reads).ok()?.map(Access::clone);
-    if product.factors[0].array != factors[0].array {
-        product.factors.reverse();
-    }
-    let same = product.factors.iter().zip(&factors).all(|(v, f)| v.array == f.array);
-    same.then_some((factors, None))
 }
 
 /// The instruction for a statement's types, with the fewest columns: one that takes the factors as

@@ -8,18 +8,16 @@
 
 use warploom_ir::affine::{Affine, Atom, Name};
 use warploom_ir::expr::Access;
-use warploom_ir::instruction::numerics::Adder;
 use warploom_ir::instruction::{Action, Matrix, Part, find};
-use warploom_ir::kernel::Store;
-use warploom_ir::nest::{Array, AssignOp, Constraint, Order};
+use warploom_ir::nest::{Array, Constraint};
 use warploom_ir::schedule::{TreeLoop, Unit};
 use warploom_isl::{Map, Set};
 
 use super::digits::{Digit, Digits};
-use super::factor::Factor;
 use super::held::{APART, is_held, ring};
+use super::multiplied::factors;
 use super::operand::Operand;
-use super::scaled::{Multiplied, whole_parts_out};
+use super::scaled::whole_parts_out;
 use super::{Answer, Site, put, unfit};
 use crate::footprint::{Box_, Iterations};
 use crate::poly_isl::Model;
@@ -243,60 +241,6 @@ fn tensorized<'a>(site: &Site<'a>) -> Answer<[&'a TreeLoop; 3]> {
     found.sort_by_key(|l| l.marks.tensor.as_ref().map(|t| t.index));
     let found = <[&TreeLoop; 3]>::try_from(found);
     Ok(found.map_err(|_| unfit("the tensorized loops are not the innermost ones"))?)
-}
-
-/// The two factors that the statement multiplies and adds to its target, and the scale of each
-/// where the instruction takes scales.
-type Found = ([(Access, Factor); 2], Option<[Access; 2]>);
-
-fn factors(site: &Site<'_>, store: &Store<Affine>, matrix: &Matrix) -> Answer<Found> {
-    let wrong =
-        |why: &str| -> Answer<Found> { Err(unfit(format!("`{}` {why}", store.statement)).into()) };
-    let found = Multiplied::of(&store.value);
-    let Some(Multiplied { factors: [first, second], scales }) = found else {
-        return wrong("does not add a product of two elements, or of two with a scale of each");
-    };
-    match (matrix.scales, &scales) {
-        (Some(_), Some(_)) | (None, None) => {}
-        (Some(s), None) => {
-            return wrong(&format!("does not multiply each factor by a scale of type {}", s.dtype));
-        }
-        (None, Some(_)) => return wrong("multiplies by scales, which the instruction does not"),
-    }
-    if store.op != AssignOp::Add || store.guard.is_some() {
-        return wrong("does not add a product to each of its elements");
-    }
-    // integers wrap: every order gives the same bits
-    if matrix.adder != Adder::Wrapping && (store.strict || store.order == Order::Serial) {
-        return wrong("sums in a fixed order, which tensor cores do not keep (`order fixed`)");
-    }
-    if store.dtype != matrix.acc || store.value.dtype != matrix.acc {
-        return wrong(&format!("sums in {}, the instruction in {}", store.value.dtype, matrix.acc));
-    }
-    let accesses = site.poly.statements[site.statement].statement.value.reads();
-    let plain = |f: &Factor| f.plain(matrix.a) || f.plain(matrix.b);
-    let fits = |f: &Factor| match matrix.scales {
-        Some(_) => plain(f),
-        None => f.fits(matrix.a) || f.fits(matrix.b),
-    };
-    if !fits(&first) || !fits(&second) {
-        let both = if matrix.a == matrix.b {
-            format!("two elements of type {}", matrix.a)
-        } else {
-            format!("elements of types {} and {}", matrix.a, matrix.b)
-        };
-        return wrong(&format!("does not multiply {both}"));
-    }
-    let access = |array: &Name| accesses.iter().find(|a| a.array == *array).map(|a| (*a).clone());
-    let scales = match scales.map(|both| both.map(|s| access(&s.array))) {
-        Some([Some(a), Some(b)]) if a.array != b.array => Some([a, b]),
-        Some(_same) => return wrong("reads both scales from one buffer: stage them for each read"),
-        None => None,
-    };
-    match (access(&first.array), access(&second.array)) {
-        (Some(a), Some(b)) if a.array != b.array => Ok(([(a, first), (b, second)], scales)),
-        _same => wrong("reads both factors from one buffer: stage them for each read"),
-    }
 }
 
 impl<'a> Question<'a> {

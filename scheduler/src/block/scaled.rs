@@ -1,87 +1,31 @@
 //! Factors with scales: numbers for each row and so many terms of the sum, which threads bring to
 //! shared memory, one thread copies to tensor memory, and instructions multiply by.
 //!
-//! In: the value that the statement adds; the footprints of its scales. Out: which element is whose
-//! scale; how scales lie in shared and in tensor memory; the copies of a slot.
+//! In: the footprints of scales. Out: which are whose; how scales lie in shared and in tensor
+//! memory; the copies of a slot.
 //! Keeps: a scale is one number for all terms of an instruction, whatever the accesses say it is
 //! shared by. 128 rows with four steps of the sum are a block of 32 rows of 16 bytes, as
-//! `tcgen05.cp` copies it: row `i`, step `s` is byte `4 (i / 32) + s` of row `i mod 32`. Rows and steps
-//! beyond those that the statement touches are the least power of two; they meet zeros.
+//! `tcgen05.cp` copies it: row `i`, step `s` is byte `4 (i / 32) + s` of row `i mod 32`. Rows and
+//! steps beyond those that the statement touches are the least power of two; they meet zeros.
 
 use warploom_ir::affine::{Affine, Atom, Name};
 use warploom_ir::dtype::DType;
-use warploom_ir::expr::{Access, BinOp};
+use warploom_ir::expr::Access;
 use warploom_ir::instruction::Part;
 use warploom_ir::instruction::descriptor::CHUNK;
 use warploom_ir::instruction::tensor_memory::{SCALE_BYTES, SCALE_LANES, SCALED_ROWS, STEPS};
 use warploom_ir::kernel::device::{Operand as Tiled, Shared, Slice, Tensor};
-use warploom_ir::kernel::{Index, KernelNode, Typed, TypedKind};
+use warploom_ir::kernel::{Index, KernelNode};
 
 use super::digits::{Digit, Digits};
-use super::factor::Factor;
 use super::operand::Operand;
 use super::product::{Product, Question};
 use super::roles::{Program, add, call, tile, unused, var};
 use super::{Answer, Site, unfit};
 use crate::index::simplify;
 
-/// What a statement multiplies.
-pub(crate) struct Multiplied {
-    /// Two values of an element each.
-    pub(crate) factors: [Factor; 2],
-    /// Their scales, in any order, where the statement multiplies by scales.
-    pub(crate) scales: Option<[Factor; 2]>,
-}
-
-impl Multiplied {
-    /// The two values that are multiplied, or two values and a scale of each, in any order: how
-    /// these are associated changes nothing but where their product leaves the range of its type.
-    pub(crate) fn of(value: &Typed<Affine>) -> Option<Self> {
-        let TypedKind::Binary(BinOp::Mul, a, b) = &value.kind else { return None };
-        if let (Some(a), Some(b)) = (Factor::of(a), Factor::of(b)) {
-            return Some(Self { factors: [a, b], scales: None });
-        }
-        let mut all = Vec::new();
-        leaves(value, value.dtype, &mut all)?;
-        let (scales, factors): (Vec<Factor>, Vec<Factor>) =
-            all.into_iter().partition(|f| f.plain(DType::Ue8m0));
-        let factors = <[Factor; 2]>::try_from(factors).ok()?;
-        Some(Self { factors, scales: Some(<[Factor; 2]>::try_from(scales).ok()?) })
-    }
-}
-
-/// The scales of two factors in their order: each moves with its factor where the other one does
-/// not. `None` where that is not so.
-pub(crate) fn in_order(factors: &[Access; 2], [first, second]: [Access; 2]) -> Option<[Access; 2]> {
-    let with = |scale: &Access, own: usize| {
-        let moves = |a: &Access, i: &Name| a.indices.iter().any(|e| e.vars().contains(i));
-        let vars = scale.indices.iter().flat_map(Affine::vars);
-        vars.into_iter().any(|i| moves(&factors[own], &i) && !moves(&factors[1 - own], &i))
-    };
-    let of = |scale: &Access| [with(scale, 0), with(scale, 1)];
-    match [of(&first), of(&second)] {
-        [[true, false], [false, true]] => Some([first, second]),
-        [[false, true], [true, false]] => Some([second, first]),
-        _unclear => None,
-    }
-}
-
-/// The factors of products of one type inside each other.
-fn leaves(value: &Typed<Affine>, dtype: DType, out: &mut Vec<Factor>) -> Option<()> {
-    match &value.kind {
-        TypedKind::Binary(BinOp::Mul, a, b) if value.dtype == dtype => {
-            leaves(a, dtype, out)?;
-            leaves(b, dtype, out)
-        }
-        _leaf => {
-            out.push(Factor::of(value)?);
-            Some(())
-        }
-    }
-}
-
-/// An expression where what a quotient has in whole divisors stands outside: `floor((4a + b) / 2)` as
-/// `2a + floor(b / 2)`.
+/// An expression where what a quotient has in whole divisors stands outside:
+/// `floor((4a + b) / 2)` as `2a + floor(b / 2)`.
 pub(super) fn whole_parts_out(e: &Affine) -> Answer<Affine> {
     let mut out = Affine::constant(e.constant_part());
     for (atom, c) in e.terms() {

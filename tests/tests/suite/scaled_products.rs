@@ -1,8 +1,8 @@
-//! Products of factors with scales: by scripts on sm_100a's block-scaled instructions, whose machine
-//! code is read; by themselves where scales lie in several ways; on other targets without them.
+//! Products of factors with scales: by scripts on sm_100a's block-scaled instructions, whose
+//! machine code is read; by themselves where scales lie in several ways; on other targets.
 //!
 //! Keeps: values whose sums are exact, so that results agree bit for bit; scales of all magnitudes
-//! and none; each refusal says why. The suite ([`super::blackwell`]) has sizes that end inside tiles.
+//! and none; each refusal says why. The suite (`blackwell`) has sizes that end inside tiles.
 
 use std::collections::BTreeMap;
 
@@ -183,7 +183,8 @@ fn other_targets_compute_the_same_without_scaled_instructions() {
 fn batches_and_flat_products_are_scaled_too() {
     let text = "in A: e4m3[3, 136, 64]  in SA: ue8m0[3, 136, 2]  in B: e4m3[3, 40, 64]
         in SB: ue8m0[3, 40, 2]  out Out: f32[3, 136, 40]
-        Out[b, m, n] += SB[b, n, floor(k / 32)] * A[b, m, k] * B[b, n, k] * SA[b, m, floor(k / 32)]";
+        Out[b, m, n] +=
+        SB[b, n, floor(k / 32)] * A[b, m, k] * B[b, n, k] * SA[b, m, floor(k / 32)]";
     for paired in [Paired::Never, Paired::Always] {
         let kernel = by_itself(text, Target::Sm100a, paired).to_string();
         assert!(kernel.contains(".ue8m0("), "{kernel}");

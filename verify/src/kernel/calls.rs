@@ -302,8 +302,8 @@ impl Checker {
         scales && last.step == STEPS && outer.iter().all(|s| s.step == 1)
     }
 
-    /// The scales of both factors: whole blocks of rows, a byte of each column, which is part of the
-    /// instruction's descriptor and so known when the code is made.
+    /// The scales of both factors: whole blocks of rows, a byte of each column, which is part of
+    /// the instruction's descriptor and so known when the code is made.
     fn scales(&self, matrix: &Matrix, dtype: DType, both: [&Tile; 2]) -> Result<(), String> {
         for (tile, part) in both.into_iter().zip([Part::A, Part::B]) {
             let wanted = [matrix.scaled_blocks(part), SCALE_LANES, STEPS];
@@ -321,8 +321,8 @@ impl Checker {
             {
                 let [blocks, lanes, bytes] = wanted;
                 return Err(format!(
-                    "`{tile}` is not {dtype} of {blocks} blocks of {lanes} lanes, of which it takes \
-                     {bytes} of {SCALE_BYTES} bytes in steps of {STEPS}"
+                    "`{tile}` is not {dtype} of {blocks} blocks of {lanes} lanes, of which it \
+                     takes {bytes} of {SCALE_BYTES} bytes in steps of {STEPS}"
                 ));
             }
             if !over(&byte.start, &self.context.unrolled) {
@@ -346,8 +346,8 @@ impl Checker {
             || shared.transposed
         {
             return Err(format!(
-                "the tiles differ in type, or are no scales of {SCALE_LANES} lanes of {SCALE_BYTES} \
-                 bytes"
+                "the tiles differ in type, or are no scales of {SCALE_LANES} lanes of \
+                 {SCALE_BYTES} bytes"
             ));
         }
         let starts = [rows_and_columns(tensor), rows_and_columns(shared)];

@@ -3,8 +3,9 @@
 //! A copy is one of the operations that a thread has issued: it comes after the instructions before
 //! it, which read what it overwrites, and before those behind it (PTX ISA 8.8, 9.7.16.6.2, pairs of
 //! pipelined instructions; of an instruction and a copy behind it CUTLASS's kernels rely on it).
-//! It reads shared memory through a descriptor, decoded bit by bit, and writes all four quarters of
-//! the lanes. Keeps: an instruction reads the words and bytes that the manual says, of all quarters.
+//! It reads shared memory through a descriptor, decoded bit by bit, and writes all four quarters
+//! of the lanes. Keeps: an instruction reads the words and bytes that the manual says, of all
+//! quarters.
 
 use super::clock::{Clock, Stamp};
 use super::matrix::{Source, undefined};

@@ -195,8 +195,8 @@ impl Shared {
     }
 }
 
-/// A buffer in tensor memory. Its last two dimensions are lanes and columns, of scales lanes and the
-/// bytes of columns; those before them lie side by side, row-major.
+/// A buffer in tensor memory. Its last two dimensions are lanes and columns, of scales lanes and
+/// the bytes of columns; those before them lie side by side, row-major.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tensor {
     /// Its name.
@@ -224,7 +224,7 @@ impl Tensor {
         (each > 0 && all % each == 0).then(|| all / each)
     }
 
-    /// Lane of an element, and its place in the lane, in elements from the buffer's first column on.
+    /// Lane of an element, and its place in the lane, in elements from the buffer's first column.
     ///
     /// # Panics
     /// The place has fewer than two indices.
