@@ -35,6 +35,11 @@ first() {
         rate "$n"
 }
 
+# n, the nest of products with scales
+scaled() {
+    "$program" explain "$2" --size "M=$1,N=$1,K=$1" --target sm_100a | rate "$1"
+}
+
 # n
 second() {
     "$program" ozaki "mk,kn->mn" --moduli 14 >"$folder/second.nest"
@@ -61,4 +66,18 @@ for n in 1024 2048 4096 8192 16384 32768; do
     line="| $n |"
     for slices in 9 8 7 6 5; do line+=" $(first "$n" "$slices") |"; done
     echo "$line"
+done
+echo
+echo "Products of e4m3 with scales of 32 terms, in words for neighbouring rows and in rows; without"
+echo
+echo "| n | words | rows | without scales |"
+echo "|---|---|---|---|"
+nests=$(dirname "$0")/../examples/nests
+sed -e 's/floor((K + 127) \/ 128), \([MN]\), 4/\1, floor((K + 31) \/ 32)/g' \
+    -e 's/floor(k \/ 128), \([mn]\), floor(k \/ 32) mod 4/\1, floor(k \/ 32)/g' \
+    "$nests/gemm_mxfp8.nest" >"$folder/rows.nest"
+for n in 1024 2048 4096 8192 16384; do
+    plain=$(plain "$n" "mk,nk->mn" --dtype e4m3 --acc f32 --out-dtype f32)
+    words=$(scaled "$n" "$nests/gemm_mxfp8.nest")
+    echo "| $n | $words | $(scaled "$n" "$folder/rows.nest") | $plain |"
 done

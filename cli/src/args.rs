@@ -101,7 +101,7 @@ pub(crate) struct CacheArgs {
 #[derive(Debug, Args)]
 pub(crate) struct BenchArgs {
     /// Cases whose names have one of these words in them, or groups: `products`, `contractions`,
-    /// `convolutions`, `emulated`; all where nothing is said.
+    /// `convolutions`, `emulated`, `scaled`; all where nothing is said.
     pub(crate) only: Vec<String>,
     /// What code is made for: by default the GPU here, else `sm_100a`.
     #[arg(long)]

@@ -23,6 +23,8 @@ pub enum DType {
     E4m3,
     /// OCP FP8 E5M2.
     E5m2,
+    /// OCP E8M0: a power of two from 2^-127 to 2^127, or NaN; no sign and no zero.
+    Ue8m0,
     /// Signed 64-bit integer, two's complement.
     I64,
     /// Unsigned 64-bit integer.
@@ -45,7 +47,7 @@ pub enum DType {
 
 impl DType {
     /// Every type, in the order of the documentation.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::F64,
         Self::F32,
         Self::Tf32,
@@ -53,6 +55,7 @@ impl DType {
         Self::Bf16,
         Self::E4m3,
         Self::E5m2,
+        Self::Ue8m0,
         Self::I64,
         Self::U64,
         Self::I32,
@@ -75,6 +78,7 @@ impl DType {
             Self::Bf16 => "bf16",
             Self::E4m3 => "e4m3",
             Self::E5m2 => "e5m2",
+            Self::Ue8m0 => "ue8m0",
             Self::I64 => "i64",
             Self::U64 => "u64",
             Self::I32 => "i32",
@@ -94,7 +98,7 @@ impl DType {
             Self::F64 | Self::I64 | Self::U64 => 8,
             Self::F32 | Self::Tf32 | Self::I32 | Self::U32 => 4,
             Self::F16 | Self::Bf16 | Self::I16 | Self::U16 => 2,
-            Self::E4m3 | Self::E5m2 | Self::I8 | Self::U8 | Self::Bool => 1,
+            Self::E4m3 | Self::E5m2 | Self::Ue8m0 | Self::I8 | Self::U8 | Self::Bool => 1,
         }
     }
 
@@ -103,7 +107,14 @@ impl DType {
     pub const fn is_float(self) -> bool {
         matches!(
             self,
-            Self::F64 | Self::F32 | Self::Tf32 | Self::F16 | Self::Bf16 | Self::E4m3 | Self::E5m2
+            Self::F64
+                | Self::F32
+                | Self::Tf32
+                | Self::F16
+                | Self::Bf16
+                | Self::E4m3
+                | Self::E5m2
+                | Self::Ue8m0
         )
     }
 
@@ -135,6 +146,7 @@ impl DType {
             Self::Bf16 => 8,
             Self::E4m3 => 4,
             Self::E5m2 => 3,
+            Self::Ue8m0 => 1,
             Self::I64 => 63,
             Self::U64 => 64,
             Self::I32 => 31,
@@ -152,7 +164,9 @@ impl DType {
     #[must_use]
     pub const fn compute_type(self) -> Self {
         match self {
-            Self::Tf32 | Self::F16 | Self::Bf16 | Self::E4m3 | Self::E5m2 => Self::F32,
+            Self::Tf32 | Self::F16 | Self::Bf16 | Self::E4m3 | Self::E5m2 | Self::Ue8m0 => {
+                Self::F32
+            }
             Self::F64
             | Self::F32
             | Self::I64
@@ -185,6 +199,9 @@ impl DType {
                     Self::E4m3 | Self::E5m2 => {
                         matches!(wide, Self::F64 | Self::F32 | Self::Tf32 | Self::F16)
                             || wide == Self::Bf16
+                    }
+                    Self::Ue8m0 => {
+                        matches!(wide, Self::F64 | Self::F32 | Self::Tf32 | Self::Bf16)
                     }
                     Self::I64
                     | Self::U64
@@ -244,7 +261,7 @@ impl fmt::Display for DType {
 /// The text names no scalar type.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "unknown type `{0}`; the types are f64 f32 tf32 f16 bf16 e4m3 e5m2 \
+    "unknown type `{0}`; the types are f64 f32 tf32 f16 bf16 e4m3 e5m2 ue8m0 \
      i64 u64 i32 u32 i16 u16 i8 u8 bool"
 )]
 pub struct UnknownDType(pub String);
@@ -277,5 +294,7 @@ mod tests {
         assert_eq!(U64.join(I64), None);
         assert_eq!(I64.join(F64), None);
         assert_eq!(E4m3.join(Bf16), Some(Bf16));
+        assert_eq!(E4m3.join(Ue8m0), Some(Bf16));
+        assert_eq!(F16.join(Ue8m0), Some(Tf32));
     }
 }

@@ -143,7 +143,8 @@ impl Tensor {
     ///
     /// Element `i` depends on `seed` and `i` alone, through word `i` of [`random_word`]. Floats are
     /// uniform in (-1, 1), then rounded to nearest-even to the type (so ±1 may occur in narrow
-    /// ones); signed integers are uniform in -8..8, unsigned ones in 0..8; bools are fair.
+    /// ones); those without a zero are 2^-4 to 2^3; signed integers are uniform in -8..8, unsigned
+    /// ones in 0..8; bools are fair.
     ///
     /// # Errors
     /// As [`Tensor::zeros`].
@@ -152,7 +153,9 @@ impl Tensor {
         for i in 0..out.len {
             let word = random_word(seed, i as u64);
             let top = (word >> 60).cast_signed();
-            let value = if dtype.is_float() {
+            let value = if dtype == DType::Ue8m0 {
+                Scalar::from_f64(dtype, f64::from(1 << (top & 7)) / 16.0)
+            } else if dtype.is_float() {
                 let unit = ((word >> 11) as f64 + 0.5) / (1_u64 << 52) as f64;
                 Scalar::from_f64(dtype, unit - 1.0)
             } else if dtype.is_signed_int() {
@@ -333,7 +336,9 @@ mod tests {
             let (low, high) =
                 values.iter().fold((f64::MAX, f64::MIN), |(l, h), &v| (l.min(v), h.max(v)));
             let mean = values.iter().sum::<f64>() / values.len() as f64;
-            if dtype.is_float() {
+            if dtype == DType::Ue8m0 {
+                assert_eq!((low, high), (0.0625, 8.0));
+            } else if dtype.is_float() {
                 assert!((-1.0..-0.9).contains(&low) && (0.9..=1.0).contains(&high), "{dtype}");
                 assert!(mean.abs() < 0.05, "{dtype} {mean}");
             } else if dtype.is_signed_int() {

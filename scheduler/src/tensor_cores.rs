@@ -1,20 +1,21 @@
 //! Which statements run on tensor cores and how, or why they do not.
 //!
 //! In: a schedule and a GPU. Out: an answer for each statement that adds up products of two
-//! elements. Keeps: what is said of the schedule is read off its working nest and tree; reasons
+//! elements, or of two with a scale of each. Keeps: what is said of the schedule is read off its
+//! working nest and tree; reasons
 //! name the first condition that fails, in the order in which automatic schedules ask. Why here:
 //! people who wonder about a speed ask this first.
 
 use warploom_ir::affine::Name;
 use warploom_ir::diag::{Result, Source};
-use warploom_ir::expr::{Access, BinOp};
+use warploom_ir::dtype::DType;
+use warploom_ir::expr::Access;
 use warploom_ir::instruction::{Action, Instruction, Matrix, matrix_instructions};
-use warploom_ir::kernel::TypedKind;
 use warploom_ir::nest::{AssignOp, Order};
 use warploom_ir::schedule::{Poly, PolyStatement, Tree};
 use warploom_ir::target::Target;
 
-use crate::block::factor::Factor;
+use crate::block::multiplied::Multiplied;
 use crate::steps::ancestors;
 use crate::{Schedule, lower};
 
@@ -49,27 +50,34 @@ pub fn tensor_cores(schedule: &Schedule, target: Target) -> Result<Vec<TensorCor
         };
         TensorCores { statement, instruction: used, because }
     };
-    Ok(nest.statements.iter().filter(|s| sums_products(s)).map(answer).collect())
+    Ok(nest.statements.iter().filter(|s| sums_products(&nest, s)).map(answer).collect())
+}
+
+/// The two elements that a statement's value is of, or those of four that are no scales.
+fn factors_of<'s>(poly: &Poly, s: &'s PolyStatement) -> Option<[&'s Access; 2]> {
+    let mut reads = s.statement.value.reads();
+    if reads.len() == 4 {
+        let scale = |a: &Access| poly.array(&a.array).is_some_and(|a| a.dtype == DType::Ue8m0);
+        reads.retain(|a| !scale(a));
+    }
+    <[&Access; 2]>::try_from(reads).ok()
 }
 
 /// Whether a statement adds up values of two elements each.
-fn sums_products(s: &PolyStatement) -> bool {
+fn sums_products(poly: &Poly, s: &PolyStatement) -> bool {
     let target = &s.statement.target;
     let summed = |i: &Name| !uses(target, i);
-    s.statement.op == AssignOp::Add
-        && s.statement.value.reads().len() == 2
-        && s.iters.iter().any(summed)
+    s.statement.op == AssignOp::Add && factors_of(poly, s).is_some() && s.iters.iter().any(summed)
 }
 
 /// Whether a statement adds products of an element for each row and one for each column.
-pub(crate) fn multiplies(s: &PolyStatement) -> bool {
-    s.statement.op == AssignOp::Add && missing(s).is_none()
+pub(crate) fn multiplies(poly: &Poly, s: &PolyStatement) -> bool {
+    s.statement.op == AssignOp::Add && missing(poly, s).is_none()
 }
 
 /// Which of rows, columns and sums of a matrix product a statement of two elements has not.
-fn missing(s: &PolyStatement) -> Option<String> {
-    let reads = s.statement.value.reads();
-    let [a, b] = reads.as_slice() else {
+fn missing(poly: &Poly, s: &PolyStatement) -> Option<String> {
+    let Some([a, b]) = factors_of(poly, s) else {
         return Some("what it adds is no product of two values, each of one element".to_owned());
     };
     let part = |wanted: [bool; 3]| {
@@ -141,13 +149,21 @@ fn obstacle(poly: &Poly, source: &Source, s: &PolyStatement, target: Target) -> 
     if !matrices.iter().any(|m| m.acc == acc) {
         return format!("no matrix instruction of {target} adds in {acc}");
     }
-    if let Some(reason) = missing(s) {
+    if let Some(reason) = missing(poly, s) {
         return reason;
     }
-    let Some([a, b]) = factors(poly, source, s) else {
+    let product = lower::typed(poly, source, s).ok().and_then(|s| Multiplied::of(&s.value));
+    let Some(Multiplied { factors: [a, b], scales }) = product else {
         return "what it adds is no product of two values, each of one element".to_owned();
     };
-    let takes = |m: &&Matrix| m.acc == acc && a.fits(m.a) && b.fits(m.b);
+    let scaled = |m: &Matrix| m.scales.is_some() && a.plain(m.a) && b.plain(m.b);
+    if scales.is_some() && !matrices.iter().any(|m| m.acc == acc && scaled(m)) {
+        let (a, b) = (a.value.dtype, b.value.dtype);
+        return format!("no matrix instruction of {target} multiplies {a} by {b} with scales");
+    }
+    let takes = |m: &&Matrix| {
+        m.acc == acc && m.scales.is_some() == scales.is_some() && a.fits(m.a) && b.fits(m.b)
+    };
     let bits = statement.keeps.map_or(acc.precision_bits(), |k| k.bits);
     let Some(most) = matrices.iter().filter(takes).find(|m| m.adder.keeps(bits)) else {
         let (a, b) = (a.value.dtype, b.value.dtype);
@@ -171,11 +187,4 @@ fn matrices(target: Target) -> Vec<Matrix> {
         _other => None,
     };
     all.filter_map(matrix).collect()
-}
-
-/// The two values that a statement multiplies.
-fn factors(poly: &Poly, source: &Source, s: &PolyStatement) -> Option<[Factor; 2]> {
-    let store = lower::typed(poly, source, s).ok()?;
-    let TypedKind::Binary(BinOp::Mul, a, b) = &store.value.kind else { return None };
-    Some([Factor::of(a)?, Factor::of(b)?])
 }

@@ -46,6 +46,17 @@ fn shape(m: &Matrix, part: Part, layout: Layout) -> [i64; 2] {
     if layout.transposed && part != Part::D { [cols, rows] } else { [rows, cols] }
 }
 
+/// Arrays of scales: four steps of the sum for each row of whole blocks, of which the two
+/// instructions take these.
+const SCALES: [(&str, Part); 2] = [("SA", Part::A), ("SB", Part::B)];
+const STEPS: [i64; 2] = [1, 3];
+
+/// Rows of an array of scales: those of both blocks of a pair, where each has its own.
+fn scaled_rows(m: &Matrix, part: Part) -> i64 {
+    let members = if part == Part::A { m.blocks } else { 1 };
+    128 * m.scaled_blocks(part) * members
+}
+
 /// The shape of what a block holds of an operand.
 fn held(m: &Matrix, part: Part, layout: Layout) -> [i64; 2] {
     let [rows, cols] = m.held(part);
@@ -60,6 +71,11 @@ pub fn kernel(instruction: &Instruction, m: &Matrix, layout: Layout) -> String {
     for (array, role, part) in [("A", "in", Part::A), ("B", "in", Part::B), ("D", "out", Part::D)] {
         let [rows, cols] = shape(m, part, layout);
         let _ = writeln!(text, "{role} {array}: {}[{rows}, {cols}]", m.dtype(part));
+    }
+    if let Some(s) = m.scales {
+        for (array, part) in SCALES {
+            let _ = writeln!(text, "in {array}: {}[{}, 4]", s.dtype, scaled_rows(m, part));
+        }
     }
     let pair = m.blocks > 1;
     let cluster = if pair { "for r in 0..2 cluster { " } else { "" };
@@ -118,7 +134,19 @@ fn shared_operands(name: &str, m: &Matrix, layout: Layout, d: &str) -> [String; 
         "{expect}\ndo {load}(As{a}, A{from_a}, full[0])\n\
          do {load}(Bs{b}, B{from_b}, full[0])\n"
     );
-    let call = |keep: i64| format!("do {name}({d}, As{a}{side}, Bs{b}{side}, {keep})\n");
+    let scales = |step: i64| match m.scales {
+        None => String::new(),
+        Some(_) => SCALES
+            .map(|(array, part)| {
+                let blocks = m.scaled_blocks(part);
+                format!(", {array}t[0 : {blocks}, 0 : 32, {step} : 4 step 4]")
+            })
+            .concat(),
+    };
+    let call = |keep: i64| {
+        let scales = scales(STEPS[usize::from(keep > 0)]);
+        format!("do {name}({d}, As{a}{side}, Bs{b}{side}{scales}, {keep})\n")
+    };
     [declared, loads, call(0) + &call(1)]
 }
 
@@ -138,7 +166,9 @@ fn in_tensor_memory(name: &str, m: &Matrix, layout: Layout) -> String {
     let (Matrix { n, acc, .. }, [rows, _]) = (m, m.held(Part::D));
     let [declared, loads, calls] =
         shared_operands(name, m, layout, &format!("T[0 : {rows}, 0 : {n}]"));
-    let declared = declared.replace("$tensor", &format!("tensor T: {acc}[{rows}, {n}]\n"));
+    let [shared, tensors, filled, copied] = scales(m);
+    let tensors = format!("{shared}tensor T: {acc}[{rows}, {n}]\n{tensors}");
+    let declared = declared.replace("$tensor", &tensors);
     let load = "tcgen05.ld.32x32b.x16";
     let (first, commit, end, row) = match m.blocks > 1 {
         true => {
@@ -147,8 +177,8 @@ fn in_tensor_memory(name: &str, m: &Matrix, layout: Layout) -> String {
         false => ("", "tcgen05.commit(done[0])", "", "i"),
     };
     format!(
-        "{declared}barrier done[1] count 1\nrole all warps 4 {{\none {{\n{loads}{first}\
-         do mbarrier.wait(full[0], 0)\ndo tcgen05.fence.after()\n{calls}\
+        "{declared}barrier done[1] count 1\nrole all warps 4 {{\n{filled}one {{\n{loads}{first}\
+         do mbarrier.wait(full[0], 0)\ndo tcgen05.fence.after()\n{copied}{calls}\
          do {commit}\n{end}}}\n\
          do mbarrier.wait(done[0], 0)\ndo tcgen05.fence.after()\nfor c in 0..{} {{\n\
          fragment F: {acc}[{rows}, 16] as {load}.d {{\n\
@@ -157,6 +187,45 @@ fn in_tensor_memory(name: &str, m: &Matrix, layout: Layout) -> String {
          }}\n}}\n}}\n",
         n / 16
     )
+}
+
+/// Scales, where there are some: their buffers in shared and in tensor memory, how threads fill
+/// these, and how one copies them. In a pair the first block waits for what the other one fills.
+fn scales(m: &Matrix) -> [String; 4] {
+    let mut out: [String; 4] = Default::default();
+    let Some(s) = m.scales else { return out };
+    let pair = m.blocks > 1;
+    for (array, part) in SCALES {
+        let blocks = m.scaled_blocks(part);
+        let shape = format!("{}[{blocks}, 32, 16]", s.dtype);
+        let _ = writeln!(out[0], "shared {array}s: {shape} panel 16");
+        let _ = writeln!(out[1], "tensor {array}t: {shape}");
+        let own = if pair && part == Part::A { "128 * r + " } else { "" };
+        let v = |name: &str| format!("{array}{name}");
+        let [b, g, l, c] = ["b", "g", "l", "c"].map(v);
+        let _ = writeln!(
+            out[2],
+            "for {b}, {g}, {l}, {c} over {blocks}, 4, 32, 4 by 1, 1, 1, 4 {{ {array}0: \
+             {array}s[{b}, {l}, 4 * {g} + {c}]:{t} = {array}[{own}128 * {b} + 32 * {g} + {l}, \
+             {c}]:{t} order serial }}",
+            t = s.dtype
+        );
+        let copy =
+            if pair { "tcgen05.cp.pair.32x128b.warpx4" } else { "tcgen05.cp.32x128b.warpx4" };
+        for block in 0..blocks {
+            let tile = format!("[{block}, 0 : 32, 0 : 16]");
+            let _ = writeln!(out[3], "do {copy}({array}t{tile}, {array}s{tile})");
+        }
+    }
+    let count = if pair { 256 } else { 128 };
+    let _ = writeln!(out[1], "barrier scaled[1] count {count}");
+    let arrive = match pair {
+        true => "do mbarrier.arrive.cluster(scaled[0], cluster[0])",
+        false => "do mbarrier.arrive(scaled[0])",
+    };
+    let _ = writeln!(out[2], "do fence.async()\n{arrive}");
+    out[3].insert_str(0, "do mbarrier.wait(scaled[0], 0)\ndo tcgen05.fence.after()\n");
+    out
 }
 
 fn from_registers(name: &str, m: &Matrix) -> String {
@@ -204,7 +273,16 @@ pub fn inputs(m: &Matrix, layout: Layout, seed: u64) -> BTreeMap<Name, Tensor> {
         }
         tensor
     };
-    BTreeMap::from([("A".into(), of(Part::A, seed)), ("B".into(), of(Part::B, seed + 1))])
+    let mut out =
+        BTreeMap::from([("A".into(), of(Part::A, seed)), ("B".into(), of(Part::B, seed + 1))]);
+    if let Some(s) = m.scales {
+        for ((array, part), seed) in SCALES.into_iter().zip(seed + 2..) {
+            let shape = [usize::try_from(scaled_rows(m, part)).expect("few"), 4];
+            let tensor = Tensor::random(s.dtype, &shape, seed).expect("a small tensor");
+            out.insert(array.into(), tensor);
+        }
+    }
+    out
 }
 
 /// What the declared adder gives, element by element.
@@ -217,11 +295,20 @@ pub fn expected(m: &Matrix, layout: Layout, inputs: &BTreeMap<Name, Tensor>) -> 
     };
     let a: Vec<Vec<Scalar>> = (0..m.m).map(|i| row("A", Part::A, i)).collect();
     let b: Vec<Vec<Scalar>> = (0..m.n).map(|j| row("B", Part::B, j)).collect();
+    // factors times the scale of their row in one of the two instructions
+    let scaled = |of: &[Scalar], array: &str, row: usize, call: usize| -> Vec<Scalar> {
+        let Some(scales) = inputs.get(array) else { return of.to_vec() };
+        let step = usize::try_from(STEPS[call]).expect("below four");
+        let by = scales.get(&[row, step]).to_f64();
+        of.iter().map(|v| Scalar::f64(v.to_f64() * by)).collect()
+    };
     let mut out = Vec::new();
-    for a in &a {
-        for b in &b {
-            let first = m.adder.add(Scalar::zero(m.acc), a, b);
-            out.push(m.adder.add(first, a, b));
+    for (i, a) in a.iter().enumerate() {
+        for (j, b) in b.iter().enumerate() {
+            let sum = (0..2).fold(Scalar::zero(m.acc), |sum, call| {
+                m.adder.add(sum, &scaled(a, "SA", i, call), &scaled(b, "SB", j, call))
+            });
+            out.push(sum);
         }
     }
     out

@@ -77,7 +77,7 @@ pub fn refused(text: &str, script: &str, code: &str, words: &str) {
     assert!(error.code == code && error.message.contains(words), "{error}");
 }
 
-/// Integers from -4 to 4 where the type is a float, else any.
+/// Integers from -4 to 4 where the type is a float, a half, 1 or 2 of powers of two, else any.
 ///
 /// # Panics
 /// The tensor is too large for this machine.
@@ -87,7 +87,10 @@ pub fn values(dtype: DType, shape: &[usize], seed: u64) -> Tensor {
         return Tensor::random(dtype, shape, seed).expect("a small tensor");
     }
     let count = shape.iter().product::<usize>();
-    let value = |i: usize| (random_word(seed, i as u64) % 9) as f64 - 4.0;
+    let value = |i: usize| match (random_word(seed, i as u64), dtype) {
+        (word, DType::Ue8m0) => (1 << (word % 3)) as f64 / 2.0,
+        (word, _other) => (word % 9) as f64 - 4.0,
+    };
     let values: Vec<f64> = (0..count).map(value).collect();
     Tensor::from_f64s(dtype, shape, &values).expect("small integers fit every type")
 }

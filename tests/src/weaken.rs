@@ -16,7 +16,7 @@ pub struct Weakened {
 }
 
 /// Calls that order others, or end or announce asynchronous work.
-const ORDERING: [&str; 21] = [
+const ORDERING: [&str; 23] = [
     "mbarrier.wait",
     "mbarrier.expect",
     "mbarrier.arrive",
@@ -31,6 +31,8 @@ const ORDERING: [&str; 21] = [
     "tcgen05.fence.after",
     "tcgen05.fence.before",
     "tcgen05.wait.ld",
+    "tcgen05.cp.32x128b.warpx4",
+    "tcgen05.cp.pair.32x128b.warpx4",
     "cp.async.commit",
     "cp.async.wait",
     "sync",
@@ -97,6 +99,7 @@ fn changes(line: &str) -> Vec<(&'static str, String)> {
                 out.push(("tell another block", line.replace(of, instead)));
             }
         }
+        out.extend(steps(line));
         if let Some((head, _)) = line.rsplit_once(", min(") {
             out.extend(["0)", "1)"].map(|keep| ("keep or drop sums", format!("{head}, {keep}"))));
         }
@@ -113,6 +116,23 @@ fn changes(line: &str) -> Vec<(&'static str, String)> {
         out.retain(|(_, changed)| changed.trim() != trimmed);
     } else if trimmed.starts_with("for ") {
         out.extend(bounds(line));
+    }
+    out
+}
+
+/// Scales of another step of the sum, at each place, and of another block of rows.
+fn steps(line: &str) -> Vec<(&'static str, String)> {
+    let mut out = Vec::new();
+    for (end, _) in line.match_indices(" : 4 step 4") {
+        let start = line[..end].rfind(' ').map_or(0, |at| at + 1);
+        let taken = if &line[start..end] == "0" { "1" } else { "0" };
+        out.push(("take another step", format!("{}{taken}{}", &line[..start], &line[end..])));
+    }
+    if let Some(call) = line.trim_start().strip_prefix("do tcgen05.cp.")
+        && call.contains("[0, 1, ")
+    {
+        out.push(("take another block of rows", line.replacen("[0, 1, ", "[0, 0, ", 1)));
+        out.push(("take another block of rows", line.replacen(", 0, 1, ", ", 0, 0, ", 1)));
     }
     out
 }
@@ -203,6 +223,13 @@ mod tests {
             ]
         );
         assert_eq!(of("do mbarrier.wait(full[0], 1)"), ["", "do mbarrier.wait(full[0], 0)"]);
+        assert_eq!(
+            of("do mma(D[0 : 4], S[0, k : 4 step 4], T[0, 0 : 4 step 4], 1)"),
+            [
+                "do mma(D[0 : 4], S[0, 0 : 4 step 4], T[0, 0 : 4 step 4], 1)",
+                "do mma(D[0 : 4], S[0, k : 4 step 4], T[0, 1 : 4 step 4], 1)",
+            ]
+        );
         assert_eq!(of("if block == 0 {"), ["if block == 1 {"]);
         assert_eq!(of("if k >= 1 {"), ["if k >= 0 {", "if k >= 2 {"]);
         assert_eq!(

@@ -35,7 +35,9 @@ pub(super) fn table_entry(v: Literal, t: DType) -> String {
     match t {
         DType::F64 => float_text(s.to_f64(), ""),
         DType::F32 | DType::Tf32 => float_text(s.to_f64(), "f"),
-        DType::F16 | DType::Bf16 | DType::E4m3 | DType::E5m2 => format!("{:#x}", s.bits()),
+        DType::F16 | DType::Bf16 | DType::E4m3 | DType::E5m2 | DType::Ue8m0 => {
+            format!("{:#x}", s.bits())
+        }
         DType::Bool => s.bits().to_string(),
         DType::U64 => format!("UINT64_C({})", s.bits()),
         DType::I64 | DType::I32 | DType::U32 | DType::I16 | DType::U16 | DType::I8 | DType::U8 => {
@@ -52,7 +54,7 @@ pub(super) fn loaded(element: &str, t: DType) -> String {
 
 /// The layout arguments of the helpers.
 fn layout(t: DType) -> String {
-    let Format { exponent_bits, significand_bits, padding, ieee } =
+    let Format { exponent_bits, significand_bits, padding, ieee, power: _ } =
         Format::of(t).expect("only floats have a layout");
     format!("{exponent_bits}, {significand_bits}, {padding}, {}", u8::from(ieee))
 }
@@ -63,7 +65,11 @@ const fn is_narrow(t: DType) -> bool {
 
 /// A float as an exact double.
 fn widened(v: &str, t: DType) -> String {
-    if is_narrow(t) { format!("wl_decode({v}, {})", layout(t)) } else { format!("(double)({v})") }
+    match t {
+        DType::Ue8m0 => format!("wl_power({v})"),
+        _ if is_narrow(t) => format!("wl_decode({v}, {})", layout(t)),
+        _wide => format!("(double)({v})"),
+    }
 }
 
 /// Storage bits as a value.
@@ -103,13 +109,21 @@ pub(super) fn convert(v: &str, from: DType, to: DType, rounding: Rounding, sat: 
             if plain {
                 return format!("({}){wide}", memory_type(to));
             }
-            from_bits(&format!("wl_round({wide}, {}, {r}, {s})", layout(to)), to)
+            match to {
+                DType::Ue8m0 => from_bits(&format!("wl_to_power({wide}, {r}, {s})"), to),
+                _other => from_bits(&format!("wl_round({wide}, {}, {r}, {s})", layout(to)), to),
+            }
         }
         (true, false) => {
             let wide = widened(v, from);
             let bits = to.precision_bits();
             let signed = u32::from(to.is_signed_int());
             format!("({})wl_to_int({wide}, {r}, {s}, {signed}, {bits})", memory_type(to))
+        }
+        (false, true) if to == DType::Ue8m0 => {
+            // an integer of 64 bits is rounded to 53 so that a second rounding sees what was lost
+            let sign = if from.is_signed_int() { "s" } else { "u" };
+            from_bits(&format!("wl_to_power(wl_sticky_{sign}({v}), {r}, {s})"), to)
         }
         (false, true) => {
             let number = if from.is_signed_int() {

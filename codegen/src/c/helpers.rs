@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 /// Name and text; a function stands after those it calls.
-const HELPERS: [(&str, &str); 25] = [
+const HELPERS: [(&str, &str); 28] = [
     (
         "wl_alloc",
         "static void *wl_alloc(size_t count, size_t size)
@@ -210,6 +210,40 @@ static inline uint64_t wl_round(double v, int e, int m, int pad, int ieee, int r
     return wl_encode(neg, fraction | (uint64_t)1 << 52, field - 1075, e, m, pad, ieee, rounding,
                      saturate);
 }",
+    ),
+    (
+        "wl_power",
+        "/* the value of a power of two */
+static inline double wl_power(uint32_t b)
+{ return b == 255 ? NAN : ldexp(1, (int)b - 127); }",
+    ),
+    (
+        "wl_to_power",
+        "/* the bits of a power of two: those in the middle become the larger one */
+static inline uint64_t wl_to_power(double v, int rounding, int saturate)
+{
+    int e, up;
+    double f;
+    if (v == 0) return 0;
+    if (v != v || v < 0) return 255;
+    if (isinf(v)) return saturate ? 254 : 255;
+    if (v < ldexp(1, -127)) return 0;
+    f = frexp(v, &e);
+    up = rounding == 0 ? f >= 0.75 : rounding == 2 && f > 0.5;
+    e += 126 + up;
+    return e <= 254 ? (uint64_t)e : saturate || rounding == 1 || rounding == 3 ? 254 : 255;
+}",
+    ),
+    (
+        "wl_sticky_",
+        "/* an integer as a double, cut off, with what was cut off in the last bit */
+static inline double wl_sticky_u(uint64_t v)
+{
+    uint64_t rest = v & 2047;
+    return v >> 53 ? (double)((v - rest) | (rest ? 2048 : 0)) : (double)v;
+}
+static inline double wl_sticky_s(int64_t v)
+{ return v < 0 ? -1.0 : wl_sticky_u((uint64_t)v); }",
     ),
     (
         "wl_to_int",

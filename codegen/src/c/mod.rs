@@ -84,7 +84,7 @@ pub(super) const fn memory_type(t: DType) -> &'static str {
         DType::I16 => "int16_t",
         DType::U16 | DType::F16 | DType::Bf16 => "uint16_t",
         DType::I8 => "int8_t",
-        DType::U8 | DType::Bool | DType::E4m3 | DType::E5m2 => "uint8_t",
+        DType::U8 | DType::Bool | DType::E4m3 | DType::E5m2 | DType::Ue8m0 => "uint8_t",
     }
 }
 

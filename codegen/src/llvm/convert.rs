@@ -30,10 +30,14 @@ struct Layout {
 
 const F64: Layout = Layout::of(DType::F64).expect("a float");
 const F32: Layout = Layout::of(DType::F32).expect("a float");
+/// How many powers of two there are, which is the bits of the NaN, and the exponent of one.
+const POWERS: i128 = 255;
+const POWER_BIAS: i128 = 127;
 
 impl Layout {
     const fn of(dtype: DType) -> Option<Self> {
-        let Some(Format { exponent_bits, significand_bits, padding, ieee }) = Format::of(dtype)
+        let Some(Format { exponent_bits, significand_bits, padding, ieee, power: _ }) =
+            Format::of(dtype)
         else {
             return None;
         };
@@ -80,6 +84,7 @@ pub(crate) const fn half_elem(dtype: DType) -> Option<&'static str> {
         | DType::Tf32
         | DType::E4m3
         | DType::E5m2
+        | DType::Ue8m0
         | DType::I64
         | DType::U64
         | DType::I32
@@ -124,6 +129,7 @@ impl Emitter<'_> {
     /// A narrow float as f32, exactly; every other value as it is.
     pub(crate) fn widen(&mut self, v: &Value, dtype: DType) -> Value {
         match dtype {
+            DType::Ue8m0 => self.decode_power(v),
             DType::F16 | DType::Bf16 | DType::E4m3 | DType::E5m2 => self.decode(v, dtype),
             DType::F64
             | DType::F32
@@ -176,6 +182,47 @@ impl Emitter<'_> {
         self.f.cast("bitcast", &out, "float")
     }
 
+    /// The number that all bits are the exponent of, as f32; the least one is a subnormal of it.
+    fn decode_power(&mut self, v: &Value) -> Value {
+        let raw = self.f.resize(v, "i32", false);
+        let moved = self.f.bin_int("shl", &raw, F32.significand.into());
+        let least = self.f.cmp_int("eq", &raw, 0);
+        let out = self.f.select(&least, &Value::int("i32", 1 << (F32.significand - 1)), &moved);
+        let is_nan = self.f.cmp_int("eq", &raw, POWERS);
+        let out = self.f.select(&is_nan, &Value::int("i32", F32.nan()), &out);
+        self.f.cast("bitcast", &out, "float")
+    }
+
+    /// An f32 or f64 rounded to a power of two, as its exponent.
+    fn encode_power(&mut self, v: &Value, rounding: Rounding, saturate: bool) -> Value {
+        let wide = if v.elem == "float" { self.f.cast("fpext", v, "double") } else { v.clone() };
+        let raw = self.f.cast("bitcast", &wide, "i64");
+        let abs = self.f.bin_int("and", &raw, (1 << 63) - 1);
+        let least = (F64.bias() - POWER_BIAS) << F64.significand;
+        let size = self.f.intrinsic("umax", &[&abs, &Value::int("i64", least)]);
+        let half: i128 = 1 << (F64.significand - 1);
+        let up = match rounding {
+            Rounding::Nearest => half,
+            Rounding::Up => 2 * half - 1,
+            Rounding::Zero | Rounding::Down => 0,
+        };
+        let size = self.f.bin_int("add", &size, up);
+        let field = self.f.bin_int("lshr", &size, F64.significand.into());
+        let exponent = self.f.bin_int("sub", &field, F64.bias() - POWER_BIAS);
+        let clamped = saturate || matches!(rounding, Rounding::Zero | Rounding::Down);
+        let top = |clamped: bool| Value::int("i64", POWERS - i128::from(clamped));
+        let is_over = self.f.cmp_int("uge", &exponent, POWERS);
+        let out = self.f.select(&is_over, &top(clamped), &exponent);
+        let is_infinite = self.f.cmp_int("eq", &abs, F64.infinity());
+        let out = self.f.select(&is_infinite, &top(saturate), &out);
+        // what is negative, but for a zero, or no number
+        let above = self.f.cmp_int("ugt", &raw, 1 << 63);
+        let is_nan = self.f.cmp_int("ugt", &abs, F64.infinity());
+        let none = self.f.bin("or", &above, &is_nan);
+        let out = self.f.select(&none, &top(false), &out);
+        self.f.resize(&out, reg_elem(DType::Ue8m0), false)
+    }
+
     fn float_to_float(
         &mut self,
         v: &Value,
@@ -215,6 +262,9 @@ impl Emitter<'_> {
 
     /// An f32 or f64 rounded once to a format no wider than itself.
     fn encode(&mut self, v: &Value, to: DType, rounding: Rounding, saturate: bool) -> Value {
+        if to == DType::Ue8m0 {
+            return self.encode_power(v, rounding, saturate);
+        }
         let l = Layout::of(to).expect("a float");
         let s = if v.elem == "float" { F32 } else { F64 };
         let total = bits(v.elem);

@@ -23,7 +23,7 @@ pub(crate) const fn mem_elem(dtype: DType) -> &'static str {
         DType::F16 | DType::Bf16 | DType::I16 | DType::U16 => "i16",
         DType::I64 | DType::U64 => "i64",
         DType::I32 | DType::U32 => "i32",
-        DType::E4m3 | DType::E5m2 | DType::I8 | DType::U8 | DType::Bool => "i8",
+        DType::E4m3 | DType::E5m2 | DType::Ue8m0 | DType::I8 | DType::U8 | DType::Bool => "i8",
     }
 }
 

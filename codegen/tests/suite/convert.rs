@@ -153,7 +153,7 @@ fn conversions_from_f32_and_f64() {
 
 #[test]
 fn conversions_from_narrow_floats() {
-    for t in [DType::F16, DType::Bf16, DType::E4m3, DType::E5m2] {
+    for t in [DType::F16, DType::Bf16, DType::E4m3, DType::E5m2, DType::Ue8m0] {
         convert_from(t);
     }
 }

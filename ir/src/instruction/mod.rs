@@ -47,7 +47,17 @@ pub enum Code {
 /// Blocks that multiply together: neighbours in a cluster, the first with an even number.
 pub const PAIR: i64 = 2;
 
-/// `D[m, n] = (keep ? D[m, n] : 0) + Σk A[m, k] · B[n, k]` of one fixed shape.
+/// Numbers that the factors are multiplied by, one for each row and so many terms of the sum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scaling {
+    /// Their type.
+    pub dtype: DType,
+    /// Terms that share one.
+    pub terms: i64,
+}
+
+/// `D[m, n] = (keep ? D[m, n] : 0) + Σk A[m, k] · B[n, k]` of one fixed shape; where there are
+/// scales, of `A[m, k] · SA[m, k / terms]` and `B[n, k] · SB[n, k / terms]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Matrix {
     /// Blocks that hold the operands: 1, or [`PAIR`], each with its share of the rows of A, of
@@ -65,6 +75,8 @@ pub struct Matrix {
     pub b: DType,
     /// Elements of D.
     pub acc: DType,
+    /// What the factors are multiplied by, from tensor memory.
+    pub scales: Option<Scaling>,
     /// How the sum rounds.
     pub adder: Adder,
     /// A and B come from shared memory through descriptors, and the instruction is asynchronous;
@@ -105,6 +117,17 @@ impl Matrix {
     pub const fn held(&self, part: Part) -> [i64; 2] {
         let [rows, columns] = self.extents(part);
         [rows / self.blocks, columns]
+    }
+
+    /// Blocks of rows whose scales an instruction reads of A or B: a block of a pair has those of
+    /// its rows of A, and of all rows of B.
+    #[must_use]
+    pub const fn scaled_blocks(&self, part: Part) -> i64 {
+        let rows = match part {
+            Part::A | Part::D => self.m / self.blocks,
+            Part::B => self.n,
+        };
+        (rows + tensor_memory::SCALED_ROWS - 1) / tensor_memory::SCALED_ROWS
     }
 
     /// Element type of an operand.
@@ -154,10 +177,19 @@ impl Matrix {
     #[must_use]
     pub fn nest(&self) -> String {
         let Self { m, n, k, a, b, acc, .. } = self;
+        let (scales, value) = match self.scales {
+            None => (String::new(), "A[m, k] * B[n, k]".to_owned()),
+            Some(Scaling { dtype, terms }) => (
+                format!("in SA: {dtype}[{m}, {0}]\nin SB: {dtype}[{n}, {0}]\n", k / terms),
+                format!(
+                    "(A[m, k] * SA[m, floor(k / {terms})]) * (B[n, k] * SB[n, floor(k / {terms})])"
+                ),
+            ),
+        };
         format!(
-            "in A: {a}[{m}, {k}]\nin B: {b}[{n}, {k}]\ninout D: {acc}[{m}, {n}]\n\
+            "in A: {a}[{m}, {k}]\nin B: {b}[{n}, {k}]\n{scales}inout D: {acc}[{m}, {n}]\n\
              for m in 0..{m}, n in 0..{n} {{ for k in 0..{k} {{\n\
-             S: D[m, n] += A[m, k] * B[n, k] order any\n}} }}\n"
+             S: D[m, n] += {value} order any\n}} }}\n"
         )
     }
 }
@@ -165,7 +197,7 @@ impl Matrix {
 /// What an instruction does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// `(D, A, B, keep)`: a matrix product added to D.
+    /// `(D, A, B, keep)`, with scales `(D, A, B, SA, SB, keep)`: a matrix product added to D.
     Matrix(Matrix),
     /// `(fragment, shared)`: loads matrices of eight rows of 16 bytes, those of 16-bit elements
     /// also transposed.
@@ -215,6 +247,9 @@ pub enum Action {
     /// `(fragment, tensor)`: loads so many columns of tensor memory, each warp those of its 32
     /// lanes, asynchronously.
     TensorLoad(i64),
+    /// `(tensor, shared)`: copies the scales of a block of rows from the shared memory of so many
+    /// blocks to the tensor memory of each.
+    ScaleCopy(i64),
     /// `()`: this thread's loads of tensor memory are done.
     TensorWait,
     /// `(barrier)`: one arrival when all matrix instructions that this thread has issued are done.
@@ -265,6 +300,9 @@ impl Action {
     pub const fn wants(&self) -> Option<&'static [Want]> {
         use Want::{Barrier, Blocks, Constant, Fragment, Global, Shared, Tensor, Value};
         Some(match self {
+            Self::Matrix(Matrix { tensor: true, scales: Some(_), .. }) => {
+                &[Tensor, Shared, Shared, Tensor, Tensor, Value]
+            }
             Self::Matrix(Matrix { tensor: true, .. }) => &[Tensor, Shared, Shared, Value],
             Self::Matrix(Matrix { shared: true, .. }) => {
                 &[Fragment(Some(Part::D)), Shared, Shared, Value]
@@ -280,6 +318,7 @@ impl Action {
             Self::BoxStore => &[Global, Shared],
             Self::CopyWait | Self::BoxWaitRead | Self::MatrixWait => &[Constant],
             Self::TensorLoad(_) => &[Fragment(None), Tensor],
+            Self::ScaleCopy(_) => &[Tensor, Shared],
             Self::Arrive | Self::CopyArrive | Self::TensorCommit => &[Barrier],
             Self::ArriveCluster | Self::TensorCommitCluster | Self::TensorCommitPair => {
                 &[Barrier, Blocks]
@@ -304,8 +343,11 @@ impl Action {
     /// Whether it is for pairs of blocks, which all such instructions of a kernel are or none.
     #[must_use]
     pub const fn paired(&self) -> bool {
-        matches!(self, Self::BoxPair | Self::TensorCommitPair)
-            || matches!(self, Self::Matrix(m) if m.blocks > 1)
+        match self {
+            Self::BoxPair | Self::TensorCommitPair => true,
+            Self::Matrix(Matrix { blocks, .. }) | Self::ScaleCopy(blocks) => *blocks > 1,
+            _other => false,
+        }
     }
 }
 

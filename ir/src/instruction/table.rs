@@ -4,7 +4,7 @@
 //! Why here: the one place with opcodes.
 
 use super::numerics::Adder;
-use super::{Action, Code, Instruction, Issue, Matrix, PAIR, tensor_memory};
+use super::{Action, Code, Instruction, Issue, Matrix, PAIR, Scaling, tensor_memory};
 use crate::dtype::DType;
 use crate::target::Target;
 
@@ -125,6 +125,20 @@ const ROWS: &[Row] = &[
         Issue::Warp,
         Action::TensorWait,
         "tcgen05.wait::ld.sync.aligned",
+    ),
+    (
+        "tcgen05.cp.32x128b.warpx4",
+        BLACKWELL,
+        Issue::Thread,
+        Action::ScaleCopy(1),
+        "tcgen05.cp.32x128b_warpx4.cg1",
+    ),
+    (
+        "tcgen05.cp.pair.32x128b.warpx4",
+        BLACKWELL,
+        Issue::Thread,
+        Action::ScaleCopy(PAIR),
+        "tcgen05.cp.32x128b_warpx4.cg2",
     ),
     ("tcgen05.commit", BLACKWELL, Issue::Thread, Action::TensorCommit, "tcgen05.commit.shared.cg1"),
     (
@@ -280,6 +294,7 @@ fn warp_matrix([m, n, k]: [i64; 3], acc: DType, a: DType, b: DType, adder: Adder
             a,
             b,
             acc,
+            scales: None,
             adder,
             shared,
             tensor,
@@ -315,6 +330,7 @@ fn warpgroup_matrix(n: i64, acc: DType, a: DType, b: DType) -> Instruction {
             a,
             b,
             acc,
+            scales: None,
             adder,
             shared: true,
             tensor: false,
@@ -326,14 +342,24 @@ fn warpgroup_matrix(n: i64, acc: DType, a: DType, b: DType) -> Instruction {
 
 /// A matrix instruction of one thread for so many blocks, whose accumulator has a lane of tensor
 /// memory for each row.
-fn thread_matrix(blocks: i64, n: i64, [acc, a, b]: [DType; 3]) -> Instruction {
+fn thread_matrix(
+    blocks: i64,
+    n: i64,
+    [acc, a, b]: [DType; 3],
+    scales: Option<Scaling>,
+) -> Instruction {
     let k = 32 / a.size_bytes() as i64;
     let adder = if acc.is_float() { HOPPER_WIDE } else { Adder::Wrapping };
     let (shared, tensor, transposable) = (true, true, a.size_bytes() < 4);
     let m = blocks * tensor_memory::LANES;
     let pair = if blocks == PAIR { "pair." } else { "" };
+    let (scaled, code) = match scales {
+        None => (String::new(), "llvm.nvvm.tcgen05.mma.shared"),
+        // one scale for all terms is what this kind has by itself
+        Some(s) => (format!(".{}", s.dtype), "llvm.nvvm.tcgen05.mma.shared.mxf8f6f4.block_scale"),
+    };
     Instruction {
-        name: format!("tcgen05.mma.{pair}m{m}n{n}k{k}.{acc}.{a}.{b}"),
+        name: format!("tcgen05.mma.{pair}m{m}n{n}k{k}.{acc}.{a}.{b}{scaled}"),
         targets: if acc.is_float() { BLACKWELL } else { INTEGERS },
         issue: Issue::Thread,
         action: Action::Matrix(Matrix {
@@ -344,12 +370,13 @@ fn thread_matrix(blocks: i64, n: i64, [acc, a, b]: [DType; 3]) -> Instruction {
             a,
             b,
             acc,
+            scales,
             adder,
             shared,
             tensor,
             transposable,
         }),
-        code: Code::Intrinsic("llvm.nvvm.tcgen05.mma.shared".to_owned()),
+        code: Code::Intrinsic(code.to_owned()),
     }
 }
 
@@ -362,15 +389,18 @@ const fn step(blocks: i64) -> i64 {
 
 /// The matrix instructions of one thread for so many blocks that give `n` columns.
 fn by_thread(blocks: i64, n: i64) -> Vec<Instruction> {
-    use DType::{Bf16, E4m3, E5m2, F16, F32, I8, I32, Tf32, U8};
+    use DType::{Bf16, E4m3, E5m2, F16, F32, I8, I32, Tf32, U8, Ue8m0};
     if !(step(blocks)..=256).contains(&n) || n % step(blocks) != 0 {
         return Vec::new();
     }
     let floats = [[F32, F16, F16], [F32, Bf16, Bf16], [F32, Tf32, Tf32]];
-    let bytes = [E4m3, E5m2].into_iter().flat_map(|a| [E4m3, E5m2].map(|b| [F32, a, b]));
+    let bytes = || [E4m3, E5m2].into_iter().flat_map(|a| [E4m3, E5m2].map(|b| [F32, a, b]));
     let bits = [I8, U8].into_iter().flat_map(|a| [I8, U8].map(|b| [I32, a, b]));
-    let types = floats.into_iter().chain(bytes).chain(bits);
-    types.map(|types| thread_matrix(blocks, n, types)).collect()
+    let types = floats.into_iter().chain(bytes()).chain(bits);
+    let plain = types.map(|types| thread_matrix(blocks, n, types, None));
+    // (PTX ISA, 9.7.16.10.7.1, table of scale vector sizes: `.kind::mxf8f6f4`)
+    let scales = Some(Scaling { dtype: Ue8m0, terms: 32 });
+    plain.chain(bytes().map(|types| thread_matrix(blocks, n, types, scales))).collect()
 }
 
 /// The loads of tensor memory by their columns: powers of two.

@@ -2,11 +2,13 @@
 //! lanes and columns are loaded.
 //!
 //! Tensor memory is 128 lanes of 512 columns of 32 bits for each block. An accumulator of 128 rows
-//! has row `i`, column `j` in lane `i`, column `j`.
+//! has row `i`, column `j` in lane `i`, column `j`. Scales of factors take 32 lanes, which are
+//! there four times, and four columns for 128 rows: that of row `i` and step `s` of the sum is byte
+//! `s mod 4` of lane `i mod 32`, column `i / 32`.
 //! In: a matrix instruction and which of its operands are transposed. Out: the descriptor; and, bit
 //! by bit, what a descriptor says, as the hardware reads it.
-//! Sources: PTX ISA 8.8, 9.7.16.4.2 (instruction descriptor, table 42), 9.7.16.2.3.1.1 (fragments
-//! of shape `.32x32b`), 9.7.16.1 (addresses).
+//! Sources: PTX ISA 8.8, 9.7.16.4.2 (instruction descriptors, tables 42 and 43), 9.7.16.2.3.1.1
+//! (fragments of shape `.32x32b`), 9.7.16.1 (addresses), 9.7.16.10.7 (scales, `scale_vec::1X`).
 //! Why here: emission writes descriptors, and the interpreter decodes them instead of looking at
 //! the instruction they were made from, so that a wrong field shows as a wrong product.
 
@@ -20,6 +22,31 @@ pub const LANES: i64 = 128;
 pub const COLUMNS: i64 = 512;
 /// Columns are allocated in powers of two from this number.
 pub const LEAST_COLUMNS: i64 = 32;
+
+/// Rows of a factor whose scales are a block, the lanes of it, and bytes of each in four columns.
+pub const SCALED_ROWS: i64 = 128;
+/// Lanes of scales; each of the four quarters of all lanes has the same.
+pub const SCALE_LANES: i64 = 32;
+/// Bytes of a lane of a block of scales.
+pub const SCALE_BYTES: i64 = 16;
+/// Bytes of a column, one for each step of the sum.
+pub const STEPS: i64 = 4;
+
+/// Lanes of a buffer in tensor memory of this type; `None` where there is none.
+#[must_use]
+pub const fn lanes(dtype: DType) -> Option<i64> {
+    match (dtype, dtype.size_bytes()) {
+        (DType::Ue8m0, _) => Some(SCALE_LANES),
+        (_, 4) => Some(LANES),
+        _ => None,
+    }
+}
+
+/// Lane, column and byte of the scale of a row at a step of the sum.
+#[must_use]
+pub const fn scale(row: i64, step: i64) -> [i64; 3] {
+    [row % SCALE_LANES, row / SCALE_LANES, step]
+}
 
 /// Columns that a block allocates to have `columns` of them; `None` where there are not so many.
 #[must_use]
@@ -50,29 +77,34 @@ pub enum Kind {
     F8f6f4,
     /// Eight-bit integers.
     I8,
+    /// Eight bits and fewer, floating point, with scales of 32 terms.
+    Mxf8f6f4,
 }
 
 impl Kind {
-    /// The kind of factors of this type; `None` where no instruction takes them.
+    /// The kind of an instruction; `None` where none takes its factors.
     #[must_use]
-    pub const fn of(dtype: DType) -> Option<Self> {
-        match dtype {
-            DType::F16 | DType::Bf16 => Some(Self::F16),
-            DType::Tf32 => Some(Self::Tf32),
-            DType::E4m3 | DType::E5m2 => Some(Self::F8f6f4),
-            DType::I8 | DType::U8 => Some(Self::I8),
+    pub const fn of(m: &Matrix) -> Option<Self> {
+        match (m.a, m.scales.is_some()) {
+            (DType::F16 | DType::Bf16, false) => Some(Self::F16),
+            (DType::Tf32, false) => Some(Self::Tf32),
+            (DType::E4m3 | DType::E5m2, false) => Some(Self::F8f6f4),
+            (DType::I8 | DType::U8, false) => Some(Self::I8),
+            (DType::E4m3 | DType::E5m2, true) => Some(Self::Mxf8f6f4),
             _ => None,
         }
     }
 
-    /// Its number in LLVM's intrinsics.
+    /// Its number in the intrinsics of LLVM that take one; those of kinds with scales have their
+    /// kind in their name.
     #[must_use]
-    pub const fn number(self) -> i64 {
+    pub const fn number(self) -> Option<i64> {
         match self {
-            Self::F16 => 0,
-            Self::Tf32 => 1,
-            Self::F8f6f4 => 2,
-            Self::I8 => 3,
+            Self::F16 => Some(0),
+            Self::Tf32 => Some(1),
+            Self::F8f6f4 => Some(2),
+            Self::I8 => Some(3),
+            Self::Mxf8f6f4 => None,
         }
     }
 }
@@ -96,11 +128,15 @@ const fn accumulator(dtype: DType) -> u32 {
 }
 
 /// The descriptor of an instruction; `transposed` says of A and B whether the summed index is their
-/// rows in shared memory.
+/// rows in shared memory, `steps` which byte of a column of scales is that of each.
 #[must_use]
-pub fn encode(m: &Matrix, transposed: [bool; 2]) -> u32 {
+pub fn encode(m: &Matrix, transposed: [bool; 2], steps: [i64; 2]) -> u32 {
     let size = |n: i64| u32::try_from(n).expect("at most 256");
-    accumulator(m.acc) << 4
+    let scaled = match m.scales {
+        None => accumulator(m.acc) << 4,
+        Some(_) => size(steps[1]) << 4 | 1 << 23 | size(steps[0]) << 29,
+    };
+    scaled
         | factor(m.a) << 7
         | factor(m.b) << 10
         | u32::from(transposed[0]) << 15
@@ -118,6 +154,8 @@ pub struct Decoded {
     pub types: [DType; 3],
     /// A and B have the summed index as their rows in shared memory.
     pub transposed: [bool; 2],
+    /// Bytes of columns of scales that are those of A and B, of a kind that has scales.
+    pub steps: Option<[i64; 2]>,
 }
 
 /// What the hardware takes a descriptor to mean for this kind; `None` where it means nothing.
@@ -128,27 +166,34 @@ pub fn decode(descriptor: u32, kind: Kind) -> Option<Decoded> {
         (Kind::F16, 0) => Some(DType::F16),
         (Kind::F16, 1) => Some(DType::Bf16),
         (Kind::Tf32, 2) => Some(DType::Tf32),
-        (Kind::F8f6f4, 0) => Some(DType::E4m3),
-        (Kind::F8f6f4, 1) => Some(DType::E5m2),
+        (Kind::F8f6f4 | Kind::Mxf8f6f4, 0) => Some(DType::E4m3),
+        (Kind::F8f6f4 | Kind::Mxf8f6f4, 1) => Some(DType::E5m2),
         (Kind::I8, 0) => Some(DType::U8),
         (Kind::I8, 1) => Some(DType::I8),
         _ => None,
     };
     let sum = match (kind, field(4, 2)) {
+        (Kind::Mxf8f6f4, _step) => DType::F32,
         (Kind::F16 | Kind::F8f6f4, 0) => DType::F16,
         (Kind::F16 | Kind::Tf32 | Kind::F8f6f4, 1) => DType::F32,
         (Kind::I8, 2) => DType::I32,
         _ => return None,
     };
     // dense, not saturated, nothing negated, nothing reserved
-    let others = [field(0, 4), field(6, 1), field(13, 2), field(23, 1), field(29, 3)];
-    if others != [0; 5] {
+    let others = match kind {
+        // powers of two in bit 23
+        Kind::Mxf8f6f4 => [field(23, 1) ^ 1, field(24, 3), field(31, 1)],
+        Kind::F16 | Kind::Tf32 | Kind::F8f6f4 | Kind::I8 => [field(23, 1), 0, field(29, 3)],
+    };
+    if [field(0, 4), field(6, 1), field(13, 2)] != [0; 3] || others != [0; 3] {
         return None;
     }
+    let scaled = kind == Kind::Mxf8f6f4;
     Some(Decoded {
         extents: [i64::from(field(24, 5)) << 4, i64::from(field(17, 6)) << 3],
         types: [factor(field(7, 3))?, factor(field(10, 3))?, sum],
         transposed: [field(15, 1) == 1, field(16, 1) == 1],
+        steps: scaled.then(|| [field(29, 2).into(), field(4, 2).into()]),
     })
 }
 
@@ -167,7 +212,7 @@ mod tests {
     /// PTX ISA 8.8, 9.7.16.4.2, table 42: fields of dense instructions.
     #[test]
     fn instruction_descriptors_are_those_of_the_manual() {
-        let of = |name, t| encode(&matrix(name), t);
+        let of = |name, t| encode(&matrix(name), t, [0; 2]);
         // D type F32 in bits 4-5, BF16 in 7-9 and 10-12, N / 8 from 17, M / 16 from 24
         let plain = of("tcgen05.mma.m128n256k16.f32.bf16.bf16", [false; 2]);
         assert_eq!(plain, 1 << 4 | 1 << 7 | 1 << 10 | 32 << 17 | 8 << 24);
@@ -189,6 +234,31 @@ mod tests {
         assert_eq!(pair, 0x1040_0490, "the value that CUTLASS's fields give");
     }
 
+    /// PTX ISA 8.8, 9.7.16.4.2, table 43: fields of `.kind::mxf8f6f4`.
+    #[test]
+    fn descriptors_with_scales_are_those_of_the_manual() {
+        let of = |name, t, steps| encode(&matrix(name), t, steps);
+        let plain = of("tcgen05.mma.m128n256k32.f32.e4m3.e4m3.ue8m0", [false; 2], [0; 2]);
+        // powers of two in bit 23, N / 8 from 17, M / 128 from 27, nothing where D's type is else
+        assert_eq!(plain, 32 << 17 | 1 << 23 | 1 << 27);
+        let mixed = "tcgen05.mma.pair.m256n64k32.f32.e4m3.e5m2.ue8m0";
+        let turned = of(mixed, [true, false], [3, 1]);
+        // A's byte of a column from bit 29, B's from 4
+        assert_eq!(turned, 1 << 4 | 1 << 10 | 1 << 15 | 8 << 17 | 1 << 23 | 2 << 27 | 3 << 29);
+        assert_eq!(decode(plain ^ 1 << 23, Kind::Mxf8f6f4), None, "scales of another type");
+        assert_eq!(decode(plain | 1 << 31, Kind::Mxf8f6f4), None, "reserved");
+        assert_eq!(decode(plain, Kind::F8f6f4), None, "without scales");
+    }
+
+    /// PTX ISA 8.8, 9.7.16.10.7.2.1 and 9.7.16.10.7.3.1: 32 rows in each column, a byte for each
+    /// step; 9.7.16.9.2: the 32 lanes are copied four times.
+    #[test]
+    fn scales_are_where_the_manual_says() {
+        let at = [(0, 0), (31, 3), (32, 0), (127, 2), (128, 1), (255, 3)].map(|(i, s)| scale(i, s));
+        let wanted = [[0, 0, 0], [31, 0, 3], [0, 1, 0], [31, 3, 2], [0, 4, 1], [31, 7, 3]];
+        assert_eq!(at, wanted);
+    }
+
     #[test]
     fn instruction_descriptors_decode_to_what_they_were_made_for() {
         let all = matrix_instructions().into_iter().filter_map(|i| match i.action {
@@ -197,15 +267,15 @@ mod tests {
         });
         let mut count = 0;
         for m in all {
-            let kind = Kind::of(m.a).expect("a kind for every type of the table");
+            let kind = Kind::of(&m).expect("a kind for every type of the table");
             for transposed in [[false, false], [true, false], [false, true]] {
-                let found = decode(encode(&m, transposed), kind);
-                let types = [m.a, m.b, m.acc];
-                assert_eq!(found, Some(Decoded { extents: [m.m, m.n], types, transposed }));
+                let found = decode(encode(&m, transposed, [2, 1]), kind);
+                let (types, steps) = ([m.a, m.b, m.acc], m.scales.map(|_| [2, 1]));
+                assert_eq!(found, Some(Decoded { extents: [m.m, m.n], types, transposed, steps }));
             }
             count += 1;
         }
-        assert_eq!(count, (16 + 8) * 11, "16 widths of 11 combinations of types, 8 for pairs");
+        assert_eq!(count, (16 + 8) * 15, "16 widths of 15 combinations of types, 8 for pairs");
         assert_eq!(decode(1 << 2, Kind::F16), None, "sparse");
         assert_eq!(decode(1 << 4, Kind::I8), None, "integers into f32");
     }

@@ -20,6 +20,9 @@ pub struct Format {
     /// Whether the top exponent holds infinities and NaNs only (IEEE); else it holds numbers and
     /// all ones is the one NaN (OCP "FN").
     pub ieee: bool,
+    /// Whether all bits are an exponent, those of zero too (OCP "E8M0"): there are powers of two
+    /// and one NaN, without a sign.
+    pub power: bool,
 }
 
 /// A float taken apart.
@@ -55,6 +58,7 @@ impl Format {
             DType::Bf16 => (8, 7, 0, true),
             DType::E4m3 => (4, 3, 0, false),
             DType::E5m2 => (5, 2, 0, true),
+            DType::Ue8m0 => (8, 0, 0, false),
             DType::I64
             | DType::U64
             | DType::I32
@@ -65,7 +69,8 @@ impl Format {
             | DType::U8
             | DType::Bool => return None,
         };
-        Some(Self { exponent_bits, significand_bits, padding, ieee })
+        let power = matches!(dtype, DType::Ue8m0);
+        Some(Self { exponent_bits, significand_bits, padding, ieee, power })
     }
 
     const fn bias(self) -> i64 {
@@ -74,6 +79,11 @@ impl Format {
 
     const fn exponent_mask(self) -> u64 {
         (1 << self.exponent_bits) - 1
+    }
+
+    /// The exponent of the least number with a hidden bit.
+    const fn least_exponent(self) -> i64 {
+        if self.power { -self.bias() } else { 1 - self.bias() }
     }
 
     const fn sign(self, negative: bool) -> u64 {
@@ -92,16 +102,16 @@ impl Format {
         self.positive(self.max_finite())
     }
 
-    /// The least positive number, a subnormal.
+    /// The least positive number, a subnormal where there are some.
     #[must_use]
     pub fn least(self) -> f64 {
-        self.positive(1)
+        self.positive(if self.power { 0 } else { 1 })
     }
 
     /// The least positive number whose significand has its hidden bit.
     #[must_use]
     pub fn least_normal(self) -> f64 {
-        self.positive(1 << self.significand_bits)
+        self.positive(if self.power { 0 } else { 1 << self.significand_bits })
     }
 
     /// The number with these magnitude bits (before padding); every format's are exact in f64.
@@ -128,9 +138,13 @@ impl Format {
         (exponent | fraction) << self.padding
     }
 
-    /// Infinity, or NaN where the format has none; the largest finite number when saturating.
+    /// Infinity, or NaN where the format has none; the largest finite number when saturating. NaN
+    /// where it is negative and the format has no sign.
     #[must_use]
     pub const fn infinity(self, negative: bool, saturate: bool) -> u64 {
+        if self.power && negative {
+            return self.nan();
+        }
         let magnitude = if saturate {
             self.max_finite()
         } else if self.ieee {
@@ -155,7 +169,9 @@ impl Format {
     /// The bits of `±mantissa · 2^exponent`, rounded once.
     ///
     /// Overflow gives infinity (NaN where the format has none) unless the rounding or `saturate`
-    /// keeps the largest finite number.
+    /// keeps the largest finite number. In a format of powers of two a number in the middle between
+    /// two becomes the larger one, what is below the least one, zero too, becomes that, and a
+    /// negative number NaN.
     #[must_use]
     pub fn encode(
         self,
@@ -165,6 +181,9 @@ impl Format {
         rounding: Rounding,
         saturate: bool,
     ) -> u64 {
+        if self.power && (negative || mantissa == 0) {
+            return if mantissa == 0 { 0 } else { self.nan() };
+        }
         let sign = self.sign(negative);
         if mantissa == 0 {
             return sign << self.padding;
@@ -173,7 +192,7 @@ impl Format {
         if top > self.bias() + 1 {
             return self.overflow(negative, rounding, saturate);
         }
-        let least = 1 - self.bias();
+        let least = self.least_exponent();
         let scale = top.max(least);
         let shift = scale - i64::from(self.significand_bits) - exponent;
         let kept = if shift <= 0 {
@@ -183,7 +202,11 @@ impl Format {
         };
         // `kept` carries its hidden one into the exponent field, and a carry of the rounding too
         let field = u64::try_from(scale - least).expect("scale is at least the least exponent");
-        let magnitude = (field << self.significand_bits) + kept;
+        let mut magnitude = (field << self.significand_bits) + kept;
+        if self.power {
+            // there the hidden one is in no field, and nothing is below the least number
+            magnitude = magnitude.saturating_sub(1);
+        }
         if magnitude > self.max_finite() {
             return self.overflow(negative, rounding, saturate);
         }
@@ -194,6 +217,10 @@ impl Format {
     #[must_use]
     pub const fn decode(self, bits: u64) -> Parts {
         let significand_bits = self.significand_bits + self.padding;
+        if self.power && bits < self.nan() {
+            let exponent = bits as i64 + self.least_exponent();
+            return Parts::Finite { negative: false, mantissa: 1, exponent };
+        }
         let negative = bits >> (self.exponent_bits + significand_bits) & 1 == 1;
         let field = bits >> significand_bits & self.exponent_mask();
         let fraction = bits & ((1 << significand_bits) - 1);
@@ -251,7 +278,7 @@ impl Format {
 #[must_use]
 pub const fn decompose(value: f64) -> Parts {
     const FORMAT: Format =
-        Format { exponent_bits: 11, significand_bits: 52, padding: 0, ieee: true };
+        Format { exponent_bits: 11, significand_bits: 52, padding: 0, ieee: true, power: false };
     FORMAT.decode(value.to_bits())
 }
 

@@ -18,7 +18,7 @@ fn random_f64(i: u64) -> f64 {
 
 #[test]
 fn narrow_floats_round_trip_through_wider_ones() {
-    for dtype in [DType::F16, DType::Bf16, DType::E4m3, DType::E5m2] {
+    for dtype in [DType::F16, DType::Bf16, DType::E4m3, DType::E5m2, DType::Ue8m0] {
         for bits in 0..1_u64 << (8 * dtype.size_bytes()) {
             let x = Scalar::from_bits(dtype, bits);
             for wide in [DType::F32, DType::F64] {
@@ -53,6 +53,34 @@ fn decoding_agrees_with_other_crates() {
             assert!(ours == other || (ours.is_nan() && other.is_nan()), "{dtype} {bits:#x}");
         }
     }
+}
+
+/// OCP Microscaling Formats 1.0, 5.4.1: E8M0 is a biased exponent; 255 is NaN.
+#[test]
+fn powers_of_two_are_their_exponents() {
+    for bits in 0..255 {
+        let x = Scalar::from_bits(DType::Ue8m0, bits);
+        assert_eq!(x.to_f64(), 2f64.powi(i32::try_from(bits).unwrap() - 127));
+        for (factor, rounding, wanted) in [
+            (1.49, Rounding::Nearest, 0),
+            (1.5, Rounding::Nearest, 1),
+            (1.001, Rounding::Up, 1),
+            (1.0, Rounding::Up, 0),
+            (1.99, Rounding::Down, 0),
+            (1.99, Rounding::Zero, 0),
+        ] {
+            let from = Scalar::f64(x.to_f64() * factor);
+            let found = from.convert(DType::Ue8m0, rounding, false);
+            assert_eq!(found.bits(), bits + wanted, "{factor} {rounding:?}");
+        }
+    }
+    let to = |v: f64, sat| Scalar::f64(v).convert(DType::Ue8m0, Rounding::Nearest, sat);
+    assert!(Scalar::from_bits(DType::Ue8m0, 255).is_nan());
+    for (v, bits) in [(0.0, 0), (-0.0, 0), (1e-60, 0), (1e60, 255), (-1.0, 255), (f64::NAN, 255)] {
+        assert_eq!(to(v, false).bits(), bits, "{v}");
+    }
+    assert_eq!([to(1e60, true), to(f64::INFINITY, true)].map(Scalar::bits), [254; 2]);
+    assert_eq!(to(f64::NEG_INFINITY, true).bits(), 255);
 }
 
 #[test]
@@ -351,6 +379,7 @@ fn formats_know_their_extremes() {
         (DType::Tf32, f64::from(f32::from_bits(0x7F7F_E000)), 2f64.powi(-136), 2f64.powi(-126)),
         (DType::E5m2, 57344.0, 2f64.powi(-16), 2f64.powi(-14)),
         (DType::E4m3, 448.0, 2f64.powi(-9), 2f64.powi(-6)),
+        (DType::Ue8m0, 2f64.powi(127), 2f64.powi(-127), 2f64.powi(-127)),
     ] {
         assert_eq!(of(t).greatest(), greatest, "{t}");
         assert_eq!(of(t).least(), least, "{t}");

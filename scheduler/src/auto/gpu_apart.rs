@@ -30,7 +30,7 @@ impl Auto {
         options: &GpuOptions,
     ) -> Result<()> {
         let missing = |at: &Schedule| {
-            let products = at.poly().statements.iter().filter(|s| free(s));
+            let products = at.poly().statements.iter().filter(|s| free(at.poly(), s));
             products.filter(|s| !tensorized(at.tree(), &s.statement.name)).count()
         };
         let now = missing(&self.at);
@@ -75,7 +75,7 @@ impl Auto {
 fn groups(poly: &Poly, order: &Order, chosen: &[usize]) -> Vec<Vec<usize>> {
     let mut taken: Vec<usize> = Vec::new();
     let mut out = Vec::new();
-    for product in chosen.iter().copied().filter(|k| free(&poly.statements[*k])) {
+    for product in chosen.iter().copied().filter(|k| free(poly, &poly.statements[*k])) {
         let sums = &poly.statements[product].statement.target;
         let beside = |k: &usize| {
             *k != product && !taken.contains(k) && of_elements(&poly.statements[*k], sums)
@@ -101,8 +101,8 @@ fn groups(poly: &Poly, order: &Order, chosen: &[usize]) -> Vec<Vec<usize>> {
 }
 
 /// Whether a statement is a product whose sums may be added in any order.
-fn free(s: &PolyStatement) -> bool {
-    s.statement.order != SumOrder::Serial && multiplies(s)
+fn free(poly: &Poly, s: &PolyStatement) -> bool {
+    s.statement.order != SumOrder::Serial && multiplies(poly, s)
 }
 
 /// Whether a statement sets single sums, or an element for each sum that it reads.

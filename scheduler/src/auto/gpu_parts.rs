@@ -145,6 +145,7 @@ impl Auto {
             more: [all(&p.more[0])?, all(&p.more[1])?],
             others: sums,
             factors: p.factors.clone(),
+            scales: p.scales.clone(),
             fillers: p.fillers.clone(),
             plain: p.plain,
             target: s.statement.target.clone(),

@@ -9,21 +9,22 @@
 
 use warploom_ir::affine::{Affine, Name};
 use warploom_ir::dtype::DType;
-use warploom_ir::expr::{Access, BinOp};
+use warploom_ir::expr::Access;
 use warploom_ir::instruction::{Action, Instruction, Matrix, PAIR, matrix_instructions};
-use warploom_ir::kernel::TypedKind;
 use warploom_ir::nest::{AssignOp, Order, Role as ArrayRole};
 use warploom_ir::schedule::step::{LayoutTerm, Ref, StepKind};
 use warploom_ir::schedule::{Poly, PolyStatement, Tree, TreeLoop, Unit};
 use warploom_ir::target::{Axis, Place, Target};
 
 use super::gpu::{GpuOptions, Paired};
+use super::gpu_scaled::{accesses, blocked};
 use super::gpu_tensor_choices::Turns;
 use super::gpu_tensor_loops::Chosen;
 use super::gpu_tensor_size::{GATHERED, SLABS, Size, Stored, Tiles};
 use super::tiles::extent;
 use super::{Auto, children, gpu_tensor_choices, stage_at, to_copy_engine};
 use crate::block::factor::Factor;
+use crate::block::multiplied::Multiplied;
 use crate::deps::DepKind;
 use crate::steps::ancestors;
 use crate::steps::stage::local_name;
@@ -48,6 +49,8 @@ pub(super) struct Product {
     /// Further sums, around the sum.
     pub(super) others: Vec<Line>,
     pub(super) factors: [Access; 2],
+    /// The scale of each of them, where it multiplies by scales.
+    pub(super) scales: Option<[Access; 2]>,
     /// Who fills each of them, and whether the instruction takes its elements as they are.
     pub(super) fillers: [Filler; 2],
     pub(super) plain: [bool; 2],
@@ -60,10 +63,13 @@ pub(super) struct Product {
     pub(super) partial: Option<i64>,
     /// An array for results that the copy engine can write, and the statement that gives them to
     /// it; none where it is the sums' own.
-    pub(super) out: Option<(Option<Name>, Name)>,
+    pub(super) out: Given<Name>,
     /// Where results go in the end: the statement that gives them to another array, if one does.
-    pub(super) leaving: Option<(Option<Name>, Access)>,
+    pub(super) leaving: Given<Access>,
 }
+
+/// Where sums are given to, with the statement that does so, if there is one.
+type Given<T> = Option<(Option<Name>, T)>;
 
 impl Product {
     /// Whether neighbours of a tile's results are far from each other in memory.
@@ -187,8 +193,9 @@ impl Auto {
             .filter(|s| s.statement.op == AssignOp::Add && s.statement.order != Order::Serial);
         let (s, None) = (updates.next()?, updates.next()) else { return None };
         let target = s.statement.target.clone();
-        let mut factors: [Access; 2] =
-            <[&Access; 2]>::try_from(s.statement.value.reads()).ok()?.map(Access::clone);
+        let store = crate::lower::typed(&poly, &self.at.nest().source, s).ok()?;
+        let mut product = Multiplied::of(&store.value)?;
+        let (mut factors, mut scales) = accesses(s, &mut product)?;
         let tree = self.at.tree().clone();
         let around = ancestors(&tree, &s.statement.name);
         let own = around.iter().copied().skip_while(|l| l.name != top.name);
@@ -197,14 +204,49 @@ impl Auto {
         let end = target.indices.last().and_then(Affine::as_var);
         if lines[0].iter().any(|l| Some(&l.iter) == end) {
             factors.reverse();
+            product.factors.reverse();
+            if let Some(scales) = &mut scales {
+                scales.reverse();
+            }
             lines.swap(0, 1);
         }
         let Chosen { row, column, sum, batch, more, others } =
             Chosen::of(lines, &factors, &target)?;
         let (matrix, fillers, plain) =
-            self.brought(s, &factors, [&row, &column, &sum], (options.target, by))?;
+            self.brought((s, &product), &factors, [&row, &column, &sum], (options.target, by))?;
         let whole = matrix.adder.keeps(matrix.acc.precision_bits());
         let partial = s.statement.keeps.and_then(|k| k.over).filter(|_| !whole).map(i64::from);
+        let (out, leaving) = self.results_of(&names, s, [&row, &column]);
+        Some(Product {
+            statement: s.statement.name.clone(),
+            row,
+            column,
+            sum,
+            batch,
+            more,
+            others,
+            factors,
+            scales,
+            fillers,
+            plain,
+            target,
+            by,
+            matrix,
+            partial,
+            out,
+            leaving,
+        })
+    }
+
+    /// An array for a product's results that the copy engine can write, and where they go in the
+    /// end: each with the statement that gives them to it, if it is not the sums' own.
+    fn results_of(
+        &self,
+        names: &[Name],
+        s: &PolyStatement,
+        own: [&Line; 2],
+    ) -> (Given<Name>, Given<Access>) {
+        let (poly, target) = (self.at.poly(), &s.statement.target);
         let results = names.iter().filter_map(|n| poly.statement(n)).filter(|o| {
             o.statement.name != s.statement.name
                 && o.statement.target.array != target.array
@@ -213,7 +255,7 @@ impl Auto {
         // a tile of the results is rows of a box where its dimensions are the last two
         let boxed = |a: &Access| {
             let two = a.indices.iter().rev().take(2);
-            let tile = |e: &Affine| [&row, &column].iter().any(|l| e.as_var() == Some(&l.iter));
+            let tile = |e: &Affine| own.iter().any(|l| e.as_var() == Some(&l.iter));
             two.filter(|e| tile(e)).count() == 2 && self.by_engine(a)
         };
         let results: Vec<&PolyStatement> = results.collect();
@@ -227,48 +269,22 @@ impl Auto {
             Some(s) => Some((Some(s.name.clone()), s.target.array.clone())),
             None => {
                 let kept = poly.array(&target.array).is_some_and(|a| a.role != ArrayRole::Temp);
-                (kept && boxed(&target)).then(|| (None, target.array.clone()))
+                (kept && boxed(target)).then(|| (None, target.array.clone()))
             }
         };
-        Some(Product {
-            statement: s.statement.name.clone(),
-            row,
-            column,
-            sum,
-            batch,
-            more,
-            others,
-            factors,
-            fillers,
-            plain,
-            target,
-            by,
-            matrix,
-            partial,
-            out,
-            leaving,
-        })
+        (out, leaving)
     }
 
     /// The instruction for a statement, and who brings each of its factors to shared memory.
     fn brought(
         &self,
-        s: &PolyStatement,
+        (s, product): (&PolyStatement, &Multiplied),
         factors: &[Access; 2],
         [row, column, sum]: [&Line; 3],
         (target, by): (Target, By),
     ) -> Option<(Matrix, [Filler; 2], [bool; 2])> {
-        let poly = self.at.poly();
-        let store = crate::lower::typed(poly, &self.at.nest().source, s).ok()?;
-        let TypedKind::Binary(BinOp::Mul, a, b) = &store.value.kind else { return None };
-        let mut values = [Factor::of(a)?, Factor::of(b)?];
-        if values[0].array != factors[0].array {
-            values.reverse();
-        }
-        if values.iter().zip(factors).any(|(v, f)| v.array != f.array) {
-            return None;
-        }
-        let matrix = instruction(poly, s, &values, (target, by.warps))?;
+        let (poly, values) = (self.at.poly(), &product.factors);
+        let matrix = instruction(poly, s, product, (target, by.warps))?;
         let plain = [values[0].plain(matrix.a), values[1].plain(matrix.b)];
         let fillers = [(0, row), (1, column)].map(|(i, own)| {
             match self.filler(&factors[i], [own, sum], &matrix, by) {
@@ -311,7 +327,7 @@ impl Auto {
     }
 
     /// Extents of an array, where they are known.
-    fn extents(&self, access: &Access) -> Vec<Option<i64>> {
+    pub(super) fn extents(&self, access: &Access) -> Vec<Option<i64>> {
         let poly = self.at.poly();
         let fixed = |name: &str| poly.params.iter().find(|p| &*p.name == name)?.value;
         let shape = poly.array(&access.array).map_or(&[][..], |a| &a.shape);
@@ -340,7 +356,8 @@ impl Auto {
         let best = size.best();
         let time = best.map_or(i64::MAX, |tiles| size.time(&tiles));
         let paired = best.is_some_and(|tiles| tiles.paired);
-        if self.in_boxes(p, (time, paired), options).is_some() {
+        // boxes have no place for scales
+        if p.scales.is_none() && self.in_boxes(p, (time, paired), options).is_some() {
             return Some(());
         }
         let hole = gpu_tensor_choices::hole(&p.statement, &size)?;
@@ -507,6 +524,7 @@ impl Auto {
             self.must(step)?;
             self.must(StepKind::Map(Ref::from(Name::from(first)), Place::Thread(Axis::X)))?;
         }
+        self.scales_staged(p, ring)?;
         let Some(((statement, out), width)) = p.out.as_ref().zip(tiles.slab) else {
             return Some(());
         };
@@ -592,6 +610,8 @@ impl Auto {
             multiprocessors: options.multiprocessors,
             machine: options.machine()?,
             matrix: p.matrix,
+            scales: self.scales_near(p),
+            blocked: blocked(p),
             deep: p.matrix.m,
             tensor: p.matrix.tensor,
             pairs: if p.by.pairs && p.matrix.tensor { options.paired } else { Paired::Never },
@@ -630,18 +650,19 @@ fn parts_of<'t>(
 fn instruction(
     poly: &Poly,
     s: &PolyStatement,
-    values: &[Factor; 2],
+    product: &Multiplied,
     (target, warps): (Target, bool),
 ) -> Option<Matrix> {
     let acc: DType = poly.array(&s.statement.target.array).map(|a| a.dtype)?;
     let bits = s.statement.keeps.map_or(acc.precision_bits(), |k| k.bits);
-    let [a, b] = values;
+    let [a, b] = &product.factors;
+    let scaled = product.scales.is_some();
     let all = matrix_instructions();
     let such = |fits: &dyn Fn(&Factor, DType) -> bool, bits: u32| {
         all.iter().find_map(|i| match i.action {
             Action::Matrix(m) => {
                 let sums = m.shared != warps && m.acc == acc && m.adder.keeps(bits);
-                let there = sums && i.targets.contains(&target);
+                let there = sums && m.scales.is_some() == scaled && i.targets.contains(&target);
                 (there && fits(a, m.a) && fits(b, m.b)).then_some(m)
             }
             _other => None,
@@ -650,7 +671,7 @@ fn instruction(
     let plain = |f: &Factor, dtype: DType| f.plain(dtype);
     match such(&plain, bits) {
         // one that takes them and drops bits of the sums is for the user to ask for
-        None if such(&plain, 0).is_some() => None,
+        None if scaled || such(&plain, 0).is_some() => None,
         None => such(&|f, dtype| f.fits(dtype), bits),
         found => found,
     }

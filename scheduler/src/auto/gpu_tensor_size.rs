@@ -6,6 +6,7 @@
 //! Keeps: what a product asks of the GPU is counted in `model::product`, what that costs by the
 //! same formulas as for a kernel.
 
+use warploom_ir::instruction::tensor_memory::{SCALED_ROWS, STEPS};
 use warploom_ir::instruction::{Matrix, PAIR, tensor_memory};
 
 use super::gpu::Paired;
@@ -38,6 +39,8 @@ const PARTIAL_SUMS: i64 = 96;
 const CLEARLY: i64 = 20;
 /// Elements of results that threads write to shared memory in a clock where banks clash.
 const CLASHING: f64 = 5.0;
+/// Words of a line of the cache.
+const LINE_WORDS: i64 = 32;
 /// Most rows of tiles that neighbouring blocks share.
 const GROUP: i64 = 16;
 
@@ -109,6 +112,11 @@ pub(super) struct Size {
     pub(super) machine: Machine,
     /// An instruction of the right types, of any number of columns.
     pub(super) matrix: Matrix,
+    /// Whether scales of neighbouring rows and of neighbouring columns are neighbours in memory,
+    /// where there are scales.
+    pub(super) scales: Option<[bool; 2]>,
+    /// Scales lie in blocks of rows: a tile has whole blocks, or one has whole tiles.
+    pub(super) blocked: bool,
     /// Rows of an instruction.
     pub(super) deep: i64,
     /// The sums are in tensor memory, and one thread multiplies.
@@ -163,8 +171,15 @@ impl Size {
 
     /// Slices in flight that fit beside a tile's results, where one is so many rows of operands.
     fn stages(&self, t: &Tiles, held: i64) -> i64 {
-        let each = held * t.slice * self.factor;
+        let each = held * t.slice * self.factor + self.scales_of(t);
         ((self.shared - self.staged_bytes(t) - 2048) / each).min(STAGES)
+    }
+
+    /// Bytes of the scales of a slice: a word for four steps of each row of whole blocks.
+    fn scales_of(&self, t: &Tiles) -> i64 {
+        let Some(scaling) = self.matrix.scales else { return 0 };
+        let steps = up(up(t.slice, scaling.terms), STEPS) * STEPS;
+        [t.rows, t.columns].map(|n| up(n, SCALED_ROWS) * SCALED_ROWS * steps).iter().sum()
     }
 
     /// Bytes of shared memory of results on their way out.
@@ -206,6 +221,7 @@ impl Size {
             || rows >= 2 * deep.max(self.deep)
             || rows % self.deep != 0
             || (self.tensor && columns % 16 != 0)
+            || (self.blocked && columns % SCALED_ROWS != 0 && SCALED_ROWS % columns != 0)
             || columns * 2 < wide.min(64)
         {
             return None;
@@ -215,6 +231,11 @@ impl Size {
         // both operands' panels are whole rows of 16 bytes in either direction
         let held = rows / teams * columns / 128;
         let room = match (self.tensor, self.partial) {
+            (true, _) if self.scales.is_some() => {
+                // two copies of the sums beside the scales of a slice
+                let scales = [rows, columns].map(|n| up(n, SCALED_ROWS) * STEPS);
+                (tensor_memory::COLUMNS - scales.iter().sum::<i64>()) / 2
+            }
             (true, _) => tensor_memory::COLUMNS,
             (false, None) => REGISTERS,
             (false, Some(_)) => PARTIAL_SUMS,
@@ -282,6 +303,8 @@ impl Size {
         let width = t.columns / members;
         let sums = if self.partial.is_some() { 2 } else { 1 };
         let held = sums * t.rows / t.teams * t.columns / 128;
+        // those who fill scales hold no sums
+        let held = if self.scales.is_some() { 0 } else { held };
         let fillers = (128 * block::filler::groups(held, t.teams, t.stages)) as f64;
         let operand = |side: i64, of: usize, shared_by: f64| {
             let Stored { along_sum, pitch } = self.stored[of];
@@ -291,10 +314,15 @@ impl Size {
                 row: panel(line) as f64,
                 pitch: pitch as f64,
                 shared_by,
-                filled: (side * t.slice * self.threads[of]) as f64 / 2.0 / fillers,
+                filled: (side * t.slice * self.threads[of]) as f64 / 2.0 / fillers
+                    + if self.scales.is_some() { side as f64 / fillers } else { 0.0 },
                 turned: if self.turned[of] { (side * terms) as f64 / fillers } else { 0.0 },
             }
         };
+        let words = [(t.rows, sides[0]), (t.columns, sides[1])].map(|(rows, of)| {
+            let near = self.scales.is_some_and(|near| near[of]);
+            if near { (rows / LINE_WORDS) as f64 } else { rows as f64 }
+        });
         let out = if t.part.is_some() { HELD } else { self.out };
         let results = match t.slab {
             Some(width) if t.part.is_none() => {
@@ -324,10 +352,13 @@ impl Size {
                 operand(t.rows, sides[0], along(true)),
                 operand(width, sides[1], along(false)),
             ],
+            scales: if self.scales.is_some() { words.iter().sum() } else { 0.0 },
             results,
             converted: t.slab.is_some() && !t.swapped && out < HELD,
             out: out as f64,
-            shared: (self.staged_bytes(t) + t.stages * (t.rows + width) * terms) as f64,
+            shared: (self.staged_bytes(t)
+                + t.stages * ((t.rows + width) * terms + self.scales_of(t)))
+                as f64,
             bytes: self.bytes as f64,
             apart: self.apart(t, turns),
         }
@@ -402,6 +433,8 @@ pub(super) mod tests {
             multiprocessors: 132,
             machine: crate::model::H200,
             matrix,
+            scales: None,
+            blocked: false,
             deep: 64,
             tensor: false,
             pairs: Paired::Never,

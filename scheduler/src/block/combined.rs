@@ -10,6 +10,7 @@ use warploom_ir::expr::Access;
 use warploom_ir::nest::Constraint;
 use warploom_isl::Set;
 
+use super::filling::Filling;
 use super::product::{Product, elements};
 use super::{Answer, Plan, Site, unfit};
 use crate::footprint::Iterations;
@@ -103,7 +104,9 @@ impl Plan {
         let product = &self.products[p];
         let Some(all) = &product.padded else { return Ok(()) };
         let own = self.works.iter().zip(&self.owners).filter(|(_, owner)| **owner == p);
-        let threads = own.into_iter().any(|(work, _)| work.threads().is_some());
+        // the least scale is no zero
+        let zeros = |f: &Filling| !product.scaled_by(&f.buffer);
+        let threads = own.into_iter().any(|(work, _)| work.threads().is_some_and(zeros));
         let mut more = all.subtract(&product.had(site, model)?)?;
         for fill in self.fills.iter().filter(|f| product.operand(&f.buffer).is_some()) {
             more = more.subtract(&fill.beside(site, model, all)?)?;

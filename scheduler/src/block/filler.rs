@@ -18,6 +18,7 @@ use super::moves::Move;
 use super::operand::Operand as Factor;
 use super::product::Product;
 use super::roles::{Program, add, by_name, call, one, slot, unused, var};
+use super::scaled::Shares;
 use crate::index::{simplify, simplify_condition, substitute};
 
 /// Bytes of a chunk of shared memory, and of a word.
@@ -88,6 +89,10 @@ impl Program<'_> {
     /// Sums that a thread holds at once.
     fn held_by_thread(&self) -> i64 {
         let of = |product: &Product| {
+            if !product.scales.is_empty() {
+                // those who fill them hold no sums, which are in tensor memory
+                return 0;
+            }
             let [rows, cols] = product.fragment;
             let sums = if product.partial { 2 } else { 1 };
             sums * rows * cols / (WARPGROUP * WARP)
@@ -192,7 +197,19 @@ impl Program<'_> {
         at: &Index,
     ) -> KernelNode {
         let factor = self.product().operand(&filling.buffer).expect("fillings are of operands");
-        let dealt = self.dealt(filling, factor);
+        let scales = self.product().scaled_by(&filling.buffer);
+        let (dealt, own) = match scales {
+            true => {
+                let Shares { vars, extents, at, inside } = self.scales_dealt(factor);
+                let mut piece = vec![1; extents.len()];
+                piece.splice(extents.len() - 1.., extents.last().copied());
+                (Dealt { vars, extents, piece, at }, inside)
+            }
+            false => {
+                let dealt = self.dealt(filling, factor);
+                (dealt, Vec::new())
+            }
+        };
         let mut places = vec![Index::Const(0); factor.extents.len()];
         let mut inside = vec![at.clone()];
         for (number, (side, place)) in factor.sides.iter().zip(&dealt.at).enumerate() {
@@ -206,6 +223,9 @@ impl Program<'_> {
                 places[d] = digit;
             }
             inside.push(place.clone());
+        }
+        if scales {
+            inside.splice(1.., own);
         }
         let mut values = coordinates[..filling.names.len() - places.len()].to_vec();
         values.extend(places);

@@ -177,6 +177,11 @@ impl Move {
         product: &Product,
     ) -> Answer<Self> {
         let operand = product.operand(&self.buffer).expect("the caller found the operand");
+        if product.scaled_by(&self.buffer) {
+            let text = format!("`{}` holds scales, which are no box in shared memory", self.buffer);
+            let help = format!("let threads fill it: `map {}.0 to thread.x`", self.buffer);
+            return Err(Box::new(misplaced(text).help(help)).into());
+        }
         if operand.value.is_some() {
             let text = format!("the product computes with elements of `{}` first", self.buffer);
             let help = format!(

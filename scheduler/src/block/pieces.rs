@@ -196,8 +196,10 @@ impl Plan {
     pub(super) fn check_fills(&self, sites: &[Site<'_>]) -> Answer<()> {
         let site = &sites[0];
         let fillings = || self.works.iter().filter_map(Work::threads);
-        for (product, operand) in
-            self.products.iter().flat_map(|p| p.operands.iter().map(move |o| (p, o)))
+        for (product, operand) in self
+            .products
+            .iter()
+            .flat_map(|p| p.operands.iter().chain(&p.scales).map(move |o| (p, o)))
         {
             let copies = self.fills.iter().filter(|f| f.buffer == operand.buffer);
             let threads = fillings().filter(|f| f.buffer == operand.buffer);
@@ -208,6 +210,10 @@ impl Plan {
                 "`{}` is not filled by one copy or statement at the ring's loop",
                 operand.buffer
             );
+            if product.scaled_by(&operand.buffer) {
+                let help = format!("write `map {}.0 to thread.x`", operand.buffer);
+                return Err(Box::new(misplaced(text).help(help)).into());
+            }
             let (unit, who) =
                 if product.by_warps() { ("async", "they") } else { ("tma", "the copy engine") };
             let help = format!(

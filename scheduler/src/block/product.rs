@@ -7,18 +7,17 @@
 //! zero in both operands or results that no instance has ([`Product::check`]).
 
 use warploom_ir::affine::{Affine, Atom, Name};
-use warploom_ir::expr::{Access, BinOp};
-use warploom_ir::instruction::numerics::Adder;
+use warploom_ir::expr::Access;
 use warploom_ir::instruction::{Action, Matrix, Part, find};
-use warploom_ir::kernel::{Store, Typed, TypedKind};
-use warploom_ir::nest::{Array, AssignOp, Constraint, Order};
+use warploom_ir::nest::{Array, Constraint};
 use warploom_ir::schedule::{TreeLoop, Unit};
 use warploom_isl::{Map, Set};
 
 use super::digits::{Digit, Digits};
-use super::factor::Factor;
 use super::held::{APART, is_held, ring};
+use super::multiplied::factors;
 use super::operand::Operand;
+use super::scaled::whole_parts_out;
 use super::{Answer, Site, put, unfit};
 use crate::footprint::{Box_, Iterations};
 use crate::poly_isl::Model;
@@ -69,6 +68,8 @@ pub(super) struct Product {
     pub(super) tile: [Affine; 2],
     /// `A`, then `B`.
     pub(super) operands: [Operand; 2],
+    /// The scales of `A`, then those of `B`, where the instruction has scales.
+    pub(super) scales: Vec<Operand>,
     /// The first instruction sets the accumulator instead of adding to it.
     pub(super) starts_at_zero: bool,
     /// The instructions of an iteration of the ring have a sum of their own, which is then added to
@@ -111,7 +112,7 @@ impl Product {
         let (instruction, matrix) = instruction(site)?;
         let store =
             crate::lower::typed(site.poly, site.source, &site.poly.statements[site.statement])?;
-        let [first, second] = factors(site, &store, &matrix)?;
+        let ([first, second], scales) = factors(site, &store, &matrix)?;
         let (factors, values) = ([first.0, second.0], [first.1, second.1]);
         let target = &site.poly.statements[site.statement].statement.target;
         let scope = site.depth_of(&target.array, "the accumulator")?;
@@ -123,10 +124,10 @@ impl Product {
         let tensor = tensorized(site)?;
         let mut question = Question::new(site, model, matrix, tensor, ring)?;
         question.count(ring)?;
-        let accumulator = question.footprint(target)?;
+        let accumulator = question.footprint(target, false)?;
         let mut sides = Vec::new();
         for (access, value) in factors.iter().zip(&values) {
-            sides.push(((access, value), question.footprint(access)?));
+            sides.push(((access, value), question.footprint(access, false)?));
         }
         let has = |f: &Footprint, i: usize| !f.digits[i].0.is_empty();
         let side = |i: usize| sides.iter().find(|(_, f)| has(f, i) && has(f, 2) && !has(f, 1 - i));
@@ -141,7 +142,12 @@ impl Product {
         };
         let operands =
             [question.operand(a.0, &a.1, Part::A)?, question.operand(b.0, &b.1, Part::B)?];
+        let scales = match &scales {
+            Some(both) => question.scales(site, both)?,
+            None => Vec::new(),
+        };
         let mut product = question.accumulated(target, &accumulator, operands)?;
+        product.scales = scales;
         product.instruction = instruction;
         product.partial = product.partial_sums(site)?;
         (product.scope, product.ring) = (scope, ring);
@@ -182,7 +188,12 @@ impl Product {
 
     /// The operand with this buffer.
     pub(super) fn operand(&self, buffer: &str) -> Option<&Operand> {
-        self.operands.iter().find(|o| &*o.buffer == buffer)
+        self.operands.iter().chain(&self.scales).find(|o| &*o.buffer == buffer)
+    }
+
+    /// Whether a buffer holds scales.
+    pub(super) fn scaled_by(&self, buffer: &str) -> bool {
+        self.scales.iter().any(|o| &*o.buffer == buffer)
     }
 }
 
@@ -230,49 +241,6 @@ fn tensorized<'a>(site: &Site<'a>) -> Answer<[&'a TreeLoop; 3]> {
     found.sort_by_key(|l| l.marks.tensor.as_ref().map(|t| t.index));
     let found = <[&TreeLoop; 3]>::try_from(found);
     Ok(found.map_err(|_| unfit("the tensorized loops are not the innermost ones"))?)
-}
-
-/// The two factors that the statement multiplies and adds to its target.
-fn factors(
-    site: &Site<'_>,
-    store: &Store<Affine>,
-    matrix: &Matrix,
-) -> Answer<[(Access, Factor); 2]> {
-    let wrong = |why: &str| -> Answer<[(Access, Factor); 2]> {
-        Err(unfit(format!("`{}` {why}", store.statement)).into())
-    };
-    let TypedKind::Binary(BinOp::Mul, a, b) = &store.value.kind else {
-        return wrong("does not add a product of two elements");
-    };
-    if store.op != AssignOp::Add || store.guard.is_some() {
-        return wrong("does not add a product to each of its elements");
-    }
-    // integers wrap: every order gives the same bits
-    if matrix.adder != Adder::Wrapping && (store.strict || store.order == Order::Serial) {
-        return wrong("sums in a fixed order, which tensor cores do not keep (`order fixed`)");
-    }
-    if store.dtype != matrix.acc || store.value.dtype != matrix.acc {
-        return wrong(&format!("sums in {}, the instruction in {}", store.value.dtype, matrix.acc));
-    }
-    let accesses = site.poly.statements[site.statement].statement.value.reads();
-    let (Some(first), Some(second)) = (of_buffer(a, matrix), of_buffer(b, matrix)) else {
-        let both = if matrix.a == matrix.b {
-            format!("two elements of type {}", matrix.a)
-        } else {
-            format!("elements of types {} and {}", matrix.a, matrix.b)
-        };
-        return wrong(&format!("does not multiply {both}"));
-    };
-    let access = |array: &Name| accesses.iter().find(|a| a.array == *array).map(|a| (*a).clone());
-    match (access(&first.array), access(&second.array)) {
-        (Some(a), Some(b)) if a.array != b.array => Ok([(a, first), (b, second)]),
-        _same => wrong("reads both factors from one buffer: stage them for each read"),
-    }
-}
-
-/// A factor whose values the instruction can take.
-fn of_buffer(value: &Typed<Affine>, matrix: &Matrix) -> Option<Factor> {
-    Factor::of(value).filter(|f| f.fits(matrix.a) || f.fits(matrix.b))
 }
 
 impl<'a> Question<'a> {
@@ -332,7 +300,8 @@ impl<'a> Question<'a> {
         Ok(())
     }
 
-    fn footprint(&self, access: &Access) -> Answer<Footprint> {
+    /// What an instruction takes of a buffer; of scales one step of the sum.
+    pub(super) fn footprint(&self, access: &Access, scales: bool) -> Answer<Footprint> {
         let array = self.site.poly.array(&access.array).expect("accesses are of known arrays");
         let indices = &access.indices[self.coordinates_of(&access.array)..];
         let statement = &self.site.poly.statements[self.site.statement].statement.name;
@@ -348,6 +317,17 @@ impl<'a> Question<'a> {
                 moves = self.deciding(e, &moves)?;
             }
             let extent = array.shape[d].as_constant().unwrap_or(1);
+            // of several digits of a step those alone count that have several values
+            let step = scales && moves == [2] && !sides[2].is_empty();
+            if step && extent == 1 {
+                rest.push((d, self.first(access, d, e, 1)?));
+                continue;
+            }
+            if step && sides[2].iter().all(|digit| digit.extent == 1) {
+                for digit in std::mem::take(&mut sides[2]) {
+                    rest.push((digit.dim, self.first(access, digit.dim, &indices[digit.dim], 1)?));
+                }
+            }
             match moves.as_slice() {
                 [] => rest.push((d, self.first(access, d, e, 1)?)),
                 [i] => sides[*i].push(Digit { dim: d, extent }),
@@ -358,7 +338,7 @@ impl<'a> Question<'a> {
         let mut first = [0; 3].map(Affine::constant);
         for (i, found) in sides.iter().enumerate().filter(|(_, found)| !found.is_empty()) {
             digits[i] = self.ordered(access, indices, found, i)?;
-            let limit = self.sizes()[i];
+            let limit = if scales && i == 2 { 1 } else { self.sizes()[i] };
             let index = digits[i].of(indices)?;
             first[i] = self.first(access, found[0].dim, &index, limit)?;
         }
@@ -435,8 +415,14 @@ impl<'a> Question<'a> {
         }
         let first = put(&box_.offset[0], &self.iterations.names, &self.values)?;
         // what stays on the chip is all there while the ring's iterations take parts of it
-        let moves = |atom: &Atom| self.weight_of(atom).is_none() && !self.is_held(&access.array);
+        let kept = self.is_held(&access.array);
+        let moves = |atom: &Atom| self.weight_of(atom).is_none() && !kept;
         if first.terms().any(|(atom, _)| moves(atom)) {
+            // steps of scales are in one word: any of them can be the first
+            let step = if limit == 1 { whole_parts_out(&first)? } else { first };
+            if limit == 1 && self.counted(&step) {
+                return Ok(step);
+            }
             let text = format!("the tile of `{}` moves by no multiple of a loop", access.array);
             return Err(unfit(text).into());
         }
@@ -479,6 +465,11 @@ impl<'a> Question<'a> {
     /// Whether another product leaves a buffer on the chip.
     pub(super) fn is_held(&self, buffer: &Name) -> bool {
         is_held(self.site.poly, &self.site.accumulators, buffer)
+    }
+
+    /// Whether an expression is of counters alone.
+    fn counted(&self, e: &Affine) -> bool {
+        e.vars().iter().all(|v| self.counters.iter().any(|c| c.var == *v))
     }
 
     fn weight_of(&self, atom: &Atom) -> Option<usize> {
@@ -600,6 +591,7 @@ impl<'a> Question<'a> {
             team_first,
             tile,
             operands,
+            scales: Vec::new(),
             starts_at_zero: false,
             partial: false,
             padded: None,

@@ -21,6 +21,7 @@ use warploom_ir::kernel::{Index, KernelLoop, KernelNode, LoopMode, Store};
 use super::moves::Move;
 use super::product::Product;
 use super::rounds::Runs;
+use super::scaled::in_shared;
 use super::tensor_memory::Memory;
 use super::{Cluster, Plan, Staged, misplaced};
 use crate::index::{replace, simplify, substitute};
@@ -255,6 +256,7 @@ impl<'a> Program<'a> {
                 };
                 out.push(panelled(&factor.buffer, factor.dtype, shape, panel)?);
             }
+            out.extend(product.scales.iter().map(|s| in_shared(s, product.stages)));
         }
         for (name, Staged { dtype, shape, .. }) in &self.plan.staging {
             let (name, dtype, shape) = (name.clone(), *dtype, shape.clone());

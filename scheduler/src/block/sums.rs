@@ -181,6 +181,10 @@ impl Program<'_> {
             let all = std::iter::repeat_n(slot, outer).chain(dims).collect();
             operands.push(tile(&factor.buffer, all, factor.transposed));
         }
+        for (number, scales) in product.scales.iter().enumerate() {
+            let start = scales.tile.each_ref().map(|(start, _)| substitute(start, &lookup));
+            operands.push(self.scales_taken(number, start));
+        }
         operands.push(Operand::Value(keep));
         let body = vec![call(&product.instruction, operands)];
         let inside = |body, (name, extent): (Name, i64)| vec![unroll(&name, extent, body)];

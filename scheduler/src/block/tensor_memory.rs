@@ -38,6 +38,8 @@ pub(super) struct Memory {
     done: Name,
     free: Name,
     copies: i64,
+    /// Buffers of the scales of both factors, where there are some.
+    scales: Vec<Name>,
 }
 
 /// A loop from 0.
@@ -81,10 +83,12 @@ impl Plan {
         }
         let [rows, columns] = product.fragment;
         let all = rows / LANES * columns;
-        if all > COLUMNS {
+        let scales = product.scale_columns();
+        if all + scales > COLUMNS {
+            let beside = if scales > 0 { format!(", its scales {scales}") } else { String::new() };
             return Err(unfit(format!(
-                "the sums of a tile take {all} columns of tensor memory, and {COLUMNS} exist: take \
-                 a smaller tile"
+                "the sums of a tile take {all} columns of tensor memory{beside}, and {COLUMNS} \
+                 exist: take a smaller tile"
             )));
         }
         let at = self.works.iter().position(|w| matches!(w, Work::Product)).unwrap_or(0);
@@ -117,7 +121,7 @@ impl<'a> Program<'a> {
         let scope = Scope::default();
         let product = self.product();
         let again = self.repeated(nodes);
-        let tensor = self.accumulator(again);
+        let tensors = self.accumulator(again);
         let store = self.consumer(nodes, &scope, Self::stored, true)?;
         let mut load = self.loading(nodes)?;
         if self.releasing() > 1 {
@@ -145,7 +149,7 @@ impl<'a> Program<'a> {
         }
         debug_assert_eq!(product.teams, 1, "refused where the statement is looked at");
         let (cluster, shared) = (self.cluster(), self.shared()?);
-        Ok(Device::Block(Block { cluster, shared, tensors: vec![tensor], barriers, roles }))
+        Ok(Device::Block(Block { cluster, shared, tensors, barriers, roles }))
     }
 
     /// Waits until every slot is released for the last time: commits of other blocks arrive at this
@@ -172,17 +176,27 @@ impl<'a> Program<'a> {
         nodes.iter().any(tiles)
     }
 
-    /// Names the accumulator and its barriers, and gives its buffer.
-    fn accumulator(&mut self, repeated: bool) -> Tensor {
+    /// Names the accumulator and its barriers, and gives its buffer and those of scales.
+    fn accumulator(&mut self, repeated: bool) -> Vec<Tensor> {
         let product = self.product();
         let [rows, columns] = product.fragment;
         let all = rows / LANES * columns;
-        let copies = if repeated { COPIES.min(COLUMNS / all) } else { 1 };
+        let room = (COLUMNS - product.scale_columns()) / all;
+        let copies = if repeated { COPIES.min(room) } else { 1 };
         let buffer = unused("sums", self.taken);
         let (done, free) = (unused("done", self.taken), unused("free", self.taken));
-        self.memory = Some(Memory { buffer: buffer.clone(), done, free, copies });
         let shape = vec![copies, rows / LANES, LANES, columns];
-        Tensor { name: buffer, dtype: product.matrix.dtype(Part::D), shape }
+        let dtype = product.matrix.dtype(Part::D);
+        let mut tensors = vec![Tensor { name: buffer.clone(), dtype, shape }];
+        tensors.extend(self.scale_tensors());
+        let scales = tensors[1..].iter().map(|t| t.name.clone()).collect();
+        self.memory = Some(Memory { buffer, done, free, copies, scales });
+        tensors
+    }
+
+    /// The buffers of scales in tensor memory.
+    pub(super) fn scale_buffers(&self) -> &[Name] {
+        self.memory.as_ref().map_or(&[], |m| &m.scales)
     }
 
     fn memory(&self) -> &Memory {
@@ -224,6 +238,7 @@ impl<'a> Program<'a> {
         let wait = vec![slot(self.full(), at.clone()), self.parity(&q, 0)];
         let mut out = vec![call("mbarrier.wait", wait)];
         out.push(call("tcgen05.fence.after", Vec::new()));
+        out.extend(self.scales_copied(&at));
         out.extend(self.unrolled(&at, &[], &first, &accumulator));
         let empty = slot(self.empty(), at);
         out.push(self.committed(empty));

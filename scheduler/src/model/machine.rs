@@ -271,7 +271,8 @@ impl Machine {
             DType::E4m3 | DType::E5m2 => p.float8,
             DType::I8 | DType::U8 => p.int8,
             DType::F64 => p.double,
-            DType::I64
+            DType::Ue8m0
+            | DType::I64
             | DType::U64
             | DType::I32
             | DType::U32

@@ -69,6 +69,8 @@ pub(crate) struct Tiled {
     /// Instructions of a slice.
     pub(crate) instructions: f64,
     pub(crate) operands: [Operand; 2],
+    /// Lines of the cache from which threads load the scales of a slice.
+    pub(crate) scales: f64,
     pub(crate) results: Results,
     /// A thread has its results beside its sums before they leave.
     pub(crate) converted: bool,
@@ -123,6 +125,7 @@ impl Tiled {
             let rows = Rows::apart(slices * o.bytes / o.row, o.row, o.pitch);
             w.copy(&rows, 1.0 / o.shared_by, m);
         }
+        w.copy(&Rows::aligned(slices * self.scales, HELD), 1.0, m);
         let tensor = w.multiply(&self.matrix, slices * self.instructions, m);
         let bytes: f64 = self.operands.iter().map(|o| o.bytes).sum();
         let ring = Ring { slices, bytes, stages: self.stages };

@@ -20,6 +20,8 @@ fn shown(case: &Case, paired: Paired) {
     let such = |i: &String| i.starts_with(prefix);
     assert!(found.instructions.iter().all(such), "{}: {:?}", case.name, found.instructions);
     assert!(!found.instructions.is_empty(), "{}: no product is on tensor cores", case.name);
+    let scaled = |i: &String| i.ends_with(".ue8m0");
+    assert!(found.instructions.iter().all(|i| scaled(i) == (case.group == Group::Scaled)));
     let columns = |r: &warploom::resources::Resources| r.tensor_columns > 0;
     assert!(found.resources.is_ok_and(|all| all.iter().any(columns)), "{}", case.name);
 }
@@ -88,6 +90,11 @@ fn contractions_over_several_indices() {
 #[test]
 fn convolutions() {
     all(Group::Convolution, "", &BOTH);
+}
+
+#[test]
+fn scaled_products() {
+    all(Group::Scaled, "", &BOTH);
 }
 
 #[test]

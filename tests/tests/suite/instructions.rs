@@ -18,14 +18,16 @@ fn instructions(widths: &[i64]) -> Vec<(Instruction, Matrix)> {
         Action::Matrix(m) => (i, m),
         other => panic!("{other:?} is no matrix instruction"),
     };
-    let wide = |(_, m): &(Instruction, Matrix)| !m.shared || widths.contains(&m.n);
+    // scales of more than one block of rows
+    let blocks = |m: &Matrix| m.scales.is_some() && m.n == 160;
+    let wide = |(_, m): &(Instruction, Matrix)| !m.shared || widths.contains(&m.n) || blocks(m);
     matrix_instructions().into_iter().map(matrix).filter(wide).collect()
 }
 
 #[test]
 fn instructions_alone_compute_what_they_declare() {
     let all = instructions(&[8, 24, 64]);
-    assert_eq!(all.len(), 11 + 3 * 12 + 2 * 11, "every combination of types");
+    assert_eq!(all.len(), 11 + 3 * 12 + 2 * 15 + 2 * 4, "every combination of types");
     for (instruction, m) in all {
         for layout in one::layouts(&m) {
             let text = one::kernel(&instruction, &m, layout);

@@ -32,6 +32,7 @@ mod random_contractions;
 mod random_pairs;
 mod round_trips;
 mod row_reductions;
+mod scaled_products;
 mod stencil_orders;
 mod tensor_boxes;
 mod tensor_memory;

@@ -108,7 +108,8 @@ impl Uses {
         let Some(action) = find(&call.instruction).map(|i| i.action) else { return };
         let loads = matches!(action, Action::BoxLoad | Action::BoxMulticast | Action::BoxPair);
         let place = if loads { 2 } else { 0 };
-        if matches!(action, Action::Matrix(m) if m.tensor) {
+        let tensor = |a: &Action| matches!(a, Action::Matrix(m) if m.tensor);
+        if tensor(&action) || matches!(action, Action::ScaleCopy(_)) {
             self.issued.get_or_insert_with(|| call.to_string());
             return;
         }

@@ -4,6 +4,8 @@
 //! Keeps: after this, every tile has the extents and types of its operand, and starts where the
 //! hardware can start.
 
+use warploom_ir::dtype::DType;
+use warploom_ir::instruction::tensor_memory::{SCALE_BYTES, SCALE_LANES, STEPS, lanes};
 use warploom_ir::instruction::{
     Action, Instruction, Issue, Matrix, Part, Want, find, tensor_memory,
 };
@@ -114,8 +116,13 @@ impl Checker {
         match instruction.action {
             Action::Matrix(m) if m.tensor => {
                 self.accumulator(&m, tile(0)?)?;
-                self.factors(&m, [tile(1)?, tile(2)?])
+                self.factors(&m, [tile(1)?, tile(2)?])?;
+                match m.scales {
+                    Some(s) => self.scales(&m, s.dtype, [tile(3)?, tile(4)?]),
+                    None => Ok(()),
+                }
             }
+            Action::ScaleCopy(_) => self.scale_copy(tile(0)?, tile(1)?),
             Action::Matrix(m) => self.matrix(&m, [tile(0)?, tile(1)?, tile(2)?]),
             Action::TensorLoad(columns) => self.loaded(columns, tile(0)?, tile(1)?),
             Action::LoadMatrix => self.matrices(tile(0)?, tile(1)?, true),
@@ -176,7 +183,8 @@ impl Checker {
             action,
             Action::TensorCommit | Action::TensorCommitCluster | Action::TensorCommitPair
         );
-        let grouped = commits || matches!(action, Action::Matrix(m) if m.tensor);
+        let copies = matches!(action, Action::ScaleCopy(_));
+        let grouped = commits || copies || matches!(action, Action::Matrix(m) if m.tensor);
         if grouped && action.paired() != (self.context.paired == Some(true)) {
             return Err("others of the block are of pairs of blocks, and it is not".to_owned());
         }
@@ -229,6 +237,8 @@ impl Checker {
         let extents = tile.at.iter().filter_map(|s| s.extent).all(|e| e > 0);
         if matches!(want, Want::Global) {
             self.steps(tile)?;
+        } else if matches!(want, Want::Tensor) && self.stepped(tile) {
+            // the bytes of columns that an instruction takes as scales
         } else if tile.at.iter().any(|s| s.step != 1) {
             return Err(format!("`{tile}` has steps, which tiles of arrays alone can have"));
         }
@@ -282,6 +292,74 @@ impl Checker {
     fn accumulator(&self, matrix: &Matrix, tile: &Tile) -> Result<(), String> {
         self.fits(matrix, tile, Part::D)?;
         self.lanes(tile, TENSOR_STEP)
+    }
+
+    /// Whether a tile is of scales, of which it takes one byte of each column.
+    fn stepped(&self, tile: &Tile) -> bool {
+        let buffer = self.context.tensors.get(&tile.array);
+        let scales = buffer.is_some_and(|t| lanes(t.dtype) == Some(SCALE_LANES));
+        let [outer @ .., last] = tile.at.as_slice() else { return false };
+        scales && last.step == STEPS && outer.iter().all(|s| s.step == 1)
+    }
+
+    /// The scales of both factors: whole blocks of rows, a byte of each column, which is part of
+    /// the instruction's descriptor and so known when the code is made.
+    fn scales(&self, matrix: &Matrix, dtype: DType, both: [&Tile; 2]) -> Result<(), String> {
+        for (tile, part) in both.into_iter().zip([Part::A, Part::B]) {
+            let wanted = [matrix.scaled_blocks(part), SCALE_LANES, STEPS];
+            let [outer @ .., _, lane, byte] = tile.at.as_slice() else {
+                return Err(format!("`{tile}` has no blocks, lanes and bytes"));
+            };
+            let buffer = &self.context.tensors[&tile.array];
+            let whole = buffer.shape.last() == Some(&SCALE_BYTES) && lane.start == Index::Const(0);
+            if buffer.dtype != dtype
+                || tile.extents() != wanted
+                || outer.iter().any(|s| s.extent.is_some())
+                || !self.stepped(tile)
+                || !whole
+                || tile.transposed
+            {
+                let [blocks, lanes, bytes] = wanted;
+                return Err(format!(
+                    "`{tile}` is not {dtype} of {blocks} blocks of {lanes} lanes, of which it \
+                     takes {bytes} of {SCALE_BYTES} bytes in steps of {STEPS}"
+                ));
+            }
+            if !over(&byte.start, &self.context.unrolled) {
+                return Err(format!(
+                    "which bytes `{tile}` takes must be known: use unrolled loops"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// A block of scales on its way to tensor memory.
+    fn scale_copy(&self, tensor: &Tile, shared: &Tile) -> Result<(), String> {
+        let (to, from) =
+            (&self.context.tensors[&tensor.array], &self.context.shared[&shared.array]);
+        let one = Some([SCALE_LANES, SCALE_BYTES]);
+        if to.dtype != from.dtype
+            || lanes(to.dtype) != Some(SCALE_LANES)
+            || [tensor.matrix(), shared.matrix()] != [one; 2]
+            || tensor.transposed
+            || shared.transposed
+        {
+            return Err(format!(
+                "the tiles differ in type, or are no scales of {SCALE_LANES} lanes of \
+                 {SCALE_BYTES} bytes"
+            ));
+        }
+        let starts = [rows_and_columns(tensor), rows_and_columns(shared)];
+        let [Some([lane, byte]), Some([row, column])] = starts else {
+            return Err("the tiles are not of their buffers' last two dimensions".to_owned());
+        };
+        let whole = *lane == Index::Const(0) && aligned(byte, SCALE_BYTES);
+        let rows = from.panel == Some(CHUNK) && aligned(row, 8) && aligned(column, CHUNK);
+        if whole && rows && to.shape.last().is_some_and(|n| n % SCALE_BYTES == 0) {
+            return Ok(());
+        }
+        Err(format!("`{tensor}` or `{shared}` starts or lies where no block of scales can"))
     }
 
     /// All lanes of some columns of tensor memory, in steps.

@@ -239,19 +239,29 @@ impl Checker {
         self.context.shared.insert(s.name.clone(), s.clone());
     }
 
-    /// Buffers in tensor memory: all lanes, whole 32 bits, and no more columns than there are.
+    /// Buffers in tensor memory: all lanes, whole 32 bits, and no more columns than there are;
+    /// scales behind them, so that accumulators start at multiples of their columns.
     fn tensors(&mut self, b: &Block) {
+        let mut scales = false;
         for t in &b.tensors {
-            let lanes = t.shape.len().checked_sub(2).map(|d| t.shape[d]);
-            let whole = lanes == Some(tensor_memory::LANES) && t.shape.iter().all(|e| *e > 0);
-            if !whole || t.dtype.size_bytes() != 4 || t.columns().is_none() {
+            let own = t.shape.len().checked_sub(2).map(|d| t.shape[d]);
+            let lanes = tensor_memory::lanes(t.dtype);
+            let whole = own.is_some() && own == lanes && t.shape.iter().all(|e| *e > 0);
+            if !whole || t.columns().is_none() {
                 let text = format!(
-                    "`{}` in tensor memory is not {} lanes of columns of 32 bits",
+                    "`{}` in tensor memory is not {} lanes of columns of 32 bits, or {} of scales",
                     t.name,
-                    tensor_memory::LANES
+                    tensor_memory::LANES,
+                    tensor_memory::SCALE_LANES
                 );
                 self.fault("E1013", text);
             }
+            let all = lanes == Some(tensor_memory::LANES);
+            if all && scales {
+                let text = format!("`{}` in tensor memory stands behind scales", t.name);
+                self.fault("E1013", text);
+            }
+            scales |= !all;
             self.declare(&t.name, t.dtype, &t.shape);
             self.context.tensors.insert(t.name.clone(), t.clone());
         }

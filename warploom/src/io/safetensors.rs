@@ -98,6 +98,7 @@ const fn format_of(dtype: DType) -> Dtype {
         DType::Bf16 => Dtype::BF16,
         DType::E4m3 => Dtype::F8_E4M3,
         DType::E5m2 => Dtype::F8_E5M2,
+        DType::Ue8m0 => Dtype::F8_E8M0,
         DType::I64 => Dtype::I64,
         DType::U64 => Dtype::U64,
         DType::I32 => Dtype::I32,

@@ -47,15 +47,17 @@ impl Emitter<'_> {
         match instruction.action {
             Action::Matrix(m) => {
                 let tiles = [tile(&o[0]), tile(&o[1]), tile(&o[2])];
-                let keep = Lin::of(number(&o[3]), &self.env);
+                let keep = Lin::of(number(&o[o.len() - 1]), &self.env);
                 if m.tensor {
-                    self.tensor_product(&m, code, tiles, &keep);
+                    let scales = m.scales.map(|_| [tile(&o[3]), tile(&o[4])]);
+                    self.tensor_product(&m, code, (tiles, scales), &keep);
                 } else if m.shared {
                     self.shared_product(&m, code, tiles, &keep);
                 } else {
                     self.registers_product(&m, code, tiles, &keep);
                 }
             }
+            Action::ScaleCopy(_) => self.scale_copy(code, tile(&o[0]), tile(&o[1])),
             Action::TensorLoad(_) => self.tensor_load(code, tile(&o[0]), tile(&o[1])),
             Action::TensorWait => {
                 let Code::Assembly(text) = code else { unreachable!("it is written as text") };

@@ -5,7 +5,7 @@
 //! written, and nobody touches tensor memory after the meeting before it is freed.
 
 use warploom_ir::instruction::descriptor::Reader;
-use warploom_ir::instruction::tensor_memory::{Kind, encode};
+use warploom_ir::instruction::tensor_memory::{Kind, STEPS, encode};
 use warploom_ir::instruction::{Code, Matrix};
 use warploom_ir::kernel::device::{Block, Tile};
 
@@ -92,11 +92,18 @@ impl Emitter<'_> {
     fn tensor_pointer(&mut self, tile: &Tile, own: bool) -> Value {
         let block = &self.state().block;
         let tensor = block.tensors.iter().find(|t| t.name == tile.array);
-        let shape = tensor.expect("verified: a buffer in tensor memory").shape.clone();
+        let tensor = tensor.expect("verified: a buffer in tensor memory");
+        let (mut shape, each) = (tensor.shape.clone(), tensor.per_column());
         let first = block.column(&tile.array).expect("found above");
         let mut column = Lin::default();
         let lanes = shape.len() - 2;
-        let dims = self.starts(tile).into_iter().zip(&shape).enumerate();
+        let mut starts = self.starts(tile);
+        if let ([.., extent], [.., start]) = (shape.as_mut_slice(), starts.as_mut_slice())
+            && each > 1
+        {
+            (*extent, *start) = (*extent / each, start.floor_div(each));
+        }
+        let dims = starts.into_iter().zip(&shape).enumerate();
         for (_, (start, extent)) in dims.filter(|(d, _)| *d != lanes) {
             column = Lin::default().plus(*extent, &column).plus(1, &start);
         }
@@ -111,12 +118,19 @@ impl Emitter<'_> {
         self.f.def(TENSOR_POINTER, 1, &format!("inttoptr {} to {TENSOR_POINTER}", address.arg()))
     }
 
-    /// A product of shared memory that one thread issues.
+    /// The byte of each column of a tile of scales that an instruction takes.
+    fn scale_step(&self, tile: &Tile) -> i64 {
+        let last = self.starts(tile).last().and_then(Lin::as_constant);
+        last.expect("checked: constant after unrolling") % STEPS
+    }
+
+    /// A product of shared memory that one thread issues, of factors with scales where they have
+    /// some.
     pub(super) fn tensor_product(
         &mut self,
         m: &Matrix,
         code: &Code,
-        tiles: [&Tile; 3],
+        (tiles, scales): ([&Tile; 3], Option<[&Tile; 2]>),
         keep: &Lin,
     ) {
         let to = self.tensor_pointer(tiles[0], false).arg();
@@ -128,14 +142,28 @@ impl Emitter<'_> {
                 self.f.cmp_int("ne", &value, 0).arg()
             }
         };
-        let descriptor = encode(m, [tiles[1].transposed, tiles[2].transposed]);
-        let kind = Kind::of(m.a).expect("the table's types have a kind").number();
+        let steps = scales.map_or([0; 2], |both| both.map(|tile| self.scale_step(tile)));
+        let descriptor = encode(m, [tiles[1].transposed, tiles[2].transposed], steps);
+        let more = match scales {
+            Some(both) => both.map(|tile| self.tensor_pointer(tile, false).arg()).join(", "),
+            None => {
+                let kind = Kind::of(m).and_then(Kind::number);
+                format!("i32 {}", kind.expect("the table's types have a kind"))
+            }
+        };
         // nothing of A is kept for later
         let (name, group) = (intrinsic(code), m.blocks);
         self.f.line(&format!(
-            "call void {name}({to}, {a}, {b}, i32 {descriptor}, {keep}, i32 {kind}, i32 {group}, \
+            "call void {name}({to}, {a}, {b}, i32 {descriptor}, {keep}, {more}, i32 {group}, \
              i32 0)"
         ));
+    }
+
+    /// A copy of scales from shared memory.
+    pub(super) fn scale_copy(&mut self, code: &Code, tensor: &Tile, shared: &Tile) {
+        let to = self.tensor_pointer(tensor, false).arg();
+        let from = self.descriptor(shared, Reader::Thread).arg();
+        self.f.line(&format!("call void {}({to}, {from})", intrinsic(code)));
     }
 
     /// An arrival when this thread's products are done.

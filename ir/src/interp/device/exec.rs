@@ -4,7 +4,7 @@ use super::clock::Clock;
 use super::shared::{Access, Proxy};
 use super::{Machine, Outcome, Phase, Warp, fault};
 use crate::diag::Result;
-use crate::instruction::{Action, Issue, PAIR, Want, find};
+use crate::instruction::{Action, Issue, Matrix, PAIR, Want, find};
 use crate::kernel::device::{Call, Operand, Tile, WARP, WARPGROUP};
 
 /// The tile of an operand; the caller has compared the call with the table.
@@ -52,19 +52,26 @@ impl<'k> Machine<'k, '_> {
         self.act(instruction.action, &call.operands, w)
     }
 
+    /// A product, of factors with scales where they have some.
+    fn multiply(&mut self, matrix: &Matrix, o: &'k [Operand], w: &mut Warp<'k>) -> Result<()> {
+        let keep = self.number(&o[o.len() - 1], w)? != 0;
+        let tiles = [tile(&o[0])?, tile(&o[1])?, tile(&o[2])?];
+        if matrix.tensor {
+            let scales = match matrix.scales {
+                Some(_) => Some([tile(&o[3])?, tile(&o[4])?]),
+                None => None,
+            };
+            return self.tensor_product(matrix, (tiles, scales), keep, w);
+        }
+        match matrix.shared {
+            true => self.shared_product(matrix, tiles, keep, w),
+            false => self.registers_product(matrix, tiles, keep, w),
+        }
+    }
+
     fn act(&mut self, action: Action, o: &'k [Operand], w: &mut Warp<'k>) -> Result<Outcome> {
         match action {
-            Action::Matrix(matrix) => {
-                let keep = self.number(&o[3], w)? != 0;
-                let tiles = [tile(&o[0])?, tile(&o[1])?, tile(&o[2])?];
-                if matrix.tensor {
-                    self.tensor_product(&matrix, tiles, keep, w)?;
-                } else if matrix.shared {
-                    self.shared_product(&matrix, tiles, keep, w)?;
-                } else {
-                    self.registers_product(&matrix, tiles, keep, w)?;
-                }
-            }
+            Action::Matrix(matrix) => self.multiply(&matrix, o, w)?,
             Action::LoadMatrix => self.move_matrix(tile(&o[0])?, tile(&o[1])?, true, w)?,
             Action::StoreMatrix => self.move_matrix(tile(&o[1])?, tile(&o[0])?, false, w)?,
             Action::CopyAsync(n) => self.chunk_copy(n, tile(&o[0])?, tile(&o[1])?, w)?,
@@ -106,6 +113,7 @@ impl<'k> Machine<'k, '_> {
             Action::MatrixCommit => self.commit(w),
             Action::MatrixWait => return self.wait_matrix(self.count(&o[0], w)?, w),
             Action::TensorLoad(n) => self.tensor_load(n, tile(&o[0])?, tile(&o[1])?, w)?,
+            Action::ScaleCopy(n) => self.scale_copy(n, [tile(&o[0])?, tile(&o[1])?], w)?,
             Action::TensorWait => self.finish_tensor_loads(w)?,
             Action::TensorCommit | Action::TensorCommitCluster | Action::TensorCommitPair => {
                 let blocks = match o.get(1) {

@@ -17,6 +17,7 @@ mod matrix;
 mod program;
 mod registers;
 mod rows;
+mod scales;
 mod shared;
 mod stores;
 mod tensor;

@@ -10,14 +10,17 @@
 use std::collections::VecDeque;
 
 use super::clock::{Clock, Stamp};
-use super::matrix::{Source, undefined};
+use super::matrix::{Rows, Source, undefined};
 use super::registers::Registers;
+use super::scales::{ScaleCopy, ScalesAt};
 use super::shared::{Access, Proxy};
 use super::stores::outside;
 use super::{Machine, Warp, fault, race};
 use crate::affine::Name;
 use crate::diag::Result;
-use crate::instruction::tensor_memory::{COLUMNS, Decoded, Kind, LANES, decode, encode, loaded};
+use crate::instruction::tensor_memory::{
+    COLUMNS, Decoded, Kind, LANES, decode, encode, lanes, loaded,
+};
 use crate::instruction::{Matrix, Part};
 use crate::kernel::device::{Block, Tensor, Tile, WARP};
 use crate::value::Scalar;
@@ -41,27 +44,30 @@ pub(super) struct TensorMemory<'k> {
 
 /// A part of a buffer: the first lane and column of its block's tensor memory.
 #[derive(Clone, Copy)]
-struct Corner<'k> {
-    name: &'k str,
-    rank: usize,
-    lane: i64,
-    column: i64,
+pub(super) struct Corner<'k> {
+    pub(super) name: &'k str,
+    pub(super) rank: usize,
+    pub(super) lane: i64,
+    pub(super) column: i64,
 }
 
 /// A matrix instruction on its way.
-struct Product<'k> {
+pub(super) struct Product<'k> {
     to: Corner<'k>,
     matrix: Matrix,
     descriptor: u32,
     keep: bool,
     sources: [Source; 2],
+    scales: Option<[ScalesAt<'k>; 2]>,
     clock: Clock,
     stamp: Stamp,
 }
 
 /// What a thread has issued.
-enum Issued<'k> {
+pub(super) enum Issued<'k> {
     Product(Box<Product<'k>>),
+    /// Scales on their way.
+    Copy(Box<ScaleCopy<'k>>),
     /// An arrival at this slot of these blocks.
     Commit(Name, i64, Vec<usize>),
 }
@@ -77,16 +83,25 @@ pub(super) struct Told {
 /// All that a thread has issued and that is not done, and what those that are done knew.
 #[derive(Default)]
 pub(super) struct Pipe<'k> {
-    issued: VecDeque<Issued<'k>>,
+    pub(super) issued: VecDeque<Issued<'k>>,
     /// Of all instructions since the pipe began.
     clock: Clock,
     /// The shape of the last instruction, and what it knows: the next one of this shape follows it.
     last: Option<([i64; 3], Clock)>,
+    /// What the last copy of scales knows: all instructions behind it follow it.
+    copied: Option<Clock>,
 }
 
 impl Pipe<'_> {
     pub(super) fn is_empty(&self) -> bool {
         self.issued.is_empty()
+    }
+
+    /// A copy of scales is issued: it follows what was issued before.
+    pub(super) fn copied_behind(&mut self, clock: &mut Clock) {
+        let before = self.last.iter().map(|(_, clock)| clock).chain(&self.copied);
+        before.for_each(|before| clock.follow(before));
+        self.copied = Some(clock.clone());
     }
 }
 
@@ -99,11 +114,16 @@ pub(super) struct TensorLoad<'k> {
     stamp: Stamp,
 }
 
+/// Factors with their scale: what adders align is the whole product.
+fn times(factors: &[Scalar], by: f64) -> Vec<Scalar> {
+    factors.iter().map(|f| Scalar::f64(f.to_f64() * by)).collect()
+}
+
 impl<'k> TensorMemory<'k> {
     pub(super) fn new(block: &'k Block, blocks: usize) -> Result<Self> {
         let columns = if block.tensors.is_empty() { Some(0) } else { block.columns() };
         let fits = |t: &Tensor| match t.shape.as_slice() {
-            [.., lanes, _] => *lanes == LANES && t.shape.iter().all(|e| *e > 0),
+            [.., own, _] => Some(*own) == lanes(t.dtype) && t.shape.iter().all(|e| *e > 0),
             _ => false,
         };
         let Some(columns) = columns.filter(|_| block.tensors.iter().all(fits)) else {
@@ -114,8 +134,13 @@ impl<'k> TensorMemory<'k> {
         Ok(Self { block, cells: vec![vec![Cell::default(); n]; blocks], columns })
     }
 
-    fn find(&self, name: &str) -> Option<&'k Tensor> {
+    pub(super) fn find(&self, name: &str) -> Option<&'k Tensor> {
         self.block.tensors.iter().find(|t| &*t.name == name)
+    }
+
+    /// The first column of one of the buffers.
+    pub(super) fn first(&self, buffer: &Tensor) -> i64 {
+        self.block.column(&buffer.name).expect("it is in this block")
     }
 
     fn cell(&mut self, at: Corner<'k>, by: [i64; 2]) -> &mut Cell {
@@ -123,7 +148,7 @@ impl<'k> TensorMemory<'k> {
         &mut self.cells[at.rank][usize::try_from(flat).expect("compared with the buffer")]
     }
 
-    fn read(
+    pub(super) fn read(
         &mut self,
         at: Corner<'k>,
         by: [i64; 2],
@@ -138,7 +163,7 @@ impl<'k> TensorMemory<'k> {
         Ok(cell.value)
     }
 
-    fn write(
+    pub(super) fn write(
         &mut self,
         at: Corner<'k>,
         by: [i64; 2],
@@ -159,8 +184,9 @@ impl<'k> Machine<'k, '_> {
     /// The place of a tile of `extents` lanes and columns.
     fn corner(&self, tile: &Tile, extents: [i64; 2], w: &Warp<'k>) -> Result<Corner<'k>> {
         let wrong = |text: &str| fault("E0521", &format!("`{tile}` {text}"));
-        let Some(buffer) = self.tensors.find(&tile.array) else {
-            return Err(wrong("is no buffer in tensor memory"));
+        let buffer = self.tensors.find(&tile.array);
+        let Some(buffer) = buffer.filter(|t| lanes(t.dtype) == Some(LANES)) else {
+            return Err(wrong("is no buffer of all lanes in tensor memory"));
         };
         let tail = tile.at.iter().rev().take(2).all(|s| s.extent.is_some());
         if !tail || tile.matrix() != Some(extents) || tile.transposed {
@@ -175,23 +201,29 @@ impl<'k> Machine<'k, '_> {
             return Err(outside(&tile.array, &at));
         }
         let [lane, column] = buffer.place(&at);
-        let first = self.block.column(&buffer.name).expect("it is in this block");
+        let first = self.tensors.first(buffer);
         Ok(Corner { name: &buffer.name, rank: w.rank, lane, column: first + column })
+    }
+
+    /// Whether a warp's block is the first of so many that an instruction is for.
+    pub(super) fn first_of(&self, blocks: i64, w: &Warp<'k>) -> Result<()> {
+        let rank = w.rank as i64;
+        if rank % blocks == 0 && rank + blocks <= self.shared.blocks() as i64 {
+            return Ok(());
+        }
+        let text = "an instruction of a pair is issued by another block than its first";
+        Err(fault("E0521", text))
     }
 
     /// Issues a product whose sums stay in tensor memory.
     pub(super) fn tensor_product(
         &mut self,
         matrix: &Matrix,
-        tiles: [&'k Tile; 3],
+        (tiles, scales): ([&'k Tile; 3], Option<[&'k Tile; 2]>),
         keep: bool,
         w: &mut Warp<'k>,
     ) -> Result<()> {
-        let first = w.rank as i64 % matrix.blocks == 0;
-        if !first || (w.rank as i64 + matrix.blocks) > self.shared.blocks() as i64 {
-            let text = "an instruction of a pair is issued by another block than its first";
-            return Err(fault("E0521", text));
-        }
+        self.first_of(matrix.blocks, w)?;
         let to = self.corner(tiles[0], matrix.held(Part::D), w)?;
         let dtype = self.tensors.find(to.name).map(|t| t.dtype);
         if dtype != Some(matrix.acc) || to.lane != 0 {
@@ -200,6 +232,13 @@ impl<'k> Machine<'k, '_> {
         }
         let a = self.source(tiles[1], matrix, Part::A, w)?;
         let b = self.source(tiles[2], matrix, Part::B, w)?;
+        let scales = match scales {
+            Some([of_a, of_b]) => Some([
+                self.scales_of(of_a, matrix, Part::A, w)?,
+                self.scales_of(of_b, matrix, Part::B, w)?,
+            ]),
+            None => None,
+        };
         let (mut clock, stamp) = self.fork(w);
         clock.settle(stamp);
         let shape = [matrix.m, matrix.n, matrix.k];
@@ -208,10 +247,14 @@ impl<'k> Machine<'k, '_> {
         if let Some((_, before)) = pipe.last.as_ref().filter(|(s, _)| *s == shape) {
             clock.follow(before);
         }
+        if let Some(copied) = &pipe.copied {
+            clock.follow(copied);
+        }
         pipe.last = Some((shape, clock.clone()));
-        let descriptor = encode(matrix, [a.transposed, b.transposed]);
+        let steps = scales.map_or([0; 2], |both| both.map(|s| s.step));
+        let descriptor = encode(matrix, [a.transposed, b.transposed], steps);
         let (matrix, sources) = (*matrix, [a, b]);
-        let product = Product { to, matrix, descriptor, keep, sources, clock, stamp };
+        let product = Product { to, matrix, descriptor, keep, sources, scales, clock, stamp };
         pipe.issued.push_back(Issued::Product(Box::new(product)));
         Ok(())
     }
@@ -273,6 +316,12 @@ impl<'k> Machine<'k, '_> {
                     pipe.clock.merge(&p.clock);
                     pipe.clock.fence_before();
                 }
+                Issued::Copy(c) => {
+                    self.copy_scales(&c)?;
+                    let pipe = self.pipes.get_mut(&number).expect("found above");
+                    pipe.clock.merge(&c.clock);
+                    pipe.clock.fence_before();
+                }
                 Issued::Commit(name, slot, blocks) => {
                     let clock = pipe.clock.clone();
                     let own = self.issuer(number);
@@ -292,8 +341,8 @@ impl<'k> Machine<'k, '_> {
 
     /// Adds a product to its accumulator.
     fn accumulate(&mut self, p: &Product<'k>) -> Result<()> {
-        let said = Kind::of(p.matrix.a).and_then(|kind| decode(p.descriptor, kind));
-        let Some(Decoded { extents: [m, n], types: [a, b, acc], transposed }) = said else {
+        let said = Kind::of(&p.matrix).and_then(|kind| decode(p.descriptor, kind));
+        let Some(Decoded { extents: [m, n], types: [a, b, acc], transposed, steps }) = said else {
             return Err(fault("E0521", "an instruction descriptor that means nothing"));
         };
         // block after block of a pair has its share of the rows of A, B and D
@@ -307,13 +356,21 @@ impl<'k> Machine<'k, '_> {
             cols.extend(self.described(source(1), (0..n / share, p.matrix.k), b, access)?);
         }
         let who = (&p.clock, p.stamp);
+        let own = m / share;
+        let scaled = self.scaled(p, steps, ([own, n], &cols))?;
         for (i, row) in (0..).zip(&rows) {
             let row = row.as_ref().ok_or_else(|| undefined("A"))?;
             // (PTX ISA, 9.7.16.10.5, data path layout A: 128 rows of 256 in each block's lanes)
-            let (member, i) = (i / (m / share), i % (m / share));
-            let rank = p.to.rank + usize::try_from(member).expect("below the pair's blocks");
-            let to = Corner { rank, ..p.to };
-            for (j, col) in (0..).zip(&cols) {
+            let (member, i) = (i / own, i % own);
+            let member = usize::try_from(member).expect("below the pair's blocks");
+            let to = Corner { rank: p.to.rank + member, ..p.to };
+            // a block of a pair multiplies its rows by its copy of the columns' scales
+            let factors = scaled.get(member).map(|(by, cols)| {
+                let by = by[usize::try_from(i).expect("below its rows")];
+                (times(row, by), cols)
+            });
+            let (row, cols) = factors.as_ref().map_or((row, &cols), |(row, cols)| (row, cols));
+            for (j, col) in (0..).zip(cols) {
                 let col = col.as_ref().ok_or_else(|| undefined("B"))?;
                 let old = if p.keep {
                     let old = self.tensors.read(to, [i, j], who)?;
@@ -325,6 +382,27 @@ impl<'k> Machine<'k, '_> {
             }
         }
         Ok(())
+    }
+
+    /// For each block of an instruction with scales, those of its rows, and the columns with
+    /// theirs.
+    fn scaled(
+        &mut self,
+        p: &Product<'k>,
+        steps: Option<[i64; 2]>,
+        ([own, n], cols): ([i64; 2], &Rows),
+    ) -> Result<Vec<(Vec<f64>, Rows)>> {
+        let (Some([of_a, of_b]), Some([a, b])) = (&p.scales, steps) else { return Ok(Vec::new()) };
+        let who = (&p.clock, p.stamp);
+        let mut out = Vec::new();
+        for member in 0..usize::try_from(p.matrix.blocks).expect("one or two") {
+            let rank = p.to.rank + member;
+            let rows = self.scales_read(of_a, (own, a), rank, who)?;
+            let by = self.scales_read(of_b, (n, b), rank, who)?;
+            let one = |(col, by): (&Option<Vec<Scalar>>, f64)| Some(times(col.as_ref()?, by));
+            out.push((rows, cols.iter().zip(by).map(one).collect()));
+        }
+        Ok(out)
     }
 
     /// Issues this warp's part of a load: its 32 lanes.

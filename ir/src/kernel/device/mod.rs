@@ -22,6 +22,8 @@ use crate::instruction::{descriptor, find, tensor_memory};
 pub const WARP: i64 = 32;
 /// Warps of a warpgroup.
 pub const WARPGROUP: i64 = 4;
+/// Bytes of a column of tensor memory in each lane.
+const COLUMN_BYTES: i64 = 4;
 /// Bytes whose multiples are the addresses of shared buffers: what the widest panel needs.
 pub const SHARED_ALIGN: i64 = 1024;
 /// What calls name the blocks of a cluster by, as if it were an array with an element for each.
@@ -193,28 +195,36 @@ impl Shared {
     }
 }
 
-/// A buffer in tensor memory. Its last two dimensions are lanes and columns; those before them
-/// lie side by side, row-major.
+/// A buffer in tensor memory. Its last two dimensions are lanes and columns, of scales lanes and
+/// the bytes of columns; those before them lie side by side, row-major.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tensor {
     /// Its name.
     pub name: Name,
-    /// Element type, of 32 bits.
+    /// Element type, of 32 bits or a type of scales.
     pub dtype: DType,
-    /// Extents in elements, positive; [`tensor_memory::LANES`] lanes.
+    /// Extents in elements, positive; as many lanes as [`tensor_memory::lanes`] says.
     pub shape: Vec<i64>,
 }
 
 impl Tensor {
-    /// Columns it takes; `None` where they exceed 64 bits.
+    /// Elements of a lane in one column.
+    #[must_use]
+    pub const fn per_column(&self) -> i64 {
+        COLUMN_BYTES / self.dtype.size_bytes() as i64
+    }
+
+    /// Columns it takes; `None` where they exceed 64 bits or are no whole ones.
     #[must_use]
     pub fn columns(&self) -> Option<i64> {
         let lanes = self.shape.len().checked_sub(2)?;
         let dims = self.shape.iter().enumerate().filter(|(d, _)| *d != lanes);
-        dims.map(|(_, e)| *e).try_fold(1_i64, i64::checked_mul)
+        let all = dims.map(|(_, e)| *e).try_fold(1_i64, i64::checked_mul)?;
+        let each = self.per_column();
+        (each > 0 && all % each == 0).then(|| all / each)
     }
 
-    /// Lane and column of an element, from the buffer's first column on.
+    /// Lane of an element, and its place in the lane, in elements from the buffer's first column.
     ///
     /// # Panics
     /// The place has fewer than two indices.

@@ -339,6 +339,16 @@ impl<'k> Walk<'_, 'k> {
         }
     }
 
+    /// Matrices of eight rows between registers and this tile in shared memory.
+    fn matrices(&mut self, shared: Option<&Tile>, load: bool) {
+        if let Some(tile) = shared {
+            self.matrix_rows(tile, load);
+        }
+        let bytes = shared.map_or(0.0, |t| self.bytes(t));
+        self.through_shared(self.times * self.copies * bytes);
+        self.instructions(bytes / 512.0 / self.warps.max(1.0));
+    }
+
     fn call(&mut self, call: &'k Call) {
         let Some(instruction) = find(&call.instruction) else { return };
         let f = self.m.fitted;
@@ -376,16 +386,8 @@ impl<'k> Walk<'_, 'k> {
                 self.tally.turns += self.times;
                 self.tally.flying = number(0).unwrap_or(0) as f64;
             }
-            Action::LoadMatrix | Action::StoreMatrix => {
-                let shared =
-                    if instruction.action == Action::LoadMatrix { tile(1) } else { tile(0) };
-                if let Some(tile) = shared {
-                    self.matrix_rows(tile, instruction.action == Action::LoadMatrix);
-                }
-                let bytes = shared.map_or(0.0, |t| self.bytes(t));
-                self.through_shared(self.times * self.copies * bytes);
-                self.instructions(bytes / 512.0 / self.warps.max(1.0));
-            }
+            Action::LoadMatrix => self.matrices(tile(1), true),
+            Action::StoreMatrix => self.matrices(tile(0), false),
             Action::BoxStore => self.leave(tile(0), tile(1)),
             Action::BoxCommit => self.wait(f.slab),
             Action::Wait => {
@@ -394,6 +396,10 @@ impl<'k> Walk<'_, 'k> {
             }
             Action::Sync => self.wait(f.meeting),
             Action::TensorLoad(_) => self.wait(f.meeting),
+            Action::ScaleCopy(_) => {
+                let bytes = tile(1).map_or(0.0, |t| self.bytes(t));
+                self.through_shared(self.times * self.copies * bytes);
+            }
             Action::BoxWaitRead
             | Action::CopyWait
             | Action::CopyCommit

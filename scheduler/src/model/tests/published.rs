@@ -106,6 +106,7 @@ impl Published {
             stages: if self.pair { 6.0 } else { 4.0 },
             instructions: 4.0,
             operands: sides.map(operand),
+            scales: 0.0,
             results: Results::Boxes { boxes: 4.0, row: 128.0, written: 64.0 },
             converted: false,
             out: 2.0,
