@@ -131,6 +131,8 @@ struct Auto {
     extents: BTreeMap<Name, i64>,
     /// Statements that keep the order of the text.
     textual: Vec<Name>,
+    /// Choices are asked for, else the usual ones are taken.
+    exploring: bool,
     /// Sizes that the caller chooses.
     given: Choices,
     /// Choices so far.
@@ -147,6 +149,7 @@ impl Auto {
             options: *options,
             extents: BTreeMap::new(),
             textual: Vec::new(),
+            exploring: true,
             given: choices.clone(),
             holes: Vec::new(),
             lowered: None,
