@@ -6,6 +6,8 @@
 //! Keeps: exact relations; only the box is larger than what it holds.
 //! Why here: `stage` and `fuse-at` copy and recompute exactly this.
 
+mod digits;
+
 use warploom_ir::affine::{Affine, Name};
 use warploom_ir::diag::{Blame, Diagnostic, Span};
 use warploom_ir::nest::Constraint;
@@ -16,6 +18,7 @@ use warploom_isl::{DimType, Map};
 use crate::isl_affine::Names;
 use crate::poly_isl::Model;
 use crate::trouble::Trouble;
+pub(crate) use digits::{Domain, common};
 
 type Answer<T> = std::result::Result<T, Trouble>;
 
@@ -94,6 +97,61 @@ impl Iterations {
         let rows = self.rows(tree, &model.poly.statements[statement].statement.name);
         let known = model.everywhere(statement, &rows)?.intersect_domain(&all)?;
         Ok(Some(known.reverse()?.apply_range(&model.everywhere(statement, indices)?)?))
+    }
+
+    /// The box around what indices of a statement are in each iteration.
+    pub(crate) fn box_around(
+        &self,
+        model: &Model,
+        tree: &Tree,
+        statement: usize,
+        indices: &[Affine],
+    ) -> Answer<Option<Box_>> {
+        if let Some(seen) = self.seen_box(model, tree, statement, indices) {
+            return Ok(Some(seen));
+        }
+        let element = model.rows(statement, indices)?;
+        self.bounding_box(&self.touched(model, tree, statement, &element)?)
+    }
+
+    /// [`Self::bounding_box`] around what indices of a statement are in each iteration, where no
+    /// relation is needed to see it.
+    pub(crate) fn seen_box(
+        &self,
+        model: &Model,
+        tree: &Tree,
+        statement: usize,
+        indices: &[Affine],
+    ) -> Option<Box_> {
+        let seen = self.seen(&model.poly, tree, statement, indices)?;
+        Some(Box_ { step: vec![1; seen.step.len()], ..seen })
+    }
+
+    /// [`Self::grid`] around what indices of a statement are in each iteration, where no relation
+    /// is needed to see it.
+    pub(crate) fn seen_grid(
+        &self,
+        model: &Model,
+        tree: &Tree,
+        statement: usize,
+        indices: &[Affine],
+    ) -> Option<Box_> {
+        let mut seen = self.seen(&model.poly, tree, statement, indices)?;
+        for (extent, step) in seen.extent.iter_mut().zip(&seen.step) {
+            *extent = (*extent - 1) / step + 1;
+        }
+        Some(seen)
+    }
+
+    /// The smallest box by arithmetic alone, with the distances of its elements.
+    fn seen(&self, poly: &Poly, tree: &Tree, statement: usize, indices: &[Affine]) -> Option<Box_> {
+        let statement = &poly.statements[statement];
+        let rows = self.rows(tree, &statement.statement.name);
+        let mut out = Domain::of(poly, statement)?.boxed(&rows, &self.names, indices)?;
+        if let (Some(last), true) = (out.extent.last_mut(), planted(Bug::StageFootprint)) {
+            *last = (*last - 1).max(1);
+        }
+        Some(out)
     }
 
     /// The box around the elements that a relation gives for each iteration.
@@ -178,6 +236,7 @@ impl Iterations {
 }
 
 /// A box of elements for each iteration.
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Box_ {
     /// The lower corner, over the coordinates and parameters.
     pub(crate) offset: Vec<Affine>,
@@ -223,3 +282,6 @@ pub(crate) fn no_box(step: &str, array: &str, at: &str, span: Span) -> Box<Diagn
         ),
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,6 +9,7 @@
 mod lanes;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use warploom_ir::affine::{Affine, Name};
 use warploom_ir::diag::{Result, Source};
@@ -54,22 +55,33 @@ pub(crate) fn lower_within(
     limit: u32,
 ) -> Result<Kernel> {
     if block::wanted(tree) {
-        return block::lower(poly, tree, source, limit);
+        let model = Model::new(poly)
+            .map_err(|t| with_source(t.explain("planning the block program"), source))?;
+        return block::lower(&model, tree, source, limit);
     }
-    let kernel = generated(poly, tree, source, limit)?;
+    let kernel = generated(None, poly, tree, source, limit)?;
     match lanes::apart(poly, tree) {
-        Some(apart) if lanes::guarded(&kernel.body) => generated(poly, &apart, source, limit),
+        Some(apart) if lanes::guarded(&kernel.body) => generated(None, poly, &apart, source, limit),
         Some(_) | None => Ok(kernel),
     }
 }
 
-/// isl's loops as a kernel.
-pub(crate) fn generated(poly: &Poly, tree: &Tree, source: &Source, limit: u32) -> Result<Kernel> {
+/// isl's loops as a kernel; a model of a poly that this one was made of may have some of its sets.
+pub(crate) fn generated(
+    known: Option<&Model>,
+    poly: &Poly,
+    tree: &Tree,
+    source: &Source,
+    limit: u32,
+) -> Result<Kernel> {
     times(poly, tree).map_err(|d| with_source(d, source))?;
     let stores =
         poly.statements.iter().map(|s| typed(poly, source, s)).collect::<Result<Vec<_>>>()?;
     let make = || -> Answer<Kernel> {
-        let model = Model::new(poly)?;
+        let model = match known {
+            Some(known) => Model::after(known, &Arc::new(poly.clone()))?,
+            None => Model::new(poly)?,
+        };
         let ctx = model.ctx.clone();
         let answer = || -> Answer<Kernel> {
             let ast = generate(&model, tree)?;

@@ -5,7 +5,8 @@
 //! Warm: the same in a new process that finds the code of an earlier one in a folder, and what the
 //! driver made of it in the driver's own cache.
 //! Hot: the host's time of a call that launches a bound program, without waiting for its end, over
-//! [`BATCH`] calls in a row.
+//! [`BATCH`] calls in a row: `hot launch` lets each handle go but the last, `hot held` holds each
+//! until the next launch, so that each has an end of its own.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -75,19 +76,21 @@ pub(crate) fn once(
     stages.push(milliseconds(&("launch", started.elapsed())));
     stages.push(milliseconds(&("total", begun.elapsed().saturating_sub(paused))));
     handle.wait()?;
-    println!("{}", serde_json::to_string(&(stages, hot(&bound)?))?);
+    let hot = [hot(&bound, false)?, hot(&bound, true)?];
+    println!("{}", serde_json::to_string(&(stages, hot))?);
     Ok(())
 }
 
-/// Milliseconds of a call, for each batch.
-fn hot(bound: &BoundProgram) -> Result<Vec<f64>, Box<dyn Error>> {
+/// Milliseconds of a call, for each batch, with each handle let go or held until the next call.
+fn hot(bound: &BoundProgram, held: bool) -> Result<Vec<f64>, Box<dyn Error>> {
     let mut times = Vec::new();
     for _ in 0..=BATCHES {
         let begun = Instant::now();
         let mut last = None;
-        for _ in 0..BATCH {
-            last = Some(bound.launch()?);
+        for _ in 1..BATCH {
+            last = Some(bound.launch()?).filter(|_| held);
         }
+        drop(last.replace(bound.launch()?));
         let time: Duration = begun.elapsed() / BATCH;
         times.push(time.as_secs_f64() * 1e3);
         if let Some(last) = last {
@@ -113,12 +116,16 @@ pub(crate) fn run() -> Result<(), Box<dyn Error>> {
                 command.arg(folder.path());
             }
             let output = command.output()?;
-            let (stages, hot): (Stages<String>, Vec<f64>) = serde_json::from_slice(&output.stdout)
-                .map_err(|e| format!("{e}: {}", String::from_utf8_lossy(&output.stderr)))?;
+            let (stages, hot): (Stages<String>, [Vec<f64>; 2]) =
+                serde_json::from_slice(&output.stdout)
+                    .map_err(|e| format!("{e}: {}", String::from_utf8_lossy(&output.stderr)))?;
             if process == PROCESSES {
                 continue; // it fills the folder
             }
-            let hot = hot.into_iter().map(|ms| ("hot launch".to_owned(), ms));
+            let named = |(name, all): (&str, Vec<f64>)| {
+                all.into_iter().map(|ms| (name.to_owned(), ms)).collect::<Stages<String>>()
+            };
+            let hot = ["hot launch", "hot held"].into_iter().zip(hot).flat_map(named);
             for (name, ms) in stages.into_iter().chain(hot) {
                 let name = if warm { format!("warm: {name}") } else { name };
                 match times.iter_mut().find(|(known, _)| *known == name) {
@@ -131,7 +138,9 @@ pub(crate) fn run() -> Result<(), Box<dyn Error>> {
             let time = Percentiles::of(ms).scaled(1e3);
             let (columns, place) = (time.columns(), machine.columns());
             println!("\"{spec}\",{dtype},{size},{PROCESSES},{name},{columns},{place}");
-            if ["to PTX", "load", "total", "hot launch", "warm: total"].contains(&name.as_str()) {
+            if ["to PTX", "load", "total", "hot launch", "hot held", "warm: total"]
+                .contains(&name.as_str())
+            {
                 eprintln!("launch {spec} {dtype} {size}: {name} {:.1} us", time.median);
             }
         }

@@ -125,6 +125,8 @@ pub(crate) struct Emitter<'k> {
     pub(crate) program: Option<Program>,
     /// The math functions used.
     pub(crate) externs: BTreeSet<Extern>,
+    /// The types that the module gives names.
+    pub(crate) structures: Vec<String>,
 }
 
 impl<'k> Emitter<'k> {
@@ -145,6 +147,7 @@ impl<'k> Emitter<'k> {
             team: None,
             program: None,
             externs: BTreeSet::new(),
+            structures: Vec::new(),
         }
     }
 }
@@ -226,6 +229,9 @@ impl Emitter<'_> {
         }
         match self.expand(l, &self.env, self.width) {
             Expansion::Copies(copies) => {
+                if self.products_in_a_row(l, &copies) {
+                    return;
+                }
                 let outside = self.width;
                 for (value, width) in copies {
                     self.env.insert(l.var.clone(), value);

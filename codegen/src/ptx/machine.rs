@@ -81,7 +81,8 @@ fn optimized<'c>(context: &'c Context, text: &str, machine: &TargetMachine) -> R
     for (function, kind) in careful.iter().flat_map(|f| kinds.map(|kind| (f, kind))) {
         function.add_attribute(AttributeLoc::Function, context.create_enum_attribute(kind, 0));
     }
-    passed("default<O3>")?;
+    let bodies = module.get_functions().filter(|f| f.count_basic_blocks() > 0).count();
+    passed(if careful.len() < bodies { "default<O3>" } else { "ipsccp" })?;
     for (function, kind) in careful.iter().flat_map(|f| kinds.map(|kind| (f, kind))) {
         function.remove_enum_attribute(AttributeLoc::Function, kind);
     }

@@ -48,6 +48,9 @@ pub(super) fn module(kernel: &Kernel) -> Emitted {
     if host.shared {
         let _ = writeln!(text, "{SHARED} = external addrspace(3) global [0 x i8], align 1024");
     }
+    for (number, structure) in e.structures.iter().enumerate() {
+        let _ = writeln!(text, "%struct{number} = type {structure}");
+    }
     for function in &e.functions {
         text.push_str(function);
     }

@@ -14,31 +14,26 @@ use warploom_ir::dtype::DType;
 use super::args::BoxOf;
 use super::driver::Context;
 
-/// The parameters of launches, 64 bits each, with the pointers to them that the driver wants.
-pub(super) struct Arguments {
+/// The parameters of launches: words of 64 bits, then maps, with the pointers to them that the
+/// driver wants.
+pub(super) struct Arguments<'m> {
     words: Box<[Cell<u64>]>,
+    maps: &'m [Vec<EncodedMap>],
     pointers: Vec<*mut c_void>,
 }
 
-impl Arguments {
-    /// What the driver reads at a launch.
-    pub(super) const fn pointers(&mut self) -> &mut [*mut c_void] {
-        self.pointers.as_mut_slice()
+impl<'m> Arguments<'m> {
+    /// Parameters that begin with these words; `maps` are those of each function.
+    pub(super) fn new(words: impl Iterator<Item = u64>, maps: &'m [Vec<EncodedMap>]) -> Self {
+        Self { words: words.map(Cell::new).collect(), maps, pointers: Vec::new() }
     }
 
-    /// The pointers to the first `words` parameters and to these maps, for one launch.
-    pub(super) fn with_maps(&mut self, words: usize, maps: &[EncodedMap]) {
+    /// What the driver reads at a launch of a function: the first `words`, and its maps.
+    pub(super) fn of(&mut self, function: usize, words: usize) -> &[*mut c_void] {
         self.pointers.truncate(0);
         self.pointers.extend(self.words[..words].iter().map(|w| w.as_ptr().cast::<c_void>()));
-        let of = |map: &EncodedMap| std::ptr::from_ref(&map.0).cast_mut().cast::<c_void>();
-        self.pointers.extend(maps.iter().map(of));
-    }
-
-    /// Parameters with these values.
-    pub(super) fn new(words: impl Iterator<Item = u64>) -> Self {
-        let words: Box<[Cell<u64>]> = words.map(Cell::new).collect();
-        let pointers = words.iter().map(|w| w.as_ptr().cast()).collect();
-        Self { words, pointers }
+        self.pointers.extend(self.maps[function].iter().map(EncodedMap::pointer));
+        &self.pointers
     }
 
     /// Changes one of them.
@@ -47,10 +42,69 @@ impl Arguments {
     }
 }
 
+/// A launch's function and grid.
+pub(super) type Started = (usize, [u32; 3]);
+
+/// What every launch gets: words first, the maps of its function last.
+pub(super) struct Given {
+    /// Their places never change, as `known` points to them.
+    words: Box<[u64]>,
+    maps: Box<[Vec<EncodedMap>]>,
+    /// The launches, where no loop is around any: nothing else has to be found out.
+    known: Option<Vec<Known>>,
+}
+
+/// A launch of which all is known: its function, its grid, the pointers to its parameters.
+pub(super) struct Known {
+    pub(super) function: usize,
+    pub(super) grid: [u32; 3],
+    pub(super) parameters: Box<[*mut c_void]>,
+}
+
+// SAFETY: the pointers of `known` point into `words` and `maps` of the same value, which nothing
+// changes; the driver reads what they point to.
+unsafe impl Send for Given {}
+// SAFETY: as above.
+unsafe impl Sync for Given {}
+
+impl Given {
+    /// These words and maps, for launches of functions on grids where these are known.
+    pub(super) fn new(
+        words: Vec<u64>,
+        maps: Vec<Vec<EncodedMap>>,
+        launches: Option<Vec<Started>>,
+    ) -> Self {
+        let (words, maps) = (words.into_boxed_slice(), maps.into_boxed_slice());
+        let word = |w: &u64| std::ptr::from_ref(w).cast_mut().cast::<c_void>();
+        let known = |(function, grid): Started| {
+            let own = maps[function].iter().map(EncodedMap::pointer);
+            Known { function, grid, parameters: words.iter().map(word).chain(own).collect() }
+        };
+        let known = launches.map(|all| all.into_iter().map(known).collect());
+        Self { words, maps, known }
+    }
+
+    pub(super) const fn words(&self) -> &[u64] {
+        &self.words
+    }
+
+    pub(super) const fn maps(&self) -> &[Vec<EncodedMap>] {
+        &self.maps
+    }
+
+    pub(super) fn known(&self) -> Option<&[Known]> {
+        self.known.as_deref()
+    }
+}
+
 /// A box of an array, as the copy engine reads it.
 pub(super) struct EncodedMap(sys::CUtensorMap);
 
 impl EncodedMap {
+    fn pointer(&self) -> *mut c_void {
+        std::ptr::from_ref(&self.0).cast_mut().cast()
+    }
+
     /// Has the driver encode it.
     ///
     /// # Errors

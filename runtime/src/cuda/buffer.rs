@@ -162,10 +162,19 @@ impl DeviceBuffer {
 /// The uses of one buffer, held.
 pub(super) type HeldUses<'a> = MutexGuard<'a, Uses<End>>;
 
-/// Locks every buffer once, in the order of their numbers, with the strongest access asked.
-pub(super) fn lock_all(buffers: &[(DeviceBuffer, Access)]) -> Vec<(HeldUses<'_>, Access)> {
-    let mut order: Vec<&(DeviceBuffer, Access)> = buffers.iter().collect();
-    order.sort_by_key(|(buffer, access)| (buffer.0.number, std::cmp::Reverse(*access)));
-    order.dedup_by_key(|(buffer, _)| buffer.0.number);
-    order.into_iter().map(|(buffer, access)| (lock(&buffer.0.uses), *access)).collect()
+/// The buffers that a launch touches, each once, in the order of their numbers.
+pub(super) struct Touched(Vec<(DeviceBuffer, Access)>);
+
+impl Touched {
+    /// These buffers, with the strongest access that is asked for each.
+    pub(super) fn new(mut buffers: Vec<(DeviceBuffer, Access)>) -> Self {
+        buffers.sort_by_key(|(buffer, access)| (buffer.0.number, std::cmp::Reverse(*access)));
+        buffers.dedup_by_key(|(buffer, _)| buffer.0.number);
+        Self(buffers)
+    }
+
+    /// Holds all of them.
+    pub(super) fn lock(&self) -> Vec<(HeldUses<'_>, Access)> {
+        self.0.iter().map(|(buffer, access)| (lock(&buffer.0.uses), *access)).collect()
+    }
 }

@@ -3,16 +3,17 @@
 //! In: an ordinal. Out: an open device that buffers and programs hold. Keeps: the memory limit is
 //! never passed; work is ordered by the buffers it touches and by nothing else.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 
 use warploom_ir::diag::Result;
 use warploom_ir::target::Target;
 
-use super::buffer::{self, DeviceBuffer};
+use super::buffer::Touched;
 use super::driver::{self, Context, Event, Memory, Stream, environment};
-use super::handle::{LaunchHandle, Wait, Waiter, lock};
-use super::order::{self, Access, Load, Mark};
+use super::handle::{LaunchHandle, Wait, Waiter};
+use super::order::{self, Load, Mark};
+use super::track::{self, Marked, Track};
 
 /// Streams of a device: as many launches can overlap.
 const LANES: usize = 4;
@@ -82,22 +83,27 @@ fn info(ordinal: usize, facts: driver::Facts) -> DeviceInfo {
     DeviceInfo { ordinal, name, capability, memory, multiprocessors }
 }
 
-/// An event that a thread can wait for, shared by the buffers it concerns.
-#[derive(Clone)]
-pub(super) struct End(Arc<Event>);
-
-impl Wait for End {
+impl Wait for Event {
     fn wait(&self) -> Result<()> {
-        self.0.synchronize()
+        self.synchronize()
     }
 }
 
+impl Marked for Stream {
+    type Mark = Event;
+
+    fn mark(&self) -> Result<Event> {
+        Event::record(self)
+    }
+}
+
+/// The end of a launch, shared by the buffers it concerns.
+pub(super) type End = track::End<Stream>;
+
 /// What lives until a launch has ended.
-pub(super) struct Kept {
-    /// Never read: they are there to be dropped.
-    _buffers: Vec<DeviceBuffer>,
-    /// The code that runs.
-    _code: Arc<dyn Send + Sync>,
+struct Kept {
+    /// The code that runs and its buffers; never read, but there to be dropped.
+    _alive: Arc<dyn Send + Sync>,
     counts: Arc<Counts>,
 }
 
@@ -116,9 +122,7 @@ struct Counts {
 
 /// One stream, and the thread that waits for its work.
 struct Lane {
-    stream: Stream,
-    /// Held while a launch is put in, so that numbers follow the order of the stream.
-    entrance: Mutex<()>,
+    track: Arc<Track<Stream>>,
     counts: Arc<Counts>,
     waiter: Waiter<End, Kept>,
 }
@@ -181,8 +185,8 @@ impl Device {
         let copies = Arc::new(Stream::new(&context)?);
         let lane = |i| {
             let waiter = Waiter::start(&format!("warploom-cuda{ordinal}-{i}"))?;
-            let (stream, entrance) = (Stream::new(&context)?, Mutex::new(()));
-            Ok(Lane { stream, entrance, counts: Arc::default(), waiter })
+            let track = Track::new(Stream::new(&context)?);
+            Ok(Lane { track, counts: Arc::default(), waiter })
         };
         let lanes = (0..LANES).map(lane).collect::<Result<_>>()?;
         let (next, used) = (AtomicUsize::new(0), AtomicU64::new(0));
@@ -285,15 +289,15 @@ impl Device {
 
     /// Puts work on a lane, after all earlier work that touches the same buffers.
     ///
-    /// `code` and the buffers live until the work has ended.
+    /// `alive` holds code and buffers, and lives until the work has ended.
     pub(super) fn submit(
         &self,
-        buffers: &[(DeviceBuffer, Access)],
-        code: Arc<dyn Send + Sync>,
+        buffers: &Touched,
+        alive: Arc<dyn Send + Sync>,
         place: Place,
         enqueue: impl FnOnce(&Stream) -> Result<()>,
     ) -> Result<LaunchHandle> {
-        let mut touched = buffer::lock_all(buffers);
+        let mut touched = buffers.lock();
         let before = touched.iter().flat_map(|(uses, access)| uses.before(*access));
         let marks: Vec<Mark<End>> = order::latest(before);
         let index = match place {
@@ -304,28 +308,32 @@ impl Device {
             Place::First => 0,
         };
         let lane = &self.0.lanes[index];
-        let entered = lock(&lane.entrance);
+        let stream = lane.track.stream();
+        let others = marks.iter().filter(|m| m.lane != index && !m.event.is_past());
+        // before the lane is entered: another one's tail is held for a mark
+        let others: Vec<&Event> = others.map(|m| m.event.mark()).collect::<Result<_>>()?;
+        let mut entered = lane.track.enter();
         let put_in = || {
-            for mark in marks.iter().filter(|m| m.lane != index) {
-                lane.stream.wait(&mark.event.0)?;
-            }
-            enqueue(&lane.stream)?;
-            Event::record(&lane.stream)
+            others.into_iter().try_for_each(|event| stream.wait(event))?;
+            enqueue(stream)
         };
-        let event = put_in().inspect_err(|_| {
+        put_in().inspect_err(|_| {
             // a part may run already: the buffers must outlive it, and the failure is what counts
-            let _ = lane.stream.synchronize();
+            let _ = stream.synchronize();
         })?;
         let seq = lane.counts.launched.fetch_add(1, Ordering::SeqCst) + 1;
-        let end = End(Arc::new(event));
+        let end = entered.end();
         for (uses, access) in &mut touched {
             let mark = Mark { lane: index, seq, event: end.clone() };
             uses.record(*access, mark);
         }
-        let kept = buffers.iter().map(|(buffer, _)| buffer.clone()).collect();
         let counts = Arc::clone(&lane.counts);
-        let handle = lane.waiter.watch(end, Kept { _buffers: kept, _code: code, counts });
-        drop(entered);
+        let (handle, unwatched) = lane.waiter.watch(end, Kept { _alive: alive, counts });
+        entered.leave(handle.observed());
+        drop(touched);
+        if let Some(pending) = unwatched {
+            pending.settle();
+        }
         Ok(handle)
     }
 

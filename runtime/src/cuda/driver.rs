@@ -13,7 +13,6 @@ use cudarc::driver::sys::{self, CUdevice_attribute as Attribute, CUresult};
 use cudarc::driver::{DriverError, result};
 use warploom_ir::diag::{Blame, Diagnostic, Result};
 
-use super::arguments::Arguments;
 use super::handle::lock;
 
 /// The oldest driver whose functions are used, as the driver counts: 12.0.
@@ -313,7 +312,13 @@ impl Stream {
         self.synchronize()
     }
 
-    /// Starts a function. `args` are its parameters, 64 bits each, and perhaps more.
+    /// Makes this thread's calls go to the stream's context, for [`Stream::launch`].
+    pub(super) fn bind(&self) -> Result<()> {
+        self.context.bind()
+    }
+
+    /// Starts a function, on a thread that called [`Stream::bind`]. `parameters` point to what it
+    /// takes.
     ///
     /// # Safety
     /// The function takes these parameters, and what they point to lives until the work has ended.
@@ -323,23 +328,29 @@ impl Stream {
         grid: [u32; 3],
         block: [u32; 3],
         shared_bytes: u32,
-        args: &mut Arguments,
+        parameters: &[*mut c_void],
     ) -> Result<()> {
-        self.context.bind()?;
-        let of = |v: [u32; 3]| (v[0], v[1], v[2]);
-        // SAFETY: the driver copies the parameters before it returns; the rest is the caller's.
+        let ([gx, gy, gz], [bx, by, bz]) = (grid, block);
+        // SAFETY: the driver reads the parameters and copies them before it returns; the rest is
+        // the caller's.
         let done = unsafe {
-            result::launch_kernel(
+            sys::cuLaunchKernel(
                 function.raw,
-                of(grid),
-                of(block),
+                gx,
+                gy,
+                gz,
+                bx,
+                by,
+                bz,
                 shared_bytes,
                 self.raw,
-                args.pointers(),
+                parameters.as_ptr().cast_mut(),
+                std::ptr::null_mut(),
             )
         };
-        if done.is_err() {
-            self.context.check(&format!("`{}` cannot be launched", function.name), done)?;
+        if done != CUresult::CUDA_SUCCESS {
+            let what = format!("`{}` cannot be launched", function.name);
+            self.context.check(&what, done.result())?;
         }
         Ok(())
     }

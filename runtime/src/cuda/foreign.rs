@@ -10,21 +10,22 @@ use std::sync::Arc;
 
 use warploom_ir::diag::Result;
 
-use super::buffer::DeviceBuffer;
+use super::buffer::{DeviceBuffer, Touched};
 use super::device::{Device, Place};
 use super::driver::Stream;
 use super::handle::LaunchHandle;
 use super::order::Access;
 
-/// What puts the work on a stream. Of a type of its own, to be kept until the work has ended.
-struct Work(Box<dyn Fn(*mut c_void) -> Result<()> + Send + Sync>);
+/// Kept until the work has ended.
+struct Inner {
+    device: Device,
+    buffers: Touched,
+    /// What puts the work on a stream.
+    work: Box<dyn Fn(*mut c_void) -> Result<()> + Send + Sync>,
+}
 
 /// Work of another library, ready to launch any number of times.
-pub struct ForeignLaunch {
-    device: Device,
-    buffers: Vec<(DeviceBuffer, Access)>,
-    work: Arc<Work>,
-}
+pub struct ForeignLaunch(Arc<Inner>);
 
 impl ForeignLaunch {
     /// Work that reads and writes these buffers. `work` is called once for each launch, with the
@@ -41,8 +42,8 @@ impl ForeignLaunch {
     ) -> Self {
         let reads = reads.iter().map(|b| (b.clone(), Access::Read));
         let writes = writes.iter().map(|b| (b.clone(), Access::Write));
-        let buffers = reads.chain(writes).collect();
-        Self { device: device.clone(), buffers, work: Arc::new(Work(Box::new(work))) }
+        let buffers = Touched::new(reads.chain(writes).collect());
+        Self(Arc::new(Inner { device: device.clone(), buffers, work: Box::new(work) }))
     }
 
     /// Launches it, after all earlier launches that it conflicts with.
@@ -59,12 +60,12 @@ impl ForeignLaunch {
         place: Place,
         work: impl FnOnce(&Stream) -> Result<()>,
     ) -> Result<LaunchHandle> {
-        let code: Arc<dyn Send + Sync> = Arc::clone(&self.work) as _;
-        self.device.submit(&self.buffers, code, place, work)
+        let alive: Arc<dyn Send + Sync> = Arc::clone(&self.0) as _;
+        self.0.device.submit(&self.0.buffers, alive, place, work)
     }
 
     /// Puts all of it on a stream.
     pub(super) fn enqueue(&self, stream: &Stream) -> Result<()> {
-        self.work.0(stream.current()?)
+        (self.0.work)(stream.current()?)
     }
 }

@@ -6,6 +6,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -31,6 +32,8 @@ struct Progress {
 struct State {
     progress: Mutex<Progress>,
     ended: Condvar,
+    /// The handle was dropped.
+    let_go: AtomicBool,
 }
 
 impl State {
@@ -55,12 +58,39 @@ pub struct LaunchHandle {
     state: Arc<State>,
 }
 
+/// Whether someone still holds a launch's handle.
+pub(super) struct Observed(Arc<State>);
+
+impl Observed {
+    /// Whether the handle is there.
+    pub(super) fn is_held(&self) -> bool {
+        !self.0.let_go.load(Ordering::Acquire)
+    }
+}
+
+impl Drop for LaunchHandle {
+    fn drop(&mut self) {
+        self.state.let_go.store(true, Ordering::Release);
+    }
+}
+
 impl LaunchHandle {
     /// A handle of work that has ended already.
     pub(super) fn done() -> Self {
         let state = Arc::new(State::default());
         state.finish(Ok(()));
         Self { state }
+    }
+
+    /// A handle of work that nothing watches.
+    #[cfg(test)]
+    pub(super) fn pending() -> Self {
+        Self { state: Arc::default() }
+    }
+
+    /// Tells others whether this handle is still there.
+    pub(super) fn observed(&self) -> Observed {
+        Observed(Arc::clone(&self.state))
     }
 
     /// Whether the launch has ended, well or not.
@@ -104,7 +134,7 @@ pub(super) trait Wait: Send + Sync + 'static {
 }
 
 /// Work on its way: `keep` lives until `end` has happened.
-struct Pending<E, K> {
+pub(super) struct Pending<E, K> {
     end: E,
     keep: K,
     state: Arc<State>,
@@ -129,36 +159,36 @@ impl<E: Wait, K: Send + 'static> Waiter<E, K> {
         Ok(Self { inbox })
     }
 
-    /// Hands over work whose end is known to come.
-    pub(super) fn watch(&self, end: E, keep: K) -> LaunchHandle {
+    /// Hands over work whose end is known to come. It comes back where the thread is gone, which
+    /// only a panic in a waker can cause: then the caller waits, when it holds no lock.
+    pub(super) fn watch(&self, end: E, keep: K) -> (LaunchHandle, Option<Pending<E, K>>) {
         let state = Arc::new(State::default());
         let pending = Pending { end, keep, state: Arc::clone(&state) };
-        if let Err(refused) = self.inbox.send(pending) {
-            // the thread is gone, which only a panic in a waker can cause: wait here instead
-            settle(refused.0);
-        }
-        LaunchHandle { state }
+        (LaunchHandle { state }, self.inbox.send(pending).err().map(|refused| refused.0))
     }
 }
 
 fn serve<E: Wait, K>(work: &Receiver<Pending<E, K>>) {
     while let Ok(pending) = work.recv() {
-        settle(pending);
+        pending.settle();
     }
 }
 
-fn settle<E: Wait, K>(pending: Pending<E, K>) {
-    let Pending { end, keep, state } = pending;
-    let outcome = end.wait();
-    // first, so that whoever waited sees the memory given back
-    drop(keep);
-    drop(end);
-    state.finish(outcome);
+impl<E: Wait, K> Pending<E, K> {
+    /// Waits for the end, and lets go what was kept until then.
+    pub(super) fn settle(self) {
+        let Self { end, keep, state } = self;
+        let outcome = end.wait();
+        // first, so that whoever waited sees the memory given back
+        drop(keep);
+        drop(end);
+        state.finish(outcome);
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::AtomicUsize;
     use std::task::Wake;
     use std::time::Duration;
 
@@ -203,8 +233,8 @@ mod tests {
         let waiter = Waiter::start("test").unwrap();
         let kept = Arc::new(());
         let (good, bad) = (Gate::new(), Gate::new());
-        let first = waiter.watch(good.clone(), Arc::clone(&kept));
-        let second = waiter.watch(bad.clone(), Arc::clone(&kept));
+        let first = waiter.watch(good.clone(), Arc::clone(&kept)).0;
+        let second = waiter.watch(bad.clone(), Arc::clone(&kept)).0;
         assert!(!first.is_done());
         assert_eq!(Arc::strong_count(&kept), 3);
         good.open(Ok(()));
@@ -219,7 +249,7 @@ mod tests {
     fn a_future_is_woken_without_a_runtime() {
         let waiter = Waiter::start("test").unwrap();
         let gate = Gate::new();
-        let mut handle = waiter.watch(gate.clone(), ());
+        let mut handle = waiter.watch(gate.clone(), ()).0;
         let woken = Arc::new(Woken(AtomicUsize::new(0), std::thread::current()));
         let waker = Waker::from(Arc::clone(&woken));
         let mut cx = Context::from_waker(&waker);
@@ -237,7 +267,7 @@ mod tests {
         let waiter = Waiter::start("test").unwrap();
         let (gate, kept) = (Gate::new(), Arc::new(()));
         drop(waiter.watch(gate.clone(), Arc::clone(&kept)));
-        let last = waiter.watch(gate.clone(), Arc::clone(&kept));
+        let last = waiter.watch(gate.clone(), Arc::clone(&kept)).0;
         drop(waiter);
         assert_eq!(Arc::strong_count(&kept), 3, "the work has not ended");
         gate.open(Ok(()));

@@ -14,7 +14,7 @@ use warploom_ir::affine::Name;
 use warploom_ir::diag::Result;
 
 use super::args::{self, Argument};
-use super::arguments::EncodedMap;
+use super::arguments::Given;
 use super::buffer::DeviceBuffer;
 use super::driver::{Event, Stream};
 use super::handle::lock;
@@ -26,8 +26,7 @@ use crate::taken::{Taken, taken};
 #[derive(Default)]
 struct Last {
     addresses: Vec<u64>,
-    words: Vec<u64>,
-    maps: Vec<Vec<EncodedMap>>,
+    given: Option<Given>,
     /// Its stream, and the point behind it.
     end: Option<(usize, Event)>,
 }
@@ -86,11 +85,16 @@ impl LentProgram {
         if let Some((_, event)) = last.end.as_ref().filter(|(before, _)| *before != number) {
             stream.wait(event)?;
         }
-        if last.maps.is_empty() || last.addresses != addresses {
-            let (words, maps) = self.prepared(addresses)?;
-            (last.addresses, last.words, last.maps) = (addresses.to_vec(), words, maps);
-        }
-        self.program.enqueue(&stream, &self.sizes, &last.words, &last.maps)?;
+        let Last { addresses: before, given, .. } = &mut *last;
+        let given = match given.take().filter(|_| before == addresses) {
+            Some(same) => given.insert(same),
+            None => {
+                let new = self.prepared(addresses)?;
+                *before = addresses.to_vec();
+                given.insert(new)
+            }
+        };
+        self.program.enqueue(&stream, &self.sizes, given)?;
         last.end = Some((number, Event::record(&stream)?));
         Ok(())
     }
@@ -105,7 +109,7 @@ impl LentProgram {
     }
 
     /// What the functions get, after the checks that need no memory.
-    fn prepared(&self, addresses: &[u64]) -> Result<(Vec<u64>, Vec<Vec<EncodedMap>>)> {
+    fn prepared(&self, addresses: &[u64]) -> Result<Given> {
         let kernel = self.program.kernel();
         let wanted = self.arrays().count();
         if addresses.len() != wanted {
@@ -126,8 +130,7 @@ impl LentProgram {
             });
         }
         args::check(&kernel.buffers, &self.shapes, &arguments)?;
-        let words = args::words(kernel, &arguments, &self.sizes);
-        Ok((words, self.program.maps(&self.sizes, &arguments)?))
+        self.program.given(&self.sizes, &arguments)
     }
 }
 

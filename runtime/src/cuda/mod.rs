@@ -18,6 +18,7 @@ mod order;
 mod program;
 mod steps;
 mod time;
+mod track;
 
 pub use buffer::DeviceBuffer;
 pub use device::{Device, DeviceInfo, Devices};

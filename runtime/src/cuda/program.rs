@@ -4,6 +4,7 @@
 //! Keeps: nothing reaches the device before every argument is checked.
 
 use std::collections::BTreeMap;
+use std::ffi::c_void;
 use std::sync::Arc;
 
 use warploom_ir::abi::{GpuCode, GpuLaunch, GpuStep, TensorMap};
@@ -17,12 +18,11 @@ use warploom_ir::target::GpuLimits;
 use warploom_ir::tensor::{Tensor, checked_size};
 
 use super::args::{self, Argument};
-use super::arguments::{Arguments, EncodedMap};
-use super::buffer::DeviceBuffer;
+use super::arguments::{Arguments, EncodedMap, Given, Started};
+use super::buffer::{DeviceBuffer, Touched};
 use super::device::{Device, Place};
 use super::driver::{Function, Module, Stream, environment};
 use super::handle::LaunchHandle;
-use super::order::Access;
 use super::steps::{self, Values};
 use crate::host::{error, folded, shape_of, sizes_in_order, table_of};
 use crate::taken::given;
@@ -105,12 +105,7 @@ impl LoadedProgram {
         }
         let shapes: Vec<Vec<usize>> =
             kernel.buffers.iter().map(|b| shape_of(kernel, b, &sizes)).collect::<Result<_>>()?;
-        let mut launches = 0;
-        let mut values = Values::new(&kernel.params, &sizes);
-        steps::walk(&self.0.steps, &mut values, &self.0.limits, &mut |_, _, _, _| {
-            launches += 1;
-            Ok(())
-        })?;
+        let launches = self.launches(&sizes)?.0;
         let own = self.own(&shapes)?;
         let mut buffers = Vec::with_capacity(shapes.len());
         for (buffer, own) in kernel.buffers.iter().zip(own) {
@@ -124,17 +119,33 @@ impl LoadedProgram {
             })
             .collect();
         args::check(&kernel.buffers, &shapes, &arguments)?;
-        let words = args::words(kernel, &arguments, &sizes);
-        let maps = self.maps(&sizes, &arguments)?;
-        Ok(BoundProgram { program: self.clone(), buffers, launches, sizes, words, maps })
+        let given = self.given(&sizes, &arguments)?;
+        let (program, buffers) = (self.clone(), Touched::new(buffers));
+        Ok(BoundProgram(Arc::new(Bound { program, buffers, launches, sizes, given })))
+    }
+
+    /// How many launches one run takes at these sizes; and all of them, where no loop is around
+    /// any.
+    fn launches(&self, sizes: &[i64]) -> Result<(u64, Option<Vec<Started>>)> {
+        let mut values = Values::new(&self.kernel().params, sizes);
+        let mut known = (steps::depth(&self.0.steps) == 0).then(Vec::new);
+        let mut count = 0;
+        steps::walk(&self.0.steps, &mut values, &self.0.limits, &mut |k, _, grid, _| {
+            count += 1;
+            known.iter_mut().for_each(|all| all.push((k, grid)));
+            Ok(())
+        })?;
+        Ok((count, known))
+    }
+
+    /// What every launch gets, for arguments that were checked.
+    pub(super) fn given(&self, sizes: &[i64], arguments: &[Argument<'_>]) -> Result<Given> {
+        let words = args::words(self.kernel(), arguments, sizes);
+        Ok(Given::new(words, self.maps(sizes, arguments)?, self.launches(sizes)?.1))
     }
 
     /// The boxes of each launch, and whether all rows of its arrays are copied in whole pieces.
-    pub(super) fn maps(
-        &self,
-        sizes: &[i64],
-        arguments: &[Argument<'_>],
-    ) -> Result<Vec<Vec<EncodedMap>>> {
+    fn maps(&self, sizes: &[i64], arguments: &[Argument<'_>]) -> Result<Vec<Vec<EncodedMap>>> {
         let buffers = &self.kernel().buffers;
         let shape = |b: usize| folded(self.kernel(), &buffers[b], sizes);
         let of = |launch: &GpuLaunch| {
@@ -212,28 +223,28 @@ impl LoadedProgram {
     }
 
     /// Starts every launch on a stream, one after the other: with these sizes in the kernel's
-    /// order, what every launch gets first, and what each of [`GpuCode::launches`] gets last.
-    pub(super) fn enqueue(
-        &self,
-        stream: &Stream,
-        sizes: &[i64],
-        words: &[u64],
-        maps: &[Vec<EncodedMap>],
-    ) -> Result<()> {
+    /// order.
+    pub(super) fn enqueue(&self, stream: &Stream, sizes: &[i64], given: &Given) -> Result<()> {
         let program = &*self.0;
+        let start = |k: usize, grid, parameters: &[*mut c_void]| {
+            let GpuLaunch { block, shared_bytes, .. } = program.launches[k];
+            // SAFETY: the parameters are what `warploom_ir::abi` says a function of this kernel
+            // takes; they were checked, and who calls this keeps the buffers until the end.
+            unsafe { stream.launch(&program.functions[k], grid, block, shared_bytes, parameters) }
+        };
+        stream.bind()?;
+        if let Some(known) = given.known() {
+            return known.iter().try_for_each(|l| start(l.function, l.grid, &l.parameters));
+        }
         let room = std::iter::repeat_n(0, steps::depth(&program.steps));
-        let mut arguments = Arguments::new(words.iter().copied().chain(room));
+        let mut arguments = Arguments::new(given.words().iter().copied().chain(room), given.maps());
         let mut values = Values::new(&program.plan.kernel.params, sizes);
-        let first = words.len();
-        steps::walk(&program.steps, &mut values, &program.limits, &mut |k, launch, grid, loops| {
+        let first = given.words().len();
+        steps::walk(&program.steps, &mut values, &program.limits, &mut |k, _, grid, loops| {
             for (index, value) in (first..).zip(loops) {
                 arguments.set(index, value.cast_unsigned());
             }
-            arguments.with_maps(first + loops.len(), &maps[k]);
-            let (block, shared) = (launch.block, launch.shared_bytes);
-            // SAFETY: `arguments` are what `warploom_ir::abi` says a function of this kernel
-            // takes; they were checked, and who calls this keeps the buffers until the end.
-            unsafe { stream.launch(&program.functions[k], grid, block, shared, &mut arguments) }
+            start(k, grid, arguments.of(k, first + loops.len()))
         })
     }
 
@@ -300,35 +311,37 @@ pub(super) fn as_argument(buffer: &DeviceBuffer) -> Argument<'_> {
     }
 }
 
-/// A program with its arguments checked, ready to launch any number of times.
-pub struct BoundProgram {
+/// Kept until the last launch has ended.
+struct Bound {
     program: LoadedProgram,
-    /// In the kernel's order.
-    buffers: Vec<(DeviceBuffer, Access)>,
+    buffers: Touched,
     /// How many launches there are.
     launches: u64,
     /// In the kernel's order.
     sizes: Vec<i64>,
-    /// What every launch gets first.
-    words: Vec<u64>,
-    /// What each of [`GpuCode::launches`] gets last.
-    maps: Vec<Vec<EncodedMap>>,
+    given: Given,
 }
+
+/// A program with its arguments checked, ready to launch any number of times.
+pub struct BoundProgram(Arc<Bound>);
 
 impl BoundProgram {
     /// How many launches of functions one run takes.
     #[must_use]
     pub fn launches(&self) -> u64 {
-        self.launches
+        self.0.launches
     }
 
     /// Launches it, after all earlier launches that it conflicts with. Does not wait for the end;
     /// where it takes more launches than the driver's queue has places, for most of them to start.
     ///
+    /// A launch whose handle is dropped at once costs the host least: its end is looked for
+    /// together with that of those after it on the same stream.
+    ///
     /// # Errors
     /// `E1114`, `E1115` where the driver refuses; a failure on the device comes from the handle.
     pub fn launch(&self) -> Result<LaunchHandle> {
-        if self.launches == 0 {
+        if self.launches() == 0 {
             return Ok(LaunchHandle::done());
         }
         self.submit(Place::Any, |stream| self.enqueue(stream))
@@ -340,12 +353,12 @@ impl BoundProgram {
         place: Place,
         work: impl FnOnce(&Stream) -> Result<()>,
     ) -> Result<LaunchHandle> {
-        let code: Arc<dyn Send + Sync> = Arc::clone(&self.program.0) as _;
-        self.program.device().submit(&self.buffers, code, place, work)
+        let alive: Arc<dyn Send + Sync> = Arc::clone(&self.0) as _;
+        self.0.program.device().submit(&self.0.buffers, alive, place, work)
     }
 
     /// Starts every launch on a stream, one after the other.
     pub(super) fn enqueue(&self, stream: &Stream) -> Result<()> {
-        self.program.enqueue(stream, &self.sizes, &self.words, &self.maps)
+        self.0.program.enqueue(stream, &self.0.sizes, &self.0.given)
     }
 }

@@ -112,7 +112,7 @@ const MAX_BLOCKS: i64 = 65535;
 /// # Errors
 /// `E0601` when isl takes too long.
 pub fn auto_gpu(schedule: &Schedule, options: &GpuOptions) -> Result<Schedule> {
-    Ok(auto_gpu_with(schedule, options, &Choices::default())?.schedule)
+    Ok(auto_gpu_lowered(schedule, options)?.0)
 }
 
 /// [`auto_gpu`], and the kernel of the schedule where it was made to see whether it can be: what
@@ -125,6 +125,7 @@ pub fn auto_gpu_lowered(
     options: &GpuOptions,
 ) -> Result<(Schedule, Option<Kernel>)> {
     let mut auto = Auto::new(schedule, &CpuOptions::default(), &Choices::default());
+    auto.exploring = false;
     auto.for_gpu(options)?;
     Ok(auto.with_kernel())
 }

@@ -16,8 +16,12 @@ impl Auto {
     /// Whether the schedule is a block program whose buffers fit into shared memory; the program is
     /// kept.
     pub(super) fn lowers(&mut self, target: Target) -> bool {
-        let (poly, source) = (self.at.poly(), &self.at.nest().source);
-        let Ok(kernel) = block::lower(poly, self.at.tree(), source, LOWER) else { return false };
+        if self.lowered.as_ref().is_some_and(|(of, _)| same(of, &self.at)) {
+            return true;
+        }
+        let Ok(deps) = self.session.deps(&self.at) else { return false };
+        let (tree, source) = (self.at.tree(), &self.at.nest().source);
+        let Ok(kernel) = block::lower(&deps.model, tree, source, LOWER) else { return false };
         let most = target.gpu().map_or(0, |gpu| i64::from(gpu.shared_bytes));
         let mut all = Vec::new();
         blocks(&kernel.body, &mut all);
@@ -28,11 +32,14 @@ impl Auto {
 
     /// The schedule, and its kernel where that was made while the schedule was sought.
     pub(super) fn with_kernel(self) -> (Schedule, Option<Kernel>) {
-        let at = &self.at;
-        let same = |of: &Schedule| of.poly() == at.poly() && of.tree() == at.tree();
-        let kernel = self.lowered.filter(|(of, _)| same(of)).map(|(_, kernel)| kernel);
+        let kernel = self.lowered.filter(|(of, _)| same(of, &self.at)).map(|(_, kernel)| kernel);
         (self.at, kernel)
     }
+}
+
+/// Whether two schedules have one order of one working nest.
+fn same(a: &Schedule, b: &Schedule) -> bool {
+    a.poly() == b.poly() && a.tree() == b.tree()
 }
 
 /// The block programs among nodes.

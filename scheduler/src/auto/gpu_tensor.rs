@@ -360,8 +360,13 @@ impl Auto {
         if p.scales.is_none() && self.in_boxes(p, (time, paired), options).is_some() {
             return Some(());
         }
-        let hole = gpu_tensor_choices::hole(&p.statement, &size)?;
-        let (tiles, turns) = gpu_tensor_choices::read(&self.choose(hole))?;
+        let (tiles, turns) = match (self.exploring, best) {
+            (false, Some(tiles)) => (tiles, size.usual(&tiles)),
+            (true, _) | (false, None) => {
+                let hole = gpu_tensor_choices::hole(&p.statement, &size)?;
+                gpu_tensor_choices::read(&self.choose(hole))?
+            }
+        };
         match tiles.part {
             Some(length) => {
                 let before = self.at.clone();

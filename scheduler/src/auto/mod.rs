@@ -133,6 +133,8 @@ struct Auto {
     extents: BTreeMap<Name, i64>,
     /// Statements that keep the order of the text.
     textual: Vec<Name>,
+    /// Choices are asked for, else the usual ones are taken.
+    exploring: bool,
     /// Sizes that the caller chooses.
     given: Choices,
     /// Choices so far.
@@ -149,6 +151,7 @@ impl Auto {
             options: *options,
             extents: BTreeMap::new(),
             textual: Vec::new(),
+            exploring: true,
             given: choices.clone(),
             holes: Vec::new(),
             lowered: None,

@@ -5,6 +5,8 @@
 //! has not may run, as one operand is zeros there.
 //! Keeps: what `strict` forbids: products with zero that the statement does not make.
 
+use std::collections::BTreeSet;
+
 use warploom_ir::affine::Affine;
 use warploom_ir::expr::Access;
 use warploom_ir::nest::Constraint;
@@ -13,7 +15,7 @@ use warploom_isl::Set;
 use super::filling::Filling;
 use super::product::{Product, elements};
 use super::{Answer, Plan, Site, unfit};
-use crate::footprint::Iterations;
+use crate::footprint::{Domain, Iterations};
 use crate::poly_isl::Model;
 
 impl Product {
@@ -53,6 +55,30 @@ impl Product {
         Ok(())
     }
 
+    /// Whether elements and iteration of the ring decide all iterators, whose values do not depend
+    /// on each other: then what elements are touched in says which instance combines them.
+    fn decides(&self, site: &Site<'_>, target: &Access, factors: &[Access; 2]) -> bool {
+        let statement = &site.poly.statements[site.statement];
+        let Some(domain) = Domain::of(site.poly, statement).filter(Domain::is_rectangle) else {
+            return false;
+        };
+        let decided = |access: &Access, depth: usize| {
+            let around = Iterations::of(site.poly, site.tree, &site.path[depth].name);
+            let rows = around.rows(site.tree, &statement.statement.name);
+            domain.decided(&[rows.as_slice(), &access.indices].concat())
+        };
+        let by = factors.each_ref().map(|f| decided(f, self.ring));
+        let all = |a: &BTreeSet<usize>, b: &BTreeSet<usize>| {
+            (0..statement.iters.len()).all(|i| a.contains(&i) || b.contains(&i))
+        };
+        if statement.statement.strict {
+            let held = decided(target, self.scope);
+            return by.iter().all(|factor| all(factor, &held));
+        }
+        let both: BTreeSet<usize> = by.iter().flatten().copied().collect();
+        all(&both, &decided(target, self.ring))
+    }
+
     /// Every triple of elements that the statement touches in an iteration of the ring, and that
     /// an instruction would combine, is an instance of the statement.
     pub(super) fn check(
@@ -62,6 +88,9 @@ impl Product {
         target: &Access,
         factors: &[Access; 2],
     ) -> Answer<()> {
+        if self.decides(site, target, factors) {
+            return Ok(());
+        }
         let iterations = Iterations::of(site.poly, site.tree, &site.path[self.ring].name);
         let statement = &site.poly.statements[site.statement].statement.name;
         let rows = iterations.rows(site.tree, statement);

@@ -5,14 +5,11 @@
 //! instruction's. Keeps: what is left out converts without loss, so the product is the same.
 //! Why here: threads compute this value on the way to shared memory, where the copy engine cannot.
 
-use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
-
 use warploom_ir::affine::{Affine, Name};
 use warploom_ir::dtype::DType;
 use warploom_ir::expr::Rounding;
 use warploom_ir::kernel::{Typed, TypedKind};
-use warploom_ir::value::Scalar;
+use warploom_ir::value::float::Format;
 
 /// A factor without the conversions that widen it.
 #[derive(Clone, Debug, PartialEq)]
@@ -93,38 +90,71 @@ fn put(value: &Typed<Affine>, element: &Typed<Affine>) -> Typed<Affine> {
     Typed { dtype: value.dtype, kind }
 }
 
-/// Whether every value of a type is one of another; found once.
+/// Whether every value of a type is one of another.
 fn lossless(from: DType, to: DType) -> bool {
-    static KNOWN: Mutex<BTreeMap<(DType, DType), bool>> = Mutex::new(BTreeMap::new());
-    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-    *known.entry((from, to)).or_insert_with(|| keeps_values(from, to))
+    if from == to || from == DType::Bool || to == DType::Bool {
+        return from == to;
+    }
+    let bits = |dtype: DType| 8 * dtype.size_bytes() as i64;
+    match (Format::of(from), Format::of(to)) {
+        (Some(a), Some(b)) => {
+            let (a_ends, b_ends) = (ends(a), ends(b));
+            let infinite = b.ieee || !a.ieee;
+            infinite
+                && b.significand_bits >= a.significand_bits
+                && b_ends.0 <= a_ends.0
+                && a_ends.1 <= b_ends.1
+        }
+        // one bit of a signed number is its sign, and the least number is a power of two
+        (None, Some(b)) => {
+            let own = bits(from) - i64::from(from.is_signed_int());
+            own <= i64::from(b.significand_bits) + 1 && bits(from) - 1 <= ends(b).1
+        }
+        // there is no integer for what is not a number
+        (Some(_), None) => false,
+        (None, None) => match (from.is_signed_int(), to.is_signed_int()) {
+            (true, false) => false,
+            (false, true) => bits(to) > bits(from),
+            (true, true) | (false, false) => bits(to) >= bits(from),
+        },
+    }
 }
 
-fn keeps_values(from: DType, to: DType) -> bool {
-    let nearest = |v: Scalar, to| v.convert(to, Rounding::Nearest, false);
-    match from.size_bytes() {
-        _ if from == to => true,
-        bytes @ (1 | 2) if from != DType::Bool && to != DType::Bool => (0..1_u64 << (8 * bytes))
-            .all(|bits| {
-                let value = Scalar::from_bits(from, bits);
-                let there = nearest(value, to);
-                let back = nearest(there, from);
-                let finite = |v: Scalar| v.to_f64().is_finite();
-                let same = back.bits() == value.bits() && finite(value) == finite(there);
-                same && (value.to_f64() == there.to_f64()) || value.is_nan() && there.is_nan()
-            }),
-        _ => matches!(
-            (from, to),
-            (DType::Tf32, DType::F32 | DType::F64)
-                | (DType::F32 | DType::I32 | DType::U32, DType::F64)
-                | (DType::I32 | DType::U32, DType::I64)
-        ),
-    }
+/// The exponents of the least and of the greatest powers of two of a format.
+fn ends(f: Format) -> (i64, i64) {
+    let bias = (1_i64 << (f.exponent_bits - 1)) - 1;
+    (1 - bias - i64::from(f.significand_bits), bias + i64::from(!f.ieee))
 }
 
 #[cfg(test)]
 mod tests {
+    use warploom_ir::value::Scalar;
+
     use super::*;
+
+    /// By all values of a type of up to 16 bits.
+    fn keeps_values(from: DType, to: DType) -> bool {
+        let nearest = |v: Scalar, to| v.convert(to, Rounding::Nearest, false);
+        (0..1_u64 << (8 * from.size_bytes())).all(|bits| {
+            let value = Scalar::from_bits(from, bits);
+            let there = nearest(value, to);
+            let back = nearest(there, from);
+            let finite = |v: Scalar| v.to_f64().is_finite();
+            let same = back.bits() == value.bits() && finite(value) == finite(there);
+            same && (value.to_f64() == there.to_f64()) || value.is_nan() && there.is_nan()
+        })
+    }
+
+    #[test]
+    fn what_formats_say_holds_for_every_value() {
+        use DType::{Bf16, E4m3, E5m2, F16, F32, F64, I8, I16, I32, I64, Tf32, U8, U16, U32, U64};
+        let all = [F64, F32, Tf32, F16, Bf16, E4m3, E5m2, I64, U64, I32, U32, I16, U16, I8, U8];
+        for from in all.into_iter().filter(|t| t.size_bytes() <= 2) {
+            for to in all {
+                assert_eq!(lossless(from, to), keeps_values(from, to), "{from} {to}");
+            }
+        }
+    }
 
     #[test]
     fn widening_conversions_keep_every_value() {

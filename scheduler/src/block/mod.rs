@@ -76,10 +76,11 @@ pub(crate) fn wanted(tree: &Tree) -> bool {
 /// # Errors
 /// `E0731` where the statement is not what its instruction computes, `E0732` where a statement has
 /// no place in a block program, `E0601` when isl takes too long.
-pub(crate) fn lower(poly: &Poly, tree: &Tree, source: &Source, limit: u32) -> Result<Kernel> {
-    let plan = Plan::of(poly, tree, source, limit)?;
+pub(crate) fn lower(model: &Model, tree: &Tree, source: &Source, limit: u32) -> Result<Kernel> {
+    let poly = &*model.poly;
+    let plan = Plan::of(model, tree, source, limit)?;
     let (reduced, order) = skeleton::reduced(poly, tree, &plan)?;
-    let kernel = crate::lower::generated(&reduced, &order, source, limit)?;
+    let kernel = crate::lower::generated(Some(model), &reduced, &order, source, limit)?;
     skeleton::completed(kernel, poly, &plan).map_err(|d| with_source(d, source))
 }
 
@@ -248,10 +249,9 @@ fn place_of(poly: &Poly, name: &Name) -> usize {
 }
 
 impl Plan {
-    fn of(poly: &Poly, tree: &Tree, source: &Source, limit: u32) -> Result<Self> {
+    fn of(model: &Model, tree: &Tree, source: &Source, limit: u32) -> Result<Self> {
         let make = || -> Answer<Self> {
-            let sites = Site::all(poly, tree, source)?;
-            let model = Model::new(poly)?;
+            let sites = Site::all(&model.poly, tree, source)?;
             let ctx = model.ctx.clone();
             let made = || {
                 let mut padded = false;
@@ -259,9 +259,9 @@ impl Plan {
                     padded |= model.unguarded(site.statement)?.is_some();
                 }
                 // where guards leave out iterations, zeros may take their place
-                match padded.then(|| Self::make(&sites, &model, true)) {
+                match padded.then(|| Self::make(&sites, model, true)) {
                     Some(Ok(plan)) => Ok(plan),
-                    Some(Err(_)) | None => Self::make(&sites, &model, false),
+                    Some(Err(_)) | None => Self::make(&sites, model, false),
                 }
             };
             ctx.with_deadline(LIMIT, || ctx.with_quota(limit, made))
@@ -359,8 +359,7 @@ impl Cluster {
         let around = Iterations::of(site.poly, site.tree, &site.path[depth - 1].name);
         let statement = &site.poly.statements[site.statement].statement.name;
         let row = [l.rows[statement].clone()];
-        let touched = product::elements(site, model, site.statement, &around, &row)?;
-        match around.bounding_box(&touched)? {
+        match around.box_around(model, site.tree, site.statement, &row)? {
             Some(Box_ { offset, extent, .. }) => {
                 Ok(Some(Self { depth, first: offset[0].clone(), count: extent[0] }))
             }

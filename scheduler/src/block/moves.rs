@@ -15,7 +15,7 @@ use warploom_isl::{DimType, Map, Set};
 
 use super::product::{Product, elements};
 use super::{Answer, Site, misplaced, place_of, unfit};
-use crate::footprint::{Box_, Iterations, fresh};
+use crate::footprint::{Box_, Iterations, common, fresh};
 use crate::poly_isl::Model;
 
 /// The dimension of the array that each dimension of the buffer runs along, where it starts with
@@ -31,8 +31,8 @@ fn dimensions(
     let rows = iterations.rows(site.tree, &site.poly.statements[at].statement.name);
     // coordinates depend on each other, so what is the same may be written in several ways
     let zero = |e: &Affine| -> Answer<bool> {
-        let values = elements(site, model, at, iterations, std::slice::from_ref(e))?;
-        let found = iterations.bounding_box(&values)?;
+        let e = std::slice::from_ref(e);
+        let found = iterations.box_around(model, site.tree, at, e)?;
         Ok(found.is_some_and(|b| b.extent == [1] && b.offset[0].as_constant() == Some(0)))
     };
     let mut along = Vec::new();
@@ -60,10 +60,7 @@ const CHUNKS: [i64; 3] = [CHUNK, 8, 4];
 
 /// A number that divides an expression whatever its variables are; 0 for zero.
 pub(super) fn divisor(e: &Affine) -> i64 {
-    const fn gcd(a: i64, b: i64) -> i64 {
-        if b == 0 { a } else { gcd(b, a % b) }
-    }
-    e.terms().fold(e.constant_part(), |d, (_, c)| gcd(d, c)).saturating_abs()
+    e.terms().fold(e.constant_part(), |d, (_, c)| common(d, c)).saturating_abs()
 }
 
 /// Whether threads run a piece of work: one of its loops is mapped to them.
@@ -134,7 +131,9 @@ impl Move {
         };
         let iterations = Iterations::of(site.poly, site.tree, around);
         let touched = elements(site, model, at, &iterations, &theirs.indices)?;
-        let Some(mut box_) = iterations.grid(model, &touched)? else {
+        let seen = iterations.seen_grid(model, site.tree, at, &theirs.indices);
+        let found = seen.map_or_else(|| iterations.grid(model, &touched), |seen| Ok(Some(seen)))?;
+        let Some(mut box_) = found else {
             return Err(unfit(format!("what `{name}` copies is no box")).into());
         };
         let own = site.poly.scopes[&ours.array].coordinates;

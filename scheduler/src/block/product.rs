@@ -273,12 +273,8 @@ impl<'a> Question<'a> {
             let l = self.site.path[depth];
             let around =
                 Iterations::of(self.site.poly, self.site.tree, &self.site.path[depth - 1].name);
-            let row =
-                self.model.rows(self.site.statement, std::slice::from_ref(&l.rows[statement]))?;
-            let touched = around.touched(self.model, self.site.tree, self.site.statement, &row)?;
-            let (site, rows) = (self.site, std::slice::from_ref(&l.rows[statement]));
-            let all = around.unguarded(self.model, site.tree, site.statement, rows)?;
-            let Some(Box_ { offset, extent, .. }) = around.tidy(&touched, all.as_ref())? else {
+            let Some(Box_ { offset, extent, .. }) = self.length(&around, &l.rows[statement])?
+            else {
                 let text = format!("loop `{}` has no constant length", l.name);
                 return Err(unfit(text).into());
             };
@@ -298,6 +294,18 @@ impl<'a> Question<'a> {
             self.counters.push(Counter { var, extent: extent[0], team, reduction: true });
         }
         Ok(())
+    }
+
+    /// The box around a row in each iteration.
+    fn length(&self, around: &Iterations, row: &Affine) -> Answer<Option<Box_>> {
+        let Self { site, model, .. } = *self;
+        let row = std::slice::from_ref(row);
+        if let Some(seen) = around.seen_box(model, site.tree, site.statement, row) {
+            return Ok(Some(seen));
+        }
+        let touched = elements(site, model, site.statement, around, row)?;
+        let all = around.unguarded(model, site.tree, site.statement, row)?;
+        around.tidy(&touched, all.as_ref())
     }
 
     /// What an instruction takes of a buffer; of scales one step of the sum.
@@ -379,15 +387,16 @@ impl<'a> Question<'a> {
 
     /// The first of at most `limit` values of an index of a buffer that an instruction takes.
     fn first(&self, access: &Access, dim: usize, index: &Affine, limit: i64) -> Answer<Affine> {
-        let touched = elements(
-            self.site,
-            self.model,
-            self.site.statement,
-            &self.iterations,
-            std::slice::from_ref(index),
-        )?;
+        let Self { site, model, iterations, .. } = self;
+        let index = std::slice::from_ref(index);
+        if let Some(seen) = iterations.seen_box(model, site.tree, site.statement, index)
+            && let Ok(first) = self.start(access, dim, &seen, limit)
+        {
+            return Ok(first);
+        }
+        let touched = elements(site, model, site.statement, iterations, index)?;
         let taken = self.taken(access, dim, &touched, limit);
-        let Some(all) = self.unguarded(std::slice::from_ref(index))? else { return taken };
+        let Some(all) = self.unguarded(index)? else { return taken };
         // where guards leave out some, those that are left need not start where the tile does
         taken.or_else(|refusal| self.taken(access, dim, &all, limit).map_err(|_| refusal))
     }
@@ -404,6 +413,11 @@ impl<'a> Question<'a> {
             let text = format!("what an instruction takes of `{}` is no box", access.array);
             return Err(unfit(text).into());
         };
+        self.start(access, dim, &box_, limit)
+    }
+
+    /// [`Self::taken`] of a box.
+    fn start(&self, access: &Access, dim: usize, box_: &Box_, limit: i64) -> Answer<Affine> {
         if box_.extent[0] > limit {
             let extent = box_.extent[0];
             let text = format!(

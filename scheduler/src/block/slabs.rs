@@ -14,7 +14,7 @@ use warploom_ir::schedule::{Tree, TreeLoop};
 
 use super::elements::Elements;
 use super::moves::Move;
-use super::product::{Product, elements};
+use super::product::Product;
 use super::{Answer, Site, misplaced, put, unfit};
 use crate::footprint::{Box_, Iterations};
 use crate::poly_isl::Model;
@@ -68,8 +68,9 @@ impl Slabs {
         let around = Iterations::of(site.poly, site.tree, &site.path[product.scope].name);
         let statement = instance.statement;
         let name = &site.poly.statements[statement].statement.name;
-        let row = elements(site, model, statement, &around, &[l.rows[name].clone()])?;
-        let Some(Box_ { offset, extent, .. }) = around.bounding_box(&row)? else {
+        let row = [l.rows[name].clone()];
+        let found = around.box_around(model, site.tree, statement, &row)?;
+        let Some(Box_ { offset, extent, .. }) = found else {
             return Err(misfit("has no constant length").into());
         };
         let var: Name = "@slab".into();
@@ -115,8 +116,7 @@ impl Slabs {
         else {
             return Err(odd().into());
         };
-        let touched = elements(site, model, statement, &inside, held)?;
-        let box_ = inside.bounding_box(&touched)?.ok_or_else(odd)?;
+        let box_ = inside.box_around(model, site.tree, statement, held)?.ok_or_else(odd)?;
         let rows = inside.rows(site.tree, &s.name);
         let last = inside.names.last().cloned().into_iter().collect::<Vec<_>>();
         for (d, (held, stored)) in held.iter().zip(stored).enumerate() {

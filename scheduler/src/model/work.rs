@@ -9,6 +9,7 @@
 use warploom_ir::instruction::{Matrix, Part};
 
 use super::machine::Machine;
+use crate::footprint::common;
 
 /// What a launch does: of one block on average, and of all together.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -155,13 +156,13 @@ impl Rows {
         Self { count, bytes, lines: (bytes / LINE).ceil() }
     }
 
-    /// Rows of which each begins so many bytes after the one before.
+    /// Rows of which each begins so many whole bytes after the one before.
     #[must_use]
     pub fn apart(count: f64, bytes: f64, pitch: f64) -> Self {
-        let steps = LINE as i64;
-        let first = |k: i64| (k as f64 * pitch).rem_euclid(LINE);
-        let touched = |k: i64| ((first(k) + bytes) / LINE).ceil();
-        Self { count, bytes, lines: (0..steps).map(touched).sum::<f64>() / steps as f64 }
+        // rows begin at all multiples of this in a line, equally often; with n of them, lines are
+        // the mean of ceil((k + bytes / step) / n) for k below n
+        let step = common(pitch as i64, LINE as i64) as f64;
+        Self { count, bytes, lines: ((bytes / step).ceil() * step + LINE - step) / LINE }
     }
 
     /// Bytes of the cache's time: a request takes as long as a whole line.

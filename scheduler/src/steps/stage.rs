@@ -149,11 +149,26 @@ impl Below<'_> {
         match whole_array(self.deps.poly(), array).filter(|_| part.at.is_none()) {
             Some(all) => Ok(Some(all)),
             None => {
+                if let Some(seen) = self.seen(uses) {
+                    return Ok(Some(seen));
+                }
                 let touched = self.touched(&uses.all())?;
                 let exact = self.iterations.grid(&self.deps.model, &touched)?;
                 exact.map(|exact| self.unguarded(uses, exact)).transpose()
             }
         }
+    }
+
+    /// The box, where it is seen without isl that all uses have the same.
+    fn seen(&self, uses: &Uses) -> Option<Box_> {
+        let of = |(k, access): &Use| {
+            let indices = &access.indices[self.own..];
+            self.iterations.seen_grid(&self.deps.model, self.tree, *k, indices)
+        };
+        let all = uses.all();
+        let (first, others) = all.split_first()?;
+        let first = of(first)?;
+        others.iter().all(|u| of(u).as_ref() == Some(&first)).then_some(first)
     }
 
     /// The box that is as large, or not much larger, and moves with the accesses: guards may bound

@@ -20,7 +20,7 @@ pub(super) fn tile(operand: &Operand) -> &Tile {
 }
 
 /// The number that an operand is.
-fn number(operand: &Operand) -> &Index {
+pub(super) fn number(operand: &Operand) -> &Index {
     match operand {
         Operand::Value(index) => index,
         Operand::Tile(_) => unreachable!("verified: a number"),

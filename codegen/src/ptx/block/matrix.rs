@@ -2,9 +2,11 @@
 
 use warploom_ir::dtype::DType;
 use warploom_ir::instruction::descriptor::{Fields, Reader};
-use warploom_ir::instruction::{Code, Matrix, Part};
-use warploom_ir::kernel::device::{Tile, WARP};
+use warploom_ir::instruction::{Action, Code, Matrix, Part, find};
+use warploom_ir::kernel::device::{Device, Tile, WARP};
+use warploom_ir::kernel::{KernelLoop, KernelNode};
 
+use super::calls::{number, tile};
 use super::{Registers, SHARED_POINTER, intrinsic};
 use crate::llvm::build::Value;
 use crate::llvm::emit::Emitter;
@@ -108,8 +110,49 @@ impl Emitter<'_> {
         tiles: [&Tile; 3],
         keep: &Lin,
     ) {
-        let Code::Assembly(text) = code else { unreachable!("there is no intrinsic for it") };
-        let [a, b] = [tiles[1], tiles[2]].map(|t| self.descriptor(t, Reader::Warpgroup));
+        debug_assert_eq!(m.layout(Part::D).map(|l| l.n_threads()), Some(128));
+        let at = self.tiles_of(tiles[0])[0];
+        let operands = self.shared_operands([tiles[1], tiles[2]], keep);
+        self.shared_products(code, tiles, at, &[operands]);
+    }
+
+    /// The copies of a loop's body where this is an asynchronous product, and all add to the same
+    /// elements: as one text, so that LLVM has the accumulators once. False where it is not.
+    pub(crate) fn products_in_a_row(&mut self, l: &KernelLoop, copies: &[(Lin, u32)]) -> bool {
+        let (true, [KernelNode::Device(node)]) = (self.program.is_some(), l.body.as_slice()) else {
+            return false;
+        };
+        let Device::Call(call) = &**node else { return false };
+        let instruction = find(&call.instruction).expect("verified: it is in the table");
+        let (Action::Matrix(m), o) = (instruction.action, call.operands.as_slice()) else {
+            return false;
+        };
+        if !m.shared || m.tensor || copies.iter().any(|(_, width)| *width != 1) {
+            return false;
+        }
+        let tiles = [tile(&o[0]), tile(&o[1]), tile(&o[2])];
+        let mut places = Vec::new();
+        for (value, _) in copies {
+            self.env.insert(l.var.clone(), value.clone());
+            places.push(self.tiles_of(tiles[0])[0]);
+        }
+        let one = places.first().copied().filter(|first| places.iter().all(|at| at == first));
+        if let Some(at) = one {
+            let mut operands = Vec::new();
+            for (value, _) in copies {
+                self.env.insert(l.var.clone(), value.clone());
+                let keep = Lin::of(number(&o[3]), &self.env);
+                operands.push(self.shared_operands([tiles[1], tiles[2]], &keep));
+            }
+            self.shared_products(&instruction.code, tiles, at, &operands);
+        }
+        self.env.remove(&l.var);
+        one.is_some()
+    }
+
+    /// The descriptors of both factors, and whether sums are kept.
+    fn shared_operands(&mut self, factors: [&Tile; 2], keep: &Lin) -> [Value; 3] {
+        let [a, b] = factors.map(|t| self.descriptor(t, Reader::Warpgroup));
         let keep = match keep.as_constant() {
             Some(v) => Value::int("i32", i64::from(v != 0).into()),
             None => {
@@ -118,22 +161,34 @@ impl Emitter<'_> {
                 self.f.cast("zext", &kept, "i32")
             }
         };
-        let at = self.tiles_of(tiles[0])[0];
+        [a, b, keep]
+    }
+
+    /// Asynchronous products that add to one tile, one after the other.
+    fn shared_products(
+        &mut self,
+        code: &Code,
+        tiles: [&Tile; 3],
+        at: i64,
+        operands: &[[Value; 3]],
+    ) {
+        let Code::Assembly(text) = code else { unreachable!("there is no intrinsic for it") };
         let acc = self.load_registers(&tiles[0].array, at);
         let n = acc.len();
         let list: Vec<String> = (0..n).map(|i| format!("${i}")).collect();
         let side = |tile: &Tile| u32::from(tile.transposed).to_string();
         // twice as many operands as accumulators are numbered before the descriptors
-        let text = text
-            .replace("{d}", &format!("{{{}}}", list.join(", ")))
-            .replace("{a}", &format!("${}", 2 * n))
-            .replace("{b}", &format!("${}", 2 * n + 1))
-            .replace("{keep}", &format!("${}", 2 * n + 2))
-            .replace("{ta}", &side(tiles[1]))
-            .replace("{tb}", &side(tiles[2]));
-        debug_assert_eq!(m.layout(Part::D).map(|l| l.n_threads()), Some(128));
-        let more = [a, b, keep];
-        let values = self.tied(&text, &acc, &more, "l,l,r");
+        let one = |k: usize| {
+            text.replace("{d}", &format!("{{{}}}", list.join(", ")))
+                .replace("{a}", &format!("${}", 2 * n + 3 * k))
+                .replace("{b}", &format!("${}", 2 * n + 3 * k + 1))
+                .replace("{keep}", &format!("${}", 2 * n + 3 * k + 2))
+                .replace("{ta}", &side(tiles[1]))
+                .replace("{tb}", &side(tiles[2]))
+        };
+        let text: Vec<String> = (0..operands.len()).map(one).collect();
+        let kinds = vec!["l,l,r"; operands.len()].join(",");
+        let values = self.tied(&text.join("\\0A"), &acc, operands.as_flattened(), &kinds);
         self.store_registers(&tiles[0].array, at, &values);
     }
 
@@ -145,7 +200,7 @@ impl Emitter<'_> {
         constraints.push(kinds.to_owned());
         let arguments: Vec<String> = values.iter().chain(more).map(Value::arg).collect();
         let elems: Vec<&str> = values.iter().map(|v| v.elem).collect();
-        let ty = structure(&elems);
+        let ty = self.structure_name(structure(&elems));
         let call = format!(
             "call {ty} asm sideeffect \"{text}\", \"{}\"({}) convergent nounwind",
             constraints.join(","),
@@ -156,6 +211,16 @@ impl Emitter<'_> {
             self.f.def(v.elem, 1, &format!("extractvalue {ty} {out}, {i}"))
         };
         values.iter().enumerate().map(get).collect()
+    }
+
+    /// A name for a type of many elements: LLVM would read them again at each use.
+    fn structure_name(&mut self, structure: String) -> String {
+        let known = self.structures.iter().position(|s| *s == structure);
+        let number = known.unwrap_or_else(|| {
+            self.structures.push(structure);
+            self.structures.len() - 1
+        });
+        format!("%struct{number}")
     }
 
     /// Waits, and passes all accumulators of the team through the wait.
