@@ -110,6 +110,7 @@ fn every_nest_of_the_examples() {
         ("gemm_bias_gelu", "M=9,N=10,K=16"),
         ("gemm_residual_rms", "M=9,N=10,K=16"),
         ("gemm_fp8_scaled", "M=9,N=10,K=160"),
+        ("gemm_mxfp8", "M=9,N=10,K=160"),
         ("gemm_row_norms", "M=9,N=10,K=16"),
         ("gemm_int8_dequant", "M=9,N=10,K=16"),
         ("ozaki2_sgemm", "M=9,N=10,K=16"),

@@ -15,7 +15,7 @@ use warploom_ir::schedule::TreeLoop;
 use warploom_ir::schedule::step::{LayoutTerm, Ref, StepKind};
 
 use super::Auto;
-use super::gpu::GpuOptions;
+use super::gpu::{GpuOptions, Paired};
 use super::gpu_tensor::{Line, Product};
 use super::gpu_tensor_size::{Size, Stored};
 use super::gpu_warps_size::WarpSize;
@@ -24,8 +24,10 @@ use crate::model::{Machine, predict_kernel};
 use crate::steps::ancestors;
 use crate::steps::stage::accesses;
 
-/// Copies are worth it where they save more than one part in so many.
+/// Copies are worth it where they save more than one part in so many, and so many nanoseconds:
+/// estimates of a few microseconds are off by as much as a launch takes.
 const CLEARLY: i64 = 25;
+const SLACK: i64 = 3500;
 /// Of the bytes a second that copies reach: those that keep rows, and those that turn them around.
 const COPIED: f64 = 0.85;
 const TURNED: f64 = 0.8;
@@ -58,7 +60,7 @@ struct Packing {
 impl Packing {
     /// Whether copies are worth it where the product takes so many nanoseconds without them.
     fn pays(&self, direct: i64) -> bool {
-        self.time < direct - direct / CLEARLY
+        self.time + SLACK < direct - direct / CLEARLY
     }
 }
 
@@ -105,6 +107,8 @@ impl Auto {
         options: &GpuOptions,
         map: Map,
     ) -> bool {
+        // pairs of blocks take the arrays as they are, where they are wanted at any price
+        let product = product.filter(|p| p.scales.is_none() && options.paired != Paired::Always);
         let found = product.and_then(|p| Some((self.packing(top, &p, options)?, p)));
         let Some((packing, p)) = found else { return map(self, top, options) };
         let estimated = packing.pays(packing.direct);

@@ -97,6 +97,8 @@ fn lossless(from: DType, to: DType) -> bool {
     }
     let bits = |dtype: DType| 8 * dtype.size_bytes() as i64;
     match (Format::of(from), Format::of(to)) {
+        // no zero, and no sign
+        (_, Some(b)) if b.power => false,
         (Some(a), Some(b)) => {
             let (a_ends, b_ends) = (ends(a), ends(b));
             let infinite = b.ieee || !a.ieee;
@@ -123,6 +125,9 @@ fn lossless(from: DType, to: DType) -> bool {
 /// The exponents of the least and of the greatest powers of two of a format.
 fn ends(f: Format) -> (i64, i64) {
     let bias = (1_i64 << (f.exponent_bits - 1)) - 1;
+    if f.power {
+        return (-bias, bias);
+    }
     (1 - bias - i64::from(f.significand_bits), bias + i64::from(!f.ieee))
 }
 
@@ -147,10 +152,12 @@ mod tests {
 
     #[test]
     fn what_formats_say_holds_for_every_value() {
-        use DType::{Bf16, E4m3, E5m2, F16, F32, F64, I8, I16, I32, I64, Tf32, U8, U16, U32, U64};
-        let all = [F64, F32, Tf32, F16, Bf16, E4m3, E5m2, I64, U64, I32, U32, I16, U16, I8, U8];
-        for from in all.into_iter().filter(|t| t.size_bytes() <= 2) {
-            for to in all {
+        use DType::{Bf16, E4m3, E5m2, F16, F32, F64, Tf32, Ue8m0};
+        use DType::{I8, I16, I32, I64, U8, U16, U32, U64};
+        let floats = [F64, F32, Tf32, F16, Bf16, E4m3, E5m2, Ue8m0];
+        let all = [&floats[..], &[I64, U64, I32, U32, I16, U16, I8, U8]].concat();
+        for &from in all.iter().filter(|t| t.size_bytes() <= 2) {
+            for &to in &all {
                 assert_eq!(lossless(from, to), keeps_values(from, to), "{from} {to}");
             }
         }

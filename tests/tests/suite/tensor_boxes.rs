@@ -177,7 +177,7 @@ fn automatic_schedules_take_boxes() {
         // six dimensions of results: threads store them
         ("aged,cbfg->fedcba", "a=4,b=8,c=4,d=8,e=2,f=16,g=24", 4, true),
         // rows of both factors are sums, different ones: threads turn one of them around
-        ("dac,bcd->ba", "a=64,b=64,c=32,d=32", 132, true),
+        ("dac,bcd->ba", "a=64,b=64,c=32,d=16", 132, true),
         ("mk,kn->mn", "m=128,n=128,k=64", 4, false),
     ] {
         let nest: Nest = contraction(spec, sizes).parse().unwrap_or_else(|e| panic!("{e}"));
