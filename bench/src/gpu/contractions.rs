@@ -3,8 +3,9 @@
 //! Tensor-Tensor Multiplication, 2018), and batches of small products.
 //!
 //! The roofline of a case is the larger of the time of its bytes at 4.3 TB/s and of its operations
-//! at 700 TFLOP/s (350 in tf32, 57 in f64), all measured of libraries on an H200. Results are judged element by element in
-//! binary64 before a time counts (bench/torch_peer.py has the bounds).
+//! at 700 TFLOP/s (350 in tf32, 57 in f64), all measured of libraries on an H200. Results are
+//! judged element by element in binary64 before a time counts (bench/torch_peer.py has the
+//! bounds).
 
 use std::collections::BTreeMap;
 use std::error::Error;

@@ -80,6 +80,16 @@ fn write_stage(f: &mut fmt::Formatter<'_>, kind: &StepKind) -> fmt::Result {
     if places.is_empty() { Ok(()) } else { write!(f, " across {}", places.join(", ")) }
 }
 
+/// A step that makes one loop of two.
+fn joined(
+    f: &mut fmt::Formatter<'_>,
+    step: &str,
+    [outer, inner]: [&Ref; 2],
+    name: &Option<Ref>,
+) -> fmt::Result {
+    write!(f, "{step} {outer}, {inner}{}", named(name.as_slice()))
+}
+
 fn write_step(f: &mut fmt::Formatter<'_>, kind: &StepKind, depth: usize) -> fmt::Result {
     match kind {
         StepKind::Tile { loops, sizes, names } => {
@@ -105,12 +115,8 @@ fn write_step(f: &mut fmt::Formatter<'_>, kind: &StepKind, depth: usize) -> fmt:
             factor => write!(f, "skew {target} by {factor}*{by}"),
         },
         StepKind::Shift { target, by } => write!(f, "shift {target} by {by}"),
-        StepKind::Coalesce { outer, inner, name } => {
-            write!(f, "coalesce {outer}, {inner}{}", named(name.as_slice()))
-        }
-        StepKind::Fold { outer, inner, name } => {
-            write!(f, "fold {outer}, {inner}{}", named(name.as_slice()))
-        }
+        StepKind::Coalesce { outer, inner, name } => joined(f, "coalesce", [outer, inner], name),
+        StepKind::Fold { outer, inner, name } => joined(f, "fold", [outer, inner], name),
         StepKind::Raster { loops, name } => write!(f, "raster {} as {name}", list(loops)),
         StepKind::Unroll(l) => write!(f, "unroll {l}"),
         StepKind::Vectorize(l) => write!(f, "vectorize {l}"),

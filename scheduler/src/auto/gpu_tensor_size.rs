@@ -284,6 +284,23 @@ impl Size {
         (seconds * 1e9) as i64
     }
 
+    /// How a tile's results of so many bytes each leave.
+    fn leaves(&self, t: &Tiles, out: i64) -> Results {
+        match t.slab {
+            Some(width) if t.part.is_none() => {
+                let boxes = if t.swapped { 1 } else { t.columns / width };
+                let row = (width * out).min(SLAB_BYTES);
+                // wide rows without panels begin in the same banks
+                let plain = !t.swapped && width == t.columns && width * out > SLAB_BYTES;
+                let written = if plain { CLASHING } else { self.machine.shared / out as f64 };
+                Results::Boxes { boxes: boxes as f64, row: row as f64, written }
+            }
+            _by_threads if self.scattered => Results::Threads(1.0),
+            // four threads write eight neighbours
+            _by_threads => Results::Threads(8.0),
+        }
+    }
+
     /// What is known of the product in tiles.
     fn tiled(&self, t: &Tiles, turns: Turns, parts: i64) -> Tiled {
         let tiles = self.blocks(t) * parts;
@@ -316,7 +333,7 @@ impl Size {
                 shared_by,
                 filled: (side * t.slice * self.threads[of]) as f64 / 2.0 / fillers
                     + if self.scales.is_some() { side as f64 / fillers } else { 0.0 },
-                turned: if self.turned[of] { (side * terms) as f64 / fillers } else { 0.0 },
+                turned: (i64::from(self.turned[of]) * side * terms) as f64 / fillers,
             }
         };
         let words = [(t.rows, sides[0]), (t.columns, sides[1])].map(|(rows, of)| {
@@ -324,19 +341,7 @@ impl Size {
             if near { (rows / LINE_WORDS) as f64 } else { rows as f64 }
         });
         let out = if t.part.is_some() { HELD } else { self.out };
-        let results = match t.slab {
-            Some(width) if t.part.is_none() => {
-                let boxes = if t.swapped { 1 } else { t.columns / width };
-                let row = (width * out).min(SLAB_BYTES);
-                // wide rows without panels begin in the same banks
-                let plain = !t.swapped && width == t.columns && width * out > SLAB_BYTES;
-                let written = if plain { CLASHING } else { self.machine.shared / out as f64 };
-                Results::Boxes { boxes: boxes as f64, row: row as f64, written }
-            }
-            _by_threads if self.scattered => Results::Threads(1.0),
-            // four threads write eight neighbours
-            _by_threads => Results::Threads(8.0),
-        };
+        let results = self.leaves(t, out);
         let (blocks_of, m) = (self.matrix.blocks * members, self.matrix.m * members);
         Tiled {
             matrix: Matrix { blocks: blocks_of, m, n: t.columns, ..self.matrix },

@@ -90,7 +90,8 @@ fn three(value: &Value) -> Percentiles {
 /// The lines of a case, without where and when; a failure is written where others say `ok`.
 fn lines(case: &Case, answer: &Result<Value, Box<dyn Error>>) -> Vec<String> {
     let (shape, layout) = (&case.shape, case.layout());
-    let first = format!("{shape},{layout},{},{}", case.product.dtype, case.product.out);
+    let fast = if case.product.fast { " fast" } else { "" };
+    let first = format!("{shape},{layout},{},{}{fast}", case.product.dtype, case.product.out);
     let failed = |name: &str, why: &str, peer: &str| {
         let empty = ",".repeat(MEASURED.split(',').count() + STATE.split(',').count());
         format!("{first},{name}{empty},{},{peer}", quoted(why))
