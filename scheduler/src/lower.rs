@@ -149,11 +149,7 @@ pub(crate) fn typed(poly: &Poly, source: &Source, s: &PolyStatement) -> Result<S
             access.indices.drain(..scope.coordinates);
         }
     };
-    inside(&mut statement.target);
-    statement.value.visit_reads_mut(&mut inside);
-    if let Some(guard) = &mut statement.guard {
-        guard.visit_reads_mut(&mut inside);
-    }
+    statement.visit_accesses_mut(&mut inside);
     let mut store = type_statement_in(&poly.arrays, source, &statement)?;
     if let (None, AssignOp::Set, Expr::Read(from)) = (&s.origin, statement.op, &statement.value) {
         // A copy moves bits: there is no type in which it is evaluated.

@@ -197,8 +197,7 @@ impl Model {
 
     /// The value of an expression over the parameters, where these are fixed.
     pub(crate) fn fixed(&self, e: &Affine) -> Option<i64> {
-        let value = |name: &str| self.poly.params.iter().find(|p| &*p.name == name)?.value;
-        e.eval(&value)
+        self.poly.fixed(e)
     }
 
     fn tuple_map(&self, k: usize, name: &str, values: &[Affine]) -> Result<Map, Trouble> {

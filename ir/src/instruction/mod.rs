@@ -82,7 +82,8 @@ pub struct Matrix {
     /// A and B come from shared memory through descriptors, and the instruction is asynchronous;
     /// else they are fragments in registers.
     pub shared: bool,
-    /// D is in tensor memory, and one thread issues the instruction; else it is a fragment.
+    /// D is in tensor memory, and one thread issues the instruction, which is `shared`; else D is a
+    /// fragment.
     pub tensor: bool,
     /// A and B may lie transposed in shared memory: descriptors can say so, or the threads' loads
     /// of fragments cost as much.

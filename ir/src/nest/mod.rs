@@ -344,6 +344,15 @@ impl Statement {
         }
         out
     }
+
+    /// Calls `f` on every access, to change it: the target's, then reads in the order of the text.
+    pub fn visit_accesses_mut(&mut self, f: &mut dyn FnMut(&mut Access)) {
+        f(&mut self.target);
+        self.value.visit_reads_mut(f);
+        if let Some(guard) = &mut self.guard {
+            guard.visit_reads_mut(f);
+        }
+    }
 }
 
 /// A statement with the loops and guards around it, outermost first.

@@ -77,6 +77,12 @@ impl Poly {
     pub fn array(&self, name: &str) -> Option<&Array> {
         self.arrays.iter().find(|a| &*a.name == name)
     }
+
+    /// The value of an expression over the parameters, where these are fixed.
+    #[must_use]
+    pub fn fixed(&self, e: &Affine) -> Option<i64> {
+        e.eval(&|name| self.params.iter().find(|p| &*p.name == name)?.value)
+    }
 }
 
 /// A part of a GPU's multiprocessor that runs the iterations of a loop in a block program.

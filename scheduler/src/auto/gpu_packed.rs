@@ -19,7 +19,6 @@ use super::gpu::{GpuOptions, Paired};
 use super::gpu_tensor::{Line, Product};
 use super::gpu_tensor_size::{Size, Stored};
 use super::gpu_warps_size::WarpSize;
-use crate::Schedule;
 use crate::model::{Machine, predict_kernel};
 use crate::steps::ancestors;
 use crate::steps::stage::accesses;
@@ -54,7 +53,6 @@ struct Packing {
     time: i64,
     direct: i64,
     packed: Packed,
-    before: Schedule,
 }
 
 impl Packing {
@@ -111,6 +109,7 @@ impl Auto {
         let product = product.filter(|p| p.scales.is_none() && options.paired != Paired::Always);
         let found = product.and_then(|p| Some((self.packing(top, &p, options)?, p)));
         let Some((packing, p)) = found else { return map(self, top, options) };
+        let before = self.at.clone();
         let estimated = packing.pays(packing.direct);
         if estimated && self.mapped_packed(&p, &packing.packed, options, map) {
             return true;
@@ -122,7 +121,7 @@ impl Auto {
         let turned = !estimated && (p.turned(0) || p.turned(1));
         if turned && self.predicted(options).is_some_and(|direct| packing.pays(direct)) {
             let done = (self.at.clone(), self.lowered.take());
-            self.at = packing.before.clone();
+            self.at = before;
             if !self.mapped_packed(&p, &packing.packed, options, map) {
                 (self.at, self.lowered) = done;
             }
@@ -169,12 +168,12 @@ impl Auto {
         });
         let (time, packed) = timed.min_by_key(|(time, _)| *time)?;
         let direct = self.direct(p, options).unwrap_or(i64::MAX);
-        Some(Packing { time, direct, packed, before: self.at.clone() })
+        Some(Packing { time, direct, packed })
     }
 
     /// Nanoseconds of the product of the arrays as they are.
     fn direct(&self, p: &Product, options: &GpuOptions) -> Option<i64> {
-        if !(p.matrix.shared || p.matrix.tensor) {
+        if !p.matrix.shared {
             let size = self.warp_size(p, options)?;
             let tiles = size.best()?;
             return Some(size.time(&tiles) + self.gathered(p, tiles.block, &size.machine));
@@ -215,7 +214,7 @@ impl Auto {
             copies += machine.fitted.launch + 2.0 * self.whole(factor) as f64 / rate;
         }
         let loops = indices.loops(packed)?;
-        let product = if p.matrix.shared || p.matrix.tensor {
+        let product = if p.matrix.shared {
             let size = indices.size(self, &loops, options)?;
             size.best().map(|tiles| size.time(&tiles))?
         } else {
@@ -319,10 +318,10 @@ impl<'p> Indices<'p> {
         for sums in &orders {
             for way in 0..8 {
                 let folded = [way & 1 != 0, way & 2 != 0, way & 4 != 0];
-                out.extend(self.candidate(sums, folded));
+                // sides of one index are the same folded or not
+                out.extend(self.candidate(sums, folded).filter(|found| !out.contains(found)));
             }
         }
-        out.dedup();
         out
     }
 
@@ -345,7 +344,7 @@ impl<'p> Indices<'p> {
         }
         // without copies boxes are as good, where they can be
         let matrix = &self.product.matrix;
-        let boxed = folds.is_empty() || matrix.shared || matrix.tensor;
+        let boxed = folds.is_empty() || matrix.shared;
         let nothing = boxed && copies.iter().all(Option::is_none);
         (!nothing).then(|| Packed { folds, sums: sums.to_vec(), copies })
     }
@@ -387,7 +386,7 @@ impl<'p> Indices<'p> {
         let own = units[side].iter().any(|u| u.iters == end.iters);
         let matrix = &self.product.matrix;
         let bytes = matrix.a.size_bytes() as i64;
-        let piece = if matrix.shared || matrix.tensor { PIECE } else { 4.max(bytes) };
+        let piece = if matrix.shared { PIECE } else { 4.max(bytes) };
         let taken = sum || own && matrix.transposable;
         all.clone().all(beside) && taken && end.extent * bytes % piece == 0
     }

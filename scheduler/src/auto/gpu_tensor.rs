@@ -329,9 +329,8 @@ impl Auto {
     /// Extents of an array, where they are known.
     pub(super) fn extents(&self, access: &Access) -> Vec<Option<i64>> {
         let poly = self.at.poly();
-        let fixed = |name: &str| poly.params.iter().find(|p| &*p.name == name)?.value;
         let shape = poly.array(&access.array).map_or(&[][..], |a| &a.shape);
-        shape.iter().map(|e| e.eval(&fixed)).collect()
+        shape.iter().map(|e| poly.fixed(e)).collect()
     }
 
     /// Bytes of a row of an array in memory; none where that is not known.

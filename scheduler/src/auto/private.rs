@@ -15,8 +15,7 @@ use super::gpu::tensorized;
 
 /// Elements of an array of fixed size.
 fn elements(array: &Array, poly: &Poly) -> Option<i64> {
-    let value = |name: &str| poly.params.iter().find(|p| &*p.name == name)?.value;
-    array.shape.iter().try_fold(1_i64, |n, e| n.checked_mul(e.eval(&value)?.max(0)))
+    array.shape.iter().try_fold(1_i64, |n, e| n.checked_mul(poly.fixed(e)?.max(0)))
 }
 
 impl Auto {

@@ -177,12 +177,11 @@ pub(super) fn own_chain(tree: &Tree, statement: &Name) -> Vec<TreeLoop> {
 
 /// Iterations of an iterator, if its bounds are constants once the parameters are known.
 pub(super) fn extent(poly: &Poly, s: &PolyStatement, iter: &Name) -> Option<i64> {
-    let fixed = |name: &str| poly.params.iter().find(|p| &*p.name == name).and_then(|p| p.value);
     let (mut low, mut high): (Option<i64>, Option<i64>) = (None, None);
     for c in s.domain.iter().filter(|c| !c.equality) {
         let factor = c.expr.coefficient(iter);
         let rest = c.expr.sub(&Affine::var(iter.clone()).scale(factor).ok()?).ok()?;
-        match (factor, rest.eval(&fixed)) {
+        match (factor, poly.fixed(&rest)) {
             (1, Some(value)) => low = low.max(Some(value.checked_neg()?)),
             (-1, Some(value)) => high = Some(high.map_or(value, |h| h.min(value))),
             _ => {}

@@ -269,11 +269,7 @@ fn redirected(
         access.indices.truncate(scope.coordinates);
         access.indices.extend(names.iter().cloned().map(Affine::var));
     };
-    change(&mut s.statement.target);
-    s.statement.value.visit_reads_mut(&mut change);
-    if let Some(guard) = &mut s.statement.guard {
-        guard.visit_reads_mut(&mut change);
-    }
+    s.statement.visit_accesses_mut(&mut change);
     // the fragment has two dimensions, whatever the buffer has
     let mut poly = site.poly.clone();
     let held_there = |a: &&mut Array| a.name == product.accumulator || slab == Some(&a.name);

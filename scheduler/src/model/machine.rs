@@ -280,7 +280,7 @@ impl Machine {
             | DType::U16
             | DType::Bool => self.lanes,
         };
-        let registers = !matrix.shared && !matrix.tensor && matrix.a != DType::F64;
+        let registers = !matrix.shared && matrix.a != DType::F64;
         if registers { whole * p.from_registers } else { whole }
     }
 }

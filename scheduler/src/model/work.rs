@@ -116,7 +116,7 @@ impl Work {
     pub fn multiply(&mut self, matrix: &Matrix, count: f64, m: &Machine) -> f64 {
         let clocks = count * instruction(matrix, m);
         self.tensor += clocks;
-        if matrix.shared || matrix.tensor {
+        if matrix.shared {
             self.shared += count * operand_bytes(matrix);
         }
         let products = count * products(matrix);
@@ -196,7 +196,7 @@ fn operand_bytes(matrix: &Matrix) -> f64 {
 #[must_use]
 pub fn instruction(matrix: &Matrix, m: &Machine) -> f64 {
     let products = products(matrix) / m.rate(matrix);
-    match matrix.shared || matrix.tensor {
+    match matrix.shared {
         true => products.max(operand_bytes(matrix) / m.shared),
         false => products,
     }

@@ -22,6 +22,7 @@ use warploom_ir::schedule::step::Ref;
 use warploom_ir::schedule::{Marks, Poly, PolyStatement, Tree, TreeLoop};
 
 use super::coalesce::{perfect, unbounded};
+use super::stage::all_accesses;
 use super::{edit, overflow, unmarked};
 
 /// The operands of the step.
@@ -100,12 +101,11 @@ fn pair(
 /// How many values an iterator has, from zero on, whatever the others are; nothing where that is
 /// not known.
 fn count(poly: &Poly, s: &PolyStatement, iter: &Name) -> Option<i64> {
-    let fixed = |name: &str| poly.params.iter().find(|p| &*p.name == name).and_then(|p| p.value);
     let (mut low, mut high) = (None::<i64>, None::<i64>);
     for c in s.domain.iter().filter(|c| c.expr.vars().contains(iter)) {
         let factor = c.expr.coefficient(iter);
         let rest = c.expr.sub(&Affine::var(iter.clone()).scale(factor).ok()?).ok()?;
-        let value = rest.eval(&fixed).filter(|_| !c.equality)?;
+        let value = poly.fixed(&rest).filter(|_| !c.equality)?;
         match factor {
             1 => low = low.max(Some(value.checked_neg()?)),
             -1 => high = Some(high.map_or(value, |h| h.min(value))),
@@ -122,12 +122,11 @@ fn places(
     extent: i64,
     step: &Fold<'_>,
 ) -> Result<BTreeMap<Name, usize>> {
-    let fixed = |name: &str| poly.params.iter().find(|p| &*p.name == name).and_then(|p| p.value);
     let mut out = BTreeMap::new();
     for (s, pair) in pairs {
         let Some(s) = poly.statement(s).map(|s| &s.statement) else { continue };
         let [outer, inner] = &pair.iters;
-        for access in accesses(s) {
+        for access in all_accesses(s) {
             let moves = |e: &Affine| e.vars().iter().any(|v| v == outer || v == inner);
             let moving: Vec<usize> =
                 (0..access.indices.len()).filter(|d| moves(&access.indices[*d])).collect();
@@ -135,7 +134,7 @@ fn places(
                 [] => continue,
                 [d, e] => {
                     let array = poly.array(&access.array);
-                    let along = array.and_then(|a| a.shape[*e].eval(&fixed));
+                    let along = array.and_then(|a| poly.fixed(&a.shape[*e]));
                     let own = poly.scopes.contains_key(&access.array);
                     let both = access.indices[*d].as_var() == Some(outer)
                         && access.indices[*e].as_var() == Some(inner);
@@ -170,12 +169,6 @@ fn used_as_values(s: &Statement, pair: &Pair) -> Option<String> {
     found.then(|| format!("`{}` computes with the loops' values", s.name))
 }
 
-fn accesses(s: &Statement) -> Vec<&Access> {
-    let mut all = vec![&s.target];
-    all.extend(s.reads());
-    all
-}
-
 fn refused(step: &Fold<'_>, s: &Statement, access: &Access) -> Box<Diagnostic> {
     let (outer, inner) = (step.outer, step.inner);
     let text = format!(
@@ -195,11 +188,10 @@ fn folded(
     extent: i64,
     step: &Fold<'_>,
 ) -> Result<Poly> {
-    let fixed = |name: &str| poly.params.iter().find(|p| &*p.name == name).and_then(|p| p.value);
     let mut new = poly.clone();
     for array in &mut new.arrays {
         let Some(&place) = places.get(&array.name) else { continue };
-        let shape = array.shape.iter().map(|e| e.eval(&fixed)).collect::<Option<Vec<_>>>();
+        let shape = array.shape.iter().map(|e| poly.fixed(e)).collect::<Option<Vec<_>>>();
         let shape = shape.ok_or_else(|| unbounded(step.outer, &step.outer.name))?;
         let whole = Affine::constant(shape[place]).scale(extent);
         array.shape = shape.iter().copied().map(Affine::constant).collect();
@@ -228,11 +220,7 @@ fn folded(
                 Err(error) => broken = Some(error),
             }
         };
-        change(&mut s.statement.target);
-        s.statement.value.visit_reads_mut(&mut change);
-        if let Some(guard) = &mut s.statement.guard {
-            guard.visit_reads_mut(&mut change);
-        }
+        s.statement.visit_accesses_mut(&mut change);
         if let Some(error) = broken {
             return Err(overflow(step.outer.span)(error));
         }

@@ -103,12 +103,7 @@ fn redirect(poly: &mut Poly, k: usize, old: &Name, new: &Name, first: &[Affine])
             access.indices.splice(0..0, first.iter().cloned());
         }
     };
-    let statement = &mut poly.statements[k].statement;
-    change(&mut statement.target);
-    statement.value.visit_reads_mut(&mut change);
-    if let Some(guard) = &mut statement.guard {
-        guard.visit_reads_mut(&mut change);
-    }
+    poly.statements[k].statement.visit_accesses_mut(&mut change);
 }
 
 /// Least and greatest values of the rows of the loops; nothing where they are not known.

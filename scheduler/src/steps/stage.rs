@@ -224,8 +224,7 @@ impl Below<'_> {
 
 /// All elements of an array of known size: its copy has the same indices.
 fn whole_array(poly: &Poly, array: &Array) -> Option<Box_> {
-    let value = |name: &str| poly.params.iter().find(|p| &*p.name == name)?.value;
-    let extent = array.shape.iter().map(|e| e.eval(&value)).collect::<Option<Vec<i64>>>()?;
+    let extent = array.shape.iter().map(|e| poly.fixed(e)).collect::<Option<Vec<i64>>>()?;
     let (offset, step) = (vec![Affine::constant(0); extent.len()], vec![1; extent.len()]);
     Some(Box_ { offset, extent, step })
 }
@@ -300,11 +299,7 @@ pub(crate) fn redirect(statement: &mut Statement, old: &Access, new: &Access) {
             *access = Access { span, ..new.clone() };
         }
     };
-    change(&mut statement.target);
-    statement.value.visit_reads_mut(&mut change);
-    if let Some(guard) = &mut statement.guard {
-        guard.visit_reads_mut(&mut change);
-    }
+    statement.visit_accesses_mut(&mut change);
 }
 
 /// The array a step names.

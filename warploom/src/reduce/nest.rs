@@ -412,11 +412,7 @@ fn drop_index(nodes: &mut [Node], array: &Name, d: usize) {
                         a.indices.remove(d);
                     }
                 };
-                drop(&mut s.target);
-                s.value.visit_reads_mut(&mut drop);
-                if let Some(guard) = &mut s.guard {
-                    guard.visit_reads_mut(&mut drop);
-                }
+                s.visit_accesses_mut(&mut drop);
             }
         }
     }

@@ -364,7 +364,7 @@ impl<'k> Walk<'_, 'k> {
             Action::Matrix(matrix) => {
                 // teams whose fragments are in registers of one warp each run it at the same time
                 let count = self.times * self.copies;
-                let warps = if matrix.shared || matrix.tensor { 1.0 } else { self.warps.max(1.0) };
+                let warps = if matrix.shared { 1.0 } else { self.warps.max(1.0) };
                 let m = self.m;
                 self.tally.tensor += self.work.multiply(&matrix, count * warps, m);
                 self.tally.by_warps |= !matrix.shared && !matrix.tensor;
