@@ -12,6 +12,7 @@ use warploom_ir::kernel::{Buffer, Kernel, KernelLoop, KernelNode, LoopMode, Stor
 use super::build::{Function, Value};
 use super::guards;
 use super::lin::{Atom, Cond, Env, Lin};
+use super::range::{Range, Ranges};
 use super::storage::Storage;
 use super::team::Team;
 use super::tile::{Tile, TileKey};
@@ -55,6 +56,13 @@ pub(crate) struct Counted {
 }
 
 impl Counted {
+    /// What is known of the variable inside.
+    fn range(&self, around: &Ranges) -> Option<Range> {
+        let (lower, trip) = (self.lower.range(around)?, self.trip.range(around)?);
+        let last = trip.1.checked_sub(1)?.max(0).checked_mul(self.step)?;
+        Some((lower.0.checked_add(last.min(0))?, lower.1.checked_add(last.max(0))?))
+    }
+
     /// What the variable stands for inside.
     pub(crate) fn inside(&self) -> Lin {
         let base = Lin::var(&self.var);
@@ -112,6 +120,8 @@ pub(crate) struct Emitter<'k> {
     pub(crate) functions: Vec<String>,
     pub(crate) env: Env,
     pub(crate) vars: BTreeMap<Name, Value>,
+    /// What is known of the variables around.
+    pub(crate) ranges: Ranges,
     pub(crate) buffers: BTreeMap<Name, BufferRegs>,
     pub(crate) storage: Storage,
     pub(crate) tiles: BTreeMap<TileKey, Tile>,
@@ -138,6 +148,7 @@ impl<'k> Emitter<'k> {
             functions: Vec::new(),
             env: Env::new(),
             vars: BTreeMap::new(),
+            ranges: Ranges::new(),
             buffers: BTreeMap::new(),
             storage: Storage::new(kernel.buffers.len()),
             tiles: BTreeMap::new(),
@@ -207,7 +218,10 @@ impl Emitter<'_> {
         let (yes, no, end) = (self.f.label("then"), self.f.label("else"), self.f.label("end"));
         self.f.cond_br(&test, &yes, &no);
         self.f.start(&yes);
+        let around = std::mem::take(&mut self.ranges);
+        self.ranges = c.within(&around);
         self.nodes(then);
+        self.ranges = around;
         self.f.br(&end);
         self.f.start(&no);
         self.nodes(otherwise);
@@ -341,8 +355,14 @@ impl Emitter<'_> {
         let var = self.f.bin("add nsw", &lower, &scaled);
         self.vars.insert(c.var.clone(), var);
         self.env.insert(c.var.clone(), c.inside());
+        let around = self.ranges.clone();
+        match c.range(&around) {
+            Some(range) => self.ranges.insert(c.var.clone(), range),
+            None => self.ranges.remove(&c.var),
+        };
         self.width = c.width;
         self.nodes(body);
+        self.ranges = around;
         self.f.br(&latch);
         self.f.start(&latch);
         self.f.line(&format!("{next} = add nuw nsw i64 {i}, 1"));
@@ -384,6 +404,13 @@ impl Emitter<'_> {
                 self.vars.get(name).cloned().expect("verified: names resolve")
             }
             Atom::Lane => Function::lane_numbers(self.width),
+            Atom::FloorDiv(a, d) | Atom::Mod(a, d) if self.few(a, *d) => {
+                let a = self.lin(a);
+                let a = self.f.cast("trunc", &a, "i32");
+                let op = if matches!(atom, Atom::Mod(..)) { "urem" } else { "udiv" };
+                let value = self.f.bin_int(op, &a, (*d).into());
+                self.f.cast("zext nneg", &value, "i64")
+            }
             Atom::FloorDiv(a, d) => {
                 let a = self.lin(a);
                 self.floor_div(&a, *d)
@@ -408,6 +435,14 @@ impl Emitter<'_> {
                 self.f.select(&c, &a, &b)
             }
         }
+    }
+
+    /// Whether a GPU, which has no division of 64 bits, divides numbers of 32 bits here.
+    fn few(&self, a: &Lin, divisor: i64) -> bool {
+        let few = |n: i64| (0..i64::from(i32::MAX)).contains(&n);
+        self.machine == Machine::Gpu
+            && few(divisor)
+            && a.range(&self.ranges).is_some_and(|(least, most)| few(least) && few(most))
     }
 
     /// Quotient by a positive constant, rounded down.

@@ -188,6 +188,7 @@ fn function(
     let done = std::mem::take(&mut e.f);
     e.functions.push(done.finish());
     e.vars.clear();
+    e.ranges.clear();
     e.buffers.clear();
     e.env = Env::new();
     launch
@@ -201,6 +202,9 @@ fn enter_blocks(e: &mut Emitter<'_>, loops: &[(&KernelLoop, usize)], launch: &mu
         let number = if launch.cluster > 1 && *axis == 0 { "clusterid" } else { "ctaid" };
         let number = hardware(e, number, *axis);
         let lower = Lin::of(&l.lower, &e.env);
+        let last = Lin::of(&l.upper, &e.env).offset(-1);
+        let ends = lower.range(&e.ranges).zip(last.range(&e.ranges));
+        e.ranges.extend(ends.map(|(first, last)| (l.var.clone(), (first.0, last.1))));
         let lower = e.lin(&lower);
         let scaled = e.f.bin_int("mul nsw", &number, l.step.into());
         let value = e.f.bin("add nsw", &lower, &scaled);

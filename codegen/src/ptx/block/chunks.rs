@@ -100,10 +100,12 @@ impl Emitter<'_> {
     fn all_or_guarded(&mut self, copy: &Chunks<'_>) {
         let pieces = self.pieces(copy);
         let unsure: Vec<(usize, Cond)> = (self.whole(copy.from).into_iter().enumerate())
-            .filter(|(_, whole)| whole.as_constant() != Some(true))
+            .filter(|(_, whole)| whole.decided(&self.ranges) != Some(true))
             .collect();
-        let (beyond, asked): (Vec<_>, Vec<_>) =
-            unsure.iter().cloned().partition(|(_, whole)| whole.as_constant() == Some(false));
+        let (beyond, asked): (Vec<_>, Vec<_>) = unsure
+            .iter()
+            .cloned()
+            .partition(|(_, whole)| whole.decided(&self.ranges) == Some(false));
         let dims = |of: &[(usize, Cond)]| of.iter().map(|(d, _)| *d).collect::<Vec<usize>>();
         if asked.is_empty() {
             return self.copied(copy, &pieces, &dims(&beyond));

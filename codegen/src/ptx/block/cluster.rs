@@ -52,6 +52,7 @@ impl Emitter<'_> {
             let number = self.f.bin_int("urem", &rest, l.count.into());
             let number = self.f.cast("zext nneg", &number, "i64");
             self.vars.insert(l.var.clone(), number);
+            self.ranges.insert(l.var.clone(), (0, l.count - 1));
             rest = self.f.bin_int("udiv", &rest, l.count.into());
         }
     }

@@ -375,7 +375,9 @@ impl Emitter<'_> {
         self.state().team = Team { warps: t.warps, warp, meeting };
         let number = self.f.cast("zext nneg", &number, "i64");
         self.vars.insert(t.var.clone(), number);
+        self.ranges.insert(t.var.clone(), (0, t.count - 1));
         self.nodes(&t.body);
+        self.ranges.remove(&t.var);
         self.vars.remove(&t.var);
         self.state().team = around;
     }
