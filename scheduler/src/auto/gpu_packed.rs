@@ -219,10 +219,12 @@ impl Auto {
             size.best().map(|tiles| size.time(&tiles))?
         } else {
             let scattered = indices.scattered(&loops);
-            let Loops { row, column, sum, batch, others, .. } = loops;
+            let Loops { row, column, sum, batch, others, ends, .. } = loops;
+            let transposed = ends.each_ref().map(|end| end.as_ref() != sum.iters.last());
             let [rows, columns, sum] = [row, column, sum].map(|u| u.extent);
             let base = self.warp_size(p, options)?;
-            let size = WarpSize { rows, columns, sum, batch, others, scattered, ..base };
+            let own = WarpSize { rows, columns, sum, batch, others, ..base };
+            let size = WarpSize { scattered, transposed, ..own };
             size.best().map(|tiles| size.time(&tiles))?
         };
         Some(product + (copies * 1e9) as i64)
@@ -294,7 +296,7 @@ impl<'p> Indices<'p> {
     }
 
     /// What could be done: sums in the order of either factor, rows, columns and sums folded or
-    /// not.
+    /// not, results written in runs or as the factors are.
     fn candidates(&self) -> Vec<Packed> {
         let own = |f: &Vec<Name>| -> Vec<Name> {
             f.iter().filter(|i| self.sides[2].iter().any(|l| l.iter == **i)).cloned().collect()
@@ -316,18 +318,20 @@ impl<'p> Indices<'p> {
         orders.dedup();
         let mut out = Vec::new();
         for sums in &orders {
-            for way in 0..8 {
+            for way in 0..16 {
                 let folded = [way & 1 != 0, way & 2 != 0, way & 4 != 0];
+                let found = self.candidate(sums, folded, way & 8 != 0);
                 // sides of one index are the same folded or not
-                out.extend(self.candidate(sums, folded).filter(|found| !out.contains(found)));
+                out.extend(found.filter(|found| !out.contains(found)));
             }
         }
         out
     }
 
-    /// The copies that sums in this order need where these sides are folded; nothing where no copy
-    /// is enough, or none is needed.
-    fn candidate(&self, sums: &[Name], folded: [bool; 3]) -> Option<Packed> {
+    /// The copies that sums in this order need where these sides are folded, and, to write results
+    /// in runs, where tiles are to have the results' last index; nothing where no copy is enough,
+    /// or none is needed.
+    fn candidate(&self, sums: &[Name], folded: [bool; 3], runs: bool) -> Option<Packed> {
         let units = self.units(sums, folded);
         let folds: Vec<Vec<Name>> =
             units.iter().flatten().filter(|u| u.iters.len() > 1).map(|u| u.iters.clone()).collect();
@@ -335,8 +339,10 @@ impl<'p> Indices<'p> {
         for (side, copy) in copies.iter_mut().enumerate() {
             let dims = &self.factors[side];
             let own = [&units[side], &units[2]];
-            if !self.fits(dims, &units, side) {
-                let order = self.order(dims, own);
+            let end = self.results.last();
+            let runs = runs && dims.last() != end && dims.iter().any(|d| Some(d) == end);
+            if runs || !self.fits(dims, &units, side) {
+                let order = self.order(dims, own, runs);
                 let new: Vec<Name> = order.iter().map(|d| dims[*d].clone()).collect();
                 self.fits(&new, &units, side).then_some(())?;
                 *copy = Some(order);
@@ -392,14 +398,14 @@ impl<'p> Indices<'p> {
     }
 
     /// The order of a factor's dimensions with its units beside each other: the one that is
-    /// contiguous stays that where it can.
-    fn order(&self, dims: &[Name], [own, sums]: [&Vec<Unit>; 2]) -> Vec<usize> {
+    /// contiguous stays that where it can and the sum need not be.
+    fn order(&self, dims: &[Name], [own, sums]: [&Vec<Unit>; 2], sum: bool) -> Vec<usize> {
         let place = |i: &Name| dims.iter().position(|d| d == i);
         let inside = |i: &Name| own.iter().chain(sums).any(|u| u.iters.contains(i));
         let mut order: Vec<usize> = (0..dims.len()).filter(|d| !inside(&dims[*d])).collect();
         let last = dims.last();
         let stays = |u: &&Unit| self.product.matrix.transposable && u.iters.last() == last;
-        let end = own.iter().find(stays).or(sums.last());
+        let end = own.iter().find(|u| !sum && stays(u)).or(sums.last());
         let ends = |u: &&Unit| end.is_some_and(|e| e.iters == u.iters);
         let others = own.iter().chain(sums).filter(|u| !ends(u)).chain(end);
         order.extend(others.flat_map(|u| u.iters.iter().filter_map(place)));

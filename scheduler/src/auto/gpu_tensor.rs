@@ -538,17 +538,16 @@ impl Auto {
             Some(statement) => {
                 let row = self.loop_of(statement, &p.row.iter)?;
                 let column = self.loop_of(statement, &p.column.iter)?;
-                self.slabs(row, &column, width)?
+                self.slabs(vec![row], &column, width)?
             }
             // the copy back has a loop for each dimension
             None => {
                 let back = format!("{}_back", local_name(out, at));
-                let dim = |l: &Line| {
-                    let own = |e: &Affine| e.as_var() == Some(&l.iter);
-                    let at = p.target.indices.iter().position(own)?;
-                    Some(Name::from(format!("{back}.{at}")))
-                };
-                self.slabs(dim(&p.row)?, &dim(&p.column)?, width)?
+                let own = |e: &Affine| e.as_var() == Some(&p.column.iter);
+                let column = p.target.indices.iter().position(own)?;
+                let dim = |at: usize| Name::from(format!("{back}.{at}"));
+                let others = (0..p.target.indices.len()).filter(|at| *at != column);
+                self.slabs(others.map(dim).collect(), &dim(column), width)?
             }
         };
         self.must(stage_at(out, &at))?;
@@ -556,9 +555,11 @@ impl Auto {
     }
 
     /// A loop over slabs of a statement's results, which has these loops; its name.
-    fn slabs(&mut self, row: Name, column: &Name, width: i64) -> Option<Name> {
+    fn slabs(&mut self, mut rows: Vec<Name>, column: &Name, width: i64) -> Option<Name> {
         let (slab, column) = self.halves(column, width)?;
-        self.ordered(&[slab.clone(), row, column]).then_some(())?;
+        rows.insert(0, slab.clone());
+        rows.push(column);
+        self.ordered(&rows).then_some(())?;
         let target = Ref::from(slab.clone());
         self.must(StepKind::Ring { target, stages: SLABS })?;
         Some(slab)

@@ -56,6 +56,7 @@ impl Auto {
             bytes: p.factors.iter().chain([&p.target]).map(|a| self.whole(a)).sum(),
             out: self.bytes_of(&p.target.array),
             scattered: p.scattered(),
+            transposed: [0, 1].map(|side| transposed(p, side)),
             matrix: p.matrix,
             target: options.target,
             multiprocessors: options.multiprocessors,
@@ -174,13 +175,11 @@ impl Auto {
         self.must(stage(&p.target.array, at, Vec::new(), 0))?;
         for (side, (factor, filler)) in p.factors.iter().zip(&p.fillers).enumerate() {
             let mut layout = Vec::new();
-            let mut last = factor.indices.len().checked_sub(1)?;
             if let Filler::Threads(order) = filler {
                 let whole = |dim: &usize| LayoutTerm { dimension: *dim, modulus: None, divisor: 1 };
                 layout.extend(order.iter().filter(|_| !order.is_sorted()).map(whole));
-                last = *order.last()?;
             }
-            let transposed = !factor.indices[last].vars().contains(&p.sum.iter);
+            let transposed = transposed(p, side);
             let row = if transposed { t.block[side] } else { t.slice };
             let pad = padding(row, p.matrix.a.size_bytes() as i64, transposed);
             self.must(stage(&factor.array, ring, layout, pad))?;
@@ -194,6 +193,16 @@ impl Auto {
     }
 }
 
+/// Whether rows of a factor in shared memory run along its own index, not along the sum.
+fn transposed(p: &Product, side: usize) -> bool {
+    let factor = &p.factors[side];
+    let last = match &p.fillers[side] {
+        Filler::Threads(order) => order.last().copied(),
+        Filler::Engine => factor.indices.len().checked_sub(1),
+    };
+    last.is_none_or(|last| !factor.indices[last].vars().contains(&p.sum.iter))
+}
+
 /// Whether enough of what instructions multiply is the product's.
 fn worth(p: &Product) -> bool {
     let whole = |l: &Line, step: i64| (l.extent.max(1) + step - 1) / step * step;
@@ -205,7 +214,7 @@ fn worth(p: &Product) -> bool {
 
 /// Elements to add to rows so that the threads of a warp find what they load in different banks:
 /// eight rows of 16 bytes as matrices, else four rows of 32 bytes.
-fn padding(row: i64, bytes: i64, transposed: bool) -> i64 {
+pub(super) fn padding(row: i64, bytes: i64, transposed: bool) -> i64 {
     let matrices = bytes < 8 && (!transposed || bytes == 2);
     let (unit, rest) = if matrices { (32, 16) } else { (64, 32) };
     (rest - row * bytes).rem_euclid(unit) / bytes

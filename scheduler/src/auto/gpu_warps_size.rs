@@ -8,6 +8,8 @@
 use warploom_ir::instruction::Matrix;
 use warploom_ir::target::Target;
 
+use super::gpu_warps::padding;
+use crate::block::fragment_parts;
 use crate::model::product::{Warped, combine};
 use crate::model::{Machine, predict};
 
@@ -15,8 +17,8 @@ use crate::model::{Machine, predict};
 /// those it needs beside.
 const REGISTERS: i64 = 64 << 10;
 const HELD: i64 = 128;
-const LIVE: i64 = 192;
-const OTHERS: i64 = 96;
+const LIVE: i64 = 224;
+const OTHERS: i64 = 64;
 /// Most registers of a thread.
 const MOST: i64 = 255;
 /// Bytes of shared memory that a block can have on every GPU that runs code for sm_80.
@@ -26,8 +28,13 @@ const RESIDENT: i64 = 4;
 const WARPS: i64 = 8;
 /// Fewest slices that are worth a part of the sum.
 const FEWEST_SLICES: i64 = 8;
-/// Rows and columns of tiles; bytes of a slice along the sum; slices in shared memory.
-const SIDES: [i64; 5] = [128, 64, 32, 16, 8];
+/// Estimates that are off by less than one part in so many are about the same.
+const ABOUT: i64 = 60;
+/// Rows and columns of tiles, beside all that there are, and of how many warps they can be; what
+/// they are multiples of; bytes of a slice along the sum; slices in shared memory.
+const SIDES: [i64; 8] = [128, 96, 64, 48, 32, 24, 16, 8];
+const PARTS: [i64; 5] = [1, 2, 3, 4, 8];
+const UNIT: i64 = 8;
 const SLICES: [i64; 2] = [128, 64];
 const STAGES: [i64; 3] = [4, 3, 2];
 
@@ -62,6 +69,8 @@ pub(super) struct WarpSize {
     pub(super) out: i64,
     /// Neighbours of a tile's results are far from each other in memory.
     pub(super) scattered: bool,
+    /// Rows of a factor in shared memory run along its own index, not along the sum.
+    pub(super) transposed: [bool; 2],
     pub(super) matrix: Matrix,
     pub(super) target: Target,
     pub(super) multiprocessors: i64,
@@ -69,34 +78,48 @@ pub(super) struct WarpSize {
 }
 
 impl WarpTiles {
+    /// How many steps' fragments warps hold at once.
+    fn parts(&self, matrix: &Matrix) -> i64 {
+        let products = self.warp[0] * self.warp[1] / (matrix.m * matrix.n);
+        fragment_parts(products, self.slice / matrix.k, self.stages)
+    }
+
     fn warps(&self) -> i64 {
         self.block[0] / self.warp[0] * (self.block[1] / self.warp[1])
     }
 }
 
 impl WarpSize {
-    /// The tiles with the least predicted time; the first of equals.
+    /// The tiles that ask least of the cache among those with about the least predicted time; the
+    /// first of equals.
     pub(super) fn best(&self) -> Option<WarpTiles> {
-        let mut best: Option<(i64, WarpTiles)> = None;
-        for whole in self.candidates() {
-            for tiles in [Some(whole), self.parts(whole)].into_iter().flatten() {
-                let time = self.time(&tiles);
-                if best.as_ref().is_none_or(|b| time < b.0) {
-                    best = Some((time, tiles));
-                }
-            }
-        }
-        best.map(|b| b.1)
+        let parts = |whole| [Some(whole), self.parts(whole)].into_iter().flatten();
+        let timed: Vec<(i64, WarpTiles)> =
+            self.candidates().flat_map(parts).map(|t| (self.time(&t), t)).collect();
+        let least = timed.iter().map(|(time, _)| *time).min()?;
+        let about = timed.into_iter().filter(|(time, _)| *time <= least + least / ABOUT);
+        about.min_by_key(|(time, t)| (self.brought(t), *time)).map(|(_, t)| t)
+    }
+
+    /// Bytes that blocks bring, beside what all of them do, in parts of their tiles.
+    fn brought(&self, t: &WarpTiles) -> i64 {
+        let [rows, columns] = [(self.rows, 0), (self.columns, 1)].map(|(n, s)| up(n, t.block[s]));
+        rows * columns * (t.block[0] + t.block[1])
     }
 
     fn candidates(&self) -> impl Iterator<Item = WarpTiles> {
-        let pairs = || SIDES.into_iter().flat_map(|r| SIDES.map(|c| [r, c]));
         let depths = || SLICES.into_iter().flat_map(|bytes| STAGES.map(|n| (bytes, n)));
         let all = [false, true].into_iter().flat_map(move |swapped| {
-            let tiles = pairs().flat_map(move |block| pairs().map(move |warp| (block, warp)));
-            tiles.flat_map(move |(block, warp)| {
+            let least = |side: usize| if (side == 0) == swapped { UNIT } else { self.matrix.m };
+            let [rows, columns] = [(0, self.rows), (1, self.columns)]
+                .map(|(side, extent)| sides(extent, least(side)));
+            let pairs = rows
+                .into_iter()
+                .flat_map(move |row| columns.clone().into_iter().map(move |column| [row, column]));
+            pairs.flat_map(move |[row, column]| {
                 depths().map(move |(bytes, stages)| {
                     let slice = bytes / self.factor();
+                    let (block, warp) = ([row.0, column.0], [row.1, column.1]);
                     let (resident, part) = (1, None);
                     WarpTiles { block, warp, swapped, slice, stages, resident, part }
                 })
@@ -111,31 +134,30 @@ impl WarpSize {
 
     /// The tiles, where registers and shared memory hold them, with the blocks that run at once.
     fn fits(&self, t: WarpTiles) -> Option<WarpTiles> {
-        let least = if t.swapped { [8, self.matrix.m] } else { [self.matrix.m, 8] };
-        for (side, extent) in [self.rows, self.columns].into_iter().enumerate() {
-            let (block, warp) = (t.block[side], t.warp[side]);
-            // no tile is much larger than what it covers
-            if warp > block || warp < least[side] || block > least[side] && block >= 2 * extent {
-                return None;
-            }
-        }
         let warps = t.warps();
         let held = t.warp[0] * t.warp[1] / 32 * (self.matrix.acc.size_bytes() as i64) / 4;
         let fragments = (t.warp[0] + t.warp[1]) * self.matrix.k * self.factor() / 128;
+        let fragments = fragments * t.parts(&self.matrix);
         let whole = t.slice % self.matrix.k == 0;
         if warps > WARPS || held > HELD || held + fragments > LIVE || !whole {
             return None;
         }
         let gpu = i64::from(self.target.gpu()?.shared_bytes);
         let limit = if self.target == Target::Sm80 { gpu.min(EVERY) } else { gpu };
-        // rows are longer by 16 or 32 bytes
-        let each = (t.block[0] + t.block[1]) * (t.slice * self.factor() + 32) * t.stages;
+        let each = (self.held(&t, 0) + self.held(&t, 1)) * t.stages;
         if each > limit {
             return None;
         }
         let registers = (held + fragments + OTHERS).min(MOST) * 32 * warps;
         let resident = (gpu / (each + 1024)).min(REGISTERS / registers).clamp(1, RESIDENT);
         Some(WarpTiles { resident, ..t })
+    }
+
+    /// Bytes of a slice of a factor in shared memory.
+    fn held(&self, t: &WarpTiles, side: usize) -> i64 {
+        let (own, sum) = (t.block[side], t.slice);
+        let (rows, row) = if self.transposed[side] { (sum, own) } else { (own, sum) };
+        rows * (row + padding(row, self.factor(), self.transposed[side])) * self.factor()
     }
 
     /// Tiles of the result.
@@ -168,6 +190,7 @@ impl WarpSize {
             tiles: (self.blocks(t) * parts) as f64,
             resident: t.resident as f64,
             warps: warps as f64,
+            ahead: t.parts(&self.matrix) > 1,
             slices: slices as f64,
             stages: t.stages as f64,
             bytes: (sides * slice) as f64,
@@ -181,6 +204,21 @@ impl WarpSize {
         let combined = if parts > 1 { combine(sums, m) } else { 0.0 };
         ((predict(&warped.work(m), m).time + combined) * 1e9) as i64
     }
+}
+
+/// Rows or columns of a block's tile, and of a warp's part of it, where there are so many and
+/// instructions take at least so many: no tile is much larger than what it covers.
+fn sides(extent: i64, least: i64) -> Vec<(i64, i64)> {
+    let all = up(extent, least) * least;
+    let whole = (all < SIDES[0] && !SIDES.contains(&all)).then_some(all);
+    let blocks = SIDES.into_iter().chain(whole);
+    let blocks = blocks.filter(|b| b % least == 0 && (*b == least || *b < 2 * extent));
+    blocks
+        .flat_map(|block| {
+            let parts = PARTS.into_iter().filter(move |n| block % (n * least) == 0);
+            parts.map(move |n| (block, block / n))
+        })
+        .collect()
 }
 
 fn up(n: i64, d: i64) -> i64 {
@@ -205,6 +243,7 @@ mod tests {
             bytes: a * (rows + columns) * sum + out * rows * columns,
             out,
             scattered: false,
+            transposed: [false, true],
             matrix,
             target,
             multiprocessors: 132,

@@ -136,12 +136,30 @@ impl<'a> Program<'a> {
         }
         for p in new.into_iter().rev() {
             self.at = p;
-            if self.product().partial && self.product().starts_at_zero {
+            let partial = self.product().partial && self.product().starts_at_zero;
+            if partial || self.begins_in_part() {
                 body.insert(0, self.zeroed());
             }
             body = vec![self.fragment_of_sums(&self.fragment(), body)];
         }
         Ok((body, leaving))
+    }
+
+    /// Whether sums begin with elements of another array, which are not there for all of them.
+    pub(super) fn begins_in_part(&self) -> bool {
+        let fragment = self.fragment();
+        let own = self.plan.works.iter().zip(&self.plan.owners).filter(|(_, p)| **p == self.at);
+        let mut elements = own.filter_map(|(work, _)| match work {
+            Work::Elements(elements) => Some(elements),
+            Work::Product
+            | Work::Fill(_)
+            | Work::Threads(_)
+            | Work::Drain(_)
+            | Work::Slabs(_)
+            | Work::Nothing => None,
+        });
+        let begins = |i: &Instance| i.store.array == fragment && !i.guard.is_empty();
+        elements.any(|e| e.statements.iter().any(begins))
     }
 
     /// The threads of a team meet before they read what one of them has combined of a row.
@@ -276,6 +294,10 @@ impl<'a> Program<'a> {
         for node in nodes.iter().filter(|n| holds(n, &product)) {
             match node {
                 KernelNode::Loop(l) => {
+                    if let Some(all) = self.partial_sums_in_turn(l, scope)? {
+                        out.extend(all);
+                        continue;
+                    }
                     let (mut made, inner) = self.enter(l, scope, self.none())?;
                     made.body = self.products(&l.body, &inner, [from, level])?;
                     out.push(KernelNode::Loop(made));
@@ -303,14 +325,8 @@ impl<'a> Program<'a> {
         [from, level]: [usize; 2],
     ) -> Result<Vec<KernelNode>> {
         let q = self.count(scope)?;
-        let at = self.slot_of(&q);
         let first = iteration(&scope.around[from..]);
-        let wait = vec![slot(self.full(), at.clone()), self.parity(&q, 0)];
-        let mut out = vec![call("mbarrier.wait", wait)];
-        if self.copies_ring() {
-            // what threads copied are ordinary writes, which whoever multiplies fences
-            out.push(call("fence.async", Vec::new()));
-        }
+        let (mut out, at) = self.slot_there(scope)?;
         if self.product().partial {
             out.push(self.partial_sum(at, coordinates));
             return Ok(out);
@@ -332,6 +348,19 @@ impl<'a> Program<'a> {
             out.push(KernelNode::If(later, vec![self.release(before)], Vec::new()));
         }
         Ok(out)
+    }
+
+    /// Waits until the slot of an iteration of the ring is there; the slot.
+    pub(super) fn slot_there(&mut self, scope: &Scope) -> Result<(Vec<KernelNode>, Index)> {
+        let q = self.count(scope)?;
+        let at = self.slot_of(&q);
+        let wait = vec![slot(self.full(), at.clone()), self.parity(&q, 0)];
+        let mut out = vec![call("mbarrier.wait", wait)];
+        if self.copies_ring() {
+            // what threads copied are ordinary writes, which whoever multiplies fences
+            out.push(call("fence.async", Vec::new()));
+        }
+        Ok((out, at))
     }
 
     /// A slot may be filled again. Where threads do that, each warp says so for what it has read:

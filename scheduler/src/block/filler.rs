@@ -93,9 +93,12 @@ impl Program<'_> {
                 // those who fill them hold no sums, which are in tensor memory
                 return 0;
             }
-            let [rows, cols] = product.fragment;
-            let sums = if product.partial { 2 } else { 1 };
-            sums * rows * cols / (WARPGROUP * WARP)
+            let sums = match (product.partial, product.parts_in_turn()) {
+                (false, _) => 1,
+                (true, false) => 2,
+                (true, true) => 3,
+            };
+            sums * product.sums_of_thread()
         };
         self.plan.products.iter().map(of).sum()
     }

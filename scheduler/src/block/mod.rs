@@ -31,6 +31,7 @@ mod moves;
 pub(crate) mod multiplied;
 mod operand;
 mod pairs;
+mod partial;
 mod pieces;
 mod producer;
 mod product;
@@ -41,6 +42,7 @@ mod skeleton;
 mod slabs;
 mod sums;
 mod tensor_memory;
+mod warp_steps;
 mod warps;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -63,6 +65,8 @@ use filling::Filling;
 use moves::Move;
 use product::Product;
 use slabs::Slabs;
+
+pub(crate) use warps::fragment_parts;
 
 type Answer<T> = std::result::Result<T, Trouble>;
 

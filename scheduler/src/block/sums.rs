@@ -62,13 +62,24 @@ impl Program<'_> {
     /// As [`Self::instructions`], into a sum of its own that is then added to the accumulator.
     pub(super) fn partial_sum(&mut self, at: Index, coordinates: &[Index]) -> KernelNode {
         let sum = unused("partial", self.taken);
-        let mut body = vec![call("wgmma.fence", Vec::new())];
-        body.extend(self.unrolled(&at, coordinates, &Index::Const(0), &|at| tile(&sum, at, false)));
-        body.push(call("wgmma.commit", Vec::new()));
+        let mut body = self.products_into(&sum, &at, coordinates);
         body.push(call("wgmma.wait", vec![number(0)]));
         body.push(self.release(at));
         body.push(self.added(&sum));
         self.fragment_of_sums(&sum, body)
+    }
+
+    /// Starts the products of a slot, into a sum of their own.
+    pub(super) fn products_into(
+        &mut self,
+        sum: &Name,
+        at: &Index,
+        coordinates: &[Index],
+    ) -> Vec<KernelNode> {
+        let mut out = vec![call("wgmma.fence", Vec::new())];
+        out.extend(self.unrolled(at, coordinates, &Index::Const(0), &|at| tile(sum, at, false)));
+        out.push(call("wgmma.commit", Vec::new()));
+        out
     }
 
     /// A fragment of sums of the instruction.
@@ -92,7 +103,7 @@ impl Program<'_> {
     }
 
     /// Adds a fragment to the accumulator.
-    fn added(&mut self, sums: &Name) -> KernelNode {
+    pub(super) fn added(&mut self, sums: &Name) -> KernelNode {
         let dtype = self.product().matrix.acc;
         let read = |indices: &[Index]| Typed {
             dtype,

@@ -4,38 +4,30 @@
 //! In: the loops that isl made, with pieces of work as leaves. Out: a program of one role. Before
 //! the first product of a tile all slots but one are on their way; then, for each slice, the
 //! threads wait for their own copies into its slot, meet, start those of the slice that comes
-//! `stages - 1` later, and each warp loads fragments and multiplies.
+//! `stages - 1` later, and each warp loads fragments and multiplies: where a slice has an even
+//! number of steps, those of the next step, whatever slice that is in, while it multiplies.
 //! Requires: loops inside the accumulator's that are nested in each other and, but for the
 //! outermost, of known length.
 //! Keeps: the slot that is filled in an iteration is the one of the iteration before, which every
 //! warp has read before it came to the meeting. Rows in shared memory are as long as the staged
 //! buffer's, so that `pad` says where they lie in its banks.
 
-use std::collections::BTreeMap;
-
-use warploom_ir::affine::{Affine, Name};
 use warploom_ir::diag::Result;
-use warploom_ir::instruction::Part;
-use warploom_ir::kernel::device::{Across, Block, Device, Fragment, Role, Shared, Slice, Teams};
-use warploom_ir::kernel::{
-    Condition, Index, KernelLoop, KernelNode, LoopMode, Store, Typed, TypedKind,
-};
-use warploom_ir::nest::{AssignOp, Order};
+use warploom_ir::kernel::device::{Block, Device, Role, Shared, Teams};
+use warploom_ir::kernel::{Condition, Index, KernelLoop, KernelNode, LoopMode, Store};
 
 use super::epilogue::unroll;
-use super::moves::divisor;
 use super::operand::Operand as Factor;
-use super::product::{Counter, is_counter};
-use super::roles::{Program, Scope, add, call, number, remainder, tile, unused, var};
+use super::roles::{Program, Scope, add, call, number, remainder, unused, var};
 use super::skeleton::{holds, work_of};
+use super::warp_steps::{Factors, Step};
 use super::{Answer, Plan, Work, misplaced, unfit};
-use crate::index::{difference, replace, simplify, simplify_condition, substitute};
+use crate::index::{difference, replace, simplify, simplify_condition};
 
 /// Bytes at whose multiples rows in shared memory start.
 const ROW: i64 = 16;
-/// Bytes of a matrix that `ldmatrix` loads, and most of them at once.
-const MATRIX: i64 = 128;
-const MATRICES: i64 = 4;
+/// Parts of the fragments: one is loaded while the other is multiplied.
+const PARTS: i64 = 2;
 
 /// The loops of a tile's slices, outermost first, and the pieces of work inside all of them.
 struct Slices<'n> {
@@ -93,6 +85,9 @@ impl<'a> Program<'a> {
             // the slots of the tile before have been read
             body.push(call("sync", Vec::new()));
         }
+        if self.begins_in_part() {
+            body.push(self.zeroed());
+        }
         let mut done = false;
         for node in nodes {
             if holds(node, &own) {
@@ -127,20 +122,7 @@ impl<'a> Program<'a> {
     /// All slices of a tile.
     fn slices(&mut self, nodes: &[KernelNode], scope: &Scope) -> Result<Vec<KernelNode>> {
         let slices = self.nested(nodes, scope)?;
-        let stages = self.product().stages;
-        let ahead = stages - 1;
-        let copies = !self.plan.fills.is_empty();
-        let commit = |out: &mut Vec<KernelNode>| {
-            if copies {
-                out.push(call("cp.async.commit", Vec::new()));
-            }
-        };
-        let wait = |out: &mut Vec<KernelNode>, left: i64| {
-            if copies {
-                out.push(call("cp.async.wait", vec![number(left)]));
-            }
-            out.push(call("sync", Vec::new()));
-        };
+        let ahead = self.product().stages - 1;
         let mut out = Vec::new();
         if ahead > 0 {
             let name = unused("ahead", self.taken);
@@ -149,38 +131,148 @@ impl<'a> Program<'a> {
             if !matches!(slices.total, Index::Const(n) if n >= ahead) {
                 body = Self::where_any(&slices, &at, body);
             }
-            commit(&mut body);
+            body.extend(self.end_of_copies());
             out.push(unroll(&name, ahead, body));
+        }
+        let steps = self.steps(PARTS);
+        if fragment_parts(self.products_of_step(), steps.len() as i64, self.product().stages) > 1 {
+            out.extend(self.slices_in_parts(&slices, scope, &steps));
+        } else {
+            out.extend(self.slices_in_turn(&slices, scope));
+        }
+        Ok(out)
+    }
+
+    /// Slices whose fragments are loaded when all warps have met.
+    fn slices_in_turn(&mut self, slices: &Slices<'_>, scope: &Scope) -> Option<KernelNode> {
+        let stages = self.product().stages;
+        let ahead = stages - 1;
+        let factors = self.factors(1);
+        self.counted_slices(slices, [Index::Const(0), slices.total.clone()], |p, q| {
+            let mut body = Vec::new();
+            let later = add(q.clone(), Index::Const(ahead));
+            if ahead == 0 {
+                body.push(call("sync", Vec::new()));
+                body.extend(p.filled_slice(slices, scope, q, &Index::Const(0)));
+                body.extend(p.end_of_copies());
+                body.extend(p.arrived(0));
+            } else {
+                body.extend(p.arrived(ahead - 1));
+                let at = remainder(&later, stages);
+                let next = p.filled_slice(slices, scope, &later, &at);
+                body.extend(Self::where_any(slices, &later, next));
+                body.extend(p.end_of_copies());
+            }
+            let at = p.slot_of(q);
+            body.push(p.by_warp(|p| p.multiplied_by_warp(&factors, &at)));
+            body
+        })
+    }
+
+    /// Slices whose steps load the fragments of the next one while they multiply; the last step
+    /// those of the next slice. What is ahead of the last slices is there already, so that these
+    /// are loops of their own.
+    fn slices_in_parts(
+        &mut self,
+        slices: &Slices<'_>,
+        scope: &Scope,
+        steps: &[Step],
+    ) -> Vec<KernelNode> {
+        let ahead = self.product().stages - 1;
+        let factors = self.factors(PARTS);
+        let total = &slices.total;
+        let less = |n: i64| match total {
+            Index::Const(total) => Index::Const((total - n).max(0)),
+            total => {
+                let left = add(total.clone(), Index::Const(-n));
+                Index::Max(Box::new(left), Box::new(Index::Const(0)))
+            }
+        };
+        let mut body = self.arrived(ahead - 1);
+        body.push(self.by_warp(|p| p.loaded_step(&factors, &steps[0], &Index::Const(0))));
+        let (filling, last) = (less(ahead), less(1));
+        body.extend(self.counted_slices(slices, [Index::Const(0), filling.clone()], |p, q| {
+            let later = add(q.clone(), Index::Const(ahead));
+            let at = p.slot_of(&later);
+            let mut body = p.filled_slice(slices, scope, &later, &at);
+            body.extend(p.slice_in_parts(&factors, steps, q));
+            body
+        }));
+        body.extend(self.counted_slices(slices, [filling, last.clone()], |p, q| {
+            p.slice_in_parts(&factors, steps, q)
+        }));
+        let at = self.slot_of(&last);
+        body.push(self.by_warp(|p| {
+            let later = steps[1..].iter().map(Some).chain([None]);
+            let one = |(step, next): (&Step, Option<&Step>)| {
+                let mut body = next.map_or_else(Vec::new, |n| p.loaded_step(&factors, n, &at));
+                body.extend(p.multiplied_step(&factors, step));
+                body
+            };
+            steps.iter().zip(later).flat_map(one).collect()
+        }));
+        let any = Self::where_any(slices, &Index::Const(0), body);
+        vec![self.with_factors(&factors, any)]
+    }
+
+    /// A slice that is not the last one: each step loads what the next one multiplies.
+    fn slice_in_parts(&mut self, factors: &Factors, steps: &[Step], q: &Index) -> Vec<KernelNode> {
+        let mut body = self.end_of_copies();
+        let at = self.slot_of(q);
+        for (step, next) in steps.iter().zip(&steps[1..]) {
+            body.push(self.by_warp(|p| {
+                let mut body = p.loaded_step(factors, next, &at);
+                body.extend(p.multiplied_step(factors, step));
+                body
+            }));
+        }
+        let next = self.slot_of(&add(q.clone(), Index::Const(1)));
+        body.extend(self.arrived(self.product().stages - 2));
+        if let (Some(first), Some(last)) = (steps.first(), steps.last()) {
+            body.push(self.by_warp(|p| {
+                let mut body = p.loaded_step(factors, first, &next);
+                body.extend(p.multiplied_step(factors, last));
+                body
+            }));
+        }
+        body
+    }
+
+    /// A loop over these slices; nothing where there are none.
+    fn counted_slices(
+        &mut self,
+        slices: &Slices<'_>,
+        [lower, upper]: [Index; 2],
+        body: impl FnOnce(&mut Self, &Index) -> Vec<KernelNode>,
+    ) -> Option<KernelNode> {
+        if difference(&upper, &lower).is_some_and(|n| n <= 0) {
+            return None;
         }
         let label = slices.loops.last().map(|l| &l.var);
         let name = unused(label.map_or("slice", |l| l), self.taken);
-        let q = var(&name);
-        let mut body = Vec::new();
-        let later = add(q.clone(), Index::Const(ahead));
-        if ahead == 0 {
-            body.push(call("sync", Vec::new()));
-            body.extend(self.filled_slice(&slices, scope, &q, &Index::Const(0)));
-            commit(&mut body);
-            wait(&mut body, 0);
-        } else {
-            wait(&mut body, ahead - 1);
-            let at = remainder(&later, stages);
-            let next = self.filled_slice(&slices, scope, &later, &at);
-            body.extend(Self::where_any(&slices, &later, next));
-            commit(&mut body);
-        }
-        let at = self.slot_of(&q);
-        body.push(self.by_warp(|p| p.multiplied_by_warp(&at)));
-        out.push(KernelNode::Loop(KernelLoop {
+        let body = body(self, &var(&name));
+        Some(KernelNode::Loop(KernelLoop {
             label: slices.loops.last().map_or_else(|| name.clone(), |l| l.label.clone()),
             var: name,
-            lower: Index::Const(0),
-            upper: slices.total,
+            lower,
+            upper,
             step: 1,
             mode: LoopMode::Serial,
             body,
-        }));
-        Ok(out)
+        }))
+    }
+
+    /// Marks the end of this thread's copies of a slice, if there are any.
+    fn end_of_copies(&self) -> Vec<KernelNode> {
+        let copies = !self.plan.fills.is_empty();
+        copies.then(|| call("cp.async.commit", Vec::new())).into_iter().collect()
+    }
+
+    /// Waits until all copies are done but those of so many slices.
+    fn arrived(&self, left: i64) -> Vec<KernelNode> {
+        let copies = !self.plan.fills.is_empty();
+        let own = copies.then(|| call("cp.async.wait", vec![number(left)]));
+        own.into_iter().chain([call("sync", Vec::new())]).collect()
     }
 
     /// The loops of a tile's slices.
@@ -290,184 +382,14 @@ impl<'a> Program<'a> {
             there => vec![KernelNode::If(there, body, Vec::new())],
         }
     }
-
-    /// The products of a slot, by one warp.
-    fn multiplied_by_warp(&mut self, at: &Index) -> Vec<KernelNode> {
-        let product = self.product();
-        let mut values: BTreeMap<Name, Index> = self.team_counters().into_iter().collect();
-        let (sums, tiles): (Vec<&Counter>, Vec<&Counter>) =
-            product.counters.iter().filter(|c| !c.team).partition(|c| c.reduction);
-        let around = self.counted(&sums, &mut values);
-        let names = [Part::A, Part::B].map(|part| {
-            let base = if part == Part::A { "a" } else { "b" };
-            unused(&format!("{}_{base}", self.fragment()), self.taken)
-        });
-        let mut body = Vec::new();
-        for (side, name) in names.iter().enumerate() {
-            body.extend(self.taken_by_warp(side, name, at, &values));
-        }
-        let inner = self.counted(&tiles, &mut values);
-        let lookup = |n: &str| values.get(n).cloned();
-        let start = product.tile.each_ref().map(|e| substitute(e, &lookup));
-        let [rows, cols] = product.matrix.extents(Part::D);
-        let slice =
-            |start: &Index, n: i64| Slice { start: start.clone(), extent: Some(n), step: 1 };
-        let k = slice(&Index::Const(0), product.matrix.k);
-        let operands = vec![
-            tile(&self.fragment(), vec![slice(&start[0], rows), slice(&start[1], cols)], false),
-            tile(&names[0], vec![slice(&start[0], rows), k.clone()], false),
-            tile(&names[1], vec![slice(&start[1], cols), k], false),
-            number(1),
-        ];
-        body.extend(nest(inner, vec![call(&product.instruction, operands)]));
-        for (side, name) in names.into_iter().enumerate().rev() {
-            let part = [Part::A, Part::B][side];
-            let letter = ["a", "b"][side];
-            body = vec![
-                Device::Fragment(Fragment {
-                    name,
-                    dtype: product.matrix.dtype(part),
-                    shape: [product.fragment[side], product.matrix.k],
-                    layout: format!("{}.{letter}", product.instruction).into(),
-                    body,
-                })
-                .into(),
-            ];
-        }
-        nest(around, body)
-    }
-
-    /// Unrolled loops over counters; those that run once are 0.
-    fn counted(
-        &mut self,
-        counters: &[&Counter],
-        values: &mut BTreeMap<Name, Index>,
-    ) -> Vec<(Name, i64)> {
-        let mut loops = Vec::new();
-        for counter in counters {
-            let value = if counter.extent == 1 {
-                Index::Const(0)
-            } else {
-                let name = unused(&counter.var, self.taken);
-                loops.push((name.clone(), counter.extent));
-                var(&name)
-            };
-            values.insert(counter.var.clone(), value);
-        }
-        loops
-    }
-
-    /// Loads a factor's fragment: as matrices where shared memory holds them as they are or in a
-    /// way that can be transposed, else element by element.
-    fn taken_by_warp(
-        &mut self,
-        side: usize,
-        name: &Name,
-        at: &Index,
-        values: &BTreeMap<Name, Index>,
-    ) -> Vec<KernelNode> {
-        let product = self.product();
-        let factor = &product.operands[side];
-        let size = product.matrix.extents([Part::A, Part::B][side])[0];
-        let mine: Vec<&Counter> = (product.counters.iter())
-            .filter(|c| !c.team && product.tile[side].vars().contains(&c.var))
-            .collect();
-        let mut values = values.clone();
-        let mut loops = self.counted(&mine, &mut values);
-        let own = own(factor);
-        let bytes = factor.dtype.size_bytes() as i64;
-        let divides = |d: usize, n: i64| divisor(&factor.tile[d].0) % n == 0;
-        let matrices = bytes < 8 && (!factor.transposed || bytes == 2);
-        let k = product.matrix.k;
-        if !matrices || !divides(own[0], 8) || !divides(own[1], ROW / bytes) {
-            let body = self.elements_by_warp(side, name, at, &values);
-            return nest(loops, vec![body]);
-        }
-        let mut rows = size;
-        let even =
-            |c: &&Counter, e: &Affine| e.terms().any(|(atom, n)| n == size && is_counter(atom, c));
-        if let (Some(last), Some(counter)) = (loops.last_mut(), mine.last())
-            && last.1 % 2 == 0
-            && values[&counter.var] == var(&last.0)
-            && 2 * size * k * bytes / MATRIX <= MATRICES
-            && even(counter, &product.tile[side])
-            && even(counter, &factor.tile[own[0]].0)
-        {
-            rows *= 2;
-            last.1 /= 2;
-            values.insert(counter.var.clone(), Index::Mul(2, Box::new(var(&last.0))));
-        }
-        let lookup = |n: &str| values.get(n).cloned();
-        let held =
-            Slice { start: substitute(&product.tile[side], &lookup), extent: Some(rows), step: 1 };
-        let all = Slice { start: Index::Const(0), extent: Some(k), step: 1 };
-        let mut from = vec![Slice { start: at.clone(), extent: None, step: 1 }];
-        for d in [0, 1] {
-            let extent = Some(if d == own[0] { rows } else { k });
-            from.push(Slice { start: substitute(&factor.tile[d].0, &lookup), extent, step: 1 });
-        }
-        let operands =
-            vec![tile(name, vec![held, all], false), tile(&factor.buffer, from, factor.transposed)];
-        nest(loops, vec![call("ldmatrix", operands)])
-    }
-
-    /// Loads a tile of a factor's fragment element by element.
-    fn elements_by_warp(
-        &mut self,
-        side: usize,
-        name: &Name,
-        at: &Index,
-        values: &BTreeMap<Name, Index>,
-    ) -> KernelNode {
-        let product = self.product();
-        let factor = &product.operands[side];
-        let [size, k] = product.matrix.extents([Part::A, Part::B][side]);
-        let vars = self.element();
-        let own = own(factor);
-        let lookup = |n: &str| values.get(n).cloned();
-        let start = substitute(&product.tile[side], &lookup);
-        let mut indices = vec![at.clone()];
-        for d in [0, 1] {
-            let first = substitute(&factor.tile[d].0, &lookup);
-            indices.push(if d == own[0] {
-                let inside = add(var(&vars[0]), Index::Mul(-1, Box::new(start.clone())));
-                add(first, inside)
-            } else {
-                add(first, var(&vars[1]))
-            });
-        }
-        let dtype = factor.dtype;
-        let kind = TypedKind::Read { array: factor.buffer.clone(), indices };
-        let store = Store {
-            statement: name.clone(),
-            array: name.clone(),
-            dtype,
-            indices: vars.iter().map(var).collect(),
-            op: AssignOp::Set,
-            value: Typed { dtype, kind },
-            guard: None,
-            order: Order::Serial,
-            strict: false,
-        };
-        let part = vec![
-            Slice { start, extent: Some(size), step: 1 },
-            Slice { start: Index::Const(0), extent: Some(k), step: 1 },
-        ];
-        let body = vec![KernelNode::Store(store)];
-        let (fragment, reduce) = (name.clone(), false);
-        Device::Across(Across { vars, fragment, part, reduce, body }).into()
-    }
 }
 
-/// Which side of a factor's matrix is its own index, and which the summed one: 0 for rows.
-const fn own(factor: &Factor) -> [usize; 2] {
-    if factor.transposed { [1, 0] } else { [0, 1] }
-}
-
-/// Unrolled loops inside each other, the first of them outermost.
-fn nest(loops: Vec<(Name, i64)>, body: Vec<KernelNode>) -> Vec<KernelNode> {
-    let inside = |body, (name, extent): (Name, i64)| vec![unroll(&name, extent, body)];
-    loops.into_iter().rev().fold(body, inside)
+/// How many steps' fragments warps hold for slices of so many steps of so many products: steps take
+/// parts in turn, so that a slice has to start with the part that its first step takes. With one
+/// product to a step, `ptxas` 13.0 lets one of f64 that begins a loop start before the one at the
+/// end of the iteration before has given its sums: results are wrong.
+pub(crate) const fn fragment_parts(products: i64, steps: i64, stages: i64) -> i64 {
+    if products > 1 && stages > 1 && steps % PARTS == 0 { PARTS } else { 1 }
 }
 
 /// An operand's slots in shared memory, row-major with the staged buffer's padding.

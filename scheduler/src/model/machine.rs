@@ -62,6 +62,8 @@ pub struct Fitted {
     pub slice: f64,
     /// What matrix instructions from registers lose where one warp issues them, in times of them.
     pub alone: f64,
+    /// What they lose, whatever other warps do, where each step's fragments are loaded before it.
+    pub steps: f64,
     /// Clocks between two instructions of a thread that depend on each other.
     pub dependent: f64,
     /// Clocks of a meeting of a block's threads.
@@ -132,6 +134,7 @@ const FITTED: Fitted = Fitted {
     slab: 205.0,
     slice: 5.0,
     alone: 1.2,
+    steps: 0.13,
     dependent: 4.8,
     meeting: 22.0,
     sharpness: 5.5,

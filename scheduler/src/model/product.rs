@@ -166,8 +166,9 @@ pub(crate) struct Warped {
     /// Tiles, each on a block of its own, and blocks of a multiprocessor.
     pub(crate) tiles: f64,
     pub(crate) resident: f64,
-    /// Warps of a block.
+    /// Warps of a block, and whether they load fragments while they multiply others.
     pub(crate) warps: f64,
+    pub(crate) ahead: bool,
     /// Slices, those in shared memory, bytes of one, and bytes of it that all warps load.
     pub(crate) slices: f64,
     pub(crate) stages: f64,
@@ -193,7 +194,9 @@ impl Warped {
         let issued = self.instructions + (2.0 * self.bytes + self.loaded) / ROW / 4.0;
         w.issue = self.slices * issued / m.issue;
         w.tensor *= uneven(self.warps * w.resident);
-        w.main = (tensor * (1.0 + f.alone / self.warps)).max(ring.clocks(m));
+        let (alone, steps) = if self.ahead { (0.0, 0.0) } else { (f.alone / self.warps, f.steps) };
+        w.tensor *= 1.0 + steps;
+        w.main = (tensor * (1.0 + alone)).max(ring.clocks(m));
         let each = self.results / self.warps / 32.0;
         let warps = (self.warps / SCHEDULERS).ceil().max(f.dependent / 2.0);
         let stored = self.results / self.run * f.scattered;

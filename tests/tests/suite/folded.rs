@@ -55,6 +55,19 @@ fn rows_of_three_indices_are_one_loop() {
 }
 
 #[test]
+fn a_factor_is_copied_where_only_that_lets_results_be_written_in_runs() {
+    let text = contraction("aged,cbfg->fedcba", "a=16,g=72,e=16,d=16,c=16,b=16,f=16");
+    let text = text.replace("bf16", "f64").replace("f32", "f64");
+    let nest: Nest = text.parse().unwrap_or_else(|e| panic!("{e}"));
+    let start = Schedule::new(&nest).unwrap_or_else(|e| panic!("{e}"));
+    let schedule = auto_gpu(&start, &GpuOptions::of(Target::Sm90a));
+    let script = schedule.unwrap_or_else(|e| panic!("{e}")).script().to_string();
+    assert!(script.contains("stage A for S1"), "{script}");
+    let tile = script.lines().find(|l| l.starts_with("tile S1")).unwrap_or_default();
+    assert!(tile.contains(", a by"), "{script}");
+}
+
+#[test]
 fn contractions_are_rearranged_where_that_pays() {
     for (spec, sizes, copies, folds) in [
         // products of much more than their bytes, of rows that begin inside sectors

@@ -118,6 +118,13 @@ fn integers_and_tf32_by_themselves() {
     };
     let text = automatic(&product(residue, [136, 272, 144]), 132);
     assert!(text.contains("tma.store"), "{text}");
+    // results of batches leave in slabs, too
+    let batches = "in A: tf32[2, 136, 68]\nin B: tf32[2, 264, 68]\nout Out: f32[2, 136, 264]\n\
+                   for b in 0..2, m in 0..136, n in 0..264 { S0: Out[b, m, n] = 0.0 }\n\
+                   for b in 0..2, m in 0..136, n in 0..264, k in 0..68 \
+                   { S1: Out[b, m, n] += A[b, m, k] * B[b, n, k] order fixed }\n";
+    let text = automatic(batches, 4);
+    assert!(text.contains("tma.store"), "{text}");
 }
 
 const FAST: &str = "keeps 13 order fixed";
@@ -196,6 +203,9 @@ fn partial_sums_keep_what_long_ones_drop() {
         verify::check(&nest, &inputs, &out).unwrap_or_else(|e| panic!("{e}"));
         (error, reference.bound[5])
     };
+    let t = Types { clause: PROMOTED, ..plain("e4m3", "e4m3", "f32") };
+    let pairs = check(&product(t, [64, 8, 640]), &script(t));
+    assert!(pairs.contains("fragment partial_2"), "slices in pairs, and one more:\n{pairs}");
     let (error, bound) = result(PROMOTED);
     assert!(error == 0.0 && bound < 64512.0 / 16.0, "{error} {bound}");
     let (error, bound) = result(FAST);

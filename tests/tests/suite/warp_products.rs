@@ -179,6 +179,29 @@ fn rings_of_any_length() {
     }
 }
 
+#[test]
+fn fragments_of_two_steps_where_a_slice_has_an_even_number() {
+    let held = |script: &str| {
+        let text = check(&product(F64, "mk", "kn", [136, 72, 200]), script, Target::Sm90a);
+        let line = text.lines().find(|l| l.contains("fragment acc_a")).unwrap_or_default();
+        (line.trim().to_owned(), text)
+    };
+    let (line, text) = held(&script(F64, 16, 3, [4, 4], "async"));
+    assert!(line.starts_with("fragment acc_a: f64[64, 8]"), "two of 32 rows: {line}");
+    let copies = text.matches("if ").count();
+    let (line, text) = held(&script(F64, 8, 3, [4, 4], "async"));
+    assert!(line.starts_with("fragment acc_a: f64[32, 8]"), "one step: {line}");
+    assert!(text.matches("if ").count() > copies, "copies ahead are conditional:\n{text}");
+    let (line, _) = held(&script(F64, 16, 1, [4, 4], "async"));
+    assert!(line.starts_with("fragment acc_a: f64[32, 8]"), "nothing is ahead: {line}");
+    // what the assembler does with one product in turn is wrong
+    let one =
+        script(F64, 16, 3, [4, 4], "async").replace("tile m, n by 64, 32", "tile m, n by 16, 8");
+    let one = one.replace("split S1.m.1 by 32", "split S1.m.1 by 16");
+    let (line, _) = held(&one.replace("split S1.n.1 by 16", "split S1.n.1 by 8"));
+    assert!(line.starts_with("fragment acc_a: f64[16, 8]"), "one product: {line}");
+}
+
 /// The text of the automatic schedule's kernel, which is a program of warps.
 fn automatic(text: &str, target: Target, multiprocessors: i64) -> String {
     let nest: Nest = text.parse().unwrap_or_else(|e| panic!("{e}\n{text}"));

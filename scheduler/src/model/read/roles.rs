@@ -36,8 +36,9 @@ const SOME_ROWS: i64 = 32;
 struct Tally {
     /// Matrix instructions.
     tensor: f64,
-    /// It issues matrix instructions of its own registers.
+    /// It issues matrix instructions of its own registers, which are loaded step by step.
     by_warps: bool,
+    steps: bool,
     /// Bringing slices.
     loads: f64,
     /// The bytes of its first slice.
@@ -68,6 +69,8 @@ struct Walk<'a, 'k> {
     warps: f64,
     loops: Vec<&'k KernelLoop>,
     fragments: BTreeMap<Name, (FragmentLayout, [i64; 2])>,
+    /// Loops around each of them.
+    depths: BTreeMap<&'k Name, usize>,
     /// Inside a loop that multiplies.
     hot: bool,
     work: Work,
@@ -107,6 +110,7 @@ pub(super) fn work<'k>(
             warps: 0.0,
             loops: Vec::new(),
             fragments: BTreeMap::new(),
+            depths: BTreeMap::new(),
             hot: false,
             work: Work::of(blocks, resident),
             tally: Tally::default(),
@@ -193,9 +197,9 @@ impl<'k> Walk<'_, 'k> {
             loads = loads.max(t.loads);
             if t.tensor > 0.0 {
                 let warps = role.warps as f64;
-                let alone = if t.by_warps { f.alone / warps } else { 0.0 };
+                let (alone, steps) = if t.steps { (f.alone / warps, f.steps) } else { (0.0, 0.0) };
                 let uneven = if t.by_warps { uneven(warps * self.work.resident) } else { 1.0 };
-                self.work.tensor += t.tensor * (uneven - 1.0);
+                self.work.tensor += t.tensor * (uneven * (1.0 + steps) - 1.0);
                 let bring = if t.turns > 0.0 {
                     first = first.max(t.copied / t.turns);
                     let (slices, bytes) = (t.turns, t.copied / t.turns);
@@ -295,6 +299,7 @@ impl<'k> Walk<'_, 'k> {
                 self.warps = warps;
             }
             Device::Fragment(f) => {
+                self.depths.insert(&f.name, self.loops.len());
                 if let Some(layout) = layout(&f.layout) {
                     self.fragments.insert(f.name.clone(), (layout, f.shape));
                 }
@@ -367,7 +372,12 @@ impl<'k> Walk<'_, 'k> {
                 let warps = if matrix.shared { 1.0 } else { self.warps.max(1.0) };
                 let m = self.m;
                 self.tally.tensor += self.work.multiply(&matrix, count * warps, m);
-                self.tally.by_warps |= !matrix.shared && !matrix.tensor;
+                if !matrix.shared && !matrix.tensor {
+                    // those of factors that outlive a step are loaded while others are multiplied
+                    let [sums, factor] = [0, 1].map(|k| self.depths.get(&tile(k)?.array));
+                    self.tally.by_warps = true;
+                    self.tally.steps |= factor > sums;
+                }
             }
             Action::BoxLoad | Action::BoxMulticast | Action::BoxPair => {
                 self.load(call, tile(0), tile(1))
