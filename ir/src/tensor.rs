@@ -340,7 +340,8 @@ mod tests {
 
     #[test]
     fn halves_of_bytes_are_elements_of_their_own() {
-        let mut t = Tensor::from_bytes(DType::E2m1, &[3, 3], &[0x21, 0x43, 0x65, 0x87, 0xf9]).unwrap();
+        let mut t =
+            Tensor::from_bytes(DType::E2m1, &[3, 3], &[0x21, 0x43, 0x65, 0x87, 0xf9]).unwrap();
         let bits = |t: &Tensor| (0..t.len()).map(|i| t.get_flat(i).bits()).collect::<Vec<_>>();
         assert_eq!(bits(&t), [1, 2, 3, 4, 5, 6, 7, 8, 9]);
         let other = Tensor::from_bytes(DType::E2m1, &[3, 3], &[0x21, 0x43, 0x65, 0x87, 9]).unwrap();

@@ -111,12 +111,7 @@ impl Scalar {
             DType::F64 => f64::from_bits(self.bits),
             DType::F32 | DType::Tf32 => f64::from(self.as_f32_bits()),
             DType::Bf16 => f64::from(f32::from_bits((self.bits as u32) << 16)),
-            DType::F16
-            | DType::E4m3
-            | DType::E5m2
-            | DType::E2m1
-            | DType::Ue8m0
-            | DType::Ue4m3 => {
+            DType::F16 | DType::E4m3 | DType::E5m2 | DType::E2m1 | DType::Ue8m0 | DType::Ue4m3 => {
                 Format::of(self.dtype).expect("these are floats").to_f64(self.bits)
             }
             DType::I64 | DType::I32 | DType::I16 | DType::I8 => self.as_i64() as f64,

@@ -162,9 +162,7 @@ fn obstacle(poly: &Poly, source: &Source, s: &PolyStatement, target: Target) -> 
         let (a, b) = (a.value.dtype, b.value.dtype);
         return format!("no matrix instruction of {target} multiplies {a} by {b} with scales");
     }
-    let takes = |m: &&Matrix| {
-        m.acc == acc && same(m) && a.fits(m.a) && b.fits(m.b)
-    };
+    let takes = |m: &&Matrix| m.acc == acc && same(m) && a.fits(m.a) && b.fits(m.b);
     let bits = statement.keeps.map_or(acc.precision_bits(), |k| k.bits);
     let Some(most) = matrices.iter().filter(takes).find(|m| m.adder.keeps(bits)) else {
         let (a, b) = (a.value.dtype, b.value.dtype);

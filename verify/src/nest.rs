@@ -29,9 +29,9 @@ const DEADLINE: Duration = Duration::from_secs(20);
 /// # Errors
 /// All findings: `E03xx` types, `E0801` an access out of bounds, `E0802` an element read before
 /// it is defined, `E0803` an output element never written, `E0804` a negative extent,
-/// `E0805` a table of constants that does not fit, `E0809` an array of four bits that is no input, `E0806` a nest made by hand whose names or loops
-/// are not sound, `E0808` an `order exact` that value ranges do not prove, `E0601` the proof took
-/// too long.
+/// `E0805` a table of constants that does not fit, `E0806` a nest made by hand whose names or loops
+/// are not sound, `E0808` an `order exact` that value ranges do not prove, `E0809` an array of four
+/// bits that is no input, `E0601` the proof took too long.
 pub fn nest(nest: Nest) -> Result<Verified<Nest>, Vec<Diagnostic>> {
     let mut findings = structure(&nest);
     for placed in nest.statements() {

@@ -189,7 +189,8 @@ static inline uint64_t wl_encode(int neg, uint64_t man, int exp, int e, int m, i
         mag = ((uint64_t)(scale - 1 + bias) << m) + kept + (uint64_t)up;
     }
     if (mag > max) {
-        if (ieee == 2 || saturate || rounding == 1 || (rounding == 2 && neg) || (rounding == 3 && !neg))
+        if (ieee == 2 || saturate || rounding == 1 || (rounding == 2 && neg)
+            || (rounding == 3 && !neg))
             mag = max;
         else if (ieee)
             mag = max + 1;

@@ -107,7 +107,8 @@ impl HostModule {
         };
         let lookup =
             |name: &str| self.kernel.params.iter().position(|p| &**p == name).map(|p| params[p]);
-        let extent = |e: &warploom_ir::kernel::Index| e.eval(&lookup).and_then(|v| usize::try_from(v).ok());
+        let extent =
+            |e: &warploom_ir::kernel::Index| e.eval(&lookup).and_then(|v| usize::try_from(v).ok());
         let elements = buffer.shape.iter().try_fold(1_usize, |n, e| n.checked_mul(extent(e)?));
         let bytes = elements
             .and_then(|n| buffer.dtype.bytes_of(n))

@@ -139,12 +139,9 @@ impl Emitter<'_> {
     pub(crate) fn widen(&mut self, v: &Value, dtype: DType) -> Value {
         match dtype {
             DType::Ue8m0 => self.decode_power(v),
-            DType::F16
-            | DType::Bf16
-            | DType::E4m3
-            | DType::E5m2
-            | DType::E2m1
-            | DType::Ue4m3 => self.decode(v, dtype),
+            DType::F16 | DType::Bf16 | DType::E4m3 | DType::E5m2 | DType::E2m1 | DType::Ue4m3 => {
+                self.decode(v, dtype)
+            }
             DType::F64
             | DType::F32
             | DType::Tf32

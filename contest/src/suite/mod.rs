@@ -127,12 +127,12 @@ for n in 0..N, p in 0..P, q in 0..Q, k in 0..K {
 }
 ";
 
-/// Products of factors with scales, and the terms where they are interpreted, which end inside tiles
-/// and inside what shares a scale, but for rows of four bits whole 16 bytes. Powers of two: one for
+/// Products of factors with scales, and the terms where they are interpreted: they end inside tiles
+/// and inside what shares a scale, but rows of four bits are whole 16 bytes. Powers of two: one for
 /// each row and 32 terms, in rows; words of four of them, for neighbouring rows; in blocks of 128
-/// rows and four steps, as libraries take them; one for 128 terms, of factors that lie the other way
-/// round. Then factors of four bits: with powers of two in rows and in words, with scales of eight
-/// bits for 16 terms in rows and in blocks.
+/// rows and four steps, as libraries take them; one for 128 terms, of factors that lie the other
+/// way round. Then factors of four bits: with powers of two in rows and in words, with scales of
+/// eight bits for 16 terms in rows and in blocks.
 const SCALED: [(&str, i64, &str); 8] = [
     (
         "mk,nk->mn e4m3 by ue8m0",

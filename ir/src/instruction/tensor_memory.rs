@@ -4,7 +4,7 @@
 //! Tensor memory is 128 lanes of 512 columns of 32 bits for each block. An accumulator of 128 rows
 //! has row `i`, column `j` in lane `i`, column `j`. Scales of factors take 32 lanes, which are
 //! there four times, and four columns for 128 rows: that of row `i` and step `s` of the sum is byte
-//! `s mod 4` of lane `i mod 32`, column `i / 32`. An instruction takes one, two or four steps, which
+//! `s mod 4` of lane `i mod 32`, column `i / 32`. An instruction takes one, two or four steps that
 //! follow each other in a column.
 //! In: a matrix instruction and which of its operands are transposed. Out: the descriptor; and, bit
 //! by bit, what a descriptor says, as the hardware reads it.

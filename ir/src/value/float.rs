@@ -182,9 +182,9 @@ impl Format {
     /// The bits of `±mantissa · 2^exponent`, rounded once.
     ///
     /// Overflow gives infinity (NaN where the format has none) unless the rounding or `saturate`
-    /// keeps the largest finite number. In a format without a sign a negative number becomes NaN. In
-    /// one of powers of two a number in the middle between two becomes the larger one, and what is
-    /// below the least one, zero too, becomes that.
+    /// keeps the largest finite number. In a format without a sign a negative number becomes NaN;
+    /// in one of powers of two a number in the middle between two becomes the larger one, and what
+    /// is below the least one, zero too, becomes that.
     #[must_use]
     pub fn encode(
         self,

@@ -242,7 +242,8 @@ impl Size {
         let room = match (self.tensor, self.partial) {
             (true, _) if self.scales.is_some() => {
                 // two copies of the sums beside the scales of a slice
-                let scales = [rows, columns].map(|n| up(n, SCALED_ROWS) * STEPS * self.words(slice));
+                let scales =
+                    [rows, columns].map(|n| up(n, SCALED_ROWS) * STEPS * self.words(slice));
                 (tensor_memory::COLUMNS - scales.iter().sum::<i64>()) / 2
             }
             (true, _) => tensor_memory::COLUMNS,

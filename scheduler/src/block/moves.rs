@@ -279,7 +279,8 @@ impl Move {
         };
         if self.unit == Some(Unit::AsyncCopy) {
             if array.dtype.packed() {
-                let text = format!("elements of `{}` share bytes, which no thread copies", array.name);
+                let text =
+                    format!("elements of `{}` share bytes, which no thread copies", array.name);
                 return Err(unfit(text).into());
             }
             let Some(chunk) = CHUNKS.iter().find(whole) else {

@@ -452,7 +452,10 @@ impl Checker {
         let held = &self.context.fragments[&fragment.array];
         let buffer = &self.context.shared[&shared.array];
         let bytes = buffer.dtype.size_bytes() as i64;
-        if buffer.packed() || !held.layout.is_matrices(bytes) || bytes != 2 && (shared.transposed || !load) {
+        if buffer.packed()
+            || !held.layout.is_matrices(bytes)
+            || bytes != 2 && (shared.transposed || !load)
+        {
             return Err(format!("`{fragment}` is not made of matrices of eight rows of 16 bytes"));
         }
         if self.arrays[&fragment.array].dtype != buffer.dtype {

@@ -105,7 +105,8 @@ impl<'k> Machine<'k, '_> {
         let same = array.dtype == buffer.dtype && array.dtype.packed() == buffer.packed();
         let whole = |place: &Place| {
             let last = place.extents.last().copied().flatten().zip(place.start.last());
-            !buffer.packed() || last.is_some_and(|(extent, start)| extent % 2 == 0 && start % 2 == 0)
+            !buffer.packed()
+                || last.is_some_and(|(extent, start)| extent % 2 == 0 && start % 2 == 0)
         };
         let agree = rows_agree(&shared.shape(), &global.shape());
         if agree && same && whole(shared) && whole(global) {

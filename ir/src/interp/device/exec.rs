@@ -283,7 +283,10 @@ impl<'k> Machine<'k, '_> {
             return Err(wrong("the tiles differ in extents or type"));
         }
         let bytes = dtype.size_bytes() as i64;
-        if dtype.packed() || !layout.is_matrices(bytes) || bytes != 2 && (shared.transposed || !load) {
+        if dtype.packed()
+            || !layout.is_matrices(bytes)
+            || bytes != 2 && (shared.transposed || !load)
+        {
             return Err(wrong("the fragment is not made of matrices of eight rows of 16 bytes"));
         }
         let base: Vec<i64> = shared.at.iter().map(|s| w.index(&s.start)).collect::<Result<_>>()?;

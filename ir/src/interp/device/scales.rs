@@ -146,8 +146,7 @@ impl<'k> Machine<'k, '_> {
         for member in 0..c.blocks {
             let rank = c.to.rank + member;
             let access = Access { clock: &c.clock, stamp: c.stamp, proxy: Proxy::Async, rank };
-            let rows =
-                self.described(c.from, (0..SCALE_LANES, SCALE_BYTES), DType::U8, access)?;
+            let rows = self.described(c.from, (0..SCALE_LANES, SCALE_BYTES), DType::U8, access)?;
             for (lane, row) in (0..).zip(&rows) {
                 let row = row.as_ref().ok_or_else(|| undefined("scales in shared memory"))?;
                 for (column, bytes) in (0..).zip(row.chunks(4)) {
