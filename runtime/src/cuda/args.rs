@@ -350,6 +350,17 @@ mod tests {
     }
 
     #[test]
+    fn boxes_of_halves_of_bytes_are_of_bytes() {
+        let buffer = Buffer { dtype: DType::E2m1, ..buffer("A", Role::In) };
+        let map = TensorMap { buffer: 0, extents: vec![128, 256], steps: vec![1, 1], panel: 128 };
+        let found = box_of(&buffer, &[300, 288], 4096, &map).unwrap();
+        assert_eq!((found.extents, found.strides), (vec![144, 300], vec![144]));
+        assert_eq!(found.sizes, [128, 128]);
+        let wrong = box_of(&buffer, &[300, 272], 4096, &map).unwrap_err();
+        assert!(wrong.message.contains("136 bytes"), "{wrong}");
+    }
+
+    #[test]
     fn parameters_are_addresses_then_sizes() {
         let kernel = Kernel {
             name: "k".into(),

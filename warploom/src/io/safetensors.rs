@@ -54,7 +54,7 @@ pub fn write(path: &Path, tensors: &[(&str, &Tensor)]) -> Result<()> {
             return Err(Box::new(Diagnostic::input("E0534", message).help("rename one of them")));
         }
     }
-    let odd = |t: &Tensor| t.len() * t.dtype().bits() % 8 != 0;
+    let odd = |t: &Tensor| !(t.len() * t.dtype().bits()).is_multiple_of(8);
     if let Some((name, tensor)) = tensors.iter().find(|(_, t)| odd(t)) {
         let (dtype, shape) = (tensor.dtype(), tensor.shape());
         let message = format!("`{name}` is {dtype}{shape:?}, and .safetensors has whole bytes");
