@@ -162,7 +162,10 @@ fn obstacle(poly: &Poly, source: &Source, s: &PolyStatement, target: Target) -> 
         let (a, b) = (a.value.dtype, b.value.dtype);
         return format!("no matrix instruction of {target} multiplies {a} by {b} with scales");
     }
-    let takes = |m: &&Matrix| m.acc == acc && same(m) && a.fits(m.a) && b.fits(m.b);
+    let takes = |m: &&Matrix| {
+        let values = if scaled_by.is_some() { scaled(m) } else { a.fits(m.a) && b.fits(m.b) };
+        m.acc == acc && same(m) && values
+    };
     let bits = statement.keeps.map_or(acc.precision_bits(), |k| k.bits);
     let Some(most) = matrices.iter().filter(takes).find(|m| m.adder.keeps(bits)) else {
         let (a, b) = (a.value.dtype, b.value.dtype);
@@ -172,6 +175,14 @@ fn obstacle(poly: &Poly, source: &Source, s: &PolyStatement, target: Target) -> 
             format!("no matrix instruction of {target} multiplies {a} by {b} without rounding them")
         };
     };
+    if let Some(scaling) = most.scales.filter(|_| most.a.packed()) {
+        return format!(
+            "no automatic tiling fits it: elements of {} come by the copy engine alone, from rows \
+             of whole 16 bytes along the sum, with a scale for each {} terms, no more; `check` \
+             says of a script why",
+            most.a, scaling.terms
+        );
+    }
     format!(
         "no automatic tiling by {}x{}x{} fits its accesses and sizes; `check` says of a script why",
         most.m, most.n, most.k

@@ -69,7 +69,7 @@ fn every_type_and_shape_comes_back() {
                     assert_eq!(saved.unwrap_err().code, "E0533");
                     continue;
                 }
-                if tensor.len() * dtype.bits() % 8 != 0 {
+                if !(tensor.len() * dtype.bits()).is_multiple_of(8) {
                     assert!(saved.unwrap_err().message.contains("whole bytes"), "{shape:?}");
                     continue;
                 }

@@ -227,6 +227,31 @@ fn everywhere(text: &str) -> Vec<Kernel> {
     kernels
 }
 
+#[test]
+fn automatic_schedules_take_what_the_copy_engine_brings() {
+    let taken = |text: &str| everywhere(text).pop().expect("that of sm_100a").to_string();
+    let text = "in A: e2m1[3, 136, 64]  in SA: ue4m3[3, 136, 4]  in B: e2m1[3, 40, 64]
+        in SB: ue4m3[3, 40, 4]  out Out: f32[3, 136, 40]
+        Out[b, m, n] +=
+        SB[b, n, floor(k / 16)] * A[b, m, k] * B[b, n, k] * SA[b, m, floor(k / 16)]";
+    let kernel = taken(text);
+    assert!(kernel.contains("k64.f32.e2m1.e2m1.ue4m3("), "{kernel}");
+    // rows of 40 bytes; a scale for 64 terms; rows along another index
+    let turned = "in A: e2m1[64, 136]  in SA: ue8m0[136, 2]  in B: e2m1[40, 64]
+        in SB: ue8m0[40, 2]  out Out: f32[136, 40]
+        Out[m, n] += A[k, m] * SA[m, floor(k / 32)] * B[n, k] * SB[n, floor(k / 32)]";
+    let coarse = rows([136, 40, 128], ("ue8m0", 64));
+    for text in [&rows([136, 40, 80], POWERS), &coarse, turned] {
+        let kernel = taken(text);
+        assert!(!kernel.contains("mma"), "{kernel}");
+        let nest: Nest = text.parse().unwrap_or_else(|e| panic!("{e}"));
+        let schedule = compile::auto_for(&nest, Target::Sm100a).unwrap_or_else(|e| panic!("{e}"));
+        let said = warploom::tensor_cores(&schedule, Target::Sm100a);
+        let said = said.unwrap_or_else(|e| panic!("{e}"));
+        assert!(said[0].because.contains("by the copy engine alone"), "{}", said[0].because);
+    }
+}
+
 /// Rows of an odd number of elements begin inside bytes.
 #[test]
 fn halves_of_bytes_are_read_on_every_path() {
