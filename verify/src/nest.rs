@@ -64,9 +64,10 @@ fn shared_bytes(nest: &Nest) -> impl Iterator<Item = Diagnostic> {
     nest.arrays.iter().filter(written).map(|a| {
         let (name, dtype) = (&a.name, a.dtype);
         let text = format!("`{name}` is no input, and two elements of type {dtype} share a byte");
-        Diagnostic::input("E0809", text)
-            .label(a.span, "two threads could write one byte")
-            .help("write a type of eight bits or more, such as e4m3")
+        Diagnostic::input("E0809", text).label(a.span, "two threads could write one byte").help(
+            "write a type of eight bits or more, such as e4m3: `--out-dtype` of an einsum or \
+                 formula",
+        )
     })
 }
 
