@@ -68,10 +68,11 @@ for n in 1024 2048 4096 8192 16384 32768; do
     echo "$line"
 done
 echo
-echo "Products of e4m3 with scales of 32 terms, in words for neighbouring rows and in rows; without"
+echo "Products of e4m3 with scales of 32 terms, in words for neighbouring rows and in rows; without;"
+echo "of e2m1 with scales of 32 terms (mxf4) and of 16 (nvf4), in words"
 echo
-echo "| n | words | rows | without scales |"
-echo "|---|---|---|---|"
+echo "| n | words | rows | without scales | e2m1 by ue8m0 | e2m1 by ue4m3 |"
+echo "|---|---|---|---|---|---|"
 nests=$(dirname "$0")/../examples/nests
 sed -e 's/floor((K + 127) \/ 128), \([MN]\), 4/\1, floor((K + 31) \/ 32)/g' \
     -e 's/floor(k \/ 128), \([mn]\), floor(k \/ 32) mod 4/\1, floor(k \/ 32)/g' \
@@ -79,5 +80,6 @@ sed -e 's/floor((K + 127) \/ 128), \([MN]\), 4/\1, floor((K + 31) \/ 32)/g' \
 for n in 1024 2048 4096 8192 16384; do
     plain=$(plain "$n" "mk,nk->mn" --dtype e4m3 --acc f32 --out-dtype f32)
     words=$(scaled "$n" "$nests/gemm_mxfp8.nest")
-    echo "| $n | $words | $(scaled "$n" "$folder/rows.nest") | $plain |"
+    halves="$(scaled "$n" "$nests/gemm_mxfp4.nest") | $(scaled "$n" "$nests/gemm_nvfp4.nest")"
+    echo "| $n | $words | $(scaled "$n" "$folder/rows.nest") | $plain | $halves |"
 done

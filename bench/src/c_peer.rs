@@ -40,7 +40,7 @@ impl Gcc {
                 extent.ok_or_else(|| format!("`{}` has no fixed shape", buffer.name))
             });
             let elements: usize = extents.product::<Result<_, _>>()?;
-            let bytes = elements * buffer.dtype.size_bytes();
+            let bytes = buffer.dtype.bytes_of(elements).ok_or("an array is too large")?;
             let path = match inputs.get(&buffer.name) {
                 Some(tensor) => {
                     let path = folder.join(format!("{}.bin", buffer.name));

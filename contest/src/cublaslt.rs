@@ -381,7 +381,9 @@ fn type_of(dtype: DType) -> Result<Type> {
         DType::I8 => Ok(Type::CUDA_R_8I),
         DType::I32 => Ok(Type::CUDA_R_32I),
         DType::E5m2
+        | DType::E2m1
         | DType::Ue8m0
+        | DType::Ue4m3
         | DType::I64
         | DType::U64
         | DType::U32

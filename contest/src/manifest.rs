@@ -371,7 +371,7 @@ pub fn product(problem: &Problem<'_>) -> Option<crate::Product> {
         let (m, n, k) = (size("m")?, size("n")?, size("k")?);
         let fast = problem.nest.statements().iter().any(|s| {
             let keeps = s.statement.keeps;
-            first.size_bytes() == 1 && first.is_float() && keeps.is_some_and(|k| k.over.is_none())
+            first.bits() == 8 && first.is_float() && keeps.is_some_and(|k| k.over.is_none())
         });
         let dtype = first;
         let product = crate::Product { m, n, k, a_transposed, b_transposed, dtype, out, fast };

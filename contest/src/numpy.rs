@@ -49,8 +49,8 @@ impl Numpy {
     /// # Errors
     /// `E0970` where there is no NumPy, or it has not a type of the problem.
     pub fn of(spec: &str, nest: &Nest, data: &BTreeMap<Name, Tensor>) -> Result<Self> {
-        use DType::{Bf16, E4m3, E5m2, Tf32, Ue8m0};
-        let known = |a: &DType| !matches!(a, Bf16 | E4m3 | E5m2 | Ue8m0 | Tf32);
+        use DType::{Bf16, E2m1, E4m3, E5m2, Tf32, Ue4m3, Ue8m0};
+        let known = |a: &DType| !matches!(a, Bf16 | E4m3 | E5m2 | E2m1 | Ue8m0 | Ue4m3 | Tf32);
         if let Some(odd) = nest.arrays.iter().map(|a| a.dtype).find(|d| !known(d)) {
             return Err(missing(&format!("NumPy has no {odd}")));
         }

@@ -23,8 +23,13 @@ pub enum DType {
     E4m3,
     /// OCP FP8 E5M2.
     E5m2,
+    /// OCP FP4 E2M1: ±0, 0.5, 1, 1.5, 2, 3, 4 and 6; four bits, of which two elements of an array
+    /// share a byte.
+    E2m1,
     /// OCP E8M0: a power of two from 2^-127 to 2^127, or NaN; no sign and no zero.
     Ue8m0,
+    /// E4M3 without a sign: the highest bit of its byte means nothing.
+    Ue4m3,
     /// Signed 64-bit integer, two's complement.
     I64,
     /// Unsigned 64-bit integer.
@@ -47,7 +52,7 @@ pub enum DType {
 
 impl DType {
     /// Every type, in the order of the documentation.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::F64,
         Self::F32,
         Self::Tf32,
@@ -55,7 +60,9 @@ impl DType {
         Self::Bf16,
         Self::E4m3,
         Self::E5m2,
+        Self::E2m1,
         Self::Ue8m0,
+        Self::Ue4m3,
         Self::I64,
         Self::U64,
         Self::I32,
@@ -78,7 +85,9 @@ impl DType {
             Self::Bf16 => "bf16",
             Self::E4m3 => "e4m3",
             Self::E5m2 => "e5m2",
+            Self::E2m1 => "e2m1",
             Self::Ue8m0 => "ue8m0",
+            Self::Ue4m3 => "ue4m3",
             Self::I64 => "i64",
             Self::U64 => "u64",
             Self::I32 => "i32",
@@ -91,14 +100,45 @@ impl DType {
         }
     }
 
-    /// Bytes one element occupies in memory.
+    /// Bits of an element of an array that a caller gives, and of panels in shared memory: two
+    /// elements of four bits share a byte there, the first in its lower half.
+    #[must_use]
+    pub const fn bits(self) -> usize {
+        match self {
+            Self::E2m1 => 4,
+            _whole => 8 * self.size_bytes(),
+        }
+    }
+
+    /// Whether elements share bytes in arrays.
+    #[must_use]
+    pub const fn packed(self) -> bool {
+        self.bits() < 8
+    }
+
+    /// Bytes of so many neighbours in an array; `None` where they are too many to count.
+    #[must_use]
+    pub fn bytes_of(self, count: usize) -> Option<usize> {
+        let per_byte = if self.packed() { 8 / self.bits() } else { 1 };
+        count.div_ceil(per_byte).checked_mul(self.size_bytes())
+    }
+
+    /// Bytes of an element by itself: in registers, and in memory that the kernel's own threads
+    /// write, where no two elements share a byte.
     #[must_use]
     pub const fn size_bytes(self) -> usize {
         match self {
             Self::F64 | Self::I64 | Self::U64 => 8,
             Self::F32 | Self::Tf32 | Self::I32 | Self::U32 => 4,
             Self::F16 | Self::Bf16 | Self::I16 | Self::U16 => 2,
-            Self::E4m3 | Self::E5m2 | Self::Ue8m0 | Self::I8 | Self::U8 | Self::Bool => 1,
+            Self::E4m3
+            | Self::E5m2
+            | Self::E2m1
+            | Self::Ue8m0
+            | Self::Ue4m3
+            | Self::I8
+            | Self::U8
+            | Self::Bool => 1,
         }
     }
 
@@ -114,7 +154,9 @@ impl DType {
                 | Self::Bf16
                 | Self::E4m3
                 | Self::E5m2
+                | Self::E2m1
                 | Self::Ue8m0
+                | Self::Ue4m3
         )
     }
 
@@ -144,8 +186,9 @@ impl DType {
             Self::F32 => 24,
             Self::Tf32 | Self::F16 => 11,
             Self::Bf16 => 8,
-            Self::E4m3 => 4,
+            Self::E4m3 | Self::Ue4m3 => 4,
             Self::E5m2 => 3,
+            Self::E2m1 => 2,
             Self::Ue8m0 => 1,
             Self::I64 => 63,
             Self::U64 => 64,
@@ -164,9 +207,14 @@ impl DType {
     #[must_use]
     pub const fn compute_type(self) -> Self {
         match self {
-            Self::Tf32 | Self::F16 | Self::Bf16 | Self::E4m3 | Self::E5m2 | Self::Ue8m0 => {
-                Self::F32
-            }
+            Self::Tf32
+            | Self::F16
+            | Self::Bf16
+            | Self::E4m3
+            | Self::E5m2
+            | Self::E2m1
+            | Self::Ue8m0
+            | Self::Ue4m3 => Self::F32,
             Self::F64
             | Self::F32
             | Self::I64
@@ -199,6 +247,11 @@ impl DType {
                     Self::E4m3 | Self::E5m2 => {
                         matches!(wide, Self::F64 | Self::F32 | Self::Tf32 | Self::F16)
                             || wide == Self::Bf16
+                    }
+                    Self::E2m1 | Self::Ue4m3 => {
+                        matches!(wide, Self::F64 | Self::F32 | Self::Tf32 | Self::F16)
+                            || matches!(wide, Self::Bf16 | Self::E4m3)
+                            || (self == Self::E2m1 && wide == Self::E5m2)
                     }
                     Self::Ue8m0 => {
                         matches!(wide, Self::F64 | Self::F32 | Self::Tf32 | Self::Bf16)
@@ -261,8 +314,8 @@ impl fmt::Display for DType {
 /// The text names no scalar type.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "unknown type `{0}`; the types are f64 f32 tf32 f16 bf16 e4m3 e5m2 ue8m0 \
-     i64 u64 i32 u32 i16 u16 i8 u8 bool"
+    "unknown type `{0}`; the types are f64 f32 tf32 f16 bf16 e4m3 e5m2 e2m1 ue8m0 \
+     ue4m3 i64 u64 i32 u32 i16 u16 i8 u8 bool"
 )]
 pub struct UnknownDType(pub String);
 
@@ -287,6 +340,15 @@ mod tests {
     }
 
     #[test]
+    fn two_elements_of_four_bits_share_a_byte() {
+        let bytes = |t: DType| [0, 1, 2, 7].map(|n| t.bytes_of(n));
+        assert_eq!(bytes(E2m1), [0, 1, 1, 4].map(Some));
+        assert_eq!(bytes(F16), [0, 2, 4, 14].map(Some));
+        assert_eq!(F16.bytes_of(usize::MAX), None);
+        assert!(DType::ALL.into_iter().all(|t| t.packed() == (t == E2m1)));
+    }
+
+    #[test]
     fn join_is_the_smallest_lossless_type() {
         assert_eq!(Bf16.join(F16), Some(Tf32.join(Tf32).map_or(F32, |_| Tf32)));
         assert_eq!(I8.join(U8), Some(I16));
@@ -296,5 +358,8 @@ mod tests {
         assert_eq!(E4m3.join(Bf16), Some(Bf16));
         assert_eq!(E4m3.join(Ue8m0), Some(Bf16));
         assert_eq!(F16.join(Ue8m0), Some(Tf32));
+        assert_eq!(E2m1.join(E5m2), Some(E5m2));
+        assert_eq!(E2m1.join(Ue4m3), Some(E4m3));
+        assert_eq!(E5m2.join(Ue4m3), Some(Bf16));
     }
 }

@@ -1,6 +1,7 @@
 //! Tensors: dense row-major arrays of one scalar type in host memory.
 //!
-//! Keeps: storage aligned to 64 bytes, native endian, exactly as compiled host code reads it.
+//! Keeps: storage aligned to 64 bytes, native endian, exactly as compiled host code reads it: of
+//! elements of four bits two share a byte, the first in its lower half, whatever their rows.
 //! Sizes are checked before memory is asked for.
 
 use bytemuck::{Pod, Zeroable};
@@ -29,7 +30,11 @@ pub struct Tensor {
 /// Equal types, shapes and bits.
 impl PartialEq for Tensor {
     fn eq(&self, other: &Self) -> bool {
-        self.dtype == other.dtype && self.shape == other.shape && self.bytes() == other.bytes()
+        let same = self.dtype == other.dtype && self.shape == other.shape;
+        // of a last byte that is not full only the element counts
+        let whole = self.len * self.dtype.bits() / 8;
+        let rest = |t: &Self| (whole < t.size_bytes()).then(|| t.get_flat(t.len - 1));
+        same && self.bytes()[..whole] == other.bytes()[..whole] && rest(self) == rest(other)
     }
 }
 
@@ -45,7 +50,7 @@ pub fn checked_size(dtype: DType, shape: &[usize]) -> Result<(usize, usize)> {
     } else {
         shape.iter().try_fold(1_usize, |n, &extent| n.checked_mul(extent))
     };
-    let bytes = count.and_then(|n| n.checked_mul(dtype.size_bytes()));
+    let bytes = count.and_then(|n| dtype.bytes_of(n));
     match (count, bytes) {
         (Some(count), Some(bytes)) if bytes as u64 <= MAX_BYTES => Ok((count, bytes)),
         (_, _) => Err(Box::new(
@@ -95,8 +100,8 @@ impl Tensor {
         Self::filled(dtype, shape, Line([0; 64]))
     }
 
-    /// A tensor whose every byte is 0xFF: NaN in every float type, -1 or the greatest integer,
-    /// true. What is read before it is written shows.
+    /// A tensor whose every byte is 0xFF: NaN in every float type that has one, -1 or the greatest
+    /// integer, true. What is read before it is written shows.
     ///
     /// # Errors
     /// As [`Tensor::zeros`].
@@ -143,7 +148,8 @@ impl Tensor {
     ///
     /// Element `i` depends on `seed` and `i` alone, through word `i` of [`random_word`]. Floats are
     /// uniform in (-1, 1), then rounded to nearest-even to the type (so ±1 may occur in narrow
-    /// ones); those without a zero are 2^-4 to 2^3; signed integers are uniform in -8..8, unsigned
+    /// ones); those without a zero are 2^-4 to 2^3, those without a sign in (0, 1), those of four
+    /// bits any of their numbers; signed integers are uniform in -8..8, unsigned
     /// ones in 0..8; bools are fair.
     ///
     /// # Errors
@@ -155,9 +161,12 @@ impl Tensor {
             let top = (word >> 60).cast_signed();
             let value = if dtype == DType::Ue8m0 {
                 Scalar::from_f64(dtype, f64::from(1 << (top & 7)) / 16.0)
+            } else if dtype == DType::E2m1 {
+                Scalar::from_bits(dtype, word >> 60)
             } else if dtype.is_float() {
                 let unit = ((word >> 11) as f64 + 0.5) / (1_u64 << 52) as f64;
-                Scalar::from_f64(dtype, unit - 1.0)
+                let value = if dtype == DType::Ue4m3 { unit / 2.0 } else { unit - 1.0 };
+                Scalar::from_f64(dtype, value)
             } else if dtype.is_signed_int() {
                 Scalar::from_i64(dtype, top - 8)
             } else if dtype.is_unsigned_int() {
@@ -197,7 +206,8 @@ impl Tensor {
     /// The number of bytes of all elements.
     #[must_use]
     pub const fn size_bytes(&self) -> usize {
-        self.len * self.dtype.size_bytes()
+        let bits = self.len * self.dtype.bits();
+        bits.div_ceil(8)
     }
 
     /// The elements' bytes, row-major, native endian, starting at a multiple of 64.
@@ -216,7 +226,7 @@ impl Tensor {
     /// for f16, …); `None` where the size differs.
     #[must_use]
     pub fn as_slice<T: Pod>(&self) -> Option<&[T]> {
-        (size_of::<T>() == self.dtype.size_bytes())
+        (8 * size_of::<T>() == self.dtype.bits())
             .then(|| bytemuck::try_cast_slice(self.bytes()).ok())
             .flatten()
     }
@@ -253,6 +263,10 @@ impl Tensor {
     /// Where `i` is not below [`Tensor::len`].
     #[must_use]
     pub fn get_flat(&self, i: usize) -> Scalar {
+        if self.dtype.packed() {
+            assert!(i < self.len, "the position is inside the tensor");
+            return Scalar::from_bits(self.dtype, u64::from(self.bytes()[i / 2] >> (4 * (i % 2))));
+        }
         let size = self.dtype.size_bytes();
         let mut word = [0; 8];
         let bytes = &self.bytes()[i * size..(i + 1) * size];
@@ -271,6 +285,12 @@ impl Tensor {
     /// Where `i` is not below [`Tensor::len`] or the value's type is not the tensor's.
     pub fn set_flat(&mut self, i: usize, value: Scalar) {
         assert_eq!(value.dtype(), self.dtype, "the value has the tensor's type");
+        if self.dtype.packed() {
+            assert!(i < self.len, "the position is inside the tensor");
+            let (byte, half) = (&mut self.bytes_mut()[i / 2], 4 * (i % 2));
+            *byte = *byte & !(0xf << half) | (value.bits() as u8) << half;
+            return;
+        }
         let size = self.dtype.size_bytes();
         let word = value.bits().to_ne_bytes();
         let part = if cfg!(target_endian = "little") { &word[..size] } else { &word[8 - size..] };
@@ -305,7 +325,7 @@ mod tests {
         for dtype in DType::ALL {
             let mut t = Tensor::zeros(dtype, &[3, 5]).unwrap();
             assert_eq!(t.bytes().as_ptr() as usize % 64, 0);
-            assert_eq!(t.bytes().len(), 15 * dtype.size_bytes());
+            assert_eq!(t.bytes().len(), (15 * dtype.bits()).div_ceil(8));
             t.set_flat(7, Scalar::from_i64(dtype, 1));
             assert_eq!(t.get(&[1, 2]), Scalar::from_i64(dtype, 1));
             assert_eq!(t.to_f64s().iter().sum::<f64>(), 1.0);
@@ -316,6 +336,21 @@ mod tests {
         let scalar = Tensor::from_f64s(DType::F16, &[], &[1.5]).unwrap();
         assert_eq!((scalar.len(), scalar.get(&[]).to_f64()), (1, 1.5));
         assert!(Tensor::zeros(DType::F32, &[0, 4]).unwrap().is_empty());
+    }
+
+    #[test]
+    fn halves_of_bytes_are_elements_of_their_own() {
+        let mut t =
+            Tensor::from_bytes(DType::E2m1, &[3, 3], &[0x21, 0x43, 0x65, 0x87, 0xf9]).unwrap();
+        let bits = |t: &Tensor| (0..t.len()).map(|i| t.get_flat(i).bits()).collect::<Vec<_>>();
+        assert_eq!(bits(&t), [1, 2, 3, 4, 5, 6, 7, 8, 9]);
+        let other = Tensor::from_bytes(DType::E2m1, &[3, 3], &[0x21, 0x43, 0x65, 0x87, 9]).unwrap();
+        assert_eq!(t, other, "what is behind the last element is nothing");
+        t.set_flat(4, Scalar::from_f64(DType::E2m1, -6.0));
+        assert_eq!(t.bytes(), [0x21, 0x43, 0x6f, 0x87, 0xf9]);
+        assert_ne!(t, other);
+        assert!(Tensor::from_bytes(DType::E2m1, &[3, 3], &[0; 9]).is_err());
+        assert!(t.as_slice::<u8>().is_none());
     }
 
     #[test]
@@ -338,6 +373,10 @@ mod tests {
             let mean = values.iter().sum::<f64>() / values.len() as f64;
             if dtype == DType::Ue8m0 {
                 assert_eq!((low, high), (0.0625, 8.0));
+            } else if dtype == DType::E2m1 {
+                assert_eq!((low, high), (-6.0, 6.0));
+            } else if dtype == DType::Ue4m3 {
+                assert!((0.0..0.01).contains(&low) && (0.95..=1.0).contains(&high), "{low} {high}");
             } else if dtype.is_float() {
                 assert!((-1.0..-0.9).contains(&low) && (0.9..=1.0).contains(&high), "{dtype}");
                 assert!(mean.abs() < 0.05, "{dtype} {mean}");
@@ -353,7 +392,7 @@ mod tests {
 
     #[test]
     fn poison_shows() {
-        for dtype in DType::ALL.into_iter().filter(|t| t.is_float()) {
+        for dtype in DType::ALL.into_iter().filter(|t| t.is_float() && *t != DType::E2m1) {
             assert!(Tensor::poisoned(dtype, &[2]).unwrap().get(&[1]).is_nan(), "{dtype}");
         }
     }

@@ -273,9 +273,7 @@ impl Typing<'_> {
 
     fn bitcast(&self, to: DType, value: &Expr) -> Result<Typed<Affine>> {
         let value = self.own(value)?;
-        if value.dtype.size_bytes() != to.size_bytes()
-            || (to == DType::Bool) != (value.dtype == DType::Bool)
-        {
+        if value.dtype.bits() != to.bits() || (to == DType::Bool) != (value.dtype == DType::Bool) {
             let message = format!("the bits of a {} are no {to}", value.dtype);
             return Err(self
                 .error("E0305", message, "in this statement")

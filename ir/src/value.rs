@@ -1,4 +1,4 @@
-//! Scalars: values of the sixteen types with the exact arithmetic of the language.
+//! Scalars: values of all types with the exact arithmetic of the language.
 //!
 //! Integers wrap modulo 2^n; floats follow IEEE 754 in the compute types f64 and f32; every
 //! conversion rounds once. NaNs are values, their payload has no meaning: results hold the
@@ -26,9 +26,10 @@ pub struct Scalar {
     bits: u64,
 }
 
-/// All ones in the low `8 * size` bits of the type.
+/// All ones in the bits that mean something.
 const fn mask(dtype: DType) -> u64 {
-    u64::MAX >> (64 - 8 * dtype.size_bytes())
+    let unused = matches!(dtype, DType::Ue4m3) as usize;
+    u64::MAX >> (64 - dtype.bits() + unused)
 }
 
 impl Scalar {
@@ -110,7 +111,7 @@ impl Scalar {
             DType::F64 => f64::from_bits(self.bits),
             DType::F32 | DType::Tf32 => f64::from(self.as_f32_bits()),
             DType::Bf16 => f64::from(f32::from_bits((self.bits as u32) << 16)),
-            DType::F16 | DType::E4m3 | DType::E5m2 | DType::Ue8m0 => {
+            DType::F16 | DType::E4m3 | DType::E5m2 | DType::E2m1 | DType::Ue8m0 | DType::Ue4m3 => {
                 Format::of(self.dtype).expect("these are floats").to_f64(self.bits)
             }
             DType::I64 | DType::I32 | DType::I16 | DType::I8 => self.as_i64() as f64,
@@ -169,7 +170,7 @@ impl Scalar {
     /// The same bits as another type; `None` where the sizes differ.
     #[must_use]
     pub const fn bitcast(self, dtype: DType) -> Option<Self> {
-        if self.dtype.size_bytes() == dtype.size_bytes() {
+        if self.dtype.bits() == dtype.bits() {
             Some(Self::from_bits(dtype, self.bits))
         } else {
             None

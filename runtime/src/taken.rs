@@ -24,8 +24,13 @@ impl Taken<'_> {
     /// Bytes of all elements.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.shape.iter().product::<usize>() * self.dtype.size_bytes()
+        bytes_of(self.dtype, self.shape)
     }
+}
+
+/// Bytes of an array of this type and shape, which fits into memory.
+pub(crate) fn bytes_of(dtype: DType, shape: &[usize]) -> usize {
+    dtype.bytes_of(shape.iter().product()).expect("arrays fit into memory")
 }
 
 /// Those of these buffers that the caller gives.

@@ -190,7 +190,7 @@ impl<'a> Model<'a> {
                 let extents = a.shape.iter().map(|e| e.eval(&lookup).map(|v| v as f64));
                 let elements: f64 = extents.product::<Option<f64>>()?;
                 let twice = if a.role == Role::InOut { 2.0 } else { 1.0 };
-                Some(elements * twice * a.dtype.size_bytes() as f64)
+                Some(elements * twice * a.dtype.bits() as f64 / 8.0)
             })
             .sum()
     }
@@ -248,7 +248,7 @@ impl<'a> Model<'a> {
         }
         let size = |name: &Name| {
             let array = self.poly.arrays.iter().find(|a| a.name == *name)?;
-            Some(array.dtype.size_bytes() as f64)
+            Some(array.dtype.bits() as f64 / 8.0)
         };
         boxes.iter().map(|(name, elements)| Some(elements * size(name)?)).sum()
     }

@@ -8,14 +8,13 @@
 
 use warploom_ir::affine::Name;
 use warploom_ir::diag::{Result, Source};
-use warploom_ir::dtype::DType;
 use warploom_ir::expr::Access;
 use warploom_ir::instruction::{Action, Instruction, Matrix, matrix_instructions};
 use warploom_ir::nest::{AssignOp, Order};
 use warploom_ir::schedule::{Poly, PolyStatement, Tree};
 use warploom_ir::target::Target;
 
-use crate::block::multiplied::Multiplied;
+use crate::block::multiplied::{Multiplied, SCALES};
 use crate::steps::ancestors;
 use crate::{Schedule, lower};
 
@@ -57,7 +56,7 @@ pub fn tensor_cores(schedule: &Schedule, target: Target) -> Result<Vec<TensorCor
 fn factors_of<'s>(poly: &Poly, s: &'s PolyStatement) -> Option<[&'s Access; 2]> {
     let mut reads = s.statement.value.reads();
     if reads.len() == 4 {
-        let scale = |a: &Access| poly.array(&a.array).is_some_and(|a| a.dtype == DType::Ue8m0);
+        let scale = |a: &Access| poly.array(&a.array).is_some_and(|a| SCALES.contains(&a.dtype));
         reads.retain(|a| !scale(a));
     }
     <[&Access; 2]>::try_from(reads).ok()
@@ -153,16 +152,19 @@ fn obstacle(poly: &Poly, source: &Source, s: &PolyStatement, target: Target) -> 
         return reason;
     }
     let product = lower::typed(poly, source, s).ok().and_then(|s| Multiplied::of(&s.value));
-    let Some(Multiplied { factors: [a, b], scales }) = product else {
+    let scaled_by = product.as_ref().and_then(Multiplied::scaled_by);
+    let Some(Multiplied { factors: [a, b], .. }) = product else {
         return "what it adds is no product of two values, each of one element".to_owned();
     };
-    let scaled = |m: &Matrix| m.scales.is_some() && a.plain(m.a) && b.plain(m.b);
-    if scales.is_some() && !matrices.iter().any(|m| m.acc == acc && scaled(m)) {
+    let same = |m: &Matrix| m.scales.map(|s| s.dtype) == scaled_by;
+    let scaled = |m: &Matrix| same(m) && a.plain(m.a) && b.plain(m.b);
+    if scaled_by.is_some() && !matrices.iter().any(|m| m.acc == acc && scaled(m)) {
         let (a, b) = (a.value.dtype, b.value.dtype);
         return format!("no matrix instruction of {target} multiplies {a} by {b} with scales");
     }
     let takes = |m: &&Matrix| {
-        m.acc == acc && m.scales.is_some() == scales.is_some() && a.fits(m.a) && b.fits(m.b)
+        let values = if scaled_by.is_some() { scaled(m) } else { a.fits(m.a) && b.fits(m.b) };
+        m.acc == acc && same(m) && values
     };
     let bits = statement.keeps.map_or(acc.precision_bits(), |k| k.bits);
     let Some(most) = matrices.iter().filter(takes).find(|m| m.adder.keeps(bits)) else {
@@ -173,6 +175,14 @@ fn obstacle(poly: &Poly, source: &Source, s: &PolyStatement, target: Target) -> 
             format!("no matrix instruction of {target} multiplies {a} by {b} without rounding them")
         };
     };
+    if let Some(scaling) = most.scales.filter(|_| most.a.packed()) {
+        return format!(
+            "no automatic tiling fits it: elements of {} come by the copy engine alone, from rows \
+             of whole 16 bytes along the sum, with a scale for each {} terms, no more; `check` \
+             says of a script why",
+            most.a, scaling.terms
+        );
+    }
     format!(
         "no automatic tiling by {}x{}x{} fits its accesses and sizes; `check` says of a script why",
         most.m, most.n, most.k

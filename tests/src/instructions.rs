@@ -32,8 +32,8 @@ pub fn layouts(m: &Matrix) -> Vec<Layout> {
     }
     all.push(Layout { panel: 16, transposed: false });
     if m.transposable {
-        let bytes = i64::try_from(m.b.size_bytes()).expect("few");
-        let fits = |panel: &i64| m.held(Part::B)[0] * bytes % panel == 0;
+        let bits = i64::try_from(m.b.bits()).expect("few");
+        let fits = |panel: &i64| m.held(Part::B)[0] * bits % (8 * panel) == 0;
         let panels = [16, 32, 64, 128].into_iter().filter(fits);
         all.extend(panels.map(|panel| Layout { panel, transposed: true }));
     }
@@ -46,10 +46,17 @@ fn shape(m: &Matrix, part: Part, layout: Layout) -> [i64; 2] {
     if layout.transposed && part != Part::D { [cols, rows] } else { [rows, cols] }
 }
 
-/// Arrays of scales: four steps of the sum for each row of whole blocks, of which the two
-/// instructions take these.
+/// Arrays of scales: four steps of the sum for each row of whole blocks.
 const SCALES: [(&str, Part); 2] = [("SA", Part::A), ("SB", Part::B)];
-const STEPS: [i64; 2] = [1, 3];
+
+/// The first step that each of the two instructions takes.
+const fn steps(m: &Matrix) -> [i64; 2] {
+    match m.steps() {
+        2 => [2, 0],
+        4 => [0, 0],
+        _one => [1, 3],
+    }
+}
 
 /// Rows of an array of scales: those of both blocks of a pair, where each has its own.
 fn scaled_rows(m: &Matrix, part: Part) -> i64 {
@@ -144,7 +151,7 @@ fn shared_operands(name: &str, m: &Matrix, layout: Layout, d: &str) -> [String; 
             .concat(),
     };
     let call = |keep: i64| {
-        let scales = scales(STEPS[usize::from(keep > 0)]);
+        let scales = scales(steps(m)[usize::from(keep > 0)]);
         format!("do {name}({d}, As{a}{side}, Bs{b}{side}{scales}, {keep})\n")
     };
     [declared, loads, call(0) + &call(1)]
@@ -298,9 +305,10 @@ pub fn expected(m: &Matrix, layout: Layout, inputs: &BTreeMap<Name, Tensor>) -> 
     // factors times the scale of their row in one of the two instructions
     let scaled = |of: &[Scalar], array: &str, row: usize, call: usize| -> Vec<Scalar> {
         let Some(scales) = inputs.get(array) else { return of.to_vec() };
-        let step = usize::try_from(STEPS[call]).expect("below four");
-        let by = scales.get(&[row, step]).to_f64();
-        of.iter().map(|v| Scalar::f64(v.to_f64() * by)).collect()
+        let first = usize::try_from(steps(m)[call]).expect("below four");
+        let terms = of.len() / usize::try_from(m.steps()).expect("few");
+        let by = |k: usize| scales.get(&[row, first + k / terms]).to_f64();
+        of.iter().enumerate().map(|(k, v)| Scalar::f64(v.to_f64() * by(k))).collect()
     };
     let mut out = Vec::new();
     for (i, a) in a.iter().enumerate() {

@@ -77,7 +77,8 @@ pub fn refused(text: &str, script: &str, code: &str, words: &str) {
     assert!(error.code == code && error.message.contains(words), "{error}");
 }
 
-/// Integers from -4 to 4 where the type is a float, a half, 1 or 2 of powers of two, else any.
+/// Integers from -4 to 4 where the type is a float, a half, 1 or 2 of powers of two, halves from
+/// 0.5 to 2.5 of floats without a sign, else any.
 ///
 /// # Panics
 /// The tensor is too large for this machine.
@@ -89,6 +90,7 @@ pub fn values(dtype: DType, shape: &[usize], seed: u64) -> Tensor {
     let count = shape.iter().product::<usize>();
     let value = |i: usize| match (random_word(seed, i as u64), dtype) {
         (word, DType::Ue8m0) => (1 << (word % 3)) as f64 / 2.0,
+        (word, DType::Ue4m3) => (word % 5 + 1) as f64 / 2.0,
         (word, _other) => (word % 9) as f64 - 4.0,
     };
     let values: Vec<f64> = (0..count).map(value).collect();

@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use warploom_ir::affine::Name;
 use warploom_ir::diag::{Blame, Diagnostic};
+use warploom_ir::kernel::device::Shared;
 use warploom_ir::kernel::{
     Buffer, Condition, Index, Kernel, KernelLoop, KernelNode, Local, LoopMode, MAX_LOCAL_BYTES,
     Store, Typed, TypedKind,
@@ -84,6 +85,14 @@ impl Checker {
             }
             if self.arrays.insert(b.name.clone(), b.clone()).is_some() {
                 self.fault("E1001", format!("buffer `{}` is declared twice", b.name));
+            }
+            if b.packed() && b.role != Role::In {
+                let text = format!(
+                    "two elements of `{}` share a byte, which two threads could write: arrays of \
+                     {} are only read",
+                    b.name, b.dtype
+                );
+                self.fault("E1019", text);
             }
             self.table(b);
         }
@@ -243,6 +252,12 @@ impl Checker {
                 let (want, rank) = (b.dtype, b.shape.len());
                 if want != dtype {
                     self.fault("E1004", format!("{place}: `{array}` is {want}, not {dtype}"));
+                }
+                if self.context.shared.get(array).is_some_and(Shared::packed) {
+                    let text = format!(
+                        "{place}: two elements of `{array}` share a byte: threads have none of them"
+                    );
+                    self.fault("E1019", text);
                 }
                 if rank != indices.len() {
                     let n = indices.len();

@@ -30,8 +30,8 @@ const DEADLINE: Duration = Duration::from_secs(20);
 /// All findings: `E03xx` types, `E0801` an access out of bounds, `E0802` an element read before
 /// it is defined, `E0803` an output element never written, `E0804` a negative extent,
 /// `E0805` a table of constants that does not fit, `E0806` a nest made by hand whose names or loops
-/// are not sound, `E0808` an `order exact` that value ranges do not prove, `E0601` the proof took
-/// too long.
+/// are not sound, `E0808` an `order exact` that value ranges do not prove, `E0809` an array of four
+/// bits that is no input, `E0601` the proof took too long.
 pub fn nest(nest: Nest) -> Result<Verified<Nest>, Vec<Diagnostic>> {
     let mut findings = structure(&nest);
     for placed in nest.statements() {
@@ -40,6 +40,7 @@ pub fn nest(nest: Nest) -> Result<Verified<Nest>, Vec<Diagnostic>> {
         }
     }
     findings.extend(constant_tables(&nest));
+    findings.extend(shared_bytes(&nest));
     if findings.is_empty() {
         let ctx = Ctx::new();
         let proofs = ctx.with_deadline(DEADLINE, || prove(&ctx, &nest, &mut findings));
@@ -55,6 +56,19 @@ pub fn nest(nest: Nest) -> Result<Verified<Nest>, Vec<Diagnostic>> {
     } else {
         Err(findings.into_iter().map(|d| locate(&nest, d)).collect())
     }
+}
+
+/// Arrays that are written, or are tables, although two of their elements share a byte.
+fn shared_bytes(nest: &Nest) -> impl Iterator<Item = Diagnostic> {
+    let written = |a: &&Array| a.dtype.packed() && !matches!(a.role, Role::In);
+    nest.arrays.iter().filter(written).map(|a| {
+        let (name, dtype) = (&a.name, a.dtype);
+        let text = format!("`{name}` is no input, and two elements of type {dtype} share a byte");
+        Diagnostic::input("E0809", text).label(a.span, "two threads could write one byte").help(
+            "write a type of eight bits or more, such as e4m3: `--out-dtype` of an einsum or \
+                 formula",
+        )
+    })
 }
 
 /// What the parser guarantees, for nests made by hand: the proofs below rest on it.

@@ -39,19 +39,38 @@ fn load_bytes(name: &str, bytes: &[u8]) -> Result<Tensor, String> {
 }
 
 #[test]
+fn scales_without_a_sign_are_kept_as_those_with_one() {
+    let unsigned = warploom::io::safetensors::unsigned;
+    let scales = Tensor::random(DType::Ue4m3, &[4, 6], 3).unwrap();
+    let signed = Tensor::from_bytes(DType::E4m3, &[4, 6], scales.bytes()).unwrap();
+    assert_eq!(unsigned(&signed).unwrap(), scales);
+    let mut below = signed.clone();
+    below.bytes_mut()[5] |= 0x80;
+    let error = unsigned(&below).unwrap_err();
+    assert!(error.code == "E0533" && error.message.contains("element 5 is -"), "{error}");
+}
+
+#[test]
 fn every_type_and_shape_comes_back() {
     let folder = TempDir::new().unwrap();
     for dtype in DType::ALL {
         for shape in [&[][..], &[3], &[0, 2], &[2, 3, 4]] {
             let tensor = Tensor::random(dtype, shape, 7).unwrap();
-            let stored = if dtype == DType::Tf32 { DType::F32 } else { dtype };
+            let stored = match dtype {
+                DType::Tf32 => DType::F32,
+                DType::Ue4m3 => DType::E4m3,
+                _ => dtype,
+            };
             for name in ["a.npy", "a.safetensors"] {
                 let (path, text) = at(&folder, name);
-                let narrow =
-                    matches!(dtype, DType::Bf16 | DType::E4m3 | DType::E5m2 | DType::Ue8m0);
+                let narrow = dtype.is_float() && dtype.bits() <= 8 || dtype == DType::Bf16;
                 let saved = save(&path, &[("x", &tensor)]);
                 if narrow && name == "a.npy" {
                     assert_eq!(saved.unwrap_err().code, "E0533");
+                    continue;
+                }
+                if !(tensor.len() * dtype.bits()).is_multiple_of(8) {
+                    assert!(saved.unwrap_err().message.contains("whole bytes"), "{shape:?}");
                     continue;
                 }
                 saved.unwrap();

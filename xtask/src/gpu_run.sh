@@ -145,7 +145,9 @@ conv2d_strided_nchw N=2,P=14,Q=16,K=64,C=32
 conv3d N=2,D=4,P=6,Q=14,K=32,C=32
 gemm_bias_gelu M=300,N=264,K=136
 gemm_fp8_scaled M=300,N=264,K=272
+gemm_mxfp4 M=300,N=264,K=288
 gemm_mxfp8 M=300,N=264,K=272
+gemm_nvfp4 M=300,N=264,K=272
 gemm_int8_dequant M=300,N=264,K=144
 gemm_row_norms M=300,N=264,K=136
 gemm_residual_rms M=300,N=264,K=136

@@ -34,7 +34,7 @@ pub(crate) fn extents(nest: &Nest, name: &Name) -> Result<Vec<usize>, Box<dyn Er
 pub(crate) fn size_bytes(nest: &Nest, name: &Name) -> Result<usize, Box<dyn Error>> {
     let elements: usize = extents(nest, name)?.iter().product();
     let array = nest.array(name).ok_or_else(|| format!("there is no array `{name}`"))?;
-    Ok(elements * array.dtype.size_bytes())
+    Ok(array.dtype.bytes_of(elements).ok_or("an array is too large")?)
 }
 
 /// The bytes of all arrays of a nest that a caller gives or gets back.

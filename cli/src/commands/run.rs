@@ -10,7 +10,7 @@ use warploom::compile::GpuCode;
 use warploom::device::{Device, Executor};
 use warploom::diag::{Blame, Diagnostic, Result};
 use warploom::jit::{Made, Origin};
-use warploom::{KernelFile, Name, Nest, Spec, Target, Tensor, io, verify};
+use warploom::{DType, KernelFile, Name, Nest, Spec, Target, Tensor, io, verify};
 
 use super::kernel;
 use crate::args::RunArgs;
@@ -183,6 +183,11 @@ fn problem(args: &RunArgs) -> Result<Problem> {
             ));
         }
         inputs.insert(name, io::load(&file)?);
+    }
+    for array in nest.arrays.iter().filter(|a| a.dtype == DType::Ue4m3) {
+        if let Some(tensor) = inputs.get_mut(&array.name).filter(|t| t.dtype() == DType::E4m3) {
+            *tensor = io::safetensors::unsigned(tensor)?;
+        }
     }
     let shapes = inputs.iter().map(|(n, t)| (n.clone(), t.shape().to_vec())).collect();
     let open = nest;

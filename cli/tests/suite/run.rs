@@ -110,13 +110,52 @@ fn every_nest_of_the_examples() {
         ("gemm_bias_gelu", "M=9,N=10,K=16"),
         ("gemm_residual_rms", "M=9,N=10,K=16"),
         ("gemm_fp8_scaled", "M=9,N=10,K=160"),
+        ("gemm_mxfp4", "M=9,N=10,K=160"),
         ("gemm_mxfp8", "M=9,N=10,K=160"),
+        ("gemm_nvfp4", "M=9,N=7,K=45"),
         ("gemm_row_norms", "M=9,N=10,K=16"),
         ("gemm_int8_dequant", "M=9,N=10,K=16"),
         ("ozaki2_sgemm", "M=9,N=10,K=16"),
     ] {
         verified(&[&format!("examples/nests/{file}.nest"), "--size", sizes]);
     }
+}
+
+/// A `.safetensors` file of eight elements of F4 and two of F8_E4M3.
+fn halves(scales: [u8; 2]) -> Vec<u8> {
+    let header = r#"{"A":{"dtype":"F4","shape":[2,4],"data_offsets":[0,4]},
+        "S":{"dtype":"F8_E4M3","shape":[2],"data_offsets":[4,6]}}"#;
+    let mut file = (header.len() as u64).to_le_bytes().to_vec();
+    file.extend(header.as_bytes());
+    file.extend([0x21, 0x43, 0x65, 0x87]);
+    file.extend(scales);
+    file
+}
+
+/// OCP Microscaling Formats 1.0: 1 to 8 are 0.5, 1, 1.5, 2, 3, 4, 6 and -0.
+#[test]
+fn halves_of_bytes_come_from_files() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let text_of_nest =
+        "in A: e2m1[2, 4]  in S: ue4m3[2]  out O: f32[2, 4]\nO[i, j] = A[i, j] * S[i]";
+    std::fs::write(path("x.nest"), text_of_nest).expect("a file");
+    let run = |scales| {
+        std::fs::write(path("x.safetensors"), halves(scales)).expect("a file");
+        let named = |name: &str| format!("{name}={}:{name}", path("x.safetensors"));
+        let (nest, out) = (path("x.nest"), format!("O={}", path("o.npy")));
+        warploom(&["run", &nest, &named("A"), &named("S"), "-o", &out, "--device", "cpu"])
+    };
+    let output = run([0x38, 0x40]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    let bytes = std::fs::read(path("o.npy")).expect("it was written");
+    let values: Vec<f32> = bytes[bytes.len() - 32..]
+        .chunks_exact(4)
+        .map(|c| f32::from_le_bytes(c.try_into().expect("four")))
+        .collect();
+    assert_eq!(values, [0.5, 1.0, 1.5, 2.0, 6.0, 8.0, 12.0, -0.0]);
+    let said = text(&run([0x38, 0xb8]));
+    assert!(said.contains("E0533") && said.contains("element 1 is -1"), "{said}");
 }
 
 #[test]

@@ -35,7 +35,13 @@ pub(super) fn table_entry(v: Literal, t: DType) -> String {
     match t {
         DType::F64 => float_text(s.to_f64(), ""),
         DType::F32 | DType::Tf32 => float_text(s.to_f64(), "f"),
-        DType::F16 | DType::Bf16 | DType::E4m3 | DType::E5m2 | DType::Ue8m0 => {
+        DType::F16
+        | DType::Bf16
+        | DType::E4m3
+        | DType::E5m2
+        | DType::E2m1
+        | DType::Ue8m0
+        | DType::Ue4m3 => {
             format!("{:#x}", s.bits())
         }
         DType::Bool => s.bits().to_string(),
@@ -49,18 +55,24 @@ pub(super) fn table_entry(v: Literal, t: DType) -> String {
 
 /// A loaded element as a value.
 pub(super) fn loaded(element: &str, t: DType) -> String {
-    if t == DType::Bool { format!("({element} != 0)") } else { element.to_owned() }
+    match t {
+        DType::Bool => format!("({element} != 0)"),
+        DType::Ue4m3 => format!("({element} & 127)"),
+        _ => element.to_owned(),
+    }
 }
 
 /// The layout arguments of the helpers.
 fn layout(t: DType) -> String {
-    let Format { exponent_bits, significand_bits, padding, ieee, power: _ } =
+    let Format { exponent_bits, significand_bits, padding, ieee, finite, .. } =
         Format::of(t).expect("only floats have a layout");
-    format!("{exponent_bits}, {significand_bits}, {padding}, {}", u8::from(ieee))
+    let special = u8::from(ieee) + 2 * u8::from(finite);
+    format!("{exponent_bits}, {significand_bits}, {padding}, {special}")
 }
 
 const fn is_narrow(t: DType) -> bool {
     matches!(t, DType::F16 | DType::Bf16 | DType::E4m3 | DType::E5m2)
+        || matches!(t, DType::E2m1 | DType::Ue4m3)
 }
 
 /// A float as an exact double.
@@ -77,6 +89,7 @@ fn from_bits(bits: &str, t: DType) -> String {
     match t {
         DType::F64 => format!("wl_f64({bits})"),
         DType::F32 | DType::Tf32 => format!("wl_f32((uint32_t){bits})"),
+        DType::Ue4m3 => format!("(uint8_t)({bits} & 127)"),
         _ => format!("({}){bits}", memory_type(t)),
     }
 }
@@ -111,6 +124,9 @@ pub(super) fn convert(v: &str, from: DType, to: DType, rounding: Rounding, sat: 
             }
             match to {
                 DType::Ue8m0 => from_bits(&format!("wl_to_power({wide}, {r}, {s})"), to),
+                DType::Ue4m3 => {
+                    from_bits(&format!("wl_to_unsigned({wide}, {}, {r}, {s})", layout(to)), to)
+                }
                 _other => from_bits(&format!("wl_round({wide}, {}, {r}, {s})", layout(to)), to),
             }
         }
@@ -120,10 +136,15 @@ pub(super) fn convert(v: &str, from: DType, to: DType, rounding: Rounding, sat: 
             let signed = u32::from(to.is_signed_int());
             format!("({})wl_to_int({wide}, {r}, {s}, {signed}, {bits})", memory_type(to))
         }
-        (false, true) if to == DType::Ue8m0 => {
+        (false, true) if matches!(to, DType::Ue8m0 | DType::Ue4m3) => {
             // an integer of 64 bits is rounded to 53 so that a second rounding sees what was lost
             let sign = if from.is_signed_int() { "s" } else { "u" };
-            from_bits(&format!("wl_to_power(wl_sticky_{sign}({v}), {r}, {s})"), to)
+            let wide = format!("wl_sticky_{sign}({v})");
+            let number = match to {
+                DType::Ue8m0 => format!("wl_to_power({wide}, {r}, {s})"),
+                _unsigned => format!("wl_to_unsigned({wide}, {}, {r}, {s})", layout(to)),
+            };
+            from_bits(&number, to)
         }
         (false, true) => {
             let number = if from.is_signed_int() {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 /// Name and text; a function stands after those it calls.
-const HELPERS: [(&str, &str); 28] = [
+const HELPERS: [(&str, &str); 30] = [
     (
         "wl_alloc",
         "static void *wl_alloc(size_t count, size_t size)
@@ -141,15 +141,22 @@ static inline uint64_t wl_clamp_u(uint64_t v, uint64_t high) { return v > high ?
 }",
     ),
     (
+        "wl_half",
+        "/* an element of four bits, of which two share a byte */
+static inline uint8_t wl_half(const uint8_t *p, int64_t i)
+{ return (uint8_t)(p[i >> 1] >> (4 * (i & 1)) & 15); }",
+    ),
+    (
         "wl_decode",
-        "/* the value of a narrow float: e exponent bits, m significand bits */
+        "/* the value of a narrow float: e exponent bits, m significand bits; ieee is 0 where all
+   ones is the one NaN, 2 where there is none */
 static inline double wl_decode(uint32_t b, int e, int m, int pad, int ieee)
 {
     int bias = (1 << (e - 1)) - 1, field = (b >> m) & ((1 << e) - 1);
     uint32_t fraction = b & ((1u << m) - 1);
     double v;
     (void)pad;
-    if (field == (1 << e) - 1 && (ieee ? 1 : fraction == (1u << m) - 1))
+    if (field == (1 << e) - 1 && (ieee == 1 || (ieee == 0 && fraction == (1u << m) - 1)))
         v = ieee && fraction == 0 ? INFINITY : NAN;
     else
         v = field ? ldexp(fraction + (1u << m), field - bias - m) : ldexp(fraction, 1 - bias - m);
@@ -164,7 +171,7 @@ static inline uint64_t wl_encode(int neg, uint64_t man, int exp, int e, int m, i
 {
     int bias = (1 << (e - 1)) - 1, lead = 63, scale, shift;
     uint64_t sign = (uint64_t)neg << (e + m), top = ((uint64_t)1 << (e + m)) - 1, mag;
-    uint64_t max = ieee ? top - ((uint64_t)1 << m) : top - 1;
+    uint64_t max = ieee == 1 ? top - ((uint64_t)1 << m) : ieee == 2 ? top : top - 1;
     if (man == 0) return sign << pad;
     while (!(man >> lead)) lead--;
     scale = exp + lead < 1 - bias ? 1 - bias : exp + lead;
@@ -182,7 +189,8 @@ static inline uint64_t wl_encode(int neg, uint64_t man, int exp, int e, int m, i
         mag = ((uint64_t)(scale - 1 + bias) << m) + kept + (uint64_t)up;
     }
     if (mag > max) {
-        if (saturate || rounding == 1 || (rounding == 2 && neg) || (rounding == 3 && !neg))
+        if (ieee == 2 || saturate || rounding == 1 || (rounding == 2 && neg)
+            || (rounding == 3 && !neg))
             mag = max;
         else if (ieee)
             mag = max + 1;
@@ -202,13 +210,23 @@ static inline uint64_t wl_round(double v, int e, int m, int pad, int ieee, int r
     int neg = (int)(b >> 63), field = (int)(b >> 52 & 2047);
     uint64_t top = ((uint64_t)1 << (e + m)) - 1;
     if (v != v)
-        return (ieee ? top - (((uint64_t)1 << (m - 1)) - 1) : top) << pad;
+        return (ieee == 1 ? top - (((uint64_t)1 << (m - 1)) - 1) : top) << pad;
     if (field == 2047)
         return wl_encode(neg, 1, 4000, e, m, pad, ieee, 0, saturate);
     if (field == 0)
         return wl_encode(neg, fraction, -1074, e, m, pad, ieee, rounding, saturate);
     return wl_encode(neg, fraction | (uint64_t)1 << 52, field - 1075, e, m, pad, ieee, rounding,
                      saturate);
+}",
+    ),
+    (
+        "wl_to_unsigned",
+        "/* the bits of a double in a format without a sign */
+static inline uint64_t wl_to_unsigned(double v, int e, int m, int pad, int ieee, int rounding,
+                                      int saturate)
+{
+    if (v < 0) return ((uint64_t)1 << (e + m)) - 1;
+    return wl_round(fabs(v), e, m, pad, ieee, rounding, saturate);
 }",
     ),
     (

@@ -84,7 +84,13 @@ pub(super) const fn memory_type(t: DType) -> &'static str {
         DType::I16 => "int16_t",
         DType::U16 | DType::F16 | DType::Bf16 => "uint16_t",
         DType::I8 => "int8_t",
-        DType::U8 | DType::Bool | DType::E4m3 | DType::E5m2 | DType::Ue8m0 => "uint8_t",
+        DType::U8
+        | DType::Bool
+        | DType::E4m3
+        | DType::E5m2
+        | DType::E2m1
+        | DType::Ue8m0
+        | DType::Ue4m3 => "uint8_t",
     }
 }
 
@@ -256,10 +262,12 @@ impl<'k> Emitter<'k> {
     /// `A[(i * N) + j]`.
     fn element(&mut self, array: &Name, indices: &[Index]) -> String {
         let kernel = self.kernel;
+        let mut packed = false;
         let shape: Vec<String> = match self.locals.iter().rev().find(|l| l.name == *array) {
             Some(local) => local.shape.iter().map(|e| expr::int64(*e)).collect(),
             None => {
                 let buffer = kernel.buffers.iter().find(|b| b.name == *array);
+                packed = buffer.is_some_and(Buffer::packed);
                 buffer.map_or(&[][..], |b| &b.shape).iter().map(|e| self.index(e)).collect()
             }
         };
@@ -272,6 +280,9 @@ impl<'k> Emitter<'k> {
             };
         }
         let flat = if flat.is_empty() { "0".to_owned() } else { flat };
+        if packed {
+            return format!("wl_half({}, {flat})", self.name(Space::Array, array));
+        }
         format!("{}[{flat}]", self.name(Space::Array, array))
     }
 

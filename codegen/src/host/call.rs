@@ -107,14 +107,13 @@ impl HostModule {
         };
         let lookup =
             |name: &str| self.kernel.params.iter().position(|p| &**p == name).map(|p| params[p]);
-        let mut bytes = buffer.dtype.size_bytes();
-        for extent in &buffer.shape {
-            let extent = extent.eval(&lookup).and_then(|v| usize::try_from(v).ok());
-            bytes = extent
-                .and_then(|e| bytes.checked_mul(e))
-                .filter(|b| isize::try_from(*b).is_ok())
-                .ok_or_else(|| wrong("has no representable shape for these sizes".into()))?;
-        }
+        let extent =
+            |e: &warploom_ir::kernel::Index| e.eval(&lookup).and_then(|v| usize::try_from(v).ok());
+        let elements = buffer.shape.iter().try_fold(1_usize, |n, e| n.checked_mul(extent(e)?));
+        let bytes = elements
+            .and_then(|n| buffer.dtype.bytes_of(n))
+            .filter(|b| isize::try_from(*b).is_ok())
+            .ok_or_else(|| wrong("has no representable shape for these sizes".into()))?;
         let written = !matches!(buffer.role, Role::In | Role::Const(_));
         let (address, len) = match arg {
             HostArg::Read(_) if written => {

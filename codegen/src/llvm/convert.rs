@@ -24,8 +24,12 @@ struct Layout {
     significand: u32,
     /// Unused low bits of the storage.
     padding: u32,
-    /// Top exponent means infinity or NaN; else only all ones is NaN.
+    /// Top exponent means infinity or NaN; else only all ones is NaN, if there is one.
     ieee: bool,
+    /// All bits are numbers.
+    finite: bool,
+    /// There is a sign.
+    signed: bool,
 }
 
 const F64: Layout = Layout::of(DType::F64).expect("a float");
@@ -36,12 +40,10 @@ const POWER_BIAS: i128 = 127;
 
 impl Layout {
     const fn of(dtype: DType) -> Option<Self> {
-        let Some(Format { exponent_bits, significand_bits, padding, ieee, power: _ }) =
-            Format::of(dtype)
-        else {
-            return None;
-        };
-        Some(Self { exponent: exponent_bits, significand: significand_bits, padding, ieee })
+        let Some(f) = Format::of(dtype) else { return None };
+        let Format { exponent_bits: exponent, significand_bits: significand, .. } = f;
+        let Format { padding, ieee, finite, signed, .. } = f;
+        Some(Self { exponent, significand, padding, ieee, finite, signed })
     }
 
     const fn bias(self) -> i128 {
@@ -55,9 +57,14 @@ impl Layout {
 
     const fn max_finite(self) -> i128 {
         let all = (1 << (self.exponent + self.significand)) - 1;
-        if self.ieee { all - (1 << self.significand) } else { all - 1 }
+        match (self.ieee, self.finite) {
+            (true, _) => all - (1 << self.significand),
+            (false, false) => all - 1,
+            (false, true) => all,
+        }
     }
 
+    /// Of a layout without NaNs the greatest number.
     const fn nan(self) -> i128 {
         let fraction =
             if self.ieee { 1 << (self.significand - 1) } else { (1 << self.significand) - 1 };
@@ -84,7 +91,9 @@ pub(crate) const fn half_elem(dtype: DType) -> Option<&'static str> {
         | DType::Tf32
         | DType::E4m3
         | DType::E5m2
+        | DType::E2m1
         | DType::Ue8m0
+        | DType::Ue4m3
         | DType::I64
         | DType::U64
         | DType::I32
@@ -130,7 +139,9 @@ impl Emitter<'_> {
     pub(crate) fn widen(&mut self, v: &Value, dtype: DType) -> Value {
         match dtype {
             DType::Ue8m0 => self.decode_power(v),
-            DType::F16 | DType::Bf16 | DType::E4m3 | DType::E5m2 => self.decode(v, dtype),
+            DType::F16 | DType::Bf16 | DType::E4m3 | DType::E5m2 | DType::E2m1 | DType::Ue4m3 => {
+                self.decode(v, dtype)
+            }
             DType::F64
             | DType::F32
             | DType::Tf32
@@ -159,8 +170,6 @@ impl Emitter<'_> {
         let l = Layout::of(dtype).expect("a float");
         let shift = F32.significand - l.significand;
         let abs = self.f.bin_int("and", &raw, (1 << l.sign_shift()) - 1);
-        let sign = self.f.bin_int("lshr", &raw, l.sign_shift().into());
-        let sign = self.f.bin_int("shl", &sign, 31);
         let moved = self.f.bin_int("shl", &abs, shift.into());
         let normal = self.f.bin_int("add", &moved, (127 - l.bias()) << 23);
         // subnormal: an integer times the least number, exact in f32
@@ -174,12 +183,21 @@ impl Emitter<'_> {
             let special = self.f.bin_int("or", &moved, F32.infinity());
             let is_special = self.f.cmp_int("uge", &abs, l.infinity());
             out = self.f.select(&is_special, &special, &out);
-        } else {
+        } else if !l.finite {
             let is_nan = self.f.cmp_int("eq", &abs, l.nan());
             out = self.f.select(&is_nan, &Value::int("i32", F32.nan()), &out);
         }
-        let out = self.f.bin("or", &out, &sign);
+        if l.signed {
+            let sign = self.f.bin_int("lshr", &raw, l.sign_shift().into());
+            let sign = self.f.bin_int("shl", &sign, 31);
+            out = self.f.bin("or", &out, &sign);
+        }
         self.f.cast("bitcast", &out, "float")
+    }
+
+    /// The bits of a number without a sign, whose highest bit means nothing.
+    pub(super) fn unsigned(&mut self, v: &Value) -> Value {
+        self.f.bin_int("and", v, 0x7f)
     }
 
     /// The number that all bits are the exponent of, as f32; the least one is a subnormal of it.
@@ -286,10 +304,17 @@ impl Emitter<'_> {
         let mut out = self.f.select(&is_over, &over, &magnitude);
         let is_infinite = self.f.cmp_int("eq", &abs, s.infinity());
         out = self.f.select(&is_infinite, &top(saturate), &out);
-        let sign = self.f.bin_int("lshr", &raw, (total - 1).into());
-        let sign = self.f.bin_int("shl", &sign, l.sign_shift().into());
-        let mut whole = self.f.bin("or", &out, &sign);
-        if !l.ieee {
+        let mut whole = out.clone();
+        if l.signed {
+            let sign = self.f.bin_int("lshr", &raw, (total - 1).into());
+            let sign = self.f.bin_int("shl", &sign, l.sign_shift().into());
+            whole = self.f.bin("or", &out, &sign);
+        } else {
+            // what is negative, but for a zero
+            let below = self.f.cmp_int("ugt", &raw, 1 << (total - 1));
+            whole = self.f.select(&below, &Value::int(int, l.nan()), &whole);
+        }
+        if !l.ieee && !l.finite {
             // the NaN that stands for an overflow is positive
             let is_nan = self.f.cmp_int("eq", &out, l.nan());
             whole = self.f.select(&is_nan, &Value::int(int, l.nan()), &whole);
@@ -297,7 +322,7 @@ impl Emitter<'_> {
         let is_nan = self.f.cmp_int("ugt", &abs, s.infinity());
         let whole = self.f.select(&is_nan, &Value::int(int, l.nan()), &whole);
         let whole = self.f.bin_int("shl", &whole, l.padding.into());
-        let storage = int_elem(l.sign_shift() + 1 + l.padding);
+        let storage = int_elem((l.sign_shift() + 1 + l.padding).max(8));
         let stored = self.f.resize(&whole, storage, false);
         self.f.cast("bitcast", &stored, reg_elem(to))
     }

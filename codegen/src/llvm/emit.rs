@@ -34,6 +34,8 @@ pub(crate) struct BufferRegs {
     pub(crate) strides: Vec<Value>,
     /// Element type.
     pub(crate) dtype: DType,
+    /// Elements share bytes: it is an array that is only read.
+    pub(crate) packed: bool,
     /// It lies on this function's stack, so LLVM knows which elements hold no value.
     pub(crate) stack: bool,
 }
@@ -179,8 +181,8 @@ impl Emitter<'_> {
                 self.f.bin("mul nuw nsw", &inner, &extent)
             };
         }
-        let (class, dtype) = (Some(index), buffer.dtype);
-        let regs = BufferRegs { class, pointer, strides, dtype, stack: false };
+        let (class, dtype, packed) = (Some(index), buffer.dtype, buffer.packed());
+        let regs = BufferRegs { class, pointer, strides, dtype, packed, stack: false };
         self.buffers.insert(buffer.name.clone(), regs);
     }
 

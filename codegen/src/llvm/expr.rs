@@ -113,7 +113,8 @@ impl Emitter<'_> {
         if to == DType::Bool {
             return self.f.cmp_int("ne", &v, 0);
         }
-        self.f.cast("bitcast", &v, reg_elem(to))
+        let out = self.f.cast("bitcast", &v, reg_elem(to));
+        if to == DType::Ue4m3 { self.unsigned(&out) } else { out }
     }
 
     fn unary(&mut self, op: UnOp, dtype: DType, v: &Value) -> Value {

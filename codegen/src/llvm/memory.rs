@@ -1,6 +1,7 @@
 //! Array elements in memory and in register tiles: addresses, loads, stores, reductions.
 //!
-//! Keeps: values here have their type in memory (`bool` is i8, narrow floats are their bits).
+//! Keeps: values here have their type in memory (`bool` is i8, narrow floats are their bits); of
+//! elements that share bytes each is loaded by itself.
 
 use warploom_ir::affine::Name;
 use warploom_ir::dtype::DType;
@@ -9,7 +10,7 @@ use warploom_ir::nest::{AssignOp, Role};
 use warploom_ir::planted::{Bug, planted};
 
 use super::build::{Value, ty};
-use super::emit::Emitter;
+use super::emit::{BufferRegs, Emitter};
 use super::expr::identity;
 use super::lin::Lin;
 use super::storage::alias;
@@ -23,7 +24,14 @@ pub(crate) const fn mem_elem(dtype: DType) -> &'static str {
         DType::F16 | DType::Bf16 | DType::I16 | DType::U16 => "i16",
         DType::I64 | DType::U64 => "i64",
         DType::I32 | DType::U32 => "i32",
-        DType::E4m3 | DType::E5m2 | DType::Ue8m0 | DType::I8 | DType::U8 | DType::Bool => "i8",
+        DType::E4m3
+        | DType::E5m2
+        | DType::E2m1
+        | DType::Ue8m0
+        | DType::Ue4m3
+        | DType::I8
+        | DType::U8
+        | DType::Bool => "i8",
     }
 }
 
@@ -54,8 +62,45 @@ impl Emitter<'_> {
         p
     }
 
+    /// The position of an element in an array of any shape.
+    pub(crate) fn position(&mut self, regs: &BufferRegs, dims: &[Lin]) -> Value {
+        let mut sum = Value::int("i64", 0);
+        for (dim, stride) in dims.iter().zip(&regs.strides) {
+            let i = self.lin(dim);
+            let moved = self.f.bin("mul nsw", &i, stride);
+            sum = self.f.bin("add", &sum, &moved);
+        }
+        sum
+    }
+
+    /// An element of four bits of its byte: those at odd positions are the upper halves.
+    pub(crate) fn half_of(&mut self, byte: &Value, position: &Value) -> Value {
+        let odd = self.f.bin_int("and", position, 1);
+        let shift = self.f.bin_int("shl", &odd, 2);
+        let shift = self.f.resize(&shift, byte.elem, false);
+        let half = self.f.bin("lshr", byte, &shift);
+        self.f.bin_int("and", &half, 0xf)
+    }
+
+    /// An element that shares its byte with a neighbour.
+    fn load_half(&mut self, array: &Name, dims: &[Lin]) -> Value {
+        let regs = self.buffers[array].clone();
+        let position = self.position(&regs, dims);
+        let at = self.f.bin_int("lshr", &position, 1);
+        let (space, alias) = (regs.pointer.elem, alias(regs.class));
+        let base = &regs.pointer.text;
+        let text = format!("getelementptr inbounds i8, {space} {base}, {}", at.arg());
+        let p = self.f.def(space, 1, &text).text;
+        let byte = self.f.def("i8", 1, &format!("load i8, {space} {p}, align 1{alias}"));
+        self.half_of(&byte, &position)
+    }
+
     /// Elements from memory: one, or `width` neighbours.
     pub(crate) fn load_memory(&mut self, array: &Name, dims: &[Lin], width: u32) -> Value {
+        if self.buffers[array].packed {
+            assert_eq!(width, 1, "elements that share bytes are loaded one by one");
+            return self.load_half(array, dims);
+        }
         let first: Vec<Lin> = dims.iter().map(|d| d.in_lane(0)).collect();
         let p = self.address(array, &first);
         let regs = &self.buffers[array];
@@ -137,7 +182,7 @@ impl Emitter<'_> {
         if let Some(value) = self.constant(array, &dims) {
             return value;
         }
-        let raw = match contiguous(&dims) {
+        let raw = match contiguous(&dims).filter(|step| *step == 0 || !self.buffers[array].packed) {
             Some(0) => self.load_at(array, &dims, 1),
             Some(1) => self.load_at(array, &dims, self.width),
             Some(-1) => {
@@ -178,7 +223,11 @@ impl Emitter<'_> {
     }
 
     fn loaded(&mut self, dtype: DType, raw: Value) -> Value {
-        if dtype == DType::Bool { self.f.cmp_int("ne", &raw, 0) } else { raw }
+        match dtype {
+            DType::Bool => self.f.cmp_int("ne", &raw, 0),
+            DType::Ue4m3 => self.unsigned(&raw),
+            _ => raw,
+        }
     }
 
     fn stored(&mut self, value: Value) -> Value {

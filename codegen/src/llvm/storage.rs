@@ -163,7 +163,8 @@ impl Emitter<'_> {
             strides[..l.across.len()].fill(Value::int("i64", 0));
         }
         let pointer = Value::register(slot.pointer.clone(), "ptr", 1);
-        let regs = BufferRegs { class: slot.class, pointer, strides, dtype: l.dtype, stack };
+        let (class, dtype, packed) = (slot.class, l.dtype, false);
+        let regs = BufferRegs { class, pointer, strides, dtype, packed, stack };
         self.buffers.insert(l.name.clone(), regs);
         self.storage.live.push(l.name.clone());
         self.nodes(&l.body);

@@ -149,6 +149,7 @@ impl Emitter<'_> {
             pointer: Value::register(place, SHARED_POINTER, 1),
             strides: super::storage::strides(l),
             dtype: l.dtype,
+            packed: false,
             stack: false,
         };
         self.buffers.insert(l.name.clone(), regs);

@@ -112,7 +112,7 @@ fn local_buffers_are_equal() {
 }
 
 fn hard_values(t: DType) -> Vec<u64> {
-    let size = 8 * t.size_bytes() as u32;
+    let size = t.bits() as u32;
     let mut out = vec![0, u64::MAX];
     for bit in 0..size {
         for p in [1_u64 << bit, (1_u64 << bit).wrapping_sub(1), 3_u64 << bit] {
@@ -137,7 +137,7 @@ fn expressions(t: DType) -> Vec<Typed<Index>> {
                 out.push(Typed { dtype: to, kind });
             }
         }
-        if to.size_bytes() == t.size_bytes() {
+        if to.bits() == t.bits() {
             out.push(Typed { dtype: to, kind: TypedKind::Bitcast(a()) });
         }
     }
@@ -185,10 +185,10 @@ fn every_operator_is_equal() {
         let values = hard_values(t);
         let n = values.len();
         let raw = |shift: usize| {
-            let bits = (0..n).map(|i| Scalar::from_bits(t, values[(i + shift) % n]).bits());
-            bits.flat_map(|b| b.to_le_bytes()[..t.size_bytes()].to_vec()).collect::<Vec<u8>>()
+            let bits: Vec<u64> = (0..n).map(|i| values[(i + shift) % n]).collect();
+            held(t, &bits)
         };
-        let cases = expressions(t);
+        let cases: Vec<_> = expressions(t).into_iter().map(written).collect();
         let mut buffers =
             vec![buffer("A", Role::In, t, vec![v("N")]), buffer("B", Role::In, t, vec![v("N")])];
         let mut body = Vec::new();
@@ -200,7 +200,7 @@ fn every_operator_is_equal() {
         let body = vec![for_("i", crate::support::c(0), v("N"), LoopMode::Serial, body)];
         let k = Kernel { name: format!("all_{t}").into(), params: vec!["N".into()], buffers, body };
         let make = || {
-            let mut data = vec![Bytes::new(&raw(0)), Bytes::new(&raw(17))];
+            let mut data = vec![raw(0), raw(17)];
             data.extend(cases.iter().map(|e| Bytes::new(&vec![0xff; n * e.dtype.size_bytes()])));
             data
         };

@@ -12,7 +12,7 @@ const GPUS: [Target; 3] = [Target::Sm80, Target::Sm90a, Target::Sm100a];
 const MATMUL: &str = "kernel mm(M, N, K) {
   in A: TYPE[M, K]
   in B: TYPE[K, N]
-  out C: TYPE[M, N]
+  out C: OUT[M, N]
   for n0 in 0..floordiv(N + 31, 32) block.x {
     for m0 in 0..floordiv(M + 7, 8) block.y {
       for m1 in 0..8 thread.y {
@@ -24,7 +24,7 @@ const MATMUL: &str = "kernel mm(M, N, K) {
                 S1: T[0]:ACC += mul.ACC(
                   CASTA[8 * m0 + m1, k]:TYPE), CASTB[k, 32 * n0 + n1]:TYPE)) order fixed
               }
-              S2: C[8 * m0 + m1, 32 * n0 + n1]:TYPE = cast.TYPE(T[0]:ACC) order serial
+              S2: C[8 * m0 + m1, 32 * n0 + n1]:OUT = cast.OUT(T[0]:ACC) order serial
             }
           }
         }
@@ -58,7 +58,10 @@ fn assembled(text: &str) -> Vec<(String, String)> {
 fn product(dtype: DType) -> String {
     let acc = dtype.compute_type();
     let zero = if acc.is_float() { "0.0" } else { "0" };
+    // what shares bytes is only read
+    let out = if dtype.packed() { DType::E4m3 } else { dtype };
     MATMUL
+        .replace("OUT", out.name())
         .replace("CAST", &format!("cast.{acc}("))
         .replace("ZERO", zero)
         .replace("TYPE", &dtype.to_string())
@@ -147,7 +150,11 @@ fn every_conversion_has_instructions() {
         let mut values = Vec::new();
         for to in DType::ALL.into_iter().filter(|to| *to != from) {
             for suffix in ["", ".rup", ".sat", ".rtz.sat"] {
-                values.push((to, format!("cast.{to}{suffix}(A[i]:{from})")));
+                let value = format!("cast.{to}{suffix}(A[i]:{from})");
+                values.push(match to.packed() {
+                    true => (DType::F32, format!("cast.f32({value})")),
+                    false => (to, value),
+                });
             }
         }
         let code = compile(&sealed(&elementwise(from, &values)), Target::Sm80).unwrap();

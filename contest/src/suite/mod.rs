@@ -127,12 +127,16 @@ for n in 0..N, p in 0..P, q in 0..Q, k in 0..K {
 }
 ";
 
-/// Products of factors with powers of two as scales: one for each row and 32 terms, in rows; words
-/// of four of them, for neighbouring rows; in blocks of 128 rows and four steps, as libraries take
-/// them; one for 128 terms, of factors that lie the other way round.
-const SCALED: [(&str, &str); 4] = [
+/// Products of factors with scales, and the terms where they are interpreted: they end inside tiles
+/// and inside what shares a scale, but rows of four bits are whole 16 bytes. Powers of two: one for
+/// each row and 32 terms, in rows; words of four of them, for neighbouring rows; in blocks of 128
+/// rows and four steps, as libraries take them; one for 128 terms, of factors that lie the other
+/// way round. Then factors of four bits: with powers of two in rows and in words, with scales of
+/// eight bits for 16 terms in rows and in blocks.
+const SCALED: [(&str, i64, &str); 8] = [
     (
         "mk,nk->mn e4m3 by ue8m0",
+        304,
         "param M, N, K
 in A: e4m3[M, K]  in SA: ue8m0[M, floor((K + 31) / 32)]
 in B: e4m3[N, K]  in SB: ue8m0[N, floor((K + 31) / 32)]
@@ -142,6 +146,7 @@ C[m, n] += (A[m, k] * SA[m, floor(k / 32)]) * (B[n, k] * SB[n, floor(k / 32)])
     ),
     (
         "mk,nk->mn e5m2 by words of ue8m0",
+        304,
         "param M, N, K
 in A: e5m2[M, K]  in SA: ue8m0[floor((K + 127) / 128), M, 4]
 in B: e4m3[N, K]  in SB: ue8m0[floor((K + 127) / 128), N, 4]
@@ -152,6 +157,7 @@ C[m, n] += A[m, k] * SA[floor(k / 128), m, floor(k / 32) mod 4]
     ),
     (
         "mk,nk->mn e4m3 by blocks of ue8m0",
+        304,
         "param M, N, K
 in A: e4m3[M, K]  in SA: ue8m0[floor((M + 127) / 128), floor((K + 127) / 128), 32, 4, 4]
 in B: e4m3[N, K]  in SB: ue8m0[floor((N + 127) / 128), floor((K + 127) / 128), 32, 4, 4]
@@ -163,11 +169,55 @@ C[m, n] +=
     ),
     (
         "km,kn->mn e5m2 by ue8m0 of 128",
+        304,
         "param M, N, K
 in A: e5m2[K, M]  in SA: ue8m0[floor((K + 127) / 128), M]
 in B: e5m2[K, N]  in SB: ue8m0[floor((K + 127) / 128), N]
 out C: bf16[M, N]
 C[m, n] += (A[k, m] * SA[floor(k / 128), m]) * (B[k, n] * SB[floor(k / 128), n])
+",
+    ),
+    (
+        "mk,nk->mn e2m1 by ue8m0",
+        288,
+        "param M, N, K
+in A: e2m1[M, K]  in SA: ue8m0[M, floor((K + 31) / 32)]
+in B: e2m1[N, K]  in SB: ue8m0[N, floor((K + 31) / 32)]
+out C: f32[M, N]
+C[m, n] += (A[m, k] * SA[m, floor(k / 32)]) * (B[n, k] * SB[n, floor(k / 32)])
+",
+    ),
+    (
+        "mk,nk->mn e2m1 by words of ue8m0",
+        288,
+        "param M, N, K
+in A: e2m1[M, K]  in SA: ue8m0[floor((K + 127) / 128), M, 4]
+in B: e2m1[N, K]  in SB: ue8m0[floor((K + 127) / 128), N, 4]
+out C: bf16[M, N]
+C[m, n] += A[m, k] * SA[floor(k / 128), m, floor(k / 32) mod 4]
+  * B[n, k] * SB[floor(k / 128), n, floor(k / 32) mod 4]
+",
+    ),
+    (
+        "mk,nk->mn e2m1 by ue4m3",
+        288,
+        "param M, N, K
+in A: e2m1[M, K]  in SA: ue4m3[M, floor((K + 15) / 16)]
+in B: e2m1[N, K]  in SB: ue4m3[N, floor((K + 15) / 16)]
+out C: f32[M, N]
+C[m, n] += (A[m, k] * SA[m, floor(k / 16)]) * (B[n, k] * SB[n, floor(k / 16)])
+",
+    ),
+    (
+        "mk,nk->mn e2m1 by blocks of ue4m3",
+        288,
+        "param M, N, K
+in A: e2m1[M, K]  in SA: ue4m3[floor((M + 127) / 128), floor((K + 63) / 64), 32, 4, 4]
+in B: e2m1[N, K]  in SB: ue4m3[floor((N + 127) / 128), floor((K + 63) / 64), 32, 4, 4]
+out C: bf16[M, N]
+C[m, n] +=
+  A[m, k] * SA[floor(m / 128), floor(k / 64), m mod 32, floor(m / 32) mod 4, floor(k / 16) mod 4]
+  * B[n, k] * SB[floor(n / 128), floor(k / 64), n mod 32, floor(n / 32) mod 4, floor(k / 16) mod 4]
 ",
     ),
 ];
@@ -232,13 +282,13 @@ pub fn cases() -> Vec<Case> {
     out.push(emulated("ozaki I i8", Text::Slices(2, DType::I8)));
     out.push(emulated("ozaki I bf16", Text::Slices(2, DType::Bf16)));
     out.push(emulated("ozaki II", Text::Moduli(3)));
-    for (name, text) in SCALED {
+    for (name, terms, text) in SCALED {
         out.push(Case {
             name: name.to_owned(),
             group: Group::Scaled,
             text: Text::Nest(text),
             // ends inside tiles, blocks of scales, and what shares one
-            small: sizes(&[("M", 272), ("N", 48), ("K", 304)]),
+            small: sizes(&[("M", 272), ("N", 48), ("K", terms)]),
             timed: SQUARES.map(square).to_vec(),
         });
     }

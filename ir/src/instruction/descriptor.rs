@@ -28,12 +28,13 @@ pub const fn swizzle(address: i64, panel: i64) -> i64 {
     address ^ ((address >> 7 & mask) << 4)
 }
 
-/// The byte offset of an element in a buffer of `rows` x `cols` elements with panels; `cols` is a
-/// multiple of the panel's elements. Not permuted yet: [`swizzle`] works on whole addresses.
+/// The byte offset of an element of so many bits in a buffer of `rows` x `cols` elements with
+/// panels; `cols` is a multiple of the panel's elements. Not permuted yet: [`swizzle`] works on
+/// whole addresses.
 #[must_use]
-pub const fn panel_offset(row: i64, col: i64, rows: i64, bytes: i64, panel: i64) -> i64 {
-    let wide = panel / bytes;
-    (col / wide) * rows * panel + row * panel + (col % wide) * bytes
+pub const fn panel_offset(row: i64, col: i64, rows: i64, bits: i64, panel: i64) -> i64 {
+    let wide = 8 * panel / bits;
+    (col / wide) * rows * panel + row * panel + (col % wide) * bits / 8
 }
 
 /// The fields of a descriptor, in bytes.
@@ -109,9 +110,9 @@ pub fn encode(address: i64, fields: Fields, reader: Reader) -> u64 {
     ((address as u64 & 0x3_ffff) >> 4) | fields.bits(reader)
 }
 
-/// The byte address of element `(mn, k)` of the operand that a descriptor stands for: bits 0..14
-/// start, 16..30 leading offset, 32..46 stride offset (all in units of 16 bytes), 62..64 mode; for
-/// `tcgen05.mma` 46..48 version (1), 61..64 mode.
+/// The byte address of element `(mn, k)`, of so many bits, of the operand that a descriptor stands
+/// for: bits 0..14 start, 16..30 leading offset, 32..46 stride offset (all in units of 16 bytes),
+/// 62..64 mode; for `tcgen05.mma` 46..48 version (1), 61..64 mode.
 ///
 /// `None` where the reader knows no such descriptor.
 ///
@@ -123,7 +124,7 @@ pub fn address(
     descriptor: u64,
     reader: Reader,
     [mn, k]: [i64; 2],
-    bytes: i64,
+    bits: i64,
     transposed: bool,
 ) -> Option<i64> {
     let field = |from: u32| ((descriptor >> from & 0x3fff) << 4) as i64;
@@ -134,14 +135,15 @@ pub fn address(
     if reader == Reader::Thread && descriptor >> 46 & 0x7fff != 1 {
         return None;
     }
-    let chunk = CHUNK / bytes;
+    let bytes = |elements: i64| elements * bits / 8;
+    let chunk = 8 * CHUNK / bits;
     let linear = match (transposed, panel) {
-        (false, 16) => mn % 8 * 16 + mn / 8 * stride + k / chunk * leading + k % chunk * bytes,
-        (false, _) => mn % 8 * panel + mn / 8 * stride + k * bytes,
-        (true, 16) => mn % chunk * bytes + mn / chunk * stride + k % 8 * 16 + k / 8 * leading,
+        (false, 16) => mn % 8 * 16 + mn / 8 * stride + k / chunk * leading + bytes(k % chunk),
+        (false, _) => mn % 8 * panel + mn / 8 * stride + bytes(k),
+        (true, 16) => bytes(mn % chunk) + mn / chunk * stride + k % 8 * 16 + k / 8 * leading,
         (true, _) => {
-            let wide = panel / bytes;
-            mn % wide * bytes + mn / wide * leading + k % 8 * panel + k / 8 * stride
+            let wide = 8 * panel / bits;
+            bytes(mn % wide) + mn / wide * leading + k % 8 * panel + k / 8 * stride
         }
     };
     Some(swizzle(start + linear, panel))

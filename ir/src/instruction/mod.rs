@@ -131,6 +131,15 @@ impl Matrix {
         (rows + tensor_memory::SCALED_ROWS - 1) / tensor_memory::SCALED_ROWS
     }
 
+    /// Scales of a row that an instruction takes, one after the other; none where it has none.
+    #[must_use]
+    pub const fn steps(&self) -> i64 {
+        match self.scales {
+            Some(Scaling { terms, .. }) => self.k / terms,
+            None => 0,
+        }
+    }
+
     /// Element type of an operand.
     #[must_use]
     pub const fn dtype(&self, part: Part) -> DType {

@@ -348,15 +348,23 @@ fn thread_matrix(
     [acc, a, b]: [DType; 3],
     scales: Option<Scaling>,
 ) -> Instruction {
-    let k = 32 / a.size_bytes() as i64;
+    let k = 256 / a.bits() as i64;
     let adder = if acc.is_float() { HOPPER_WIDE } else { Adder::Wrapping };
-    let (shared, tensor, transposable) = (true, true, a.size_bytes() < 4);
+    // (PTX ISA, 9.7.16.3.1: factors of `.kind::mxf4` and `.kind::mxf4nvf4` are K-major)
+    let (shared, tensor, transposable) = (true, true, a.size_bytes() < 4 && !a.packed());
     let m = blocks * tensor_memory::LANES;
     let pair = if blocks == PAIR { "pair." } else { "" };
-    let (scaled, code) = match scales {
-        None => (String::new(), "llvm.nvvm.tcgen05.mma.shared"),
-        // one scale for all terms is what this kind has by itself
-        Some(s) => (format!(".{}", s.dtype), "llvm.nvvm.tcgen05.mma.shared.mxf8f6f4.block_scale"),
+    // one scale for all terms, or two for 64 terms, are what the first two kinds have by themselves
+    let (scaled, kind) = match scales {
+        None => (String::new(), ""),
+        Some(s) => {
+            let kind = match (a.packed(), s.dtype) {
+                (false, _) => ".mxf8f6f4.block_scale",
+                (true, DType::Ue8m0) => ".mxf4.block_scale",
+                (true, _) => ".mxf4nvf4.block_scale.block16",
+            };
+            (format!(".{}", s.dtype), kind)
+        }
     };
     Instruction {
         name: format!("tcgen05.mma.{pair}m{m}n{n}k{k}.{acc}.{a}.{b}{scaled}"),
@@ -376,7 +384,7 @@ fn thread_matrix(
             tensor,
             transposable,
         }),
-        code: Code::Intrinsic(code.to_owned()),
+        code: Code::Intrinsic(format!("llvm.nvvm.tcgen05.mma.shared{kind}")),
     }
 }
 
@@ -389,7 +397,7 @@ const fn step(blocks: i64) -> i64 {
 
 /// The matrix instructions of one thread for so many blocks that give `n` columns.
 fn by_thread(blocks: i64, n: i64) -> Vec<Instruction> {
-    use DType::{Bf16, E4m3, E5m2, F16, F32, I8, I32, Tf32, U8, Ue8m0};
+    use DType::{Bf16, E2m1, E4m3, E5m2, F16, F32, I8, I32, Tf32, U8, Ue4m3, Ue8m0};
     if !(step(blocks)..=256).contains(&n) || n % step(blocks) != 0 {
         return Vec::new();
     }
@@ -398,9 +406,13 @@ fn by_thread(blocks: i64, n: i64) -> Vec<Instruction> {
     let bits = [I8, U8].into_iter().flat_map(|a| [I8, U8].map(|b| [I32, a, b]));
     let types = floats.into_iter().chain(bytes()).chain(bits);
     let plain = types.map(|types| thread_matrix(blocks, n, types, None));
-    // (PTX ISA, 9.7.16.10.7.1, table of scale vector sizes: `.kind::mxf8f6f4`)
-    let scales = Some(Scaling { dtype: Ue8m0, terms: 32 });
-    plain.chain(bytes().map(|types| thread_matrix(blocks, n, types, scales))).collect()
+    // (PTX ISA, 9.7.16.10.7.1, table of scale vector sizes: `.kind::mxf8f6f4` and `.kind::mxf4`,
+    // and `.kind::mxf4nvf4` with `.scale_vec::4X`)
+    let scales = |dtype, terms| Some(Scaling { dtype, terms });
+    let scaled = bytes().map(|types| (types, scales(Ue8m0, 32)));
+    let halves = [scales(Ue8m0, 32), scales(Ue4m3, 16)].map(|s| ([F32, E2m1, E2m1], s));
+    let scaled = scaled.chain(halves).map(|(types, s)| thread_matrix(blocks, n, types, s));
+    plain.chain(scaled).collect()
 }
 
 /// The loads of tensor memory by their columns: powers of two.

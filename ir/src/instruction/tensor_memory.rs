@@ -4,11 +4,13 @@
 //! Tensor memory is 128 lanes of 512 columns of 32 bits for each block. An accumulator of 128 rows
 //! has row `i`, column `j` in lane `i`, column `j`. Scales of factors take 32 lanes, which are
 //! there four times, and four columns for 128 rows: that of row `i` and step `s` of the sum is byte
-//! `s mod 4` of lane `i mod 32`, column `i / 32`.
+//! `s mod 4` of lane `i mod 32`, column `i / 32`. An instruction takes one, two or four steps that
+//! follow each other in a column.
 //! In: a matrix instruction and which of its operands are transposed. Out: the descriptor; and, bit
 //! by bit, what a descriptor says, as the hardware reads it.
-//! Sources: PTX ISA 8.8, 9.7.16.4.2 (instruction descriptors, tables 42 and 43), 9.7.16.2.3.1.1
-//! (fragments of shape `.32x32b`), 9.7.16.1 (addresses), 9.7.16.10.7 (scales, `scale_vec::1X`).
+//! Sources: PTX ISA 8.8, 9.7.16.4.2 (instruction descriptors, tables 42 to 44), 9.7.16.2.3.1.1
+//! (fragments of shape `.32x32b`), 9.7.16.1 (addresses), 9.7.16.10.7 (scales, `scale_vec::1X`,
+//! `2X` and `4X`).
 //! Why here: emission writes descriptors, and the interpreter decodes them instead of looking at
 //! the instruction they were made from, so that a wrong field shows as a wrong product.
 
@@ -36,7 +38,7 @@ pub const STEPS: i64 = 4;
 #[must_use]
 pub const fn lanes(dtype: DType) -> Option<i64> {
     match (dtype, dtype.size_bytes()) {
-        (DType::Ue8m0, _) => Some(SCALE_LANES),
+        (DType::Ue8m0 | DType::Ue4m3, _) => Some(SCALE_LANES),
         (_, 4) => Some(LANES),
         _ => None,
     }
@@ -79,18 +81,28 @@ pub enum Kind {
     I8,
     /// Eight bits and fewer, floating point, with scales of 32 terms.
     Mxf8f6f4,
+    /// Four bits, with powers of two for 32 terms each as scales.
+    Mxf4,
+    /// Four bits, with scales of eight bits for 16 terms each.
+    Mxf4nvf4,
 }
 
 impl Kind {
     /// The kind of an instruction; `None` where none takes its factors.
     #[must_use]
     pub const fn of(m: &Matrix) -> Option<Self> {
-        match (m.a, m.scales.is_some()) {
-            (DType::F16 | DType::Bf16, false) => Some(Self::F16),
-            (DType::Tf32, false) => Some(Self::Tf32),
-            (DType::E4m3 | DType::E5m2, false) => Some(Self::F8f6f4),
-            (DType::I8 | DType::U8, false) => Some(Self::I8),
-            (DType::E4m3 | DType::E5m2, true) => Some(Self::Mxf8f6f4),
+        let scales = match m.scales {
+            Some(s) => Some(s.dtype),
+            None => None,
+        };
+        match (m.a, scales) {
+            (DType::F16 | DType::Bf16, None) => Some(Self::F16),
+            (DType::Tf32, None) => Some(Self::Tf32),
+            (DType::E4m3 | DType::E5m2, None) => Some(Self::F8f6f4),
+            (DType::I8 | DType::U8, None) => Some(Self::I8),
+            (DType::E4m3 | DType::E5m2, Some(DType::Ue8m0)) => Some(Self::Mxf8f6f4),
+            (DType::E2m1, Some(DType::Ue8m0)) => Some(Self::Mxf4),
+            (DType::E2m1, Some(DType::Ue4m3)) => Some(Self::Mxf4nvf4),
             _ => None,
         }
     }
@@ -104,7 +116,19 @@ impl Kind {
             Self::Tf32 => Some(1),
             Self::F8f6f4 => Some(2),
             Self::I8 => Some(3),
-            Self::Mxf8f6f4 => None,
+            Self::Mxf8f6f4 | Self::Mxf4 | Self::Mxf4nvf4 => None,
+        }
+    }
+
+    /// Which bytes of a column can be the first that an instruction takes as scales; none where it
+    /// has none. (PTX ISA 8.8, 9.7.16.10.7.2 and 9.7.16.10.7.3: one byte of four, the first or the
+    /// last two, all.)
+    const fn first_steps(self) -> &'static [u32] {
+        match self {
+            Self::F16 | Self::Tf32 | Self::F8f6f4 | Self::I8 => &[],
+            Self::Mxf8f6f4 => &[0, 1, 2, 3],
+            Self::Mxf4 => &[0, 2],
+            Self::Mxf4nvf4 => &[0],
         }
     }
 }
@@ -113,7 +137,7 @@ impl Kind {
 const fn factor(dtype: DType) -> u32 {
     match dtype {
         DType::Tf32 => 2,
-        DType::Bf16 | DType::E5m2 | DType::I8 => 1,
+        DType::Bf16 | DType::E5m2 | DType::I8 | DType::E2m1 => 1,
         _ => 0,
     }
 }
@@ -128,13 +152,16 @@ const fn accumulator(dtype: DType) -> u32 {
 }
 
 /// The descriptor of an instruction; `transposed` says of A and B whether the summed index is their
-/// rows in shared memory, `steps` which byte of a column of scales is that of each.
+/// rows in shared memory, `steps` which byte of a column of scales is the first of each.
 #[must_use]
 pub fn encode(m: &Matrix, transposed: [bool; 2], steps: [i64; 2]) -> u32 {
     let size = |n: i64| u32::try_from(n).expect("at most 256");
     let scaled = match m.scales {
         None => accumulator(m.acc) << 4,
-        Some(_) => size(steps[1]) << 4 | 1 << 23 | size(steps[0]) << 29,
+        Some(s) => {
+            let powers = u32::from(s.dtype == DType::Ue8m0);
+            size(steps[1]) << 4 | powers << 23 | size(steps[0]) << 29
+        }
     };
     scaled
         | factor(m.a) << 7
@@ -154,7 +181,7 @@ pub struct Decoded {
     pub types: [DType; 3],
     /// A and B have the summed index as their rows in shared memory.
     pub transposed: [bool; 2],
-    /// Bytes of columns of scales that are those of A and B, of a kind that has scales.
+    /// The first bytes of columns of scales that are those of A and B, of a kind that has scales.
     pub steps: Option<[i64; 2]>,
 }
 
@@ -170,10 +197,11 @@ pub fn decode(descriptor: u32, kind: Kind) -> Option<Decoded> {
         (Kind::F8f6f4 | Kind::Mxf8f6f4, 1) => Some(DType::E5m2),
         (Kind::I8, 0) => Some(DType::U8),
         (Kind::I8, 1) => Some(DType::I8),
+        (Kind::Mxf4 | Kind::Mxf4nvf4, 1) => Some(DType::E2m1),
         _ => None,
     };
     let sum = match (kind, field(4, 2)) {
-        (Kind::Mxf8f6f4, _step) => DType::F32,
+        (Kind::Mxf8f6f4 | Kind::Mxf4 | Kind::Mxf4nvf4, _step) => DType::F32,
         (Kind::F16 | Kind::F8f6f4, 0) => DType::F16,
         (Kind::F16 | Kind::Tf32 | Kind::F8f6f4, 1) => DType::F32,
         (Kind::I8, 2) => DType::I32,
@@ -183,17 +211,24 @@ pub fn decode(descriptor: u32, kind: Kind) -> Option<Decoded> {
     let others = match kind {
         // powers of two in bit 23
         Kind::Mxf8f6f4 => [field(23, 1) ^ 1, field(24, 3), field(31, 1)],
+        // nothing transposed, 64 terms and not 96
+        Kind::Mxf4 => [field(23, 1) ^ 1, field(24, 3) | field(15, 2), field(31, 1)],
+        Kind::Mxf4nvf4 => [field(23, 1), field(24, 3) | field(15, 2), field(31, 1)],
         Kind::F16 | Kind::Tf32 | Kind::F8f6f4 | Kind::I8 => [field(23, 1), 0, field(29, 3)],
     };
     if [field(0, 4), field(6, 1), field(13, 2)] != [0; 3] || others != [0; 3] {
         return None;
     }
-    let scaled = kind == Kind::Mxf8f6f4;
+    let (possible, steps) = (kind.first_steps(), [field(29, 2), field(4, 2)]);
+    let scaled = !possible.is_empty();
+    if scaled && !steps.iter().all(|s| possible.contains(s)) {
+        return None;
+    }
     Some(Decoded {
         extents: [i64::from(field(24, 5)) << 4, i64::from(field(17, 6)) << 3],
         types: [factor(field(7, 3))?, factor(field(10, 3))?, sum],
         transposed: [field(15, 1) == 1, field(16, 1) == 1],
-        steps: scaled.then(|| [field(29, 2).into(), field(4, 2).into()]),
+        steps: scaled.then(|| steps.map(i64::from)),
     })
 }
 
@@ -250,6 +285,32 @@ mod tests {
         assert_eq!(decode(plain, Kind::F8f6f4), None, "without scales");
     }
 
+    /// PTX ISA 8.8, 9.7.16.4.2, table 44: fields of `.kind::mxf4` and `.kind::mxf4nvf4`.
+    #[test]
+    fn descriptors_of_four_bits_are_those_of_the_manual() {
+        let of = |name, steps| encode(&matrix(name), [false; 2], steps);
+        // E2M1 is 1 from 7 and from 10, N / 8 from 17, powers of two in 23, M / 128 from 27
+        let plain = of("tcgen05.mma.m128n256k64.f32.e2m1.e2m1.ue8m0", [0; 2]);
+        assert_eq!(plain, 1 << 7 | 1 << 10 | 32 << 17 | 1 << 23 | 1 << 27);
+        let last = of("tcgen05.mma.m128n256k64.f32.e2m1.e2m1.ue8m0", [2, 2]);
+        assert_eq!(last ^ plain, 2 << 4 | 2 << 29, "the last two bytes of a column");
+        let pair = of("tcgen05.mma.pair.m256n64k64.f32.e2m1.e2m1.ue4m3", [0; 2]);
+        assert_eq!(pair, 1 << 7 | 1 << 10 | 8 << 17 | 2 << 27);
+        for (wrong, kind) in [
+            (plain | 1 << 4, Kind::Mxf4),
+            (plain | 1 << 12, Kind::Mxf4),
+            (plain | 1 << 15, Kind::Mxf4),
+            (plain | 1 << 31, Kind::Mxf4),
+            (plain, Kind::Mxf4nvf4),
+            (plain, Kind::Mxf8f6f4),
+            (pair, Kind::Mxf4),
+            (pair | 2 << 29, Kind::Mxf4nvf4),
+        ] {
+            let found = decode(wrong, kind).map(|d| d.types[0]);
+            assert_ne!(found, Some(DType::E2m1), "{wrong:#x} {kind:?}");
+        }
+    }
+
     /// PTX ISA 8.8, 9.7.16.10.7.2.1 and 9.7.16.10.7.3.1: 32 rows in each column, a byte for each
     /// step; 9.7.16.9.2: the 32 lanes are copied four times.
     #[test]
@@ -268,14 +329,16 @@ mod tests {
         let mut count = 0;
         for m in all {
             let kind = Kind::of(&m).expect("a kind for every type of the table");
-            for transposed in [[false, false], [true, false], [false, true]] {
-                let found = decode(encode(&m, transposed, [2, 1]), kind);
-                let (types, steps) = ([m.a, m.b, m.acc], m.scales.map(|_| [2, 1]));
+            let ways = [[false, false], [true, false], [false, true]];
+            for transposed in ways.into_iter().take(if m.a.packed() { 1 } else { 3 }) {
+                let taken = [[0, 0], [2, 1], [2, 0], [0, 0], [0, 0]][m.steps() as usize];
+                let found = decode(encode(&m, transposed, taken), kind);
+                let (types, steps) = ([m.a, m.b, m.acc], m.scales.map(|_| taken));
                 assert_eq!(found, Some(Decoded { extents: [m.m, m.n], types, transposed, steps }));
             }
             count += 1;
         }
-        assert_eq!(count, (16 + 8) * 15, "16 widths of 15 combinations of types, 8 for pairs");
+        assert_eq!(count, (16 + 8) * 17, "16 widths of 17 combinations of types, 8 for pairs");
         assert_eq!(decode(1 << 2, Kind::F16), None, "sparse");
         assert_eq!(decode(1 << 4, Kind::I8), None, "integers into f32");
     }

@@ -70,38 +70,38 @@ fn descriptors_decode_to_their_tiles() {
     for (panel, reader) in
         PANELS.into_iter().flat_map(|p| [Reader::Warpgroup, Reader::Thread].map(|r| (p, r)))
     {
-        let address = |d, mn, k, bytes, t| address(d, reader, [mn, k], bytes, t).expect("known");
+        let address = |d, mn, k, bits, t| address(d, reader, [mn, k], bits, t).expect("known");
         let encode = |start, fields| encode(start, fields, reader);
-        for bytes in [1, 2, 4] {
-            let (rows, cols, base) = (64_i64, 2 * panel.max(64) / bytes, 2048_i64);
-            let place = |r, c| swizzle(base + panel_offset(r, c, rows, bytes, panel), panel);
-            let inst_k = 32 / bytes;
+        for bits in [4, 8, 16, 32] {
+            let (rows, cols, base) = (64_i64, 16 * panel.max(64) / bits, 2048_i64);
+            let place = |r, c| swizzle(base + panel_offset(r, c, rows, bits, panel), panel);
+            let inst_k = 256 / bits;
             for (r0, c0) in [(0, 0), (16, inst_k), (8, cols - inst_k)] {
-                if panel < 32 && c0 * bytes % panel != 0 || panel >= 32 && c0 % inst_k != 0 {
+                if panel < 32 && c0 * bits / 8 % panel != 0 || panel >= 32 && c0 % inst_k != 0 {
                     continue;
                 }
-                let start = base + panel_offset(r0, c0, rows, bytes, panel);
+                let start = base + panel_offset(r0, c0, rows, bits, panel);
                 let d = encode(start, Fields::of(rows, panel, false));
                 for mn in 0..16 {
                     for k in 0..inst_k {
-                        assert_eq!(address(d, mn, k, bytes, false), place(r0 + mn, c0 + k));
+                        assert_eq!(address(d, mn, k, bits, false), place(r0 + mn, c0 + k));
                     }
                 }
             }
             let types = match reader {
-                Reader::Warpgroup => [2, 2],
-                Reader::Thread => [1, 2],
+                Reader::Warpgroup => [16, 16],
+                Reader::Thread => [8, 16],
             };
-            if !types.contains(&bytes) {
+            if !types.contains(&bits) {
                 continue;
             }
-            for (r0, c0) in [(0, 0), (16, panel / bytes)] {
-                let start = base + panel_offset(r0, c0, rows, bytes, panel);
+            for (r0, c0) in [(0, 0), (16, 8 * panel / bits)] {
+                let start = base + panel_offset(r0, c0, rows, bits, panel);
                 let d = encode(start, Fields::of(rows, panel, true));
                 for mn in 0..cols - c0 {
                     for k in 0..inst_k {
                         let at = place(r0 + k, c0 + mn);
-                        assert_eq!(address(d, mn, k, bytes, true), at, "{panel} {mn} {k}");
+                        assert_eq!(address(d, mn, k, bits, true), at, "{panel} {mn} {k}");
                     }
                 }
             }
@@ -122,9 +122,9 @@ fn descriptors_for_tensor_memory_are_those_of_the_manual() {
     assert_eq!(of(32), 0x440 | 1 << 16 | 16 << 32 | 1 << 46 | 6 << 61);
     assert_eq!(of(16), 0x440 | 64 << 16 | 8 << 32 | 1 << 46);
     let wrong = of(128) & !(1 << 46);
-    assert_eq!(address(wrong, Reader::Thread, [0, 0], 2, false), None, "no version");
+    assert_eq!(address(wrong, Reader::Thread, [0, 0], 16, false), None, "no version");
     let wrong = encode(0, Fields::of(64, 128, false), Reader::Warpgroup);
-    assert_eq!(address(wrong, Reader::Thread, [0, 0], 2, false), None, "Hopper's");
+    assert_eq!(address(wrong, Reader::Thread, [0, 0], 16, false), None, "Hopper's");
 }
 
 /// Where nothing rounds, the adders compute the nest that the instruction declares.

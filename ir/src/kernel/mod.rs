@@ -255,6 +255,12 @@ pub struct Buffer {
 }
 
 impl Buffer {
+    /// Whether elements share bytes, so that no thread can write one by itself.
+    #[must_use]
+    pub const fn packed(&self) -> bool {
+        self.dtype.packed()
+    }
+
     /// The extents that the caller's array has.
     #[must_use]
     pub fn of_caller(&self) -> Vec<Index> {

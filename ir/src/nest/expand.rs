@@ -218,6 +218,8 @@ pub(super) fn identity(op: AssignOp, kind: DType) -> Expr {
         AssignOp::Min | AssignOp::Max => match kind {
             DType::Bool => Expr::Literal(Literal::Bool(highest)),
             DType::E4m3 => float(if highest { 448.0 } else { -448.0 }),
+            DType::E2m1 => float(if highest { 6.0 } else { -6.0 }),
+            DType::Ue4m3 => float(if highest { 448.0 } else { 0.0 }),
             DType::Ue8m0 => float(2.0_f64.powi(if highest { 127 } else { -127 })),
             k if k.is_float() => float(if highest { f64::INFINITY } else { f64::NEG_INFINITY }),
             DType::U64 if highest => Expr::Bitcast(

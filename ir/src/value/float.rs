@@ -18,8 +18,12 @@ pub struct Format {
     /// Unused low bits of the storage (13 for tf32, else 0).
     pub padding: u32,
     /// Whether the top exponent holds infinities and NaNs only (IEEE); else it holds numbers and
-    /// all ones is the one NaN (OCP "FN").
+    /// all ones is the one NaN (OCP "FN"), if there is one.
     pub ieee: bool,
+    /// Whether all bits are numbers: what is beyond the greatest, and no number, becomes that.
+    pub finite: bool,
+    /// Whether there is a sign.
+    pub signed: bool,
     /// Whether all bits are an exponent, those of zero too (OCP "E8M0"): there are powers of two
     /// and one NaN, without a sign.
     pub power: bool,
@@ -58,6 +62,8 @@ impl Format {
             DType::Bf16 => (8, 7, 0, true),
             DType::E4m3 => (4, 3, 0, false),
             DType::E5m2 => (5, 2, 0, true),
+            DType::E2m1 => (2, 1, 0, false),
+            DType::Ue4m3 => (4, 3, 0, false),
             DType::Ue8m0 => (8, 0, 0, false),
             DType::I64
             | DType::U64
@@ -70,7 +76,9 @@ impl Format {
             | DType::Bool => return None,
         };
         let power = matches!(dtype, DType::Ue8m0);
-        Some(Self { exponent_bits, significand_bits, padding, ieee, power })
+        let signed = !matches!(dtype, DType::Ue8m0 | DType::Ue4m3);
+        let finite = matches!(dtype, DType::E2m1);
+        Some(Self { exponent_bits, significand_bits, padding, ieee, finite, signed, power })
     }
 
     const fn bias(self) -> i64 {
@@ -87,13 +95,17 @@ impl Format {
     }
 
     const fn sign(self, negative: bool) -> u64 {
-        (negative as u64) << (self.exponent_bits + self.significand_bits)
+        ((negative && self.signed) as u64) << (self.exponent_bits + self.significand_bits)
     }
 
     /// The magnitude bits of the largest finite number (before padding).
     const fn max_finite(self) -> u64 {
         let all = (1 << (self.exponent_bits + self.significand_bits)) - 1;
-        if self.ieee { all - (1 << self.significand_bits) } else { all - 1 }
+        match (self.ieee, self.finite) {
+            (true, _) => all - (1 << self.significand_bits),
+            (false, false) => all - 1,
+            (false, true) => all,
+        }
     }
 
     /// The largest finite number.
@@ -126,7 +138,8 @@ impl Format {
         }
     }
 
-    /// The quiet NaN that arithmetic gives: positive, no payload.
+    /// The quiet NaN that arithmetic gives: positive, no payload. The greatest number of a format
+    /// without NaNs.
     #[must_use]
     pub const fn nan(self) -> u64 {
         let exponent = self.exponent_mask() << self.significand_bits;
@@ -142,10 +155,10 @@ impl Format {
     /// where it is negative and the format has no sign.
     #[must_use]
     pub const fn infinity(self, negative: bool, saturate: bool) -> u64 {
-        if self.power && negative {
+        if !self.signed && negative {
             return self.nan();
         }
-        let magnitude = if saturate {
+        let magnitude = if saturate || self.finite {
             self.max_finite()
         } else if self.ieee {
             self.exponent_mask() << self.significand_bits
@@ -169,9 +182,9 @@ impl Format {
     /// The bits of `±mantissa · 2^exponent`, rounded once.
     ///
     /// Overflow gives infinity (NaN where the format has none) unless the rounding or `saturate`
-    /// keeps the largest finite number. In a format of powers of two a number in the middle between
-    /// two becomes the larger one, what is below the least one, zero too, becomes that, and a
-    /// negative number NaN.
+    /// keeps the largest finite number. In a format without a sign a negative number becomes NaN;
+    /// in one of powers of two a number in the middle between two becomes the larger one, and what
+    /// is below the least one, zero too, becomes that.
     #[must_use]
     pub fn encode(
         self,
@@ -181,8 +194,12 @@ impl Format {
         rounding: Rounding,
         saturate: bool,
     ) -> u64 {
-        if self.power && (negative || mantissa == 0) {
-            return if mantissa == 0 { 0 } else { self.nan() };
+        if !self.signed && (negative || self.power) {
+            if mantissa == 0 {
+                return 0;
+            } else if negative {
+                return self.nan();
+            }
         }
         let sign = self.sign(negative);
         if mantissa == 0 {
@@ -221,14 +238,15 @@ impl Format {
             let exponent = bits as i64 + self.least_exponent();
             return Parts::Finite { negative: false, mantissa: 1, exponent };
         }
-        let negative = bits >> (self.exponent_bits + significand_bits) & 1 == 1;
+        let sign = bits >> (self.exponent_bits + significand_bits) & 1;
+        let negative = self.signed && sign == 1;
         let field = bits >> significand_bits & self.exponent_mask();
         let fraction = bits & ((1 << significand_bits) - 1);
         if field == self.exponent_mask() {
             if self.ieee {
                 return if fraction == 0 { Parts::Infinite { negative } } else { Parts::Nan };
             }
-            if fraction == (1 << significand_bits) - 1 {
+            if fraction == (1 << significand_bits) - 1 && !self.finite {
                 return Parts::Nan;
             }
         }
@@ -277,8 +295,7 @@ impl Format {
 /// A binary64 taken apart.
 #[must_use]
 pub const fn decompose(value: f64) -> Parts {
-    const FORMAT: Format =
-        Format { exponent_bits: 11, significand_bits: 52, padding: 0, ieee: true, power: false };
+    const FORMAT: Format = Format::of(DType::F64).expect("f64 is a float");
     FORMAT.decode(value.to_bits())
 }
 

@@ -143,9 +143,14 @@ pub fn binary(op: BinOp, a: Scalar, b: Scalar) -> Outcome {
             DType::Bool => binary_bool(op, a.bits, b.bits),
             DType::I64 | DType::I32 | DType::I16 | DType::I8 => binary_signed(op, a, b),
             DType::U64 | DType::U32 | DType::U16 | DType::U8 => binary_unsigned(op, a, b),
-            DType::Tf32 | DType::F16 | DType::Bf16 | DType::E4m3 | DType::E5m2 | DType::Ue8m0 => {
-                None
-            }
+            DType::Tf32
+            | DType::F16
+            | DType::Bf16
+            | DType::E4m3
+            | DType::E5m2
+            | DType::E2m1
+            | DType::Ue8m0
+            | DType::Ue4m3 => None,
         }
     };
     result.ok_or_else(|| undefined(&op, &[a, b]))

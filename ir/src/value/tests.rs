@@ -18,8 +18,9 @@ fn random_f64(i: u64) -> f64 {
 
 #[test]
 fn narrow_floats_round_trip_through_wider_ones() {
-    for dtype in [DType::F16, DType::Bf16, DType::E4m3, DType::E5m2, DType::Ue8m0] {
-        for bits in 0..1_u64 << (8 * dtype.size_bytes()) {
+    let narrow = |t: &DType| t.is_float() && t.bits() <= 16;
+    for dtype in DType::ALL.into_iter().filter(narrow) {
+        for bits in 0..1_u64 << dtype.bits() {
             let x = Scalar::from_bits(dtype, bits);
             for wide in [DType::F32, DType::F64] {
                 let back = x.convert(wide, Rounding::Nearest, false).convert(
@@ -83,6 +84,53 @@ fn powers_of_two_are_their_exponents() {
     assert_eq!(to(f64::NEG_INFINITY, true).bits(), 255);
 }
 
+/// OCP Microscaling Formats 1.0, 5.3.3: the values of E2M1; PTX ISA 8.8, `cvt`: what is beyond the
+/// greatest, and a NaN, becomes that.
+#[test]
+fn four_bits_are_sixteen_numbers() {
+    let of = |bits| Scalar::from_bits(DType::E2m1, bits).to_f64();
+    let found: Vec<f64> = (0..8).map(of).collect();
+    assert_eq!(found, [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0]);
+    assert!((0..8).all(|bits| of(bits + 8) == -of(bits)) && of(8).is_sign_negative());
+    let to = |v: f64, sat| Scalar::f64(v).convert(DType::E2m1, Rounding::Nearest, sat).bits();
+    for (v, bits) in [
+        (0.25, 0),
+        (0.2501, 1),
+        (0.75, 2),
+        (2.5, 4),
+        (3.5, 6),
+        (5.0, 6),
+        (5.01, 7),
+        (7.0, 7),
+        (1e30, 7),
+        (f64::INFINITY, 7),
+        (f64::NEG_INFINITY, 15),
+        (-9.0, 15),
+        (-0.1, 8),
+        (f64::NAN, 7),
+    ] {
+        assert_eq!([to(v, false), to(v, true)], [bits; 2], "{v}");
+    }
+}
+
+/// PTX ISA 8.8, 5.2.3: `ue4m3` is `e4m3` without a sign, whose bit is nothing.
+#[test]
+fn numbers_without_a_sign_are_those_with_one_above_zero() {
+    let (signed, unsigned) = (DType::E4m3, DType::Ue4m3);
+    for bits in 0..256 {
+        let [a, b] = [Scalar::from_bits(unsigned, bits), Scalar::from_bits(signed, bits & 0x7f)];
+        assert!(a.bits() == b.bits() && (a.to_f64() == b.to_f64() || a.is_nan() && b.is_nan()));
+    }
+    let to = |v: f64, t, sat| Scalar::f64(v).convert(t, Rounding::Nearest, sat).bits();
+    for i in 0..10_000 {
+        let (v, sat) = (random_f64(i).abs(), i % 3 == 0);
+        assert_eq!(to(v, unsigned, sat), to(v, signed, sat), "{v}");
+        assert_eq!(to(-v, unsigned, sat), 0x7f, "{v}");
+    }
+    assert_eq!([to(-0.0, unsigned, false), to(f64::INFINITY, unsigned, true)], [0, 0x7e]);
+    assert_eq!(Scalar::from_i64(unsigned, -3).bits(), 0x7f);
+}
+
 #[test]
 fn encoding_agrees_with_half() {
     // from f32: `half` loses low bits of an f64
@@ -114,7 +162,7 @@ fn named_fp8_values() {
 
 /// All finite values of a narrow format from -max to max, with -0 left out.
 fn values(dtype: DType) -> Vec<f64> {
-    let mut out: Vec<f64> = (0..1_u64 << (8 * dtype.size_bytes()))
+    let mut out: Vec<f64> = (0..1_u64 << dtype.bits())
         .map(|b| Scalar::from_bits(dtype, b).to_f64())
         .filter(|v| v.is_finite() && v.to_bits() != 1 << 63)
         .collect();
@@ -379,6 +427,8 @@ fn formats_know_their_extremes() {
         (DType::Tf32, f64::from(f32::from_bits(0x7F7F_E000)), 2f64.powi(-136), 2f64.powi(-126)),
         (DType::E5m2, 57344.0, 2f64.powi(-16), 2f64.powi(-14)),
         (DType::E4m3, 448.0, 2f64.powi(-9), 2f64.powi(-6)),
+        (DType::E2m1, 6.0, 0.5, 1.0),
+        (DType::Ue4m3, 448.0, 2f64.powi(-9), 2f64.powi(-6)),
         (DType::Ue8m0, 2f64.powi(127), 2f64.powi(-127), 2f64.powi(-127)),
     ] {
         assert_eq!(of(t).greatest(), greatest, "{t}");

@@ -136,7 +136,7 @@ pub(super) fn block(launch: &GpuLaunch, limits: &GpuLimits, max_threads: u32) ->
 pub(super) struct BoxOf {
     pub(super) dtype: DType,
     pub(super) address: u64,
-    /// Elements of the array.
+    /// Elements of the array; bytes, where two share one.
     pub(super) extents: Vec<u64>,
     /// Bytes between neighbours of all but the innermost dimension.
     pub(super) strides: Vec<u64>,
@@ -152,10 +152,11 @@ pub(super) struct BoxOf {
 /// # Errors
 /// `E1102` where one is not.
 pub(super) fn rows(buffer: &Buffer, shape: &[usize], bytes: i64) -> Result<()> {
-    let row = shape.last().copied().unwrap_or(1) * buffer.dtype.size_bytes();
-    if shape.len() < 2 || row as i64 % bytes == 0 {
+    let bits = shape.last().copied().unwrap_or(1) * buffer.dtype.bits();
+    if shape.len() < 2 || bits as i64 % (8 * bytes) == 0 {
         return Ok(());
     }
+    let row = bits.div_ceil(8);
     let text = format!(
         "the rows of `{}` have {row} bytes, no multiple of {bytes}: this kernel copies them in \
          pieces of {bytes}",
@@ -176,10 +177,20 @@ pub(super) fn box_of(
     map: &TensorMap,
 ) -> Result<BoxOf> {
     rows(buffer, shape, 16)?;
-    let extents: Vec<u64> = shape.iter().rev().map(|&e| e as u64).collect();
+    let mut extents: Vec<u64> = shape.iter().rev().map(|&e| e as u64).collect();
     if extents.iter().any(|e| *e == 0 || *e > 1 << 32) {
         let text = format!("`{}` has the shape {shape:?}, which has no boxes", buffer.name);
         return Err(error("E1102", text));
+    }
+    let size = |e: i64| u32::try_from(e).expect("verified: boxes are small");
+    let reach = |(e, s): (&i64, &i64)| size((e - 1) * s + 1);
+    let mut sizes: Vec<u32> = map.extents.iter().zip(&map.steps).rev().map(reach).collect();
+    if let (true, [row, ..], [width, ..]) =
+        (buffer.packed(), extents.as_mut_slice(), sizes.as_mut_slice())
+    {
+        // bytes of two elements are copied
+        *row = row.div_ceil(2);
+        *width /= 2;
     }
     let mut bytes = buffer.dtype.size_bytes() as u64;
     let mut strides = Vec::new();
@@ -187,10 +198,7 @@ pub(super) fn box_of(
         bytes *= extent;
         strides.push(bytes);
     }
-    let size = |e: i64| u32::try_from(e).expect("verified: boxes are small");
     let steps: Vec<u32> = map.steps.iter().rev().map(|s| size(*s)).collect();
-    let reach = |(e, s): (&i64, &i64)| size((e - 1) * s + 1);
-    let sizes = map.extents.iter().zip(&map.steps).rev().map(reach).collect();
     Ok(BoxOf { dtype: buffer.dtype, address, extents, strides, sizes, steps, panel: map.panel })
 }
 
@@ -339,6 +347,17 @@ mod tests {
         assert!(of(&[300, 77], &[128, 64]).unwrap_err().message.contains("154 bytes"));
         assert_eq!(of(&[0, 72], &[128, 64]).unwrap_err().code, "E1102");
         assert_eq!(of(&[77], &[64]).unwrap().strides, []);
+    }
+
+    #[test]
+    fn boxes_of_halves_of_bytes_are_of_bytes() {
+        let buffer = Buffer { dtype: DType::E2m1, ..buffer("A", Role::In) };
+        let map = TensorMap { buffer: 0, extents: vec![128, 256], steps: vec![1, 1], panel: 128 };
+        let found = box_of(&buffer, &[300, 288], 4096, &map).unwrap();
+        assert_eq!((found.extents, found.strides), (vec![144, 300], vec![144]));
+        assert_eq!(found.sizes, [128, 128]);
+        let wrong = box_of(&buffer, &[300, 272], 4096, &map).unwrap_err();
+        assert!(wrong.message.contains("136 bytes"), "{wrong}");
     }
 
     #[test]

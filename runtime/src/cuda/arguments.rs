@@ -163,8 +163,13 @@ const fn element(dtype: DType) -> sys::CUtensorMapDataType {
         DType::F16 => Of::CU_TENSOR_MAP_DATA_TYPE_FLOAT16,
         DType::Bf16 => Of::CU_TENSOR_MAP_DATA_TYPE_BFLOAT16,
         DType::I16 | DType::U16 => Of::CU_TENSOR_MAP_DATA_TYPE_UINT16,
-        DType::E4m3 | DType::E5m2 | DType::Ue8m0 | DType::I8 | DType::U8 | DType::Bool => {
-            Of::CU_TENSOR_MAP_DATA_TYPE_UINT8
-        }
+        DType::E4m3
+        | DType::E5m2
+        | DType::E2m1
+        | DType::Ue8m0
+        | DType::Ue4m3
+        | DType::I8
+        | DType::U8
+        | DType::Bool => Of::CU_TENSOR_MAP_DATA_TYPE_UINT8,
     }
 }

@@ -20,7 +20,7 @@ use super::driver::{Event, Stream};
 use super::handle::lock;
 use super::program::{LoadedProgram, as_argument};
 use crate::host::{error, shape_of, sizes_in_order};
-use crate::taken::{Taken, taken};
+use crate::taken::{Taken, bytes_of, taken};
 
 /// What the last launch got and left.
 #[derive(Default)]
@@ -119,7 +119,7 @@ impl LentProgram {
         let mut addresses = addresses.iter();
         let mut arguments = Vec::with_capacity(self.own.len());
         for ((buffer, shape), own) in kernel.buffers.iter().zip(&self.shapes).zip(&self.own) {
-            let bytes = shape.iter().product::<usize>() * buffer.dtype.size_bytes();
+            let bytes = bytes_of(buffer.dtype, shape);
             let dtype = buffer.dtype;
             arguments.push(match own {
                 Some(array) => Argument { dtype, shape, ..as_argument(array) },

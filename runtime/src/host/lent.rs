@@ -13,7 +13,7 @@ use warploom_ir::nest::Role;
 use warploom_ir::tensor::Tensor;
 
 use super::{error, shape_of, sizes_in_order, table_of};
-use crate::taken::{Taken, given, taken};
+use crate::taken::{Taken, bytes_of, given, taken};
 
 /// Where the code wants its buffers to start ([`HostArg`]).
 const ALIGNMENT: usize = 64;
@@ -74,7 +74,7 @@ impl Lent {
                 continue;
             }
             let array = next.next().expect("as many as arrays");
-            let bytes = shape.iter().product::<usize>() * buffer.dtype.size_bytes();
+            let bytes = bytes_of(buffer.dtype, shape);
             if slice(array).len() != bytes {
                 let text = format!("`{}` takes {bytes} bytes", buffer.name);
                 return Err(error("E1102", text));

@@ -452,11 +452,11 @@ impl<'p> Indices<'p> {
     fn size(&self, auto: &Auto, loops: &Loops, options: &GpuOptions) -> Option<Size> {
         let p = self.product;
         let Loops { row, column, sum, .. } = loops;
-        let factor = p.matrix.a.size_bytes() as i64;
+        let factor = p.matrix.a.bits() as i64;
         let stored = [(0, row), (1, column)].map(|(f, own)| {
             let along_sum = sum.iters.last() == loops.ends[f].as_ref();
             let extent = if along_sum { sum.extent } else { own.extent };
-            Stored { along_sum, pitch: extent * factor }
+            Stored { along_sum, pitch: extent * factor / 8 }
         });
         // a tile of the results is rows of a box where its dimensions are the last two
         let (mut end, mut tile) = (self.results.len(), 0);

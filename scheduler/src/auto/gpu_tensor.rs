@@ -294,7 +294,9 @@ impl Auto {
                 other => other,
             }
         });
-        Some((matrix, fillers, plain))
+        // no thread writes half a byte
+        let whole = !matrix.a.packed() || fillers.iter().all(|f| *f == Filler::Engine);
+        whole.then_some((matrix, fillers, plain))
     }
 
     /// Who brings a factor to shared memory, along whose rows the sum has to run, or the rows or
@@ -323,7 +325,7 @@ impl Auto {
     /// Whether the rows of an array are whole pieces of so many bytes.
     fn in_pieces(&self, access: &Access, bytes: i64) -> bool {
         let row = self.extents(access).last().copied().flatten();
-        row.is_some_and(|n| n * self.bytes_of(&access.array) % bytes == 0)
+        row.is_some_and(|n| n * self.bits_of(&access.array) % (8 * bytes) == 0)
     }
 
     /// Extents of an array, where they are known.
@@ -336,13 +338,17 @@ impl Auto {
     /// Bytes of a row of an array in memory; none where that is not known.
     pub(super) fn pitch(&self, access: &Access) -> i64 {
         let row = self.extents(access).last().copied().flatten();
-        row.unwrap_or(0) * self.bytes_of(&access.array)
+        row.unwrap_or(0) * self.bits_of(&access.array) / 8
     }
 
     /// Bytes of an array; none where its size is not known.
     pub(super) fn whole(&self, access: &Access) -> i64 {
         let count = self.extents(access).into_iter().product::<Option<i64>>().unwrap_or(0);
-        count.saturating_mul(self.bytes_of(&access.array))
+        count.saturating_mul(self.bits_of(&access.array)) / 8
+    }
+
+    fn bits_of(&self, array: &str) -> i64 {
+        self.at.poly().array(array).map_or(64, |a| a.dtype.bits() as i64)
     }
 
     pub(super) fn bytes_of(&self, array: &str) -> i64 {
@@ -578,7 +584,7 @@ impl Auto {
 
     /// What the time of a product depends on.
     pub(super) fn size_of(&self, p: &Product, options: &GpuOptions) -> Option<Size> {
-        let factor = p.matrix.a.size_bytes() as i64;
+        let factor = p.matrix.a.bits() as i64;
         let out = p.out.as_ref().map(|o| self.bytes_of(&o.1));
         let held = self.bytes_of(&p.target.array);
         let shared = i64::from(options.target.gpu()?.shared_bytes);
@@ -661,13 +667,14 @@ fn instruction(
     let acc: DType = poly.array(&s.statement.target.array).map(|a| a.dtype)?;
     let bits = s.statement.keeps.map_or(acc.precision_bits(), |k| k.bits);
     let [a, b] = &product.factors;
-    let scaled = product.scales.is_some();
+    let scaled = product.scaled_by();
     let all = matrix_instructions();
     let such = |fits: &dyn Fn(&Factor, DType) -> bool, bits: u32| {
         all.iter().find_map(|i| match i.action {
             Action::Matrix(m) => {
                 let sums = m.shared != warps && m.acc == acc && m.adder.keeps(bits);
-                let there = sums && m.scales.is_some() == scaled && i.targets.contains(&target);
+                let same = m.scales.map(|s| s.dtype) == scaled;
+                let there = sums && same && i.targets.contains(&target);
                 (there && fits(a, m.a) && fits(b, m.b)).then_some(m)
             }
             _other => None,
@@ -676,7 +683,7 @@ fn instruction(
     let plain = |f: &Factor, dtype: DType| f.plain(dtype);
     match such(&plain, bits) {
         // one that takes them and drops bits of the sums is for the user to ask for
-        None if scaled || such(&plain, 0).is_some() => None,
+        None if scaled.is_some() || such(&plain, 0).is_some() => None,
         None => such(&|f, dtype| f.fits(dtype), bits),
         found => found,
     }

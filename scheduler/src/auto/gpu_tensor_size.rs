@@ -88,7 +88,7 @@ pub(super) struct Size {
     pub(super) outer: i64,
     /// Bytes of the three arrays.
     pub(super) bytes: i64,
-    /// Bytes of an element of the factors and of the result.
+    /// Bits of an element of the factors, and bytes of one of the result.
     pub(super) factor: i64,
     pub(super) out: i64,
     /// Threads fill the operand of the rows, and that of the columns: in times of a load that
@@ -171,15 +171,24 @@ impl Size {
 
     /// Slices in flight that fit beside a tile's results, where one is so many rows of operands.
     fn stages(&self, t: &Tiles, held: i64) -> i64 {
-        let each = held * t.slice * self.factor + self.scales_of(t);
+        let each = held * self.bytes_of(t.slice) + self.scales_of(t);
         ((self.shared - self.staged_bytes(t) - 2048) / each).min(STAGES)
     }
 
-    /// Bytes of the scales of a slice: a word for four steps of each row of whole blocks.
+    /// Bytes of so many neighbours of a factor.
+    const fn bytes_of(&self, terms: i64) -> i64 {
+        terms * self.factor / 8
+    }
+
+    /// Words of four steps each that a row's scales of a slice are.
+    fn words(&self, slice: i64) -> i64 {
+        self.matrix.scales.map_or(0, |s| up(up(slice, s.terms), STEPS))
+    }
+
+    /// Bytes of the scales of a slice: words for each row of whole blocks.
     fn scales_of(&self, t: &Tiles) -> i64 {
-        let Some(scaling) = self.matrix.scales else { return 0 };
-        let steps = up(up(t.slice, scaling.terms), STEPS) * STEPS;
-        [t.rows, t.columns].map(|n| up(n, SCALED_ROWS) * SCALED_ROWS * steps).iter().sum()
+        let bytes = self.words(t.slice) * STEPS;
+        [t.rows, t.columns].map(|n| up(n, SCALED_ROWS) * SCALED_ROWS * bytes).iter().sum()
     }
 
     /// Bytes of shared memory of results on their way out.
@@ -227,13 +236,14 @@ impl Size {
             return None;
         }
         let teams = if self.tensor { 1 } else { (rows / self.deep).min(2) };
-        let slice = (SLICE_BYTES / self.factor).min(self.partial.unwrap_or(i64::MAX));
+        let slice = (8 * SLICE_BYTES / self.factor).min(self.partial.unwrap_or(i64::MAX));
         // both operands' panels are whole rows of 16 bytes in either direction
         let held = rows / teams * columns / 128;
         let room = match (self.tensor, self.partial) {
             (true, _) if self.scales.is_some() => {
                 // two copies of the sums beside the scales of a slice
-                let scales = [rows, columns].map(|n| up(n, SCALED_ROWS) * STEPS);
+                let scales =
+                    [rows, columns].map(|n| up(n, SCALED_ROWS) * STEPS * self.words(slice));
                 (tensor_memory::COLUMNS - scales.iter().sum::<i64>()) / 2
             }
             (true, _) => tensor_memory::COLUMNS,
@@ -308,7 +318,7 @@ impl Size {
         let cluster = if t.part.is_none() { turns.cluster } else { 1 };
         let slots = self.multiprocessors / cluster * cluster;
         let blocks = if stay { tiles.min(slots) } else { tiles };
-        let terms = t.slice * self.factor;
+        let terms = self.bytes_of(t.slice);
         let sides = if t.swapped { [1, 0] } else { [0, 1] };
         // blocks of a cluster are neighbours along the result's rows and share its columns'
         // operand, of which those of a pair have half each
@@ -325,20 +335,20 @@ impl Size {
         let fillers = (128 * block::filler::groups(held, t.teams, t.stages)) as f64;
         let operand = |side: i64, of: usize, shared_by: f64| {
             let Stored { along_sum, pitch } = self.stored[of];
-            let line = if along_sum { terms } else { side * self.factor };
+            let line = if along_sum { terms } else { self.bytes_of(side) };
             Operand {
                 bytes: (side * terms) as f64,
                 row: panel(line) as f64,
                 pitch: pitch as f64,
                 shared_by,
                 filled: (side * t.slice * self.threads[of]) as f64 / 2.0 / fillers
-                    + if self.scales.is_some() { side as f64 / fillers } else { 0.0 },
+                    + (side * self.words(t.slice)) as f64 / fillers,
                 turned: (i64::from(self.turned[of]) * side * terms) as f64 / fillers,
             }
         };
         let words = [(t.rows, sides[0]), (t.columns, sides[1])].map(|(rows, of)| {
             let near = self.scales.is_some_and(|near| near[of]);
-            if near { (rows / LINE_WORDS) as f64 } else { rows as f64 }
+            if near { (rows * self.words(t.slice) / LINE_WORDS) as f64 } else { rows as f64 }
         });
         let out = if t.part.is_some() { HELD } else { self.out };
         let results = self.leaves(t, out);
@@ -380,7 +390,7 @@ impl Size {
         let deep = up(slots, width).max(deep).min(rows);
         let touched = (deep * tile[0] + width * tile[1]) as f64;
         let waves = (rows * columns) as f64 / (deep * width) as f64;
-        let sums = (self.sum * self.others * self.factor) as f64;
+        let sums = self.bytes_of(self.sum * self.others) as f64;
         let results = (self.rows * self.columns * self.out) as f64;
         (waves * touched * sums + results) * self.batch as f64
     }
@@ -425,7 +435,7 @@ pub(super) mod tests {
             others: 1,
             outer: sum,
             bytes: 2 * ((rows + columns) * sum + rows * columns),
-            factor: 2,
+            factor: 16,
             threads: [0; 2],
             turned: [false; 2],
             stored: [Stored { along_sum: true, pitch: 2 * sum }; 2],

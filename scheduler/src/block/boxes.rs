@@ -148,7 +148,7 @@ impl Program<'_> {
             let digits = &factor.sides[side];
             let step = match side {
                 0 => GROUP,
-                _ => factor.panel()? / factor.dtype.size_bytes() as i64,
+                _ => 8 * factor.panel()? / factor.bits(),
             };
             let extent = digits.0.first()?.extent;
             let part = extent / count * digits.stride(0);

@@ -95,10 +95,12 @@ fn lossless(from: DType, to: DType) -> bool {
     if from == to || from == DType::Bool || to == DType::Bool {
         return from == to;
     }
-    let bits = |dtype: DType| 8 * dtype.size_bytes() as i64;
+    let bits = |dtype: DType| dtype.bits() as i64;
     match (Format::of(from), Format::of(to)) {
         // no zero, and no sign
         (_, Some(b)) if b.power => false,
+        (Some(a), Some(b)) if a.signed && !b.signed => false,
+        (Some(a), Some(b)) if !a.finite && b.finite => false,
         (Some(a), Some(b)) => {
             let (a_ends, b_ends) = (ends(a), ends(b));
             let infinite = b.ieee || !a.ieee;
@@ -110,7 +112,8 @@ fn lossless(from: DType, to: DType) -> bool {
         // one bit of a signed number is its sign, and the least number is a power of two
         (None, Some(b)) => {
             let own = bits(from) - i64::from(from.is_signed_int());
-            own <= i64::from(b.significand_bits) + 1 && bits(from) - 1 <= ends(b).1
+            let signed = b.signed || !from.is_signed_int();
+            signed && own <= i64::from(b.significand_bits) + 1 && bits(from) - 1 <= ends(b).1
         }
         // there is no integer for what is not a number
         (Some(_), None) => false,
@@ -140,7 +143,7 @@ mod tests {
     /// By all values of a type of up to 16 bits.
     fn keeps_values(from: DType, to: DType) -> bool {
         let nearest = |v: Scalar, to| v.convert(to, Rounding::Nearest, false);
-        (0..1_u64 << (8 * from.size_bytes())).all(|bits| {
+        (0..1_u64 << from.bits()).all(|bits| {
             let value = Scalar::from_bits(from, bits);
             let there = nearest(value, to);
             let back = nearest(there, from);
@@ -152,9 +155,9 @@ mod tests {
 
     #[test]
     fn what_formats_say_holds_for_every_value() {
-        use DType::{Bf16, E4m3, E5m2, F16, F32, F64, Tf32, Ue8m0};
+        use DType::{Bf16, E2m1, E4m3, E5m2, F16, F32, F64, Tf32, Ue4m3, Ue8m0};
         use DType::{I8, I16, I32, I64, U8, U16, U32, U64};
-        let floats = [F64, F32, Tf32, F16, Bf16, E4m3, E5m2, Ue8m0];
+        let floats = [F64, F32, Tf32, F16, Bf16, E4m3, E5m2, E2m1, Ue8m0, Ue4m3];
         let all = [&floats[..], &[I64, U64, I32, U32, I16, U16, I8, U8]].concat();
         for &from in all.iter().filter(|t| t.size_bytes() <= 2) {
             for &to in &all {

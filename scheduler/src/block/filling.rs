@@ -72,6 +72,18 @@ impl Filling {
         let at = place_of(site.poly, name);
         let s = &site.poly.statements[at].statement;
         let Some(operand) = product.operand(&s.target.array) else { return Ok(None) };
+        if operand.dtype.packed() {
+            let text = format!(
+                "two elements of `{}` share a byte in shared memory: threads cannot fill it",
+                operand.buffer
+            );
+            let help = format!(
+                "let the copy engine bring it, from rows of whole 16 bytes along the sum: \
+                 `map {}.0 to tma`",
+                operand.buffer
+            );
+            return Err(Box::new(unfit(text).help(help)).into());
+        }
         let mut store = crate::lower::typed(site.poly, site.source, &site.poly.statements[at])?;
         if store.op != AssignOp::Set || store.guard.is_some() {
             let text = format!("`{name}` does not set each of the elements that it fills");

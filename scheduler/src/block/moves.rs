@@ -261,7 +261,7 @@ impl Move {
     /// buffer.
     fn in_rows(&mut self, site: &Site<'_>, model: &Model) -> Answer<()> {
         let array = site.poly.array(&self.array).expect("accesses are of known arrays");
-        let bytes = array.dtype.size_bytes() as i64;
+        let bits = array.dtype.bits() as i64;
         let last = array.shape.len().checked_sub(1);
         if last.is_none() || self.along.last() != last.as_ref() {
             return Err(unfit(format!(
@@ -274,10 +274,15 @@ impl Move {
         let start = self.start.last().map_or(0, divisor);
         let width = self.extents.last().copied().unwrap_or(1);
         let whole = |chunk: &&i64| {
-            let divides = |n: i64| n * bytes % **chunk == 0;
-            **chunk >= bytes && row.is_some_and(divides) && divides(start) && divides(width)
+            let divides = |n: i64| n * bits % (8 * **chunk) == 0;
+            8 * **chunk >= bits && row.is_some_and(divides) && divides(start) && divides(width)
         };
         if self.unit == Some(Unit::AsyncCopy) {
+            if array.dtype.packed() {
+                let text =
+                    format!("elements of `{}` share bytes, which no thread copies", array.name);
+                return Err(unfit(text).into());
+            }
             let Some(chunk) = CHUNKS.iter().find(whole) else {
                 let text = format!(
                     "the rows of `{}`, or where the tiles start in them, are no known multiple of \
@@ -288,9 +293,9 @@ impl Move {
                 return Err(Box::new(unfit(text).help(help)).into());
             };
             self.chunk = *chunk;
-            let sectors = |n: i64| n * bytes % SECTOR == 0;
+            let sectors = |n: i64| n * bits % (8 * SECTOR) == 0;
             self.skewed = !row.is_some_and(sectors) || !sectors(start);
-        } else if row.is_none_or(|n| n * bytes % CHUNK != 0) {
+        } else if row.is_none_or(|n| n * bits % (8 * CHUNK) != 0) {
             return Err(unfit(format!(
                 "the rows of `{}` are no known multiple of 16 bytes, which the copy engine needs",
                 self.array

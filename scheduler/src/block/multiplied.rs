@@ -16,6 +16,9 @@ use warploom_ir::nest::{AssignOp, Order};
 use super::factor::Factor;
 use super::{Answer, Site, unfit};
 
+/// Types of scales.
+pub(crate) const SCALES: [DType; 2] = [DType::Ue8m0, DType::Ue4m3];
+
 /// What a statement multiplies.
 pub(crate) struct Multiplied {
     /// Two values of an element each.
@@ -35,9 +38,16 @@ impl Multiplied {
         let mut all = Vec::new();
         leaves(value, value.dtype, &mut all)?;
         let (scales, factors): (Vec<Factor>, Vec<Factor>) =
-            all.into_iter().partition(|f| f.plain(DType::Ue8m0));
+            all.into_iter().partition(|f| SCALES.iter().any(|t| f.plain(*t)));
         let factors = <[Factor; 2]>::try_from(factors).ok()?;
-        Some(Self { factors, scales: Some(<[Factor; 2]>::try_from(scales).ok()?) })
+        let scales = <[Factor; 2]>::try_from(scales).ok()?;
+        let same = scales[0].value.dtype == scales[1].value.dtype;
+        same.then_some(Self { factors, scales: Some(scales) })
+    }
+
+    /// The type of the scales.
+    pub(crate) fn scaled_by(&self) -> Option<DType> {
+        self.scales.as_ref().map(|[a, _]| a.value.dtype)
     }
 }
 
@@ -79,12 +89,14 @@ pub(super) fn factors(site: &Site<'_>, store: &Store<Affine>, matrix: &Matrix) -
     let wrong =
         |why: &str| -> Answer<Found> { Err(unfit(format!("`{}` {why}", store.statement)).into()) };
     let found = Multiplied::of(&store.value);
+    let scaled_by = found.as_ref().and_then(Multiplied::scaled_by);
     let Some(Multiplied { factors: [first, second], scales }) = found else {
         return wrong("does not add a product of two elements, or of two with a scale of each");
     };
-    match (matrix.scales, &scales) {
-        (Some(_), Some(_)) | (None, None) => {}
-        (Some(s), None) => {
+    match (matrix.scales, scaled_by) {
+        (None, None) => {}
+        (Some(s), Some(dtype)) if s.dtype == dtype => {}
+        (Some(s), _other) => {
             return wrong(&format!("does not multiply each factor by a scale of type {}", s.dtype));
         }
         (None, Some(_)) => return wrong("multiplies by scales, which the instruction does not"),

@@ -69,12 +69,17 @@ impl Operand {
         [0, 1].map(|side| self.held(side).whole())
     }
 
+    /// Bits of an element in shared memory.
+    pub(super) const fn bits(&self) -> i64 {
+        self.dtype.bits() as i64
+    }
+
     /// Bytes of a panel: the widest that divides its rows.
     pub(super) fn panel(&self) -> Option<i64> {
         let held = self.held(1);
         let last = held.0.last()?;
-        let row = last.extent * self.dtype.size_bytes() as i64;
-        PANELS.iter().copied().filter(|p| row % p == 0).max()
+        let row = last.extent * self.bits();
+        PANELS.iter().copied().filter(|p| row % (8 * p) == 0).max()
     }
 }
 

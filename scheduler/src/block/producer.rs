@@ -76,13 +76,12 @@ impl Program<'_> {
                     let copy = &plan.fills[*f];
                     let factor = self.product().operand(&copy.buffer);
                     let factor = factor.expect("fills are of operands");
-                    let size = factor.dtype.size_bytes() as i64;
                     let load = self.load(copy, factor, &at, &values);
                     if copy.asynchronous() {
                         by_threads.push(load);
                         continue;
                     }
-                    bytes += factor.shape().iter().product::<i64>() * size;
+                    bytes += factor.shape().iter().product::<i64>() * factor.bits() / 8;
                     loads.push(load);
                 }
                 Some(Work::Threads(f)) => fillings.push((f, values)),

@@ -308,7 +308,7 @@ impl<'a> Question<'a> {
         around.tidy(&touched, all.as_ref())
     }
 
-    /// What an instruction takes of a buffer; of scales one step of the sum.
+    /// What an instruction takes of a buffer; of scales as many steps of the sum as it has.
     pub(super) fn footprint(&self, access: &Access, scales: bool) -> Answer<Footprint> {
         let array = self.site.poly.array(&access.array).expect("accesses are of known arrays");
         let indices = &access.indices[self.coordinates_of(&access.array)..];
@@ -345,8 +345,9 @@ impl<'a> Question<'a> {
         let mut digits: [Digits; 3] = Default::default();
         let mut first = [0; 3].map(Affine::constant);
         for (i, found) in sides.iter().enumerate().filter(|(_, found)| !found.is_empty()) {
-            digits[i] = self.ordered(access, indices, found, i)?;
-            let limit = if scales && i == 2 { 1 } else { self.sizes()[i] };
+            let steps = scales && i == 2;
+            digits[i] = self.ordered(access, indices, (found, steps), i)?;
+            let limit = if steps { self.matrix.steps() } else { self.sizes()[i] };
             let index = digits[i].of(indices)?;
             first[i] = self.first(access, found[0].dim, &index, limit)?;
         }
@@ -354,21 +355,25 @@ impl<'a> Question<'a> {
     }
 
     /// The dimensions along which a buffer moves with a tensorized loop, in the order in which the
-    /// loop runs through them.
+    /// loop, or its steps of scales, runs through them.
     fn ordered(
         &self,
         access: &Access,
         indices: &[Affine],
-        found: &[Digit],
+        (found, steps): (&[Digit], bool),
         i: usize,
     ) -> Answer<Digits> {
-        if found.len() == 1 {
+        if found.len() == 1 && !(steps && self.matrix.steps() > 1) {
             return Ok(Digits(found.to_vec()));
         }
         let statement = &self.site.poly.statements[self.site.statement].statement.name;
         let row = &self.tensor[i].rows[statement];
+        let row = match self.matrix.scales.filter(|_| steps) {
+            Some(scaling) => row.floor_div(scaling.terms)?,
+            None => row.clone(),
+        };
         for digits in Digits::orders(found) {
-            let apart = [digits.of(indices)?.sub(row)?];
+            let apart = [digits.of(indices)?.sub(&row)?];
             let apart =
                 elements(self.site, self.model, self.site.statement, &self.iterations, &apart)?;
             if apart.is_single_valued()? {
@@ -376,6 +381,14 @@ impl<'a> Question<'a> {
             }
         }
         let l = &self.tensor[i].name;
+        if let Some(scaling) = self.matrix.scales.filter(|_| steps) {
+            let text = format!(
+                "`{}` has not one element for each {} iterations of loop `{l}`, as the \
+                 instruction takes them",
+                access.array, scaling.terms
+            );
+            return Err(unfit(text).into());
+        }
         let text = format!(
             "loop `{l}` does not run through {} dimensions of `{}` one inside the other",
             found.len(),
@@ -433,8 +446,9 @@ impl<'a> Question<'a> {
         let moves = |atom: &Atom| self.weight_of(atom).is_none() && !kept;
         if first.terms().any(|(atom, _)| moves(atom)) {
             // steps of scales are in one word: any of them can be the first
-            let step = if limit == 1 { whole_parts_out(&first)? } else { first };
-            if limit == 1 && self.counted(&step) {
+            let steps = limit == 1 || self.matrix.scales.is_some() && limit == self.matrix.steps();
+            let step = if steps { whole_parts_out(&first)? } else { first };
+            if steps && self.counted(&step) {
                 return Ok(step);
             }
             let text = format!("the tile of `{}` moves by no multiple of a loop", access.array);

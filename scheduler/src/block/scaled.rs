@@ -4,7 +4,8 @@
 //! In: the footprints of scales. Out: which are whose; how scales lie in shared and in tensor
 //! memory; the copies of a slot.
 //! Keeps: a scale is one number for all terms of an instruction, whatever the accesses say it is
-//! shared by. 128 rows with four steps of the sum are a block of 32 rows of 16 bytes, as
+//! shared by; of an instruction with several steps one for the terms of each, neither more nor
+//! fewer. 128 rows with four steps of the sum are a block of 32 rows of 16 bytes, as
 //! `tcgen05.cp` copies it: row `i`, step `s` is byte `4 (i / 32) + s` of row `i mod 32`. Rows and
 //! steps beyond those that the statement touches are the least power of two; they meet zeros.
 
@@ -145,7 +146,7 @@ impl Question<'_> {
         }
         let scales = Operand {
             buffer: name.clone(),
-            dtype: DType::Ue8m0,
+            dtype: self.matrix.scales.map_or(DType::Ue8m0, |s| s.dtype),
             value: None,
             extents,
             pad: 0,

@@ -120,8 +120,8 @@ impl Work {
             self.shared += count * operand_bytes(matrix);
         }
         let products = count * products(matrix);
-        let width = matrix.a.size_bytes() as f64 / 2.0;
-        self.joules += products * m.fitted.product * width.max(0.5) * self.blocks;
+        let width = matrix.a.bits() as f64 / 16.0;
+        self.joules += products * m.fitted.product * width.max(0.25) * self.blocks;
         clocks
     }
 }
@@ -187,7 +187,7 @@ fn products(matrix: &Matrix) -> f64 {
 fn operand_bytes(matrix: &Matrix) -> f64 {
     let bytes = |part: Part| {
         let [rows, columns] = matrix.held(part);
-        rows * columns * matrix.dtype(part).size_bytes() as i64
+        rows * columns * matrix.dtype(part).bits() as i64 / 8
     };
     (bytes(Part::A) + bytes(Part::B)) as f64
 }

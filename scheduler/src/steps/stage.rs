@@ -69,6 +69,9 @@ pub(crate) fn stage(deps: &DepContext, tree: &Tree, step: &Stage<'_>) -> Result<
     let poly = deps.poly();
     let array = known_array(poly, step.array)?;
     let part = Part::of(poly, tree, step)?;
+    if part.at.is_none() && array.dtype.packed() {
+        return Err(halves(array, step.array.span));
+    }
     let (uses, others) = uses(poly, step, &part)?;
     let iterations = match &part.at {
         Some(at) => Iterations::of(poly, tree, at),
@@ -132,6 +135,16 @@ pub(crate) fn stage(deps: &DepContext, tree: &Tree, step: &Stage<'_>) -> Result<
         poly.scopes.remove(&staged);
     }
     Ok((poly, tree))
+}
+
+/// A copy in memory of an array whose elements share bytes.
+fn halves(array: &Array, span: Span) -> Box<Diagnostic> {
+    let text = format!(
+        "two elements of `{}` share a byte, which two threads of a copy in memory could write",
+        array.name
+    );
+    let help = "stage it at a loop: buffers there have a byte for each element";
+    Box::new(Diagnostic::new("E0734", Blame::Schedule, text).label(span, "here").help(help))
 }
 
 /// What stands below the loop, for questions to isl.

@@ -20,7 +20,7 @@ fn shown(case: &Case, paired: Paired) {
     let such = |i: &String| i.starts_with(prefix);
     assert!(found.instructions.iter().all(such), "{}: {:?}", case.name, found.instructions);
     assert!(!found.instructions.is_empty(), "{}: no product is on tensor cores", case.name);
-    let scaled = |i: &String| i.ends_with(".ue8m0");
+    let scaled = |i: &String| i.ends_with(".ue8m0") || i.ends_with(".ue4m3");
     assert!(found.instructions.iter().all(|i| scaled(i) == (case.group == Group::Scaled)));
     let columns = |r: &warploom::resources::Resources| r.tensor_columns > 0;
     assert!(found.resources.is_ok_and(|all| all.iter().any(columns)), "{}", case.name);
@@ -94,7 +94,13 @@ fn convolutions() {
 
 #[test]
 fn scaled_products() {
-    all(Group::Scaled, "", &BOTH);
+    all(Group::Scaled, " e4m3 by", &BOTH);
+    all(Group::Scaled, " e5m2 by", &BOTH);
+}
+
+#[test]
+fn scaled_products_of_four_bits() {
+    all(Group::Scaled, " e2m1 by", &BOTH);
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod einsum_compiled;
 mod einsum_numpy;
 mod epilogues;
 mod folded;
+mod four_bits;
 mod gpu_block_programs;
 mod gpu_kernels;
 mod gpu_polybench;

@@ -171,19 +171,26 @@ fn boxed_pairs(name: &'static str, out: &str, [a, b, n, k]: [usize; 4]) -> Progr
 
 /// A product of factors with scales in tiles of 128 rows and these columns, by blocks of their own
 /// or by pairs; each takes one tile, or two take tile after tile.
-fn scaled(
+fn scaled(name: &'static str, sizes: [usize; 3], columns: i64, ways: (bool, bool)) -> Program {
+    scaled_by(name, ("e4m3", "ue8m0", [32, 32]), sizes, (columns, ways))
+}
+
+/// The same of factors of these types, with scales of this type for so many terms, of which an
+/// instruction has so many.
+fn scaled_by(
     name: &'static str,
+    (of, by, [terms, depth]): (&str, &str, [usize; 2]),
     [m, n, k]: [usize; 3],
-    columns: i64,
-    (pair, stay): (bool, bool),
+    (columns, (pair, stay)): (i64, (bool, bool)),
 ) -> Program {
     let nest = format!(
-        "in A: e4m3[{m}, {k}]\nin SA: ue8m0[{m}, {s}]\nin B: e4m3[{n}, {k}]\n\
-         in SB: ue8m0[{n}, {s}]\nout Out: f32[{m}, {n}]\ntemp Acc: f32[{m}, {n}]\n\
+        "in A: {of}[{m}, {k}]\nin SA: {by}[{m}, {s}]\nin B: {of}[{n}, {k}]\n\
+         in SB: {by}[{n}, {s}]\nout Out: f32[{m}, {n}]\ntemp Acc: f32[{m}, {n}]\n\
          for m in 0..{m} {{\nfor n in 0..{n} {{\nS0: Acc[m, n] = 0.0\n\
-         for k in 0..{k} {{ S1: Acc[m, n] += (A[m, k] * SA[m, floor(k / 32)]) \
-         * (B[n, k] * SB[n, floor(k / 32)]) order fixed }}\nS2: Out[m, n] = Acc[m, n]\n}}\n}}\n",
-        s = k.div_ceil(32)
+         for k in 0..{k} {{ S1: Acc[m, n] += (A[m, k] * SA[m, floor(k / {terms})]) \
+         * (B[n, k] * SB[n, floor(k / {terms})]) order fixed }}\n\
+         S2: Out[m, n] = Acc[m, n]\n}}\n}}\n",
+        s = k.div_ceil(terms)
     );
     let (rows, blocks, cluster) = match pair {
         true => (
@@ -212,13 +219,13 @@ fn scaled(
     let script = format!(
         "tile m, n by 128, {columns}\n{rows}{turns}distribute n.1\ndistribute m.1\n\
          split k by 128\nreorder k.0, S1.m.1, S1.n.1, k.1\nsplit S1.m.1 by 128\n\
-         split k.1 by 32\nreorder k.0, S1.m.1.0, k.1.0, S1.m.1.1, S1.n.1, k.1.1\n\
+         split k.1 by {depth}\nreorder k.0, S1.m.1.0, k.1.0, S1.m.1.1, S1.n.1, k.1.1\n\
          stage Acc at {at} as acc\nstage A at k.0 as As\nstage B at k.0 as Bs\n\
          stage SA at k.0 as SAs\nstage SB at k.0 as SBs\n{ENGINE}\
          map SAs.0 to thread.x\nmap SBs.0 to thread.x\n\
          tensorize S1.m.1.1, S1.n.1, k.1.1 with \
-         tcgen05.mma.{instruction}n{columns}k32.f32.e4m3.e4m3.ue8m0\nring k.0 by {stages}\n{places}\
-         {cluster}"
+         tcgen05.mma.{instruction}n{columns}k{depth}.f32.{of}.{of}.{by}\n\
+         ring k.0 by {stages}\n{places}{cluster}"
     );
     let (_, schedule) = replayed(&nest, &script);
     let lowered = compile::lower(&schedule).unwrap_or_else(|e| panic!("{e}"));
@@ -490,6 +497,18 @@ fn weakened_programs_with_scales_are_noticed() {
         scaled("persistent pairs", [512, 96, 144], 32, (true, true)),
     ];
     all_noticed(&programs, 200);
+}
+
+#[test]
+fn weakened_programs_of_four_bits_are_noticed() {
+    let [mx, nv] = [("e2m1", "ue8m0", [32, 64]), ("e2m1", "ue4m3", [16, 64])];
+    let programs = [
+        scaled_by("powers", mx, [128, 32, 480], (32, (false, false))),
+        scaled_by("persistent", nv, [384, 32, 288], (16, (false, true))),
+        scaled_by("pair", nv, [256, 32, 480], (32, (true, false))),
+        scaled_by("persistent pairs", mx, [512, 96, 160], (32, (true, true))),
+    ];
+    all_noticed(&programs, 160);
 }
 
 /// At least `least` texts count, at least 95 % of these are noticed, and the rest is known.

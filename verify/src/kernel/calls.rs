@@ -294,7 +294,8 @@ impl Checker {
         self.lanes(tile, TENSOR_STEP)
     }
 
-    /// Whether a tile is of scales, of which it takes one byte of each column.
+    /// Whether a tile is of scales, of which an instruction takes this byte of each column, and as
+    /// many behind it as it has further steps.
     fn stepped(&self, tile: &Tile) -> bool {
         let buffer = self.context.tensors.get(&tile.array);
         let scales = buffer.is_some_and(|t| lanes(t.dtype) == Some(SCALE_LANES));
@@ -323,6 +324,12 @@ impl Checker {
                 return Err(format!(
                     "`{tile}` is not {dtype} of {blocks} blocks of {lanes} lanes, of which it \
                      takes {bytes} of {SCALE_BYTES} bytes in steps of {STEPS}"
+                ));
+            }
+            if !aligned(&byte.start, matrix.steps()) {
+                return Err(format!(
+                    "`{tile}` starts at no multiple of the {} bytes that it takes of each column",
+                    matrix.steps()
                 ));
             }
             if !over(&byte.start, &self.context.unrolled) {
@@ -433,7 +440,7 @@ impl Checker {
             return Err(format!("`{tile}` is transposed, which only 16-bit types can be"));
         }
         let across = if tile.transposed { panel } else { CHUNK.max(panel.min(2 * CHUNK)) };
-        let across = across / shared.dtype.size_bytes() as i64;
+        let across = shared.wide(across);
         if aligned(row, 8) && aligned(col, across) {
             return Ok(());
         }
@@ -445,7 +452,10 @@ impl Checker {
         let held = &self.context.fragments[&fragment.array];
         let buffer = &self.context.shared[&shared.array];
         let bytes = buffer.dtype.size_bytes() as i64;
-        if !held.layout.is_matrices(bytes) || bytes != 2 && (shared.transposed || !load) {
+        if buffer.packed()
+            || !held.layout.is_matrices(bytes)
+            || bytes != 2 && (shared.transposed || !load)
+        {
             return Err(format!("`{fragment}` is not made of matrices of eight rows of 16 bytes"));
         }
         if self.arrays[&fragment.array].dtype != buffer.dtype {
@@ -469,7 +479,7 @@ impl Checker {
     /// Whether every row of a shared buffer starts at a multiple of so many bytes, at most 16.
     fn chunked(buffer: &Shared, bytes: i64) -> bool {
         let cols = buffer.shape.last().copied().unwrap_or(0);
-        buffer.panel.is_some() || cols.saturating_mul(buffer.dtype.size_bytes() as i64) % bytes == 0
+        buffer.panel.is_some() || cols.saturating_mul(buffer.bits()) % (8 * bytes) == 0
     }
 
     fn same_tiles(&self, shared: &Tile, global: &Tile) -> Result<(), String> {
@@ -477,6 +487,9 @@ impl Checker {
         let rows = rows_agree(&shared.extents(), &global.extents());
         if types.0.dtype != types.1.dtype || !rows {
             return Err("the tiles differ in type or extents".to_owned());
+        }
+        if types.1.packed() != self.context.shared[&shared.array].packed() {
+            return Err(format!("elements of `{global}` share bytes, those of `{shared}` do not"));
         }
         if shared.transposed || global.transposed {
             return Err("a copy does not transpose".to_owned());
@@ -491,8 +504,9 @@ impl Checker {
             return Err("it is issued by all threads of a team".to_owned());
         }
         let buffer = &self.context.shared[&shared.array];
-        let wide = bytes / buffer.dtype.size_bytes() as i64;
+        let wide = buffer.wide(bytes);
         let whole = wide > 0
+            && !buffer.packed()
             && [shared, global].iter().all(|tile| {
                 tile.at.last().is_some_and(|s| {
                     aligned(&s.start, wide) && s.extent.is_some_and(|e| e % wide == 0)
@@ -508,12 +522,11 @@ impl Checker {
     fn boxes(&self, shared: &Tile, global: &Tile) -> Result<(), String> {
         self.same_tiles(shared, global)?;
         let buffer = &self.context.shared[&shared.array];
-        let bytes = buffer.dtype.size_bytes() as i64;
         let extents = global.extents();
         let (cols, rows) = extents.split_last().map_or((0, &[][..]), |(c, r)| (*c, r));
         match (buffer.panel, rows_and_columns(shared)) {
             (Some(panel), Some([row, col])) => {
-                let wide = panel / bytes;
+                let wide = buffer.wide(panel);
                 if !aligned(row, 8) || !aligned(col, wide) || cols % wide != 0 {
                     return Err(format!("`{shared}` is no whole panels of its buffer"));
                 }
@@ -522,7 +535,8 @@ impl Checker {
                 return Err(format!("`{shared}` is no panels of its buffer's last two dimensions"));
             }
             (None, _) => {
-                if shared.extents() != buffer.shape || cols > BOX || cols * bytes % CHUNK != 0 {
+                let whole = cols % buffer.wide(CHUNK).max(1) == 0;
+                if shared.extents() != buffer.shape || cols > BOX || !whole {
                     return Err(format!(
                         "`{shared}` is not all of a buffer with rows of 16 bytes or a multiple, \
                          of at most {BOX} elements"
@@ -533,6 +547,9 @@ impl Checker {
         let reach = |s: &Slice| s.extent.map_or(0, |e| (e - 1) * s.step + 1);
         if rows.iter().any(|e| *e > BOX) || global.at.iter().rev().skip(1).any(|s| reach(s) > BOX) {
             return Err(format!("`{global}` is longer than {BOX} along a dimension"));
+        }
+        if buffer.packed() && !global.at.last().is_some_and(|s| aligned(&s.start, 2)) {
+            return Err(format!("`{global}` starts inside a byte"));
         }
         let last = global.at.last().is_some_and(|s| s.extent.is_some());
         if global.at.len() > MAX_RANK || !last {

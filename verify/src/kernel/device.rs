@@ -219,12 +219,11 @@ impl Checker {
     }
 
     fn shared(&mut self, s: &Shared) {
-        let bytes = s.dtype.size_bytes() as i64;
         let panels = match (s.panel, s.shape.as_slice()) {
             (None, _) => true,
             (Some(panel), [.., rows, cols]) => {
                 let known = descriptor::PANELS.contains(&panel);
-                known && rows % 8 == 0 && cols.checked_mul(bytes).is_some_and(|n| n % panel == 0)
+                known && rows % 8 == 0 && cols % s.wide(panel) == 0
             }
             (Some(_), _) => false,
         };

@@ -61,7 +61,7 @@ pub(super) fn node<I>(t: &Typed<I>) -> Result<(), String> {
             let ok = c.dtype == DType::Bool && a.dtype == t.dtype && b.dtype == t.dtype;
             require(ok, || format!("select by {} of {} and {}", c.dtype, a.dtype, b.dtype))
         }
-        TypedKind::Bitcast(a) => require(a.dtype.size_bytes() == t.dtype.size_bytes(), || {
+        TypedKind::Bitcast(a) => require(a.dtype.bits() == t.dtype.bits(), || {
             format!("{} and {} differ in size", a.dtype, t.dtype)
         }),
     }

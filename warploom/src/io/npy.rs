@@ -57,7 +57,8 @@ pub fn read(path: &Path) -> Result<Tensor> {
 /// Writes a tensor as a `.npy` file; `tf32` as NumPy's `f4`, which is its storage.
 ///
 /// # Errors
-/// E0533 for bf16, e4m3, e5m2 and ue8m0, which NumPy lacks; E0535 where writing fails.
+/// E0533 for bf16 and the floats of eight and four bits, which NumPy lacks; E0535 where writing
+/// fails.
 pub fn write(path: &Path, tensor: &Tensor) -> Result<()> {
     let Some(descr) = descr_of(tensor.dtype()) else {
         let message = format!("NumPy has no type {}", tensor.dtype());
@@ -165,7 +166,7 @@ const fn descr_of(dtype: DType) -> Option<&'static str> {
         DType::I8 => Some("|i1"),
         DType::U8 => Some("|u1"),
         DType::Bool => Some("|b1"),
-        DType::Bf16 | DType::E4m3 | DType::E5m2 | DType::Ue8m0 => None,
+        DType::Bf16 | DType::E4m3 | DType::E5m2 | DType::E2m1 | DType::Ue8m0 | DType::Ue4m3 => None,
     }
 }
 

@@ -1,6 +1,7 @@
-//! `.safetensors` files: named tensors, with bf16 and the 8-bit floats.
+//! `.safetensors` files: named tensors, with bf16 and the floats of eight and of four bits.
 //!
-//! In and out: little-endian, as the format wants. `tf32` is written as F32, which is its storage.
+//! In and out: little-endian, as the format wants. `tf32` is written as F32, which is its storage,
+//! and `ue4m3` as F8_E4M3, of which it has the numbers without a sign ([`unsigned`]).
 
 use std::path::Path;
 
@@ -45,13 +46,20 @@ pub fn read(path: &Path, name: Option<&str>) -> Result<Tensor> {
 /// Writes these tensors, each under its name.
 ///
 /// # Errors
-/// E0534 for two tensors of one name, E0535 where writing fails.
+/// E0533 for half a byte at the end, E0534 for two tensors of one name, E0535 where writing fails.
 pub fn write(path: &Path, tensors: &[(&str, &Tensor)]) -> Result<()> {
     for (i, (name, _)) in tensors.iter().enumerate() {
         if tensors[..i].iter().any(|(earlier, _)| earlier == name) {
             let message = format!("two tensors for {} are called `{name}`", path.display());
             return Err(Box::new(Diagnostic::input("E0534", message).help("rename one of them")));
         }
+    }
+    let odd = |t: &Tensor| !(t.len() * t.dtype().bits()).is_multiple_of(8);
+    if let Some((name, tensor)) = tensors.iter().find(|(_, t)| odd(t)) {
+        let (dtype, shape) = (tensor.dtype(), tensor.shape());
+        let message = format!("`{name}` is {dtype}{shape:?}, and .safetensors has whole bytes");
+        let help = "write an even number of elements, or another type";
+        return Err(Box::new(Diagnostic::input("E0533", message).help(help)));
     }
     let little: Vec<Vec<u8>> = tensors.iter().map(|(_, t)| little_endian(t)).collect();
     let mut views = Vec::new();
@@ -63,6 +71,19 @@ pub fn write(path: &Path, tensors: &[(&str, &Tensor)]) -> Result<()> {
     let file = safetensors::serialize(views, None);
     let file = file.map_err(|e| malformed(path, ".safetensors", &e.to_string()))?;
     write_whole(path, &[&file])
+}
+
+/// The numbers of a tensor of `e4m3` as `ue4m3`, as scales are kept in files.
+///
+/// # Errors
+/// E0533 where one has a sign.
+pub fn unsigned(tensor: &Tensor) -> Result<Tensor> {
+    if let Some(at) = tensor.bytes().iter().position(|b| b >> 7 != 0) {
+        let message = format!("element {at} is {}, below zero", tensor.get_flat(at));
+        let help = "declare the array as e4m3, or take the signs to what it scales";
+        return Err(Box::new(Diagnostic::input("E0533", message).help(help)));
+    }
+    Tensor::from_bytes(DType::Ue4m3, tensor.shape(), tensor.bytes())
 }
 
 fn little_endian(tensor: &Tensor) -> Vec<u8> {
@@ -87,7 +108,8 @@ fn no_tensor(path: &Path, name: Option<&str>, names: &[&str]) -> Box<Diagnostic>
 }
 
 fn dtype_of(dtype: Dtype) -> Option<DType> {
-    DType::ALL.into_iter().find(|&t| t != DType::Tf32 && format_of(t) == dtype)
+    let own = |t: &DType| !matches!(t, DType::Tf32 | DType::Ue4m3);
+    DType::ALL.into_iter().filter(own).find(|&t| format_of(t) == dtype)
 }
 
 const fn format_of(dtype: DType) -> Dtype {
@@ -96,8 +118,9 @@ const fn format_of(dtype: DType) -> Dtype {
         DType::F32 | DType::Tf32 => Dtype::F32,
         DType::F16 => Dtype::F16,
         DType::Bf16 => Dtype::BF16,
-        DType::E4m3 => Dtype::F8_E4M3,
+        DType::E4m3 | DType::Ue4m3 => Dtype::F8_E4M3,
         DType::E5m2 => Dtype::F8_E5M2,
+        DType::E2m1 => Dtype::F4,
         DType::Ue8m0 => Dtype::F8_E8M0,
         DType::I64 => Dtype::I64,
         DType::U64 => Dtype::U64,

@@ -79,14 +79,14 @@ impl<'a> GpuProblem<'a> {
     pub fn new(device: &Device, nest: &Nest, inputs: &'a BTreeMap<Name, Tensor>) -> Result<Self> {
         let shapes = shapes(nest)?;
         let bytes = |(_, dtype, shape): &(Name, DType, Vec<usize>)| {
-            shape.iter().product::<usize>() * dtype.size_bytes()
+            dtype.bytes_of(shape.iter().product()).unwrap_or(usize::MAX)
         };
         let named = |wanted: &dyn Fn(&Role) -> bool| -> Vec<Name> {
             nest.arrays.iter().filter(|a| wanted(&a.role)).map(|a| a.name.clone()).collect()
         };
         let changed = named(&|role| matches!(role, Role::InOut));
         let written = named(&|role| matches!(role, Role::InOut | Role::Out));
-        let count = sets_beyond_cache(shapes.iter().map(bytes).sum());
+        let count = sets_beyond_cache(shapes.iter().map(bytes).fold(0, usize::saturating_add));
         let mut sets = Vec::new();
         for _ in 0..if changed.is_empty() { count } else { 1 } {
             let mut set = BTreeMap::new();

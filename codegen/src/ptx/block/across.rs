@@ -179,7 +179,8 @@ impl Emitter<'_> {
         let slot = if packed > 1 { parts[name][number % packed].clone() } else { register.clone() };
         let pointer = Value::register(register, "ptr", 1);
         let strides = vec![Value::int("i64", 1); 2];
-        let regs = BufferRegs { class: None, pointer, strides, dtype: r.dtype, stack: true };
+        let (class, dtype, packed, stack) = (None, r.dtype, false, true);
+        let regs = BufferRegs { class, pointer, strides, dtype, packed, stack };
         self.buffers.insert(name.clone(), regs);
         self.tiles.insert(key(name, dims), Tile { slot });
     }

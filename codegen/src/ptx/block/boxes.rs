@@ -1,7 +1,8 @@
 //! Boxes of the copy engine, and the tensor maps that describe them.
 //!
 //! A tile as wide as several panels is a copy for each panel. Rows of a shared buffer may be
-//! several dimensions of the array: the copy engine writes them row-major.
+//! several dimensions of the array: the copy engine writes them row-major. Of elements that share
+//! bytes it moves the bytes, of which a row has half as many.
 
 use warploom_ir::abi::TensorMap;
 use warploom_ir::instruction::descriptor::CHUNK;
@@ -20,7 +21,7 @@ fn map_of(kernel: &Kernel, shared: &Shared, global: &Tile) -> TensorMap {
     let position = kernel.buffers.iter().position(|b| b.name == global.array);
     let mut extents: Vec<i64> = global.at.iter().map(|s| s.extent.unwrap_or(1)).collect();
     if let (Some(last), Some(panel)) = (extents.last_mut(), shared.panel) {
-        *last = panel / shared.dtype.size_bytes() as i64;
+        *last = shared.wide(panel);
     }
     // rows without panels are not permuted, as those of 16 bytes
     let panel = shared.panel.unwrap_or(CHUNK);
@@ -116,6 +117,10 @@ impl Emitter<'_> {
             let offset = self.narrow(&offset);
             let address = self.pointer(&offset);
             // the copy engine counts from the innermost dimension
+            if buffer.packed() {
+                let last = outside.last_mut().expect("verified: it has columns");
+                *last = last.floor_div(2);
+            }
             let list: Vec<String> =
                 outside.iter().rev().map(|lin: &Lin| self.narrow(lin).arg()).collect();
             out.push((address, number, (list.join(", "), list.len())));

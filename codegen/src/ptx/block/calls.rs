@@ -178,7 +178,7 @@ impl Emitter<'_> {
     /// The byte offset in shared memory of a tile's first element before chunks are permuted.
     pub(super) fn offset(&mut self, shared: &Shared, at: &[Lin]) -> Lin {
         let base = self.state().block.address(&shared.name).expect("verified: it is there");
-        let bytes = shared.dtype.size_bytes() as i64;
+        let bits = shared.bits();
         let flat = |dims: &[Lin], shape: &[i64]| {
             let zero = Lin::default();
             dims.iter()
@@ -188,19 +188,24 @@ impl Emitter<'_> {
         let (Some(panel), [outer @ .., row, col], [.., rows, cols]) =
             (shared.panel, at, shared.shape.as_slice())
         else {
-            return Lin::constant(base).plus(bytes, &flat(at, &shared.shape));
+            return Lin::constant(base).plus(bits / 8, &flat(at, &shared.shape));
         };
         let outer = flat(outer, &shared.shape);
-        let wide = panel / bytes;
+        let wide = shared.wide(panel);
         let (whole, rest) = match col.as_constant() {
-            Some(c) => (Lin::constant(panel_offset(0, c, *rows, bytes, panel)), Lin::default()),
-            None => (Lin::default().plus(rows * panel, &col.floor_div(wide)), col.modulo(wide)),
+            Some(c) => (Lin::constant(panel_offset(0, c, *rows, bits, panel)), Lin::default()),
+            None => {
+                let rest = col.modulo(wide);
+                // what a descriptor or a box starts at is no inside of a byte
+                let rest = if shared.packed() { rest.floor_div(2) } else { rest };
+                (Lin::default().plus(rows * panel, &col.floor_div(wide)), rest)
+            }
         };
         Lin::constant(base)
-            .plus(rows * cols * bytes, &outer)
+            .plus(rows * cols * bits / 8, &outer)
             .plus(panel, row)
             .plus(1, &whole)
-            .plus(bytes, &rest)
+            .plus(bits.max(8) / 8, &rest)
     }
 
     /// The first element of a tile, per dimension of its array.

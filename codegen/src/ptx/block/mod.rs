@@ -221,7 +221,8 @@ impl Emitter<'_> {
         for s in &block.shared {
             let pointer = Value::register(SHARED, SHARED_POINTER, 1);
             let (class, strides, dtype) = (None, Vec::new(), s.dtype);
-            let regs = BufferRegs { class, pointer, strides, dtype, stack: false };
+            let packed = s.packed();
+            let regs = BufferRegs { class, pointer, strides, dtype, packed, stack: false };
             self.buffers.insert(s.name.clone(), regs);
         }
         self.enter_cluster(block);

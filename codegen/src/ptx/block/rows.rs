@@ -115,7 +115,8 @@ impl Emitter<'_> {
         let slot = self.f.alloca(mem_elem(dtype), 1, 1, 64);
         let pointer = Value::register(slot.clone(), "ptr", 1);
         let strides = vec![Value::int("i64", 1)];
-        let regs = BufferRegs { class: None, pointer, strides, dtype, stack: true };
+        let (class, packed, stack) = (None, false, true);
+        let regs = BufferRegs { class, pointer, strides, dtype, packed, stack };
         self.buffers.insert(name.clone(), regs);
         self.tiles.insert(key(&name, &[Lin::constant(0)]), Tile { slot: slot.clone() });
         Own { name, slot }

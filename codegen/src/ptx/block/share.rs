@@ -367,6 +367,9 @@ impl Emitter<'_> {
         dims: &[Vec<Lin>],
         elements: &[Element],
     ) -> Run {
+        if self.buffers[array].packed {
+            return ALONE;
+        }
         let bytes = self.buffers[array].dtype.size_bytes() as i64;
         let flat: Option<Vec<Lin>> = dims.iter().map(|d| self.flat(array, d)).collect();
         let Some(flat) = flat else { return ALONE };
@@ -399,6 +402,10 @@ impl Emitter<'_> {
         let bytes = wide * regs.dtype.size_bytes();
         let flat = self.flat(array, dims);
         let zeroed = element.limit.is_some() && flat.is_some() && self.only_read(array);
+        if regs.packed {
+            let half = self.guarded_half(&regs, dims, element);
+            return (self.in_slots(&half), element.limit.is_some());
+        }
         let all = match (&element.limit, flat) {
             (Some(limit), Some(flat)) if zeroed => {
                 let moving = flat.offset(flat.constant.wrapping_neg());
@@ -427,6 +434,26 @@ impl Emitter<'_> {
         (self.in_slots(&all), zeroed)
     }
 
+    /// An element that shares its byte; zero where the guard is false, or that of the first.
+    fn guarded_half(&mut self, regs: &BufferRegs, dims: &[Lin], element: &Element) -> Value {
+        let mut position = self.position(regs, dims);
+        if let (None, Some(cond)) = (&element.limit, &element.cond) {
+            let holds = self.cond(cond);
+            position = self.f.select(&holds, &position, &Value::int("i64", 0));
+        }
+        let at = self.f.bin_int("ashr", &position, 1);
+        let p = self.element_pointer(regs, &at);
+        let byte = match &element.limit {
+            Some(limit) => self.guarded_load(&p, 0, limit, ("i8", 1)),
+            None => {
+                let (space, alias) = (regs.pointer.elem, alias(regs.class));
+                let text = format!("load i8, {space} {}, align 1{alias}", p.text);
+                self.f.def("i8", 1, &text)
+            }
+        };
+        self.half_of(&byte, &position)
+    }
+
     /// Slots with neighbours from shared memory.
     fn load_shared(&mut self, array: &Name, dims: &[Lin], wide: usize) -> Vec<String> {
         let (elem, bytes) = {
@@ -450,17 +477,6 @@ impl Emitter<'_> {
             slot
         });
         slots.collect()
-    }
-
-    /// The position of an element in an array of any shape.
-    pub(super) fn position(&mut self, regs: &BufferRegs, dims: &[Lin]) -> Value {
-        let mut sum = Value::int("i64", 0);
-        for (dim, stride) in dims.iter().zip(&regs.strides) {
-            let i = self.lin(dim);
-            let moved = self.f.bin("mul nsw", &i, stride);
-            sum = self.f.bin("add", &sum, &moved);
-        }
-        sum
     }
 
     pub(super) fn element_pointer(&mut self, regs: &BufferRegs, at: &Value) -> Value {

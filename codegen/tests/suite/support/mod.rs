@@ -7,7 +7,7 @@ use warploom_codegen::host::{HostOptions, compile};
 use warploom_ir::abi::{HostArg, HostCode, Pool};
 use warploom_ir::affine::Name;
 use warploom_ir::dtype::DType;
-use warploom_ir::expr::{BinOp, Literal};
+use warploom_ir::expr::{BinOp, Literal, Rounding};
 use warploom_ir::interp;
 use warploom_ir::kernel::*;
 use warploom_ir::nest::{AssignOp, Order, Role};
@@ -199,8 +199,30 @@ pub fn matmul(outer: LoopMode) -> Kernel {
     }
 }
 
-/// The elements of a buffer.
+/// Elements with these bits as an array has them.
+pub fn held(t: DType, bits: &[u64]) -> Bytes {
+    let mut all = Tensor::zeros(t, &[bits.len()]).expect("few");
+    for (i, bits) in bits.iter().enumerate() {
+        all.set_flat(i, Scalar::from_bits(t, *bits));
+    }
+    Bytes::new(all.bytes())
+}
+
+/// A value as kernels can write it: what would share bytes as f32.
+pub fn written(e: Typed<Index>) -> Typed<Index> {
+    if !e.dtype.packed() {
+        return e;
+    }
+    let (rounding, saturate, value) = (Rounding::Nearest, false, Box::new(e));
+    Typed { dtype: DType::F32, kind: TypedKind::Convert { rounding, saturate, value } }
+}
+
+/// The elements of a buffer, and one more where the last is half of its byte.
 pub fn scalars(t: DType, b: &Bytes) -> Vec<Scalar> {
+    if t.packed() {
+        let halves = b.get().iter().flat_map(|b| [b & 0xf, b >> 4]);
+        return halves.map(|bits| Scalar::from_bits(t, bits.into())).collect();
+    }
     b.get()
         .chunks_exact(t.size_bytes())
         .map(|c| {

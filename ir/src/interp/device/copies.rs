@@ -8,6 +8,7 @@ use super::stores::{flat, set_global};
 use super::{Machine, Team, Warp, fault};
 use crate::affine::Name;
 use crate::diag::Result;
+use crate::dtype::DType;
 use crate::kernel::device::{CLUSTER, Tile, WARP, rows_agree};
 use crate::value::Scalar;
 
@@ -88,21 +89,28 @@ pub(super) struct BoxCopy {
     stamp: Stamp,
 }
 
-/// Bytes of a tile.
-fn bytes(shape: &[i64], size: usize) -> i64 {
-    shape.iter().product::<i64>() * size as i64
+/// Bytes of a tile of elements of so many bits.
+fn bytes(shape: &[i64], bits: i64) -> i64 {
+    shape.iter().product::<i64>() * bits / 8
 }
 
 impl<'k> Machine<'k, '_> {
-    /// Bytes of an element, where both tiles have the same rows: a box of the copy engine may be
+    /// Bits of an element, where both tiles have the same rows: a box of the copy engine may be
     /// more dimensions of the array than of the shared buffer.
-    fn same_rows(&self, shared: &Place, global: &Place) -> Result<usize> {
+    fn same_rows(&self, shared: &Place, global: &Place) -> Result<i64> {
         let Some(buffer) = self.shared.find(&shared.array) else {
             return Err(fault("E0307", &format!("there is no shared buffer `{}`", shared.array)));
         };
         let array = &self.globals.buffers[self.globals.find(&global.array)?];
-        if rows_agree(&shared.shape(), &global.shape()) && array.dtype == buffer.dtype {
-            return Ok(buffer.dtype.size_bytes());
+        let same = array.dtype == buffer.dtype && array.dtype.packed() == buffer.packed();
+        let whole = |place: &Place| {
+            let last = place.extents.last().copied().flatten().zip(place.start.last());
+            !buffer.packed()
+                || last.is_some_and(|(extent, start)| extent % 2 == 0 && start % 2 == 0)
+        };
+        let agree = rows_agree(&shared.shape(), &global.shape());
+        if agree && same && whole(shared) && whole(global) {
+            return Ok(buffer.bits());
         }
         let text = format!("tiles of `{}` and `{}` differ", shared.array, global.array);
         Err(fault("E0521", &text))
@@ -145,9 +153,11 @@ impl<'k> Machine<'k, '_> {
 
     /// A box load lands, and its barrier counts its bytes.
     pub(super) fn land(&mut self, copy: &BoxCopy) -> Result<()> {
-        let size = self.same_rows(&copy.shared, &copy.global)?;
-        let n = bytes(&copy.shared.shape(), size);
-        for i in 0..n / size as i64 {
+        let bits = self.same_rows(&copy.shared, &copy.global)?;
+        let n = bytes(&copy.shared.shape(), bits);
+        // what shares a byte comes together
+        let elements = 0..8 * n / bits;
+        for i in elements.step_by(if bits < 8 { 2 } else { 1 }) {
             let (clock, stamp) = (&copy.clock, copy.stamp);
             let access = Access { clock, stamp, proxy: Proxy::Async, rank: copy.rank };
             self.fill(&copy.shared, &copy.global, i, access)?;
@@ -160,14 +170,23 @@ impl<'k> Machine<'k, '_> {
         self.advance(*rank, name, *slot)
     }
 
-    /// One element from an array to shared memory; zero where it is outside the array.
+    /// One element from an array to shared memory, or those of a byte; zero where it is outside the
+    /// array.
     fn fill(&mut self, to: &Place, from: &Place, i: i64, access: Access<'_>) -> Result<()> {
         let buffer = &self.globals.buffers[self.globals.find(&from.array)?];
         let dtype = buffer.dtype;
-        let value = match flat(&buffer.shape, &from.element(i)) {
+        let element = |i| match flat(&buffer.shape, &from.element(i)) {
             None => Some(Scalar::zero(dtype)),
             Some(at) if buffer.defined.as_ref().is_none_or(|d| d[at]) => Some(buffer.values[at]),
             Some(_) => None,
+        };
+        let (dtype, value) = match dtype.packed() {
+            true => {
+                let both = element(i).zip(element(i + 1));
+                let byte = |(low, high): (Scalar, Scalar)| high.bits() << 4 | low.bits();
+                (DType::U8, both.map(|both| Scalar::from_bits(DType::U8, byte(both))))
+            }
+            false => (dtype, element(i)),
         };
         let address = self.shared_address(&to.array, &to.element(i))?;
         let address = address.expect("compared with a shared buffer");
@@ -189,14 +208,16 @@ impl<'k> Machine<'k, '_> {
         let done = w.stores.len().saturating_sub(left);
         for copy in w.stores.drain(..done).flatten() {
             let (clock, stamp) = (&copy.clock, copy.stamp);
-            let size = self.same_rows(&copy.shared, &copy.global)?;
-            for i in 0..bytes(&copy.shared.shape(), size) / size as i64 {
+            if self.same_rows(&copy.shared, &copy.global)? < 8 {
+                return Err(fault("E0521", "a box store of elements that share bytes"));
+            }
+            for i in 0..copy.shared.shape().iter().product() {
                 let address = self.shared_address(&copy.shared.array, &copy.shared.element(i))?;
                 let address = address.expect("compared with a shared buffer");
                 let number = self.globals.find(&copy.global.array)?;
                 let dtype = self.globals.buffers[number].dtype;
                 let access = Access { clock, stamp, proxy: Proxy::Async, rank: copy.rank };
-                let value = self.shared.load(address, dtype, access)?;
+                let value = self.shared.load(address, (dtype, 0), access)?;
                 let buffer = &mut self.globals.buffers[number];
                 if let Some(at) = flat(&buffer.shape, &copy.global.element(i)) {
                     let text =
@@ -219,8 +240,11 @@ impl<'k> Machine<'k, '_> {
         w: &mut Warp<'k>,
     ) -> Result<()> {
         let (to, from) = (Place::new(to, w)?, Place::new(from, w)?);
-        let size = self.same_rows(&to, &from)? as i64;
-        let wide = chunk / size;
+        let bits = self.same_rows(&to, &from)?;
+        let wide = 8 * chunk / bits;
+        if bits < 8 {
+            return Err(fault("E0521", "threads copy elements that share bytes"));
+        }
         if wide == 0 || to.shape().last().is_none_or(|n| n % wide != 0) {
             let text = "the rows of the tiles are no whole number of chunks";
             return Err(fault("E0521", text));

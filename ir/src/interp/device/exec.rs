@@ -283,7 +283,10 @@ impl<'k> Machine<'k, '_> {
             return Err(wrong("the tiles differ in extents or type"));
         }
         let bytes = dtype.size_bytes() as i64;
-        if !layout.is_matrices(bytes) || bytes != 2 && (shared.transposed || !load) {
+        if dtype.packed()
+            || !layout.is_matrices(bytes)
+            || bytes != 2 && (shared.transposed || !load)
+        {
             return Err(wrong("the fragment is not made of matrices of eight rows of 16 bytes"));
         }
         let base: Vec<i64> = shared.at.iter().map(|s| w.index(&s.start)).collect::<Result<_>>()?;
@@ -322,7 +325,7 @@ impl<'k> Machine<'k, '_> {
                     Access { clock: &w.clock, stamp, proxy: Proxy::Ordinary, rank: w.rank };
                 if load {
                     registers.idle()?;
-                    let found = self.shared.load(address, dtype, access)?;
+                    let found = self.shared.load(address, (dtype, 0), access)?;
                     let text = format!("undefined elements of `{}` are read", shared.array);
                     registers.set(slot, found.ok_or_else(|| fault("E0516", &text))?);
                 } else {

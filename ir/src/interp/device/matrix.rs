@@ -156,7 +156,7 @@ impl<'k> Machine<'k, '_> {
         let start = self.block.address(&tile.array).expect("found above") + buffer.offset(&at);
         let [.., row, col] = at.as_slice() else { return Err(wrong("has no rows and columns")) };
         let across = if tile.transposed { panel } else { 16.max(32.min(panel)) };
-        if row % 8 != 0 || col * buffer.dtype.size_bytes() as i64 % across != 0 {
+        if row % 8 != 0 || col % buffer.wide(across) != 0 {
             return Err(wrong("does not start where a descriptor can"));
         }
         let fields = Fields::of(*rows, panel, tile.transposed);
@@ -275,11 +275,10 @@ impl<'k> Machine<'k, '_> {
         access: Access<'_>,
     ) -> Result<Rows> {
         let Source { descriptor, reader, transposed } = from;
-        let bytes = dtype.size_bytes() as i64;
         let mut element = |mn: i64, k: i64| {
-            let at = address(descriptor, reader, [mn, k], bytes, transposed);
+            let at = address(descriptor, reader, [mn, k], dtype.bits() as i64, transposed);
             let at = at.ok_or_else(|| fault("E0521", "a descriptor that means nothing"))?;
-            self.shared.load(at, dtype, access)
+            self.shared.load(at, (dtype, k % 2), access)
         };
         let mut out = Vec::new();
         for mn in rows {

@@ -17,9 +17,9 @@ use crate::diag::Result;
 use crate::dtype::DType;
 use crate::instruction::descriptor::{CHUNK, Fields, Reader, encode};
 use crate::instruction::tensor_memory::{
-    LANES, SCALE_BYTES, SCALE_LANES, SCALED_ROWS, STEPS, scale,
+    LANES, SCALE_BYTES, SCALE_LANES, SCALED_ROWS, STEPS, lanes, scale,
 };
-use crate::instruction::{Matrix, Part};
+use crate::instruction::{Matrix, Part, Scaling};
 use crate::kernel::device::Tile;
 use crate::value::Scalar;
 
@@ -37,7 +37,7 @@ pub(super) struct ScaleCopy<'k> {
 #[derive(Clone, Copy)]
 pub(super) struct ScalesAt<'k> {
     at: Corner<'k>,
-    /// The byte of each column.
+    /// The byte of each column, the first of those that are taken.
     pub(super) step: i64,
 }
 
@@ -50,8 +50,8 @@ impl<'k> Machine<'k, '_> {
         w: &Warp<'k>,
     ) -> Result<ScalesAt<'k>> {
         let wrong = |text: &str| fault("E0521", &format!("`{tile}` {text}"));
-        let Some(buffer) = self.tensors.find(&tile.array).filter(|t| t.dtype == DType::Ue8m0)
-        else {
+        let held = self.tensors.find(&tile.array);
+        let Some(buffer) = held.filter(|t| lanes(t.dtype) == Some(SCALE_LANES)) else {
             return Err(wrong("is no buffer of scales in tensor memory"));
         };
         let tail = tile.at.iter().rev().take(extents.len());
@@ -87,7 +87,12 @@ impl<'k> Machine<'k, '_> {
         w: &Warp<'k>,
     ) -> Result<ScalesAt<'k>> {
         let extents = [matrix.scaled_blocks(part), SCALE_LANES, STEPS];
-        self.scale_corner(tile, (&extents, STEPS), w)
+        let found = self.scale_corner(tile, (&extents, STEPS), w)?;
+        let dtype = self.tensors.find(&tile.array).map(|t| t.dtype);
+        if dtype != matrix.scales.map(|s| s.dtype) {
+            return Err(fault("E0521", &format!("`{tile}` has not the type of the scales")));
+        }
+        Ok(found)
     }
 
     /// Issues a copy of a block of scales.
@@ -101,8 +106,9 @@ impl<'k> Machine<'k, '_> {
         let wrong = |text: &str| fault("E0521", &format!("`{shared}` {text}"));
         let extents = [SCALE_LANES, SCALE_BYTES];
         let ScalesAt { at: to, step } = self.scale_corner(tensor, (&extents, 1), w)?;
+        let dtype = self.tensors.find(&tensor.array).map(|t| t.dtype);
         let buffer = self.shared.find(&shared.array);
-        let Some(buffer) = buffer.filter(|s| s.dtype == DType::Ue8m0 && s.panel == Some(CHUNK))
+        let Some(buffer) = buffer.filter(|s| Some(s.dtype) == dtype && s.panel == Some(CHUNK))
         else {
             return Err(wrong("is no shared buffer of scales with panels of 16 bytes"));
         };
@@ -140,8 +146,7 @@ impl<'k> Machine<'k, '_> {
         for member in 0..c.blocks {
             let rank = c.to.rank + member;
             let access = Access { clock: &c.clock, stamp: c.stamp, proxy: Proxy::Async, rank };
-            let rows =
-                self.described(c.from, (0..SCALE_LANES, SCALE_BYTES), DType::Ue8m0, access)?;
+            let rows = self.described(c.from, (0..SCALE_LANES, SCALE_BYTES), DType::U8, access)?;
             for (lane, row) in (0..).zip(&rows) {
                 let row = row.as_ref().ok_or_else(|| undefined("scales in shared memory"))?;
                 for (column, bytes) in (0..).zip(row.chunks(4)) {
@@ -158,18 +163,19 @@ impl<'k> Machine<'k, '_> {
         Ok(())
     }
 
-    /// The scales of the first rows, of the block of this rank.
+    /// The scales of the first rows from this step on, of the block of this rank.
     pub(super) fn scales_read(
         &mut self,
         from: &ScalesAt<'k>,
-        (rows, step): (i64, i64),
-        rank: usize,
+        (rows, first): (i64, i64),
+        (rank, matrix): (usize, &Matrix),
         who: (&Clock, Stamp),
-    ) -> Result<Vec<f64>> {
+    ) -> Result<Vec<Vec<f64>>> {
+        let Some(Scaling { dtype, .. }) = matrix.scales else { return Ok(Vec::new()) };
         let at = Corner { rank, ..from.at };
         let mut out = Vec::new();
         for row in 0..rows {
-            let [lane, column, byte] = scale(row % SCALED_ROWS, step);
+            let [lane, column, byte] = scale(row % SCALED_ROWS, first);
             // blocks of rows follow each other
             let column = column + row / SCALED_ROWS * (SCALED_ROWS / SCALE_LANES);
             let mut found = None;
@@ -184,7 +190,8 @@ impl<'k> Machine<'k, '_> {
                 found = Some(word);
             }
             let word = found.expect("there are quarters").bits();
-            out.push(Scalar::from_bits(DType::Ue8m0, word >> (8 * byte) & 0xff).to_f64());
+            let one = |step| Scalar::from_bits(dtype, word >> (8 * (byte + step)) & 0xff).to_f64();
+            out.push((0..matrix.steps()).map(one).collect());
         }
         Ok(out)
     }

@@ -54,8 +54,7 @@ impl<'k> SharedMemory<'k> {
             return Err(fault("E0521", "a block has more than 1 MiB of shared memory"));
         };
         for s in &block.shared {
-            let size = s.dtype.size_bytes() as i64;
-            let whole = |panel: i64| s.shape.last().is_some_and(|n| n % (panel / size) == 0);
+            let whole = |panel: i64| s.shape.last().is_some_and(|n| n % s.wide(panel) == 0);
             let panels =
                 s.panel.is_none_or(|p| PANELS.contains(&p) && s.shape.len() > 1 && whole(p));
             if !panels || s.shape.iter().any(|e| *e < 1) {
@@ -128,11 +127,12 @@ impl<'k> SharedMemory<'k> {
         Ok(())
     }
 
-    /// An element; `None` where not all of it holds a value.
+    /// An element, where elements share a byte the `part`th of it; `None` where not all of it holds
+    /// a value.
     pub(super) fn load(
         &mut self,
         address: i64,
-        dtype: DType,
+        (dtype, part): (DType, i64),
         a: Access<'_>,
     ) -> Result<Option<Scalar>> {
         let mut bits = Some(0_u64);
@@ -140,7 +140,8 @@ impl<'k> SharedMemory<'k> {
             let byte = self.read_byte(address + i, a)?;
             bits = bits.zip(byte).map(|(bits, b)| bits << 8 | u64::from(b));
         }
-        Ok(bits.map(|bits| Scalar::from_bits(dtype, bits)))
+        let before = if dtype.packed() { part * dtype.bits() as i64 } else { 0 };
+        Ok(bits.map(|bits| Scalar::from_bits(dtype, bits >> before)))
     }
 
     /// Writes an element; without a value it becomes undefined.

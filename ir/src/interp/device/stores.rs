@@ -11,7 +11,7 @@ use super::{Machine, Warp, fault};
 use crate::diag::Result;
 use crate::expr::Rounding;
 use crate::interp::code::Memory;
-use crate::kernel::device::{Across, Share, Slice, WARP};
+use crate::kernel::device::{Across, Share, Shared, Slice, WARP};
 use crate::kernel::{Index, KernelNode, Store, Typed, TypedKind};
 use crate::nest::Role;
 use crate::value::{Scalar, UndefinedOp, binary, combine, fma, unary};
@@ -165,11 +165,11 @@ impl<'k> Machine<'k, '_> {
             return registers.get(Self::own(held, indices, array, w)?);
         }
         let at = Self::at(indices, w)?;
-        if let Some(address) = self.shared_address(array, &at)? {
+        if let Some(address) = self.own_address(array, &at)? {
             let dtype = self.shared.find(array).expect("it has an address").dtype;
             let stamp = w.clock.now(w.number);
             let access = Access { clock: &w.clock, stamp, proxy: Proxy::Ordinary, rank: w.rank };
-            let loaded = self.shared.load(address, dtype, access)?;
+            let loaded = self.shared.load(address, (dtype, 0), access)?;
             return loaded.ok_or_else(|| undefined(array));
         }
         let buffer = &self.globals.buffers[self.globals.find(&array.into())?];
@@ -193,7 +193,7 @@ impl<'k> Machine<'k, '_> {
             return Ok(());
         }
         let at = Self::at(&s.indices, w)?;
-        if let Some(address) = self.shared_address(array, &at)? {
+        if let Some(address) = self.own_address(array, &at)? {
             let stamp = w.clock.now(w.number);
             let access = Access { clock: &w.clock, stamp, proxy: Proxy::Ordinary, rank: w.rank };
             return self.shared.store(address, s.dtype, Some(value), access);
@@ -202,6 +202,15 @@ impl<'k> Machine<'k, '_> {
         let buffer = &mut self.globals.buffers[number];
         let position = flat(&buffer.shape, &at).ok_or_else(|| outside(array, &at))?;
         set_global(buffer, position, value)
+    }
+
+    /// The address of an element of a shared buffer that a thread reads or writes by itself; `None`
+    /// where the name is no shared buffer.
+    fn own_address(&self, array: &str, at: &[i64]) -> Result<Option<i64>> {
+        if self.shared.find(array).is_some_and(Shared::packed) {
+            return Err(fault("E0521", &format!("elements of `{array}` share bytes")));
+        }
+        self.shared_address(array, at)
     }
 
     /// The address of an element of a shared buffer; `None` where the name is no shared buffer.

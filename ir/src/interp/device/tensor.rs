@@ -114,9 +114,14 @@ pub(super) struct TensorLoad<'k> {
     stamp: Stamp,
 }
 
-/// Factors with their scale: what adders align is the whole product.
-fn times(factors: &[Scalar], by: f64) -> Vec<Scalar> {
-    factors.iter().map(|f| Scalar::f64(f.to_f64() * by)).collect()
+/// Factors with their scales, one for as many neighbours each: what adders align is the whole
+/// product.
+fn times(factors: &[Scalar], by: &[f64]) -> Vec<Scalar> {
+    let each = factors.len() / by.len().max(1);
+    let one = |(group, by): (&[Scalar], &f64)| {
+        group.iter().map(|f| Scalar::f64(f.to_f64() * by)).collect::<Vec<_>>()
+    };
+    factors.chunks(each.max(1)).zip(by).flat_map(one).collect()
 }
 
 impl<'k> TensorMemory<'k> {
@@ -366,7 +371,7 @@ impl<'k> Machine<'k, '_> {
             let to = Corner { rank: p.to.rank + member, ..p.to };
             // a block of a pair multiplies its rows by its copy of the columns' scales
             let factors = scaled.get(member).map(|(by, cols)| {
-                let by = by[usize::try_from(i).expect("below its rows")];
+                let by = &by[usize::try_from(i).expect("below its rows")];
                 (times(row, by), cols)
             });
             let (row, cols) = factors.as_ref().map_or((row, &cols), |(row, cols)| (row, cols));
@@ -391,16 +396,16 @@ impl<'k> Machine<'k, '_> {
         p: &Product<'k>,
         steps: Option<[i64; 2]>,
         ([own, n], cols): ([i64; 2], &Rows),
-    ) -> Result<Vec<(Vec<f64>, Rows)>> {
+    ) -> Result<Vec<(Vec<Vec<f64>>, Rows)>> {
         let (Some([of_a, of_b]), Some([a, b])) = (&p.scales, steps) else { return Ok(Vec::new()) };
         let who = (&p.clock, p.stamp);
         let mut out = Vec::new();
         for member in 0..usize::try_from(p.matrix.blocks).expect("one or two") {
             let rank = p.to.rank + member;
-            let rows = self.scales_read(of_a, (own, a), rank, who)?;
-            let by = self.scales_read(of_b, (n, b), rank, who)?;
-            let one = |(col, by): (&Option<Vec<Scalar>>, f64)| Some(times(col.as_ref()?, by));
-            out.push((rows, cols.iter().zip(by).map(one).collect()));
+            let rows = self.scales_read(of_a, (own, a), (rank, &p.matrix), who)?;
+            let by = self.scales_read(of_b, (n, b), (rank, &p.matrix), who)?;
+            let one = |(col, by): (&Option<Vec<Scalar>>, &Vec<f64>)| Some(times(col.as_ref()?, by));
+            out.push((rows, cols.iter().zip(&by).map(one).collect()));
         }
         Ok(out)
     }

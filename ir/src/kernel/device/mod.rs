@@ -174,24 +174,43 @@ pub struct Shared {
 }
 
 impl Shared {
+    /// Bits of an element: in panels elements may share bytes, as in arrays.
+    #[must_use]
+    pub const fn bits(&self) -> i64 {
+        let by_itself = 8 * self.dtype.size_bytes();
+        (if self.panel.is_some() { self.dtype.bits() } else { by_itself }) as i64
+    }
+
+    /// Elements of a row that so many bytes hold.
+    #[must_use]
+    pub const fn wide(&self, bytes: i64) -> i64 {
+        8 * bytes / self.bits()
+    }
+
+    /// Whether elements share bytes, so that no thread can write one by itself.
+    #[must_use]
+    pub const fn packed(&self) -> bool {
+        self.bits() < 8
+    }
+
     /// Bytes it takes; `None` where they exceed 64 bits.
     #[must_use]
     pub fn bytes(&self) -> Option<i64> {
-        let bytes = self.dtype.size_bytes() as i64;
-        self.shape.iter().try_fold(bytes, |n, &e| n.checked_mul(e))
+        let bits = self.shape.iter().try_fold(self.bits(), |n, &e| n.checked_mul(e))?;
+        Some(bits / 8)
     }
 
     /// The byte offset of an element from the buffer's start before chunks are permuted.
     #[must_use]
     pub fn offset(&self, at: &[i64]) -> i64 {
-        let bytes = self.dtype.size_bytes() as i64;
+        let bits = self.bits();
         let (Some(panel), [outer @ .., row, col], [.., rows, cols]) =
             (self.panel, at, self.shape.as_slice())
         else {
-            return at.iter().zip(&self.shape).fold(0, |n, (i, e)| n * e + i) * bytes;
+            return at.iter().zip(&self.shape).fold(0, |n, (i, e)| n * e + i) * bits / 8;
         };
         let outer = outer.iter().zip(&self.shape).fold(0, |n, (i, e)| n * e + i);
-        outer * rows * cols * bytes + descriptor::panel_offset(*row, *col, *rows, bytes, panel)
+        outer * rows * cols * bits / 8 + descriptor::panel_offset(*row, *col, *rows, bits, panel)
     }
 }
 

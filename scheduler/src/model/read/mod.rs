@@ -36,7 +36,8 @@ const KEPT: f64 = 0.7;
 /// An array of a kernel.
 struct Array {
     shape: Vec<i64>,
-    element: i64,
+    /// Of an element.
+    bits: i64,
     bytes: f64,
     temporary: bool,
 }
@@ -70,10 +71,10 @@ fn read<'m>(kernel: &Kernel, m: &'m Machine) -> Option<Reader<'m>> {
     let mut arrays = BTreeMap::new();
     for b in &kernel.buffers {
         let shape: Vec<i64> = b.shape.iter().map(|e| e.eval(&|_| None)).collect::<Option<_>>()?;
-        let element = b.dtype.size_bytes() as i64;
-        let bytes = shape.iter().fold(element as f64, |n, e| n * *e as f64);
+        let bits = b.dtype.bits() as i64;
+        let bytes = shape.iter().fold(bits as f64 / 8.0, |n, e| n * *e as f64);
         let temporary = b.role == Role::Temp;
-        arrays.insert(b.name.clone(), Array { shape, element, bytes, temporary });
+        arrays.insert(b.name.clone(), Array { shape, bits, bytes, temporary });
     }
     if !kernel.params.is_empty() {
         return None;

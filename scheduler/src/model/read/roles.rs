@@ -12,7 +12,7 @@ use warploom_ir::affine::Name;
 use warploom_ir::dtype::DType;
 use warploom_ir::instruction::fragment::FragmentLayout;
 use warploom_ir::instruction::{Action, PAIR, descriptor, find, layout};
-use warploom_ir::kernel::device::{Block, Call, Device, Operand, Role, Tile, WARP};
+use warploom_ir::kernel::device::{Block, Call, Device, Operand, Role, Shared, Tile, WARP};
 use warploom_ir::kernel::{Index, KernelLoop, KernelNode};
 
 use super::super::machine::Machine;
@@ -435,15 +435,15 @@ impl<'k> Walk<'_, 'k> {
         self.block.barriers.iter().find(|b| b.name == tile.array).map_or(1, |b| b.slots)
     }
 
-    /// Bytes of an element of a shared buffer or array.
-    fn element(&self, name: &Name) -> i64 {
+    /// Bits of an element of a shared buffer or array.
+    fn bits(&self, name: &Name) -> i64 {
         let shared = self.block.shared.iter().find(|s| s.name == *name);
-        let array = || self.launch.arrays.get(name).map(|a| a.element);
-        shared.map(|s| s.dtype.size_bytes() as i64).or_else(array).unwrap_or(4)
+        let array = || self.launch.arrays.get(name).map(|a| a.bits);
+        shared.map(Shared::bits).or_else(array).unwrap_or(32)
     }
 
     fn bytes(&self, tile: &Tile) -> f64 {
-        tile.extents().iter().fold(self.element(&tile.array) as f64, |n, e| n * *e as f64)
+        tile.extents().iter().fold(self.bits(&tile.array) as f64 / 8.0, |n, e| n * *e as f64)
     }
 
     fn site(&mut self, array: &Name, at: Vec<Index>, bytes: f64) {
@@ -455,7 +455,7 @@ impl<'k> Walk<'_, 'k> {
     /// Bytes of a row of a box in shared memory.
     fn row(&self, tile: &Tile) -> f64 {
         let panel = self.block.shared.iter().find(|s| s.name == tile.array).and_then(|s| s.panel);
-        let last = tile.extents().last().copied().unwrap_or(1) * self.element(&tile.array);
+        let last = tile.extents().last().copied().unwrap_or(1) * self.bits(&tile.array) / 8;
         panel.map_or(last, |p| p.min(last)).max(1) as f64
     }
 
@@ -482,7 +482,7 @@ impl<'k> Walk<'_, 'k> {
             return Rows::aligned(count, bytes);
         };
         let extents: Vec<i64> = tile.at.iter().map(|s| s.extent.unwrap_or(1)).collect();
-        let per_row = (bytes as i64 / array.element).max(1);
+        let per_row = (8 * bytes as i64 / array.bits).max(1);
         let (mut inside, mut lines) = (0.0, 0.0);
         for k in 0..SOME_ROWS {
             let mut at = 0;
@@ -498,7 +498,7 @@ impl<'k> Walk<'_, 'k> {
                 at = at * array.shape[d] + index;
             }
             if within {
-                let first = (at * array.element).rem_euclid(LINE as i64) as f64;
+                let first = (at * array.bits / 8).rem_euclid(LINE as i64) as f64;
                 inside += 1.0;
                 lines += ((first + bytes) / LINE).ceil();
             }
@@ -509,9 +509,9 @@ impl<'k> Walk<'_, 'k> {
 
     /// A row of a box in memory: its first bytes may lie between two sectors only if it is long.
     fn box_row(&mut self, tile: &Tile, read: bool) {
-        let element = self.element(&tile.array);
-        let row = tile.extents().last().map_or(1, |n| n * element);
-        let at = tile.at.last().map_or(0, |s| value(&s.start, &self.env) * element);
+        let bits = self.bits(&tile.array);
+        let row = tile.extents().last().map_or(1, |n| n * bits / 8);
+        let at = tile.at.last().map_or(0, |s| value(&s.start, &self.env) * bits / 8);
         self.patterns.insert(Pattern::of(&tile.array, false, read, &[at], row));
     }
 
