@@ -331,7 +331,7 @@ fn kind(bytes: i64) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::super::gpu::Paired;
-    use super::super::gpu_tensor::Line;
+    use super::super::gpu_tensor_product::Line;
     use super::*;
 
     /// `abf,fc->cba`-like: rows c, columns a and b, results with this order of dimensions.

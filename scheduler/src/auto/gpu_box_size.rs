@@ -10,7 +10,7 @@ use warploom_ir::affine::Name;
 use warploom_ir::instruction::PAIR;
 
 use super::gpu::Paired;
-use super::gpu_tensor::Line;
+use super::gpu_tensor_product::Line;
 use super::gpu_tensor_size::up;
 
 /// Most rows that a block's tile has, in all warpgroups.

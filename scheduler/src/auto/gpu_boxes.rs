@@ -16,7 +16,7 @@ use warploom_ir::target::{Axis, Place};
 
 use super::gpu::{GpuOptions, Paired};
 use super::gpu_box_size::{Boxes, Comes, Cut, Leaving, Side, Space, even};
-use super::gpu_tensor::{Line, Product};
+use super::gpu_tensor_product::{Line, Product};
 use super::{Auto, stage_at, to_copy_engine};
 use crate::model::product::combine;
 use crate::steps::stage::local_name;

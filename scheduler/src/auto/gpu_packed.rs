@@ -16,7 +16,7 @@ use warploom_ir::schedule::step::{LayoutTerm, Ref, StepKind};
 
 use super::Auto;
 use super::gpu::{GpuOptions, Paired};
-use super::gpu_tensor::{Line, Product};
+use super::gpu_tensor_product::{Line, Product};
 use super::gpu_tensor_size::{Size, Stored};
 use super::gpu_warps_size::WarpSize;
 use crate::model::{Machine, predict_kernel};

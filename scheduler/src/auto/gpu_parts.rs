@@ -12,7 +12,7 @@ use warploom_ir::schedule::step::{Ref, StepKind};
 use warploom_ir::schedule::{PolyStatement, TreeLoop};
 
 use super::Auto;
-use super::gpu_tensor::{Line, Product};
+use super::gpu_tensor_product::{Line, Product};
 use super::gpu_tensor_size::up;
 use super::order::{Kind, Part, order_step};
 use super::solver::Solved;

@@ -11,7 +11,7 @@ use warploom_ir::schedule::PolyStatement;
 use warploom_ir::schedule::step::{Ref, StepKind};
 use warploom_ir::target::{Axis, Place};
 
-use super::gpu_tensor::{Line, Product};
+use super::gpu_tensor_product::{Line, Product};
 use super::{Auto, stage_at};
 use crate::block::factor::Factor;
 use crate::block::multiplied::{Multiplied, in_order};

@@ -8,7 +8,7 @@
 use warploom_ir::affine::Name;
 use warploom_ir::expr::Access;
 
-use super::gpu_tensor::Line;
+use super::gpu_tensor_product::Line;
 
 /// The parts that the loops play.
 pub(super) struct Chosen {

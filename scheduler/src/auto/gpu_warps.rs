@@ -12,7 +12,7 @@ use warploom_ir::target::{Axis, Place};
 
 use super::Auto;
 use super::gpu::GpuOptions;
-use super::gpu_tensor::{By, Filler, Line, Product};
+use super::gpu_tensor_product::{By, Filler, Line, Product};
 use super::gpu_tensor_size::group;
 use super::gpu_warps_size::{WarpSize, WarpTiles};
 use crate::steps::stage::local_name;
