@@ -20,7 +20,6 @@ use super::gpu_tensor_product::{By, Filler, Product};
 use super::gpu_tensor_size::{GATHERED, SLABS, Size, Stored, Tiles};
 use super::{Auto, children, gpu_tensor_choices, stage_at, to_copy_engine};
 use crate::deps::DepKind;
-use crate::steps::ancestors;
 use crate::steps::stage::local_name;
 
 /// Most columns of an instruction.

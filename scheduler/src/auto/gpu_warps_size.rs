@@ -16,7 +16,7 @@ use crate::model::{Machine, predict};
 /// 32-bit registers of a multiprocessor, those that a thread has for sums and with fragments, and
 /// those it needs beside.
 const REGISTERS: i64 = 64 << 10;
-const HELD: i64 = 128;
+const HELD: i64 = 144;
 const LIVE: i64 = 224;
 const OTHERS: i64 = 64;
 /// Most registers of a thread.
@@ -29,7 +29,7 @@ const WARPS: i64 = 8;
 /// Fewest slices that are worth a part of the sum.
 const FEWEST_SLICES: i64 = 8;
 /// Estimates that are off by less than one part in so many are about the same.
-const ABOUT: i64 = 60;
+const ABOUT: i64 = 40;
 /// Rows and columns of tiles, beside all that there are, and of how many warps they can be; what
 /// they are multiples of; bytes of a slice along the sum; slices in shared memory.
 const SIDES: [i64; 8] = [128, 96, 64, 48, 32, 24, 16, 8];
@@ -90,21 +90,26 @@ impl WarpTiles {
 }
 
 impl WarpSize {
-    /// The tiles that ask least of the cache among those with about the least predicted time; the
-    /// first of equals.
+    /// The tiles that ask least of the cache, then of shared memory, among those with about the
+    /// least predicted time; the first of equals.
     pub(super) fn best(&self) -> Option<WarpTiles> {
         let parts = |whole| [Some(whole), self.parts(whole)].into_iter().flatten();
         let timed: Vec<(i64, WarpTiles)> =
             self.candidates().flat_map(parts).map(|t| (self.time(&t), t)).collect();
         let least = timed.iter().map(|(time, _)| *time).min()?;
         let about = timed.into_iter().filter(|(time, _)| *time <= least + least / ABOUT);
-        about.min_by_key(|(time, t)| (self.brought(t), *time)).map(|(_, t)| t)
+        about.min_by_key(|(time, t)| (self.brought(t), self.loaded(t), *time)).map(|(_, t)| t)
     }
 
     /// Bytes that blocks bring, beside what all of them do, in parts of their tiles.
     fn brought(&self, t: &WarpTiles) -> i64 {
         let [rows, columns] = [(self.rows, 0), (self.columns, 1)].map(|(n, s)| up(n, t.block[s]));
         rows * columns * (t.block[0] + t.block[1])
+    }
+
+    /// Bytes that warps load from shared memory, in the same way.
+    fn loaded(&self, t: &WarpTiles) -> i64 {
+        t.warps() * (t.warp[0] + t.warp[1])
     }
 
     fn candidates(&self) -> impl Iterator<Item = WarpTiles> {
