@@ -274,7 +274,7 @@ fn widest(nodes: &[KernelNode], block: &mut [u32; 3]) {
 }
 
 /// A number of this thread (`tid`) or of its block (`ctaid`), as i64.
-fn hardware(e: &mut Emitter<'_>, register: &str, axis: usize) -> Value {
+pub(super) fn hardware(e: &mut Emitter<'_>, register: &str, axis: usize) -> Value {
     let axis = ["x", "y", "z"][axis];
     let text = format!("call i32 @llvm.nvvm.read.ptx.sreg.{register}.{axis}()");
     let narrow = e.f.def("i32", 1, &text);

@@ -16,6 +16,7 @@ mod matrix;
 mod pairs;
 mod rows;
 mod share;
+mod taking;
 mod tensor;
 
 use std::collections::BTreeMap;
@@ -96,6 +97,8 @@ pub(crate) struct Program {
     meetings: i64,
     /// The address of the block's tensor memory, as i32.
     tensors: Option<Value>,
+    /// The answer that was read in this iteration, and whether a block is taken.
+    answer: Option<(Value, Value)>,
 }
 
 /// The name of an intrinsic that nodes stand for.
@@ -139,6 +142,7 @@ pub(super) fn program_of(body: &[KernelNode]) -> Option<&Block> {
             | Device::Fragment(_)
             | Device::Across(_)
             | Device::Share(_)
+            | Device::Taking(_)
             | Device::Call(_) => None,
         },
         _ => None,
@@ -217,6 +221,7 @@ impl Emitter<'_> {
             pair: Pairing::Single,
             meetings: 1,
             tensors: None,
+            answer: None,
         });
         for s in &block.shared {
             let pointer = Value::register(SHARED, SHARED_POINTER, 1);
@@ -359,6 +364,7 @@ impl Emitter<'_> {
             Device::Fragment(f) => self.fragment(f),
             Device::Across(a) => self.across(a),
             Device::Share(s) => self.share(s),
+            Device::Taking(t) => self.taking(t),
             Device::Call(call) => self.device_call(call),
         }
     }
