@@ -167,9 +167,10 @@ impl Program<'_> {
         barriers: &mut Vec<Barrier>,
         roles: &mut Vec<Role>,
     ) {
-        let vars = self.answers.is_some().then(|| {
-            [unused("tile", self.taken), unused("turn", self.taken)]
-        });
+        let vars = self
+            .answers
+            .is_some()
+            .then(|| [unused("tile", self.taken), unused("turn", self.taken)]);
         let (Some(vars), Some(answers)) = (vars, &self.answers) else { return };
         let n = var(&vars[1]);
         let at = remainder(&n, answers.ahead);

@@ -16,7 +16,8 @@ use warploom_ir::target::{Axis, Place};
 
 /// What is wrong with what a block takes.
 pub(super) fn faults(block: &Block, grid: &[&KernelLoop]) -> Vec<String> {
-    let mut found = Found { out: Vec::new(), blocks: block.cluster_size().unwrap_or(1), ..Found::default() };
+    let mut found =
+        Found { out: Vec::new(), blocks: block.cluster_size().unwrap_or(1), ..Found::default() };
     for role in &block.roles {
         let mut takes = false;
         for node in &role.body {
@@ -166,7 +167,9 @@ impl<'k> Found<'k> {
             (0..call.operands.len()).any(|k| array(call, k).is_some_and(|name| of.contains(name)))
         };
         if touches(&self.asked) {
-            return Some(format!("`{call}` touches answers, which only `query_cancel` understands"));
+            return Some(format!(
+                "`{call}` touches answers, which only `query_cancel` understands"
+            ));
         }
         if !touches(&self.counted) {
             return None;

@@ -46,6 +46,17 @@ impl Emitter<'_> {
         self.f.def("i32", 1, &text)
     }
 
+    /// The same number, of which LLVM sees how many bits it has: quotients then take few
+    /// instructions.
+    fn narrowed(&mut self, number: Value) -> Value {
+        let bits =
+            self.state().below.and_then(|n| u64::try_from(n).ok()?.checked_next_power_of_two());
+        match bits {
+            Some(bits) => self.f.bin_int("and", &number, i128::from(bits) - 1),
+            None => number,
+        }
+    }
+
     /// The block's own iteration, and those that it takes.
     pub(super) fn taking(&mut self, t: &Taking) {
         let own = self.vars[&t.of].clone();
@@ -61,7 +72,8 @@ impl Emitter<'_> {
         enter(&mut self.f, &iteration, &own.text, &next);
         enter(&mut self.f, &count, "0", &more);
         for (var, register) in t.vars.iter().zip([&iteration, &count]) {
-            self.vars.insert(var.clone(), Value::register(register.clone(), "i64", 1));
+            let value = self.narrowed(Value::register(register.clone(), "i64", 1));
+            self.vars.insert(var.clone(), value);
         }
         self.nodes(&t.body);
         let (answer, taken) = self.state().answer.take().expect("verified: an answer is read");
