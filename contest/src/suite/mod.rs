@@ -309,7 +309,7 @@ pub fn cases() -> Vec<Case> {
         group: Group::Taken,
         text: Text::Einsum(spec, TYPES[0]),
         // ten tiles, or six of pairs
-        small: sizes(&[("m", 528), ("n", 72), ("k", 48)]),
+        small: sizes(&[("m", 528), ("n", 136), ("k", 48)]),
         timed: SQUARES.iter().map(|n| labels(spec, *n, &[])).collect(),
     });
     out

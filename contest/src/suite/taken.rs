@@ -6,7 +6,7 @@
 
 /// The script of `Out[m, n] = sum over k of A[m, k] * B[k, n]` in bf16, as the einsum becomes it.
 pub(super) fn script(pairs: bool, timed: bool) -> String {
-    let columns = if timed { 256 } else { 64 };
+    let columns = if timed { 256 } else { 128 };
     let (rows, member, cluster) = match pairs {
         true => (
             "split m.0 by 2\nskew m.0.1 by -2*m.0.0\nsplit m.0.0 by 8\n\

@@ -9,7 +9,15 @@ use crate::dtype::DType;
 use crate::target::Target;
 
 /// Every GPU.
-const ALL: &[Target] = &[Target::Sm80, Target::Sm90a, Target::Sm100a, Target::Sm103a];
+const ALL: &[Target] = &[
+    Target::Sm80,
+    Target::Sm86,
+    Target::Sm89,
+    Target::Sm90a,
+    Target::Sm100a,
+    Target::Sm103a,
+    Target::Sm120,
+];
 /// With a copy engine and transaction barriers.
 const COPY_ENGINE: &[Target] = &[Target::Sm90a, Target::Sm100a, Target::Sm103a];
 /// Hopper's warpgroup instructions exist nowhere else.

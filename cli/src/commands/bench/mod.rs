@@ -31,7 +31,7 @@ pub(crate) fn bench(args: &BenchArgs) -> Result<()> {
     };
     if target == Target::Cpu {
         let text = "`bench` shows what works on a GPU";
-        let help = "the targets are sm_80, sm_90a, sm_100a and sm_103a";
+        let help = "the targets are sm_80, sm_86, sm_89, sm_90a, sm_100a, sm_103a and sm_120";
         return Err(Box::new(Diagnostic::input("E0907", text).help(help)));
     }
     let mut notes = missing();

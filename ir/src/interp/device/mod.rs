@@ -352,7 +352,7 @@ impl<'k> Machine<'k, '_> {
             Step::Share(s) => self.share(s, w)?,
             Step::Take(t) => w.start_taking(t)?,
             Step::Again(t, first) => {
-                if w.goes_on(t)? {
+                if w.goes_on(t, self.waiting.granted())? {
                     next = first;
                 }
             }

@@ -4,8 +4,8 @@
 //! third of the blocks that had not begun when this one did still have not: so some blocks take
 //! several, later ones fewer, the last ones none. What is taken is the block that would begin last.
 //! Keeps: whoever reads an answer has waited for it, and it is overwritten only when every read of it
-//! is known, by the async proxy too; nobody asks after a no (PTX ISA 8.8,
-//! `clusterlaunchcontrol.try_cancel`).
+//! is known, by the async proxy too; nobody takes more iterations than were granted, or asks after a
+//! no (PTX ISA 8.8, `clusterlaunchcontrol.try_cancel`).
 
 use super::clock::{Clock, Stamp};
 use super::copies::Place;
@@ -24,7 +24,8 @@ pub(super) struct Waiting<'m> {
     left: &'m mut Vec<i64>,
     /// How many of them this cluster leaves to others.
     others: usize,
-    /// An answer was no.
+    /// Answers that were yes, and whether one was no.
+    granted: i64,
     refused: bool,
     /// Requests on their way.
     asked: Vec<Request>,
@@ -43,7 +44,12 @@ struct Request {
 impl<'m> Waiting<'m> {
     pub(super) const fn new(left: &'m mut Vec<i64>) -> Self {
         let others = left.len() / 3;
-        Self { left, others, refused: false, asked: Vec::new() }
+        Self { left, others, granted: 0, refused: false, asked: Vec::new() }
+    }
+
+    /// Answers that were yes.
+    pub(super) const fn granted(&self) -> i64 {
+        self.granted
     }
 
     /// Whether no request is on its way.
@@ -55,6 +61,7 @@ impl<'m> Waiting<'m> {
     fn take(&mut self) -> Option<i64> {
         let free = self.left.len() > self.others && !self.refused;
         self.refused = !free;
+        self.granted += i64::from(free);
         free.then(|| self.left.remove(0))
     }
 }
@@ -149,15 +156,19 @@ impl Warp<'_> {
         Ok(())
     }
 
-    /// An iteration has ended: whether another one begins.
-    pub(super) fn goes_on(&mut self, t: &Taking) -> Result<bool> {
+    /// An iteration has ended: whether another one begins, of so many that were granted.
+    pub(super) fn goes_on(&mut self, t: &Taking, granted: i64) -> Result<bool> {
         let [iteration, count] = &t.vars;
         let text = format!("no answer says what follows the iteration `{iteration}`");
         let answer = self.answer.take().ok_or_else(|| fault("E0521", &text))?;
         if let Some(next) = answer {
             self.env.insert(iteration.clone(), next);
-            if let Some(n) = self.env.get_mut(count) {
-                *n += 1;
+            let n = self.env.entry(count.clone()).or_insert(0);
+            *n += 1;
+            if *n > granted {
+                let text =
+                    format!("an answer is read again: turn {n} of {granted} that were taken");
+                return Err(fault("E0521", &text));
             }
         }
         Ok(answer.is_some())
