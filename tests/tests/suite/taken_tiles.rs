@@ -67,6 +67,8 @@ fn check(out: &str, size: [i64; 3], shape: &Shape) -> String {
     text
 }
 
+/// PTX ISA 8.8, `clusterlaunchcontrol.try_cancel` (no other request gets the same block; nobody asks
+/// after a no) and `clusterlaunchcontrol.query_cancel` (the first block of what is taken).
 #[test]
 fn blocks_take_tiles_until_there_are_none() {
     // eight tiles: the first block has six of them, the second two
@@ -80,6 +82,8 @@ fn blocks_take_tiles_until_there_are_none() {
     }
 }
 
+/// PTX ISA 8.8, `clusterlaunchcontrol.try_cancel`, `.multicast::cluster::all`: the answer comes to each
+/// block of the cluster, and its barrier counts it.
 #[test]
 fn pairs_of_blocks_take_tiles_together() {
     let text = check("bf16", [520, 64, 136], &PAIRS);
@@ -102,6 +106,15 @@ fn threads_that_fill_operands_hear_of_tiles() {
         check("f32", [136, 120, 72], &Shape { fill, ..PLAIN });
     }
     check("f32", [520, 56, 72], &Shape { fill: ["thread.x"; 2], ..PAIRS });
+}
+
+#[test]
+fn the_example_takes_tiles_of_pairs() {
+    let script = include_str!("../../../examples/schedules/gemm_taken.sched");
+    let (nest, schedule) = replayed(&product("bf16", [768, 264, 72]), script);
+    let (text, report) = agrees_on(&nest, &schedule, Target::Sm100a);
+    assert!(report.contains(" 0 bytes stack frame"), "{report}");
+    assert!(text.contains("for t in 0..4 block.x") && text.contains("u64[3, 2]"), "{text}");
 }
 
 #[test]
