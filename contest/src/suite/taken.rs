@@ -1,8 +1,8 @@
 //! A product whose blocks take tiles by cluster launch control: a script for any sizes.
 //!
-//! In: whether pairs of blocks multiply together, and whether sizes are those that are timed. Out: the
-//! script's text. Why here: automatic schedules share tiles out in turn, so that only a script shows
-//! the other way.
+//! In: whether pairs of blocks multiply together, and whether sizes are those that are timed. Out:
+//! the script's text. Why here: automatic schedules share tiles out in turn, so that only a script
+//! shows the other way.
 
 /// The script of `Out[m, n] = sum over k of A[m, k] * B[k, n]` in bf16, as the einsum becomes it.
 pub(super) fn script(pairs: bool, timed: bool) -> String {

@@ -8,8 +8,8 @@
 //! nobody asks again after a no. Blocks of a cluster go on together: the first asks for all, and
 //! each expects the answer that comes to it.
 //! Why here: rings, tiles and their parities count iterations of this loop like those of others.
-//! Source: CUTLASS, `PipelineCLCFetchAsync` (who arrives where; a fence between reads of an answer and
-//! what overwrites it).
+//! Source: CUTLASS, `PipelineCLCFetchAsync` (who arrives where; a fence between reads of an answer
+//! and what overwrites it).
 
 use warploom_ir::affine::Name;
 use warploom_ir::diag::Result;
@@ -115,8 +115,8 @@ impl Program<'_> {
         });
     }
 
-    /// What is known in an iteration that is taken, and the names of its number and of how many were
-    /// before; nothing where the block has its own only.
+    /// What is known in an iteration that is taken, and the names of its number and of how many
+    /// were before; nothing where the block has its own only.
     pub(super) fn taking(&mut self, nodes: &[KernelNode]) -> (Scope, Option<[Name; 2]>) {
         let mut scope = Scope::default();
         let Some([of, label]) = self.answers.as_ref().map(|a| a.of.clone()) else {

@@ -2,11 +2,12 @@
 //!
 //! In: a target or the name of a GPU. Out: a [`Machine`], plain numbers that [`super::predict`]
 //! divides by. Keeps: a number stands here and nowhere else; each says where it comes from.
-//! Sources: [DS] NVIDIA's data sheets of A100, A40, L40S, RTX 5090, H100, H200 and HGX B200; [WP] NVIDIA's white papers
-//! on the architectures of A100, H100 and Blackwell (products a clock of a multiprocessor, shared
-//! memory, caches); [REC] fitted to the lines of `bench/record/h200-*.csv` that
-//! docs/performance-model.md names. What is fitted on an H200 is in [`Fitted`], and other machines
-//! take it over in clocks, which docs/performance-model.md says of every prediction for them.
+//! Sources: [DS] NVIDIA's data sheets of A100, A40, L40S, RTX 5090, H100, H200 and HGX B200; [WP]
+//! NVIDIA's white papers on the architectures of A100, H100 and Blackwell (products a clock of a
+//! multiprocessor, shared memory, caches); [REC] fitted to the lines of `bench/record/h200-*.csv`
+//! that docs/performance-model.md names. What is fitted on an H200 is in [`Fitted`], and other
+//! machines take it over in clocks, which docs/performance-model.md says of every prediction for
+//! them.
 
 use warploom_ir::dtype::DType;
 use warploom_ir::instruction::Matrix;

@@ -1,13 +1,14 @@
-//! `parallel l`, `vectorize l`, `unroll l`, `map l to block.x`, `take l by 2`, `map l to warpgroup`,
-//! `ring l by 4`, `tensorize m, n, k with …`: annotations.
+//! `parallel l`, `vectorize l`, `unroll l`, `map l to block.x`, `take l by 2`, `map l to
+//! warpgroup`, `ring l by 4`, `tensorize m, n, k with …`: annotations.
 //!
 //! Rows stay; the loops' marks change.
-//! Legal: `unroll`, `ring` and `take` always (whose iteration a block runs was free before); `parallel` and `map` if no dependence is carried by the loop;
-//! `vectorize` and `tensorize` if none is but those of a reduction that may be reordered. Whether
-//! the statement is what the instruction computes is asked when the schedule is lowered.
+//! Legal: `unroll`, `ring` and `take` always (whose iteration a block runs was free before);
+//! `parallel` and `map` if no dependence is carried by the loop; `vectorize` and `tensorize` if
+//! none is but those of a reduction that may be reordered. Whether the statement is what the
+//! instruction computes is asked when the schedule is lowered.
 //! Errors: `E0712` for a loop that would be both vectors and threads, or vectors and copies, or
-//! mapped and anything else, for a loop that is taken and not on `block.x`, and for a place that a loop around it or inside has; `E0730` for an
-//! unknown instruction.
+//! mapped and anything else, for a loop that is taken and not on `block.x`, and for a place that a
+//! loop around it or inside has; `E0730` for an unknown instruction.
 
 use warploom_ir::affine::Name;
 use warploom_ir::diag::{Blame, Diagnostic, Result};

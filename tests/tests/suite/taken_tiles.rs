@@ -67,8 +67,8 @@ fn check(out: &str, size: [i64; 3], shape: &Shape) -> String {
     text
 }
 
-/// PTX ISA 8.8, `clusterlaunchcontrol.try_cancel` (no other request gets the same block; nobody asks
-/// after a no) and `clusterlaunchcontrol.query_cancel` (the first block of what is taken).
+/// PTX ISA 8.8, `clusterlaunchcontrol.try_cancel` (no other request gets the same block; nobody
+/// asks after a no) and `clusterlaunchcontrol.query_cancel` (the first block of what is taken).
 #[test]
 fn blocks_take_tiles_until_there_are_none() {
     // eight tiles: the first block has six of them, the second two
@@ -82,8 +82,8 @@ fn blocks_take_tiles_until_there_are_none() {
     }
 }
 
-/// PTX ISA 8.8, `clusterlaunchcontrol.try_cancel`, `.multicast::cluster::all`: the answer comes to each
-/// block of the cluster, and its barrier counts it.
+/// PTX ISA 8.8, `clusterlaunchcontrol.try_cancel`, `.multicast::cluster::all`: the answer comes to
+/// each block of the cluster, and its barrier counts it.
 #[test]
 fn pairs_of_blocks_take_tiles_together() {
     let text = check("bf16", [520, 64, 136], &PAIRS);

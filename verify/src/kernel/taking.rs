@@ -2,9 +2,9 @@
 //!
 //! In: a block program and the loops mapped to blocks around it. Out: a line for each thing that
 //! cannot work, whatever the sizes.
-//! Keeps: the grid has one loop, along x, so that a block's number is an iteration; a role reads one
-//! answer for each iteration, which all its threads run; what a barrier counts of an answer is what
-//! was announced. That reads, waits and requests are in order is found by running (`interp`).
+//! Keeps: the grid has one loop, along x, so that a block's number is an iteration; a role reads
+//! one answer for each iteration, which all its threads run; what a barrier counts of an answer is
+//! what was announced. That reads, waits and requests are in order is found by running (`interp`).
 
 use std::collections::BTreeSet;
 
@@ -83,7 +83,7 @@ impl<'k> Found<'k> {
         };
         if !matches!(grid, [l] if along_x(l)) {
             self.out.push(format!(
-                "`{}` takes iterations of `{}`, which is not the one loop mapped to blocks, along x",
+                "`{}` takes iterations of `{}`, which is not the one loop over blocks, along x",
                 t.vars[0], t.of
             ));
         }

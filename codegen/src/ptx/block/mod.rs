@@ -228,8 +228,8 @@ pub(super) fn launch(kernel: &Kernel, block: &Block, launch: &mut GpuLaunch) {
 }
 
 impl Emitter<'_> {
-    /// The program of a block, whose tensor maps are the last arguments; iterations of the loop over
-    /// blocks, and so how many there are, are `below` this.
+    /// The program of a block, whose tensor maps are the last arguments; iterations of the loop
+    /// over blocks, and so how many there are, are `below` this.
     pub(super) fn block(&mut self, block: &Block, maps: Vec<TensorMap>, below: Option<i64>) {
         let tid = self.f.def("i32", 1, &format!("call i32 {}()", implied("thread")));
         let own = self.f.bin_int("lshr", &tid, 5);

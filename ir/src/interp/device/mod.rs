@@ -351,11 +351,8 @@ impl<'k> Machine<'k, '_> {
             Step::Across(a) => self.across(a, w)?,
             Step::Share(s) => self.share(s, w)?,
             Step::Take(t) => w.start_taking(t)?,
-            Step::Again(t, first) => {
-                if w.goes_on(t, self.waiting.granted())? {
-                    next = first;
-                }
-            }
+            Step::Again(t, first) if w.goes_on(t, self.waiting.granted())? => next = first,
+            Step::Again(..) => {}
             Step::EndTaking(t) => w.end_taking(t),
             Step::Call(call) => {
                 let outcome = self.call(call, w).map_err(|d| at_call(d, call, w))?;

@@ -3,9 +3,9 @@
 //! An answer comes when nothing else in the cluster can go on. It is yes as long as more than a
 //! third of the blocks that had not begun when this one did still have not: so some blocks take
 //! several, later ones fewer, the last ones none. What is taken is the block that would begin last.
-//! Keeps: whoever reads an answer has waited for it, and it is overwritten only when every read of it
-//! is known, by the async proxy too; nobody takes more iterations than were granted, or asks after a
-//! no (PTX ISA 8.8, `clusterlaunchcontrol.try_cancel`).
+//! Keeps: whoever reads an answer has waited for it, and it is overwritten only when every read of
+//! it is known, by the async proxy too; nobody takes more iterations than were granted, or asks
+//! after a no (PTX ISA 8.8, `clusterlaunchcontrol.try_cancel`).
 
 use super::clock::{Clock, Stamp};
 use super::copies::Place;
@@ -20,7 +20,8 @@ use crate::value::Scalar;
 
 /// What the blocks of a grid know of those that have not begun.
 pub(super) struct Waiting<'m> {
-    /// Iterations of the innermost loop mapped to blocks that no block has begun, the next one last.
+    /// Iterations of the innermost loop mapped to blocks that no block has begun, the next one
+    /// last.
     left: &'m mut Vec<i64>,
     /// How many of them this cluster leaves to others.
     others: usize,

@@ -22,8 +22,8 @@ use lex::{Reader, Token};
 pub const MAX_DEPTH: usize = 64;
 
 const STEPS: &str = "a step (tile, split, reorder, fuse, distribute, skew, shift, coalesce, \
-                     raster, unroll, vectorize, parallel, map, take, tensorize, ring, reverse, order, \
-                     stage, fuse-at, split-reduction, privatise, atomically, require)";
+                     raster, unroll, vectorize, parallel, map, take, tensorize, ring, reverse, \
+                     order, stage, fuse-at, split-reduction, privatise, atomically, require)";
 
 const PLACES: &str = "a place (block.x, block.y, block.z, thread.x, thread.y, thread.z)";
 const UNITS: &str = "a place (block.x, …, thread.z, cluster, warpgroup, warp, tma or async)";

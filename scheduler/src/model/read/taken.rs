@@ -1,9 +1,10 @@
 //! Blocks that take iterations of others, as blocks that share them out in turn.
 //!
-//! In: a kernel's nodes. Out: nodes in which as many blocks as fit the GPU run at once, each every so
-//! many iterations: who takes which does not matter where all take as long.
-//! Keeps: nothing else changes, so that both ways are predicted by the same counts. That blocks which
-//! are late take less is not counted, nor is how they hear of what they take: a warp asks ahead.
+//! In: a kernel's nodes. Out: nodes in which as many blocks as fit the GPU run at once, each every
+//! so many iterations: who takes which does not matter where all take as long.
+//! Keeps: nothing else changes, so that both ways are predicted by the same counts. That blocks
+//! which are late take less is not counted, nor is how they hear of what they take: a warp asks
+//! ahead.
 
 use warploom_ir::instruction::{Action, find};
 use warploom_ir::kernel::device::{Device, Taking};
