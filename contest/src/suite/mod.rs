@@ -138,6 +138,11 @@ for n in 0..N, p in 0..P, q in 0..Q, k in 0..K {
 }
 ";
 
+/// The same with a border of zeros, and what follows it in the same kernel; and with steps of two,
+/// channels first.
+const PADDED: &str = include_str!("../../../examples/nests/conv2d_padded.nest");
+const STRIDED: &str = include_str!("../../../examples/nests/conv2d_strided_nchw.nest");
+
 /// Products of factors with scales, and the terms where they are interpreted: they end inside tiles
 /// and inside what shares a scale, but rows of four bits are whole 16 bytes. Powers of two: one for
 /// each row and 32 terms, in rows; words of four of them, for neighbouring rows; in blocks of 128
@@ -280,6 +285,24 @@ pub fn cases() -> Vec<Case> {
         text: Text::Nest(CONVOLUTION),
         small: conv([1, 2, 264, 32, 16]),
         timed: vec![conv([32, 56, 56, 128, 128])],
+    });
+    let padded =
+        |[n, h, w, k, c]: [i64; 5]| sizes(&[("N", n), ("H", h), ("W", w), ("K", k), ("C", c)]);
+    out.push(Case {
+        name: "conv2d bf16, border, bias, relu".to_owned(),
+        group: Group::Convolution,
+        text: Text::Nest(PADDED),
+        small: padded([1, 17, 16, 32, 16]),
+        timed: vec![padded([32, 56, 56, 128, 128])],
+    });
+    let strided =
+        |[n, p, q, k, c]: [i64; 5]| sizes(&[("N", n), ("P", p), ("Q", q), ("K", k), ("C", c)]);
+    out.push(Case {
+        name: "conv2d bf16, channels first, step 2".to_owned(),
+        group: Group::Convolution,
+        text: Text::Nest(STRIDED),
+        small: strided([1, 17, 16, 32, 16]),
+        timed: vec![strided([32, 28, 28, 128, 128])],
     });
     let square = |n: i64| sizes(&[("M", n), ("N", n), ("K", n)]);
     // rows of a pair of tiles
