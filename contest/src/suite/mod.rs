@@ -289,7 +289,7 @@ pub fn cases() -> Vec<Case> {
     let padded =
         |[n, h, w, k, c]: [i64; 5]| sizes(&[("N", n), ("H", h), ("W", w), ("K", k), ("C", c)]);
     out.push(Case {
-        name: "conv2d bf16, border, bias, relu".to_owned(),
+        name: "conv2d bf16, border".to_owned(),
         group: Group::Convolution,
         text: Text::Nest(PADDED),
         small: padded([1, 17, 16, 32, 16]),
@@ -298,7 +298,7 @@ pub fn cases() -> Vec<Case> {
     let strided =
         |[n, p, q, k, c]: [i64; 5]| sizes(&[("N", n), ("P", p), ("Q", q), ("K", k), ("C", c)]);
     out.push(Case {
-        name: "conv2d bf16, channels first, step 2".to_owned(),
+        name: "conv2d bf16, NCHW step 2".to_owned(),
         group: Group::Convolution,
         text: Text::Nest(STRIDED),
         small: strided([1, 17, 16, 32, 16]),
