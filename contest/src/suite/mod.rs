@@ -249,6 +249,35 @@ fn labels(spec: &str, usual: i64, others: &[(char, i64)]) -> Sizes {
     labels.map(|c| (c.to_string().into(), size(c))).collect()
 }
 
+/// Convolutions: plain, with a border, channels first with steps.
+fn convolutions() -> Vec<Case> {
+    let conv = |[n, p, q, k, c]: [i64; 5]| {
+        sizes(&[("N", n), ("P", p), ("Q", q), ("K", k), ("R", 3), ("S", 3), ("C", c)])
+    };
+    let padded =
+        |[n, h, w, k, c]: [i64; 5]| sizes(&[("N", n), ("H", h), ("W", w), ("K", k), ("C", c)]);
+    let strided =
+        |[n, p, q, k, c]: [i64; 5]| sizes(&[("N", n), ("P", p), ("Q", q), ("K", k), ("C", c)]);
+    let case = |name: &str, text: &'static str, small: Sizes, timed: Sizes| Case {
+        name: name.to_owned(),
+        group: Group::Convolution,
+        text: Text::Nest(text),
+        small,
+        timed: vec![timed],
+    };
+    let large = [32, 56, 56, 128, 128];
+    vec![
+        case("conv2d bf16", CONVOLUTION, conv([1, 2, 264, 32, 16]), conv(large)),
+        case("conv2d bf16, border", PADDED, padded([1, 17, 16, 32, 16]), padded(large)),
+        case(
+            "conv2d bf16, NCHW step 2",
+            STRIDED,
+            strided([1, 17, 16, 32, 16]),
+            strided([32, 28, 28, 128, 128]),
+        ),
+    ]
+}
+
 /// All cases.
 #[must_use]
 pub fn cases() -> Vec<Case> {
@@ -276,34 +305,7 @@ pub fn cases() -> Vec<Case> {
             timed: vec![labels(spec, usual, others)],
         });
     }
-    let conv = |[n, p, q, k, c]: [i64; 5]| {
-        sizes(&[("N", n), ("P", p), ("Q", q), ("K", k), ("R", 3), ("S", 3), ("C", c)])
-    };
-    out.push(Case {
-        name: "conv2d bf16".to_owned(),
-        group: Group::Convolution,
-        text: Text::Nest(CONVOLUTION),
-        small: conv([1, 2, 264, 32, 16]),
-        timed: vec![conv([32, 56, 56, 128, 128])],
-    });
-    let padded =
-        |[n, h, w, k, c]: [i64; 5]| sizes(&[("N", n), ("H", h), ("W", w), ("K", k), ("C", c)]);
-    out.push(Case {
-        name: "conv2d bf16, border".to_owned(),
-        group: Group::Convolution,
-        text: Text::Nest(PADDED),
-        small: padded([1, 17, 16, 32, 16]),
-        timed: vec![padded([32, 56, 56, 128, 128])],
-    });
-    let strided =
-        |[n, p, q, k, c]: [i64; 5]| sizes(&[("N", n), ("P", p), ("Q", q), ("K", k), ("C", c)]);
-    out.push(Case {
-        name: "conv2d bf16, NCHW step 2".to_owned(),
-        group: Group::Convolution,
-        text: Text::Nest(STRIDED),
-        small: strided([1, 17, 16, 32, 16]),
-        timed: vec![strided([32, 28, 28, 128, 128])],
-    });
+    out.extend(convolutions());
     let square = |n: i64| sizes(&[("M", n), ("N", n), ("K", n)]);
     // rows of a pair of tiles
     let emulated = |name: &str, text: Text| Case {

@@ -136,7 +136,7 @@ impl<'k> Machine<'k, '_> {
             let address = address.expect("its buffer was found");
             let stamp = w.clock.now(w.number);
             let access = Access { clock: &w.clock, stamp, proxy: Proxy::Ordinary, rank: w.rank };
-            let found = self.shared.load(address, DType::U64, access)?;
+            let found = self.shared.load(address, (DType::U64, 0), access)?;
             let text = format!("no answer has come to `{}` that is read", place.array);
             *word = found.ok_or_else(|| fault("E0516", &text))?.bits();
         }

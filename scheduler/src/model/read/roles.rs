@@ -410,12 +410,8 @@ impl<'k> Walk<'_, 'k> {
                 self.tally.waits += self.times;
                 self.tally.slots = self.tally.slots.max(tile(0).map_or(1, |t| self.slots(t)));
             }
-            Action::Sync => self.wait(f.meeting),
-            Action::TensorLoad(_) => self.wait(f.meeting),
-            Action::ScaleCopy(_) => {
-                let bytes = tile(1).map_or(0.0, |t| self.bytes(t));
-                self.through_shared(self.times * self.copies * bytes);
-            }
+            Action::Sync | Action::TensorLoad(_) => self.wait(f.meeting),
+            Action::ScaleCopy(_) => self.scales(tile(1)),
             Action::BoxWaitRead
             | Action::CopyWait
             | Action::CopyCommit
@@ -437,6 +433,12 @@ impl<'k> Walk<'_, 'k> {
             | Action::ProxyFence
             | Action::Implied => {}
         }
+    }
+
+    /// Scales on their way to tensor memory.
+    fn scales(&mut self, from: Option<&'k Tile>) {
+        let bytes = from.map_or(0.0, |t| self.bytes(t));
+        self.through_shared(self.times * self.copies * bytes);
     }
 
     /// The slots of a barrier.
