@@ -114,7 +114,7 @@ fn the_example_takes_tiles_of_pairs() {
     let (nest, schedule) = replayed(&product("bf16", [768, 264, 72]), script);
     let (text, report) = agrees_on(&nest, &schedule, Target::Sm100a);
     assert!(report.contains(" 0 bytes stack frame"), "{report}");
-    assert!(text.contains("for t in 0..4 block.x") && text.contains("u64[3, 2]"), "{text}");
+    assert!(text.contains("for t in 0..6 block.x") && text.contains("u64[3, 2]"), "{text}");
 }
 
 #[test]
@@ -171,17 +171,17 @@ fn programs_that_ask_or_read_wrongly_are_refused() {
         "do clusterlaunchcontrol.try_cancel(next[mod(turn_4, 2), 0 : 2], given[mod(turn_4, 2)])";
     let expect = "do mbarrier.expect(given[mod(turn_4, 2)], 16)";
     for (from, to, code, words) in [
-        (query, "", "E1019", "there are 0"),
-        (query, &*format!("{query}\n{query}"), "E1019", "there are 2"),
-        (query, &*format!("one {{ {query} }}"), "E1019", "there are 0"),
-        (ask, "", "E1019", "nobody asks for the answers"),
-        ("try_cancel(", "try_cancel.multicast(", "E1019", "leave `.multicast` out"),
+        (query, "", "E1020", "there are 0"),
+        (query, &*format!("{query}\n{query}"), "E1020", "there are 2"),
+        (query, &*format!("one {{ {query} }}"), "E1020", "there are 0"),
+        (ask, "", "E1020", "nobody asks for the answers"),
+        ("try_cancel(", "try_cancel.multicast(", "E1020", "leave `.multicast` out"),
         (expect, "", "E1017", "nobody announces its bytes"),
-        ("given[mod(turn_4, 2)], 16)", "given[mod(turn_4, 2)], 32)", "E1019", "16 bytes each"),
-        ("block.x", "block.y", "E1019", "along x"),
+        ("given[mod(turn_4, 2)], 16)", "given[mod(turn_4, 2)], 32)", "E1020", "16 bytes each"),
+        ("block.x", "block.y", "E1020", "along x"),
         ("u64[2, 2]", "u64[2, 4]", "E1015", "has room"),
         ("u64[2, 2]", "f64[2, 2]", "E1015", "has room"),
-        (" taking t {", " taking m_0 {", "E1019", "which is not the one loop"),
+        (" taking t {", " taking m_0 {", "E1020", "which is not the one loop"),
     ] {
         let changed = text.replacen(from, to, 1);
         assert_ne!(changed, text, "{from} is not in\n{text}");

@@ -432,7 +432,7 @@ enum Noticed {
 fn judge(text: &str, inputs: &BTreeMap<Name, Tensor>, right: &[u8]) -> Noticed {
     let Ok(kernel) = text.parse::<Kernel>() else { return Noticed::Shape };
     match compile::kernel(kernel.clone()) {
-        Err(d) if d.code.starts_with("E10") && !["E1017", "E1019"].contains(&d.code) => {
+        Err(d) if d.code.starts_with("E10") && !["E1017", "E1020"].contains(&d.code) => {
             Noticed::Shape
         }
         Err(_) => Noticed::Verifier,

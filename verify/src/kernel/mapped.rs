@@ -89,7 +89,7 @@ impl Launch<'_> {
         if let [KernelNode::Device(d)] = at {
             if let Device::Block(block) = &**d {
                 let found = super::taking::faults(block, &grid);
-                self.out.extend(found.into_iter().map(|text| fault("E1019", text)));
+                self.out.extend(found.into_iter().map(|text| fault("E1020", text)));
             }
             return;
         }
