@@ -100,24 +100,20 @@ pub(crate) fn to_code(
 /// Compiles once and prints the milliseconds of each stage as JSON; with a folder, as a stage the
 /// time with what earlier processes left there.
 pub(crate) fn once(target: Target, spec: &str, folder: Option<&str>) -> Result<(), Box<dyn Error>> {
-    let stages = match (folder, target) {
-        (Some(folder), Target::Cpu) => {
+    let stages = match (folder, target.gpu()) {
+        (Some(folder), None) => {
             let started = Instant::now();
             let nest = nest(spec, DType::F32, SIZE)?;
             Jit::new().with_cache(Some(Cache::new(folder))).host(&nest, None)?;
             vec![milliseconds(&("warm", started.elapsed()))]
         }
-        (Some(folder), Target::Sm80 | Target::Sm90a | Target::Sm100a | Target::Sm103a) => {
-            to_warm_code(folder, target, spec, DType::F32, SIZE)?.2
-        }
-        (None, Target::Cpu) => {
+        (Some(folder), Some(_gpu)) => to_warm_code(folder, target, spec, DType::F32, SIZE)?.2,
+        (None, None) => {
             let (_, lowered, mut stages) = lowered(target, spec, DType::F32, SIZE)?;
             stages.extend(lowered.host()?.stages().iter().map(milliseconds));
             stages
         }
-        (None, Target::Sm80 | Target::Sm90a | Target::Sm100a | Target::Sm103a) => {
-            to_code(target, spec, DType::F32, SIZE)?.2
-        }
+        (None, Some(_gpu)) => to_code(target, spec, DType::F32, SIZE)?.2,
     };
     println!("{}", serde_json::to_string(&stages)?);
     Ok(())

@@ -209,7 +209,7 @@ pub(crate) struct ScheduleArgs {
 pub(crate) struct ExplainArgs {
     #[command(flatten)]
     pub(crate) spec: SpecArgs,
-    /// The target: `cpu`, `sm_80`, `sm_90a`, `sm_100a` or `sm_103a`.
+    /// The target: `cpu`, `sm_80`, `sm_86`, `sm_89`, `sm_90a`, `sm_100a`, `sm_103a` or `sm_120`.
     #[arg(long, default_value = "cpu")]
     pub(crate) target: String,
     /// The GPU whose time is predicted: `a100`, `h100`, `h200`, `b200`, or the machine description
@@ -253,7 +253,7 @@ pub(crate) enum Stage {
 pub(crate) struct EmitArgs {
     #[command(flatten)]
     pub(crate) spec: SpecArgs,
-    /// The target: `cpu`, `sm_80`, `sm_90a`, `sm_100a` or `sm_103a`.
+    /// The target: `cpu`, `sm_80`, `sm_86`, `sm_89`, `sm_90a`, `sm_100a`, `sm_103a` or `sm_120`.
     #[arg(long, default_value = "cpu")]
     pub(crate) target: String,
     /// What to print.

@@ -77,7 +77,9 @@ fn image(manifest: &Manifest, target: Target, capability: (u32, u32)) -> Result<
             let out = folder.path().join("kernel.cubin");
             let arch = match target {
                 Target::Sm90a | Target::Sm100a | Target::Sm103a => target.to_string(),
-                Target::Cpu | Target::Sm80 => format!("sm_{}{}", capability.0, capability.1),
+                Target::Cpu | Target::Sm80 | Target::Sm86 | Target::Sm89 | Target::Sm120 => {
+                    format!("sm_{}{}", capability.0, capability.1)
+                }
             };
             compile(manifest, &arch, &out)?;
             read(&out)

@@ -123,11 +123,9 @@ fn mixed(pieces: &[Piece], changes: &[Change], made: &BTreeSet<usize>) -> Script
 fn usable(nest: &Nest, script: &Script, target: Target) -> Option<Schedule> {
     let schedule = Schedule::new(nest).ok()?.replay(script).ok()?;
     let lowered = compile::lower(&schedule).ok()?;
-    match target {
-        Target::Cpu => lowered.host().ok().map(drop)?,
-        Target::Sm80 | Target::Sm90a | Target::Sm100a | Target::Sm103a => {
-            lowered.gpu(target).ok().map(drop)?
-        }
+    match target.gpu() {
+        None => lowered.host().ok().map(drop)?,
+        Some(_gpu) => lowered.gpu(target).ok().map(drop)?,
     }
     Some(schedule)
 }

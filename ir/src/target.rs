@@ -14,14 +14,20 @@ pub enum Target {
     /// This machine's processor.
     #[default]
     Cpu,
-    /// Every NVIDIA GPU from A100 on.
+    /// A100, and every NVIDIA GPU after it.
     Sm80,
+    /// A40, A10 and the RTX 30 series: less shared memory.
+    Sm86,
+    /// L40S, L4 and the RTX 40 series.
+    Sm89,
     /// H100 and H200, with their tensor-core instructions.
     Sm90a,
     /// B200, with its tensor-core instructions.
     Sm100a,
     /// B300: as B200, without integers on its matrix units of tensor memory.
     Sm103a,
+    /// The RTX 50 series, whose tensor cores take factors from registers.
+    Sm120,
 }
 
 /// What one GPU can hold and which assembler text it takes.
@@ -106,7 +112,16 @@ impl Place {
 
 impl Target {
     /// Every target.
-    pub const ALL: [Self; 5] = [Self::Cpu, Self::Sm80, Self::Sm90a, Self::Sm100a, Self::Sm103a];
+    pub const ALL: [Self; 8] = [
+        Self::Cpu,
+        Self::Sm80,
+        Self::Sm86,
+        Self::Sm89,
+        Self::Sm90a,
+        Self::Sm100a,
+        Self::Sm103a,
+        Self::Sm120,
+    ];
 
     /// Its text.
     #[must_use]
@@ -114,9 +129,12 @@ impl Target {
         match self {
             Self::Cpu => "cpu",
             Self::Sm80 => "sm_80",
+            Self::Sm86 => "sm_86",
+            Self::Sm89 => "sm_89",
             Self::Sm90a => "sm_90a",
             Self::Sm100a => "sm_100a",
             Self::Sm103a => "sm_103a",
+            Self::Sm120 => "sm_120",
         }
     }
 
@@ -126,8 +144,10 @@ impl Target {
         let (ptx_isa, shared_bytes) = match self {
             Self::Cpu => return None,
             Self::Sm80 => (80, 163 << 10),
+            Self::Sm86 | Self::Sm89 => (80, 99 << 10),
             Self::Sm90a => (86, 227 << 10),
             Self::Sm100a | Self::Sm103a => (88, 227 << 10),
+            Self::Sm120 => (88, 99 << 10),
         };
         Some(GpuLimits {
             ptx_isa,
@@ -151,10 +171,9 @@ impl FromStr for Target {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         Self::ALL.into_iter().find(|t| t.name() == text).ok_or_else(|| {
-            Box::new(
-                Diagnostic::input("E0907", format!("`{text}` is no target"))
-                    .help("the targets are cpu, sm_80, sm_90a, sm_100a and sm_103a"),
-            )
+            Box::new(Diagnostic::input("E0907", format!("`{text}` is no target")).help(
+                "the targets are cpu, sm_80, sm_86, sm_89, sm_90a, sm_100a, sm_103a and sm_120",
+            ))
         })
     }
 }

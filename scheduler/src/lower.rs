@@ -41,8 +41,8 @@ type Answer<T> = std::result::Result<T, Trouble>;
 /// The kernel that runs the statements of `poly` in the order of `tree`.
 ///
 /// # Errors
-/// `E0601` when isl takes too long, `E0704` for a tree that does not fit the poly, typing errors
-/// of a statement.
+/// `E0601` when isl takes too long, `E0704` for a tree that does not fit the poly, `E0732` for a
+/// loop that is taken without a block program, typing errors of a statement.
 pub fn lower(poly: &Poly, tree: &Tree, source: &Source) -> Result<Kernel> {
     lower_within(poly, tree, source, u32::MAX)
 }
@@ -59,6 +59,7 @@ pub(crate) fn lower_within(
             .map_err(|t| with_source(t.explain("planning the block program"), source))?;
         return block::lower(&model, tree, source, limit);
     }
+    block::taking::none(tree).map_err(|d| with_source(d, source))?;
     let kernel = generated(None, poly, tree, source, limit)?;
     match lanes::apart(poly, tree) {
         Some(apart) if lanes::guarded(&kernel.body) => generated(None, poly, &apart, source, limit),

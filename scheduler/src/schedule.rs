@@ -305,6 +305,7 @@ impl Schedule {
             StepKind::Parallel(l) => steps::mark(tree, l, Mark::Parallel)?,
             StepKind::Map(l, place) => steps::mark(tree, l, Mark::Map(*place))?,
             StepKind::Unit(l, unit) => steps::mark(tree, l, Mark::Unit(*unit))?,
+            StepKind::Take { target, ahead } => steps::mark(tree, target, Mark::Take(*ahead))?,
             StepKind::Ring { target, stages } => steps::mark(tree, target, Mark::Ring(*stages))?,
             StepKind::Tensorize { loops, instruction } => {
                 steps::tensorize(tree, loops, instruction)?
@@ -373,6 +374,7 @@ const fn affected(kind: &StepKind) -> Affected<'_> {
         | StepKind::Skew { .. }
         | StepKind::Raster { .. }
         | StepKind::Unroll(_)
+        | StepKind::Take { .. }
         | StepKind::Ring { .. }
         | StepKind::Require(..)
         | StepKind::RequireCode(_) => Affected::Nothing,

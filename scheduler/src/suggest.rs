@@ -62,6 +62,7 @@ pub(crate) fn nearest(
         StepKind::Split { .. }
         | StepKind::Unit(..)
         | StepKind::Tensorize { .. }
+        | StepKind::Take { .. }
         | StepKind::Ring { .. }
         | StepKind::Privatise { .. }
         | StepKind::Distribute { .. }

@@ -16,7 +16,7 @@ pub struct Weakened {
 }
 
 /// Calls that order others, or end or announce asynchronous work.
-const ORDERING: [&str; 23] = [
+const ORDERING: [&str; 26] = [
     "mbarrier.wait",
     "mbarrier.expect",
     "mbarrier.arrive",
@@ -33,6 +33,9 @@ const ORDERING: [&str; 23] = [
     "tcgen05.wait.ld",
     "tcgen05.cp.32x128b.warpx4",
     "tcgen05.cp.pair.32x128b.warpx4",
+    "clusterlaunchcontrol.try_cancel",
+    "clusterlaunchcontrol.try_cancel.multicast",
+    "clusterlaunchcontrol.query_cancel",
     "cp.async.commit",
     "cp.async.wait",
     "sync",

@@ -9,6 +9,7 @@ mod calls;
 mod device;
 mod mapped;
 mod rows;
+mod taking;
 mod types;
 
 use std::collections::{BTreeMap, BTreeSet};

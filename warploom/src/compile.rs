@@ -62,11 +62,9 @@ impl Lowered {
     /// # Errors
     /// The target has no code for a part of the kernel.
     pub fn llvm(&self, target: Target) -> Result<String> {
-        match target {
-            Target::Cpu => Ok(host::emit_llvm(&self.kernel)),
-            Target::Sm80 | Target::Sm90a | Target::Sm100a | Target::Sm103a => {
-                ptx::emit_llvm(&self.kernel, target)
-            }
+        match target.gpu() {
+            None => Ok(host::emit_llvm(&self.kernel)),
+            Some(_gpu) => ptx::emit_llvm(&self.kernel, target),
         }
     }
 
@@ -156,11 +154,9 @@ pub fn auto(nest: &Nest) -> Result<Schedule> {
 /// The nest has no polyhedral form, or isl takes too long.
 pub fn auto_for(nest: &Nest, target: Target) -> Result<Schedule> {
     let start = Schedule::new(nest)?;
-    match target {
-        Target::Cpu => auto_cpu(&start, &CpuOptions::default()),
-        Target::Sm80 | Target::Sm90a | Target::Sm100a | Target::Sm103a => {
-            auto_gpu(&start, &GpuOptions::of(target))
-        }
+    match target.gpu() {
+        None => auto_cpu(&start, &CpuOptions::default()),
+        Some(_gpu) => auto_gpu(&start, &GpuOptions::of(target)),
     }
 }
 
@@ -215,11 +211,9 @@ pub fn automatic_on(nest: &Nest, options: &GpuOptions) -> Result<(Schedule, Lowe
 /// As [`auto_for`].
 pub fn plain_for(nest: &Nest, target: Target) -> Result<Schedule> {
     let start = Schedule::new(nest)?;
-    match target {
-        Target::Cpu => Ok(start),
-        Target::Sm80 | Target::Sm90a | Target::Sm100a | Target::Sm103a => {
-            plain_gpu(&start, &GpuOptions::of(target))
-        }
+    match target.gpu() {
+        None => Ok(start),
+        Some(_gpu) => plain_gpu(&start, &GpuOptions::of(target)),
     }
 }
 

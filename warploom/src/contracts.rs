@@ -192,11 +192,9 @@ for m in 0..256, n in 0..256 {
         let auto = compile::auto_for(&nest, target)?;
         let script = format!("{}require {contracts}\n", auto.script()).parse()?;
         let schedule = Schedule::new(&nest)?.replay(&script)?;
-        match target {
-            Target::Cpu => compile::compile(&schedule).map(drop),
-            Target::Sm80 | Target::Sm90a | Target::Sm100a | Target::Sm103a => {
-                compile::lower(&schedule)?.gpu(target).map(drop)
-            }
+        match target.gpu() {
+            None => compile::compile(&schedule).map(drop),
+            Some(_gpu) => compile::lower(&schedule)?.gpu(target).map(drop),
         }
     }
 

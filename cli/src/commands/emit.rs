@@ -47,7 +47,7 @@ fn possible(stage: Stage, target: Target) -> Result<()> {
         }
         Stage::C => (Target::Cpu, "use --target cpu"),
         Stage::Ptx | Stage::Resources | Stage::Sass => {
-            (Target::Sm80, "use --target sm_80, sm_90a, sm_100a or sm_103a")
+            (Target::Sm80, "use --target sm_80, sm_86, sm_89, sm_90a, sm_100a, sm_103a or sm_120")
         }
     };
     if needs.gpu().is_some() == target.gpu().is_some() {

@@ -29,11 +29,9 @@ pub(crate) fn explain(args: &ExplainArgs) -> Result<()> {
     let nest = load::symbolic_nest(&args.spec)?;
     let schedule = load::schedule(&nest, args.schedule.as_deref(), target, &args.records)?;
     let report = explain_schedule(&schedule)?;
-    let products = match target {
-        Target::Cpu => Vec::new(),
-        Target::Sm80 | Target::Sm90a | Target::Sm100a | Target::Sm103a => {
-            tensor_cores(&schedule, target)?
-        }
+    let products = match target.gpu() {
+        None => Vec::new(),
+        Some(_gpu) => tensor_cores(&schedule, target)?,
     };
     let predicted = match &machine {
         None => Err("the model is of GPUs".to_owned()),

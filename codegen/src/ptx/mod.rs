@@ -58,8 +58,9 @@ fn check(kernel: &Kernel, target: Target) -> Result<GpuLimits> {
         ))
     })?;
     if let Some(what) = block::missing(kernel, target) {
-        let text = format!("there is no {what}");
-        return Err(Box::new(Diagnostic::new("E1205", Blame::Unsupported, text)));
+        let text = format!("there is no {}", what.text);
+        let refused = Diagnostic::new("E1205", Blame::Unsupported, text).help(what.help);
+        return Err(Box::new(refused));
     }
     check_memory(kernel, &HostNode::of(&kernel.body), target, limits)?;
     Ok(limits)

@@ -181,7 +181,7 @@ fn function(
         e.team = Some(Team { block: launch.block, numbers, plan });
     }
     match program {
-        Some(program) => e.block(program, maps),
+        Some(program) => e.block(program, maps, below(&loops)),
         None => e.nodes(body),
     }
     e.team = None;
@@ -192,6 +192,17 @@ fn function(
     e.buffers.clear();
     e.env = Env::new();
     launch
+}
+
+/// What the iterations of the one loop over blocks, from 0 on, are below, where that is known.
+fn below(loops: &[(&KernelLoop, usize)]) -> Option<i64> {
+    match loops {
+        [(l, _)] => match (&l.lower, &l.upper) {
+            (Index::Const(0..), Index::Const(upper)) => Some(*upper),
+            _unknown => None,
+        },
+        _several => None,
+    }
 }
 
 /// Gives the block loops their values, and the launch its grid.
@@ -274,7 +285,7 @@ fn widest(nodes: &[KernelNode], block: &mut [u32; 3]) {
 }
 
 /// A number of this thread (`tid`) or of its block (`ctaid`), as i64.
-fn hardware(e: &mut Emitter<'_>, register: &str, axis: usize) -> Value {
+pub(super) fn hardware(e: &mut Emitter<'_>, register: &str, axis: usize) -> Value {
     let axis = ["x", "y", "z"][axis];
     let text = format!("call i32 @llvm.nvvm.read.ptx.sreg.{register}.{axis}()");
     let narrow = e.f.def("i32", 1, &text);

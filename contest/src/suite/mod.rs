@@ -7,6 +7,7 @@
 //! Why here: tests, `warploom bench` and its bundle show the same list.
 
 mod conformance;
+mod taken;
 
 pub use conformance::{Conformance, Wanted, check};
 
@@ -14,8 +15,8 @@ use std::collections::BTreeMap;
 
 use warploom::diag::Result;
 use warploom::ozaki::{Accuracy, Emulation, Options, SliceOptions, Sliced};
-use warploom::{Accumulation, DType, GpuOptions, Nest, Schedule, Sizes, Spec, SpecTypes};
-use warploom::{bind, compile};
+use warploom::{Accumulation, DType, GpuOptions, Nest, Paired, Schedule, Script, Sizes, Spec};
+use warploom::{SpecTypes, Target, bind, compile};
 
 /// What a case is one of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,12 +31,20 @@ pub enum Group {
     Emulated,
     /// Products of factors with scales.
     Scaled,
+    /// Products whose blocks take tiles by cluster launch control.
+    Taken,
 }
 
 impl Group {
     /// Every group.
-    pub const ALL: [Self; 5] =
-        [Self::Product, Self::Contraction, Self::Convolution, Self::Emulated, Self::Scaled];
+    pub const ALL: [Self; 6] = [
+        Self::Product,
+        Self::Contraction,
+        Self::Convolution,
+        Self::Emulated,
+        Self::Scaled,
+        Self::Taken,
+    ];
 
     /// Its name.
     #[must_use]
@@ -46,6 +55,7 @@ impl Group {
             Self::Convolution => "convolutions",
             Self::Emulated => "emulated",
             Self::Scaled => "scaled",
+            Self::Taken => "taken",
         }
     }
 }
@@ -76,7 +86,7 @@ pub struct Case {
 }
 
 /// Types of factors, sums and results.
-const TYPES: [[DType; 3]; 7] = [
+const TYPES: [[DType; 3]; 8] = [
     [DType::Bf16, DType::F32, DType::Bf16],
     [DType::F16, DType::F32, DType::F16],
     [DType::Tf32, DType::F32, DType::F32],
@@ -84,6 +94,7 @@ const TYPES: [[DType; 3]; 7] = [
     [DType::E5m2, DType::F32, DType::F32],
     [DType::I8, DType::I32, DType::I32],
     [DType::U8, DType::I32, DType::I32],
+    [DType::F64, DType::F64, DType::F64],
 ];
 
 /// Transpositions.
@@ -126,6 +137,11 @@ for n in 0..N, p in 0..P, q in 0..Q, k in 0..K {
   S2: O[n, p, q, k] = Acc[n, p, q, k]
 }
 ";
+
+/// The same with a border of zeros, and what follows it in the same kernel; and with steps of two,
+/// channels first.
+const PADDED: &str = include_str!("../../../examples/nests/conv2d_padded.nest");
+const STRIDED: &str = include_str!("../../../examples/nests/conv2d_strided_nchw.nest");
 
 /// Products of factors with scales, and the terms where they are interpreted: they end inside tiles
 /// and inside what shares a scale, but rows of four bits are whole 16 bytes. Powers of two: one for
@@ -233,6 +249,35 @@ fn labels(spec: &str, usual: i64, others: &[(char, i64)]) -> Sizes {
     labels.map(|c| (c.to_string().into(), size(c))).collect()
 }
 
+/// Convolutions: plain, with a border, channels first with steps.
+fn convolutions() -> Vec<Case> {
+    let conv = |[n, p, q, k, c]: [i64; 5]| {
+        sizes(&[("N", n), ("P", p), ("Q", q), ("K", k), ("R", 3), ("S", 3), ("C", c)])
+    };
+    let padded =
+        |[n, h, w, k, c]: [i64; 5]| sizes(&[("N", n), ("H", h), ("W", w), ("K", k), ("C", c)]);
+    let strided =
+        |[n, p, q, k, c]: [i64; 5]| sizes(&[("N", n), ("P", p), ("Q", q), ("K", k), ("C", c)]);
+    let case = |name: &str, text: &'static str, small: Sizes, timed: Sizes| Case {
+        name: name.to_owned(),
+        group: Group::Convolution,
+        text: Text::Nest(text),
+        small,
+        timed: vec![timed],
+    };
+    let large = [32, 56, 56, 128, 128];
+    vec![
+        case("conv2d bf16", CONVOLUTION, conv([1, 2, 264, 32, 16]), conv(large)),
+        case("conv2d bf16, border", PADDED, padded([1, 17, 16, 32, 16]), padded(large)),
+        case(
+            "conv2d bf16, NCHW step 2",
+            STRIDED,
+            strided([1, 17, 16, 32, 16]),
+            strided([32, 28, 28, 128, 128]),
+        ),
+    ]
+}
+
 /// All cases.
 #[must_use]
 pub fn cases() -> Vec<Case> {
@@ -260,16 +305,7 @@ pub fn cases() -> Vec<Case> {
             timed: vec![labels(spec, usual, others)],
         });
     }
-    let conv = |[n, p, q, k, c]: [i64; 5]| {
-        sizes(&[("N", n), ("P", p), ("Q", q), ("K", k), ("R", 3), ("S", 3), ("C", c)])
-    };
-    out.push(Case {
-        name: "conv2d bf16".to_owned(),
-        group: Group::Convolution,
-        text: Text::Nest(CONVOLUTION),
-        small: conv([1, 2, 264, 32, 16]),
-        timed: vec![conv([32, 56, 56, 128, 128])],
-    });
+    out.extend(convolutions());
     let square = |n: i64| sizes(&[("M", n), ("N", n), ("K", n)]);
     // rows of a pair of tiles
     let emulated = |name: &str, text: Text| Case {
@@ -292,6 +328,15 @@ pub fn cases() -> Vec<Case> {
             timed: SQUARES.map(square).to_vec(),
         });
     }
+    let spec = LAYOUTS[0];
+    out.push(Case {
+        name: format!("{spec} bf16, tiles taken"),
+        group: Group::Taken,
+        text: Text::Einsum(spec, TYPES[0]),
+        // ten tiles, or six of pairs
+        small: sizes(&[("m", 528), ("n", 136), ("k", 48)]),
+        timed: SQUARES.iter().map(|n| labels(spec, *n, &[])).collect(),
+    });
     out
 }
 
@@ -304,6 +349,12 @@ impl Case {
             Text::Moduli(_) => true,
             Text::Nest(_) => false,
         }
+    }
+
+    /// Whether a GPU of this target has what the case shows.
+    #[must_use]
+    pub fn is_for(&self, target: Target) -> bool {
+        self.group != Group::Taken || matches!(target, Target::Sm100a | Target::Sm103a)
     }
 
     /// The einsum, where it is one.
@@ -366,11 +417,16 @@ impl Case {
     }
 
     /// The schedule of one of its nests for a GPU: the automatic one; of scheme I all pairs of
-    /// slices of a tile in one block.
+    /// slices of a tile in one block; of tiles that are taken a script.
     ///
     /// # Errors
     /// Those of automatic schedules.
     pub fn schedule(&self, nest: &Nest, options: &GpuOptions, timed: bool) -> Result<Schedule> {
+        if self.group == Group::Taken {
+            let script = taken::script(options.paired != Paired::Never, timed);
+            let script: Script = script.parse()?;
+            return Schedule::new(nest)?.replay(&script).map_err(|illegal| illegal.diagnostic);
+        }
         match &self.text {
             Text::Slices(..) => Ok(self.sliced(timed)?.schedule_on(nest, options)?.0),
             Text::Einsum(..) | Text::Nest(_) | Text::Moduli(_) => {

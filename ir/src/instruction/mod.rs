@@ -44,6 +44,9 @@ pub enum Code {
     Assembly(String),
 }
 
+/// Bytes of an answer to [`Action::Take`], which nothing but [`Action::Answer`] understands.
+pub const ANSWER_BYTES: i64 = 16;
+
 /// Blocks that multiply together: neighbours in a cluster, the first with an even number.
 pub const PAIR: i64 = 2;
 
@@ -275,6 +278,16 @@ pub enum Action {
     /// `()`: what this thread does with tensor memory from now on comes after what those did that
     /// it has met.
     TensorAfter,
+    /// `(shared, barrier)`: asks whether this block, or its cluster, may take the place of one of
+    /// the grid that has not begun. The answer comes asynchronously, as [`ANSWER_BYTES`] in shared
+    /// memory that the barrier counts. Nobody asks again once an answer was no.
+    Take,
+    /// `(shared, barrier)`: the same; the answer comes to the same place of all blocks of the
+    /// cluster, and the same barrier of each counts its bytes.
+    TakeMulticast,
+    /// `(shared)`: reads an answer: what is taken is the next iteration of the
+    /// [`crate::kernel::device::Taking`] around.
+    Answer,
     /// `()`: writes to shared memory become visible to copy engine and tensor cores.
     ProxyFence,
     /// `()`: every thread of the team arrives and waits.
@@ -333,6 +346,8 @@ impl Action {
             Self::ArriveCluster | Self::TensorCommitCluster | Self::TensorCommitPair => {
                 &[Barrier, Blocks]
             }
+            Self::Take | Self::TakeMulticast => &[Shared, Barrier],
+            Self::Answer => &[Shared],
             Self::Expect => &[Barrier, Constant],
             Self::Wait => &[Barrier, Value],
             Self::CopyCommit

@@ -9,7 +9,15 @@ use crate::dtype::DType;
 use crate::target::Target;
 
 /// Every GPU.
-const ALL: &[Target] = &[Target::Sm80, Target::Sm90a, Target::Sm100a, Target::Sm103a];
+const ALL: &[Target] = &[
+    Target::Sm80,
+    Target::Sm86,
+    Target::Sm89,
+    Target::Sm90a,
+    Target::Sm100a,
+    Target::Sm103a,
+    Target::Sm120,
+];
 /// With a copy engine and transaction barriers.
 const COPY_ENGINE: &[Target] = &[Target::Sm90a, Target::Sm100a, Target::Sm103a];
 /// Hopper's warpgroup instructions exist nowhere else.
@@ -108,6 +116,34 @@ const ROWS: &[Row] = &[
         Issue::Any,
         Action::Wait,
         "mbarrier.try.wait.parity.scope.cta.space.cta",
+    ),
+    (
+        "clusterlaunchcontrol.try_cancel",
+        BLACKWELL,
+        Issue::Thread,
+        Action::Take,
+        "clusterlaunchcontrol.try_cancel.async.shared",
+    ),
+    (
+        "clusterlaunchcontrol.try_cancel.multicast",
+        BLACKWELL,
+        Issue::Thread,
+        Action::TakeMulticast,
+        "clusterlaunchcontrol.try_cancel.async.multicast.shared",
+    ),
+    (
+        "clusterlaunchcontrol.query_cancel",
+        BLACKWELL,
+        Issue::Any,
+        Action::Answer,
+        "clusterlaunchcontrol.query_cancel.is_canceled",
+    ),
+    (
+        "clusterlaunchcontrol.first_block",
+        BLACKWELL,
+        Issue::Any,
+        Action::Implied,
+        "clusterlaunchcontrol.query_cancel.get_first_ctaid.x",
     ),
     ("fence.async", COPY_ENGINE, Issue::Any, Action::ProxyFence, "fence.proxy.async.shared_cta"),
     ("wgmma.fence", HOPPER, Issue::Warpgroup, Action::MatrixFence, "wgmma.fence.sync.aligned"),

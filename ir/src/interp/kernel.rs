@@ -175,6 +175,7 @@ impl Names {
                 | Device::Fragment(_)
                 | Device::Across(_)
                 | Device::Share(_)
+                | Device::Taking(_)
                 | Device::Call(_) => {
                     let text = "a node of a block program is outside a block";
                     return Err(error("E0521", text.to_owned()));
@@ -244,6 +245,8 @@ struct Machine {
     order: ParallelOrder,
     /// How many parallel loops have been shuffled.
     shuffles: u64,
+    /// Iterations of the innermost parallel loop around that have not begun, the next one last.
+    waiting: Vec<i64>,
 }
 
 impl Machine {
@@ -282,7 +285,7 @@ impl Machine {
                 }
                 Step::Block(block, scope) => {
                     let values = scope.iter().map(|(n, slot)| (n.clone(), env[*slot])).collect();
-                    device::run(block, &values, &mut self.memory)?;
+                    device::run(block, &values, &mut self.waiting, &mut self.memory)?;
                 }
             }
         }
@@ -303,10 +306,13 @@ impl Machine {
             LoopMode::Parallel | LoopMode::Mapped(_) => {
                 let mut values = l.listed(env)?;
                 self.arrange(&mut values);
-                for i in values {
+                values.reverse();
+                let around = std::mem::replace(&mut self.waiting, values);
+                while let Some(i) = self.waiting.pop() {
                     env[l.slot] = i;
                     self.run(&l.body, env)?;
                 }
+                self.waiting = around;
             }
             LoopMode::Serial | LoopMode::Unroll => {
                 for i in l.values(env)? {
@@ -432,7 +438,7 @@ pub fn run_with(
     let mut memory = Memory::new::<Exact>(&declared, inputs)?;
     let steps = names.steps(&kernel.body, &mut memory)?;
     env.resize(names.depth, 0);
-    let mut machine = Machine { memory, order, shuffles: 0 };
+    let mut machine = Machine { memory, order, shuffles: 0, waiting: Vec::new() };
     machine.run(&steps, &mut env)?;
     machine.memory.outputs::<Exact>()
 }

@@ -145,6 +145,8 @@ pub struct Marks {
     pub unroll: bool,
     /// Iterations run on blocks or threads of a GPU.
     pub map: Option<Place>,
+    /// Blocks take iterations that no block has begun, and ask for so many ahead.
+    pub taken: Option<i64>,
     /// A unit of the multiprocessor runs the iterations.
     pub unit: Option<Unit>,
     /// The iterations are an index of a matrix instruction.
@@ -162,7 +164,9 @@ impl Marks {
         let set = all.into_iter().filter_map(|(on, word)| on.then_some(word));
         let tensor = self.tensor.as_ref().map(|_| "tensorize");
         let ring = self.ring.map(|_| "ring");
-        let place = self.map.map(Place::name).into_iter().chain(self.unit.map(Unit::name));
+        let taken = self.taken.map(|_| "take");
+        let place = self.map.map(Place::name).into_iter().chain(taken);
+        let place = place.chain(self.unit.map(Unit::name));
         set.chain(place).chain(tensor).chain(ring).collect()
     }
 }

@@ -126,6 +126,7 @@ fn write_step(f: &mut fmt::Formatter<'_>, kind: &StepKind, depth: usize) -> fmt:
         StepKind::Tensorize { loops, instruction } => {
             write!(f, "tensorize {} with {instruction}", list(loops))
         }
+        StepKind::Take { target, ahead } => write!(f, "take {target} by {ahead}"),
         StepKind::Ring { target, stages } => write!(f, "ring {target} by {stages}"),
         StepKind::Reverse(l) => write!(f, "reverse {l}"),
         StepKind::Order(tree) => {

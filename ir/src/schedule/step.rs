@@ -206,6 +206,14 @@ pub enum StepKind {
         /// Its name in the instruction table.
         instruction: Ref,
     },
+    /// `take l by 2`: a block that has run its iteration of a loop mapped to `block.x` takes one
+    /// that no block has begun, and asks so many ahead.
+    Take {
+        /// The loop.
+        target: Ref,
+        /// How many answers there are at once, positive.
+        ahead: i64,
+    },
     /// `ring l by 4`: the buffers of so many iterations exist at once and are filled ahead.
     Ring {
         /// The loop, each iteration of which has buffers.
@@ -295,6 +303,7 @@ impl StepKind {
             | Self::Raster { .. }
             | Self::Unit(..)
             | Self::Tensorize { .. }
+            | Self::Take { .. }
             | Self::Ring { .. }
             | Self::Unroll(_)
             | Self::Vectorize(_)

@@ -46,9 +46,12 @@ impl DeviceInfo {
         match target {
             Target::Cpu => false,
             Target::Sm80 => self.capability >= (8, 0),
+            Target::Sm86 => self.capability >= (8, 6),
+            Target::Sm89 => self.capability >= (8, 9),
             Target::Sm90a => self.capability == (9, 0),
             Target::Sm100a => self.capability == (10, 0),
             Target::Sm103a => self.capability == (10, 3),
+            Target::Sm120 => self.capability >= (12, 0),
         }
     }
 }
@@ -59,6 +62,9 @@ const fn target_of(capability: (u32, u32)) -> Option<Target> {
         (9, 0) => Some(Target::Sm90a),
         (10, 0) => Some(Target::Sm100a),
         (10, 3) => Some(Target::Sm103a),
+        (8, 6..=8) => Some(Target::Sm86),
+        (8, 9) => Some(Target::Sm89),
+        (12.., _) => Some(Target::Sm120),
         (8.., _) => Some(Target::Sm80),
         (_, _) => None,
     }
@@ -355,12 +361,14 @@ mod tests {
         for (capability, target) in [
             ((7, 5), None),
             ((8, 0), Some(Target::Sm80)),
-            ((8, 6), Some(Target::Sm80)),
-            ((8, 9), Some(Target::Sm80)),
+            ((8, 6), Some(Target::Sm86)),
+            ((8, 9), Some(Target::Sm89)),
             ((9, 0), Some(Target::Sm90a)),
             ((10, 0), Some(Target::Sm100a)),
             ((10, 3), Some(Target::Sm103a)),
-            ((12, 0), Some(Target::Sm80)),
+            ((11, 0), Some(Target::Sm80)),
+            ((12, 0), Some(Target::Sm120)),
+            ((12, 1), Some(Target::Sm120)),
         ] {
             let name = String::new();
             let info = DeviceInfo { ordinal: 0, name, capability, memory: 0, multiprocessors: 1 };

@@ -63,8 +63,11 @@ impl GpuOptions {
     pub fn of(target: Target) -> Self {
         let multiprocessors = match target {
             Target::Cpu | Target::Sm80 => 108,
+            Target::Sm86 => 84,
+            Target::Sm89 => 142,
             Target::Sm90a => 132,
             Target::Sm100a | Target::Sm103a => 148,
+            Target::Sm120 => 170,
         };
         Self { target, multiprocessors, ..Self::default() }
     }

@@ -74,9 +74,9 @@ pub fn explore(
     multiprocessors: Option<i64>,
     choices: &Choices,
 ) -> Result<Explored> {
-    match target {
-        Target::Cpu => auto_cpu_with(schedule, &CpuOptions::default(), choices),
-        Target::Sm80 | Target::Sm90a | Target::Sm100a | Target::Sm103a => {
+    match target.gpu() {
+        None => auto_cpu_with(schedule, &CpuOptions::default(), choices),
+        Some(_gpu) => {
             let mut options = GpuOptions::of(target);
             options.multiprocessors = multiprocessors.unwrap_or(options.multiprocessors).max(1);
             auto_gpu_with(schedule, &options, choices)

@@ -67,7 +67,7 @@ impl<'a> Program<'a> {
     }
 
     /// Whether copies that leave the block are waited for once all tiles are done.
-    fn drains(&self) -> bool {
+    pub(super) fn drains(&self) -> bool {
         let engine = |w: &Work| match w {
             Work::Drain(copy) => !copy.threads(),
             other => other.slabs().is_some(),

@@ -41,6 +41,7 @@ mod scaled;
 mod skeleton;
 mod slabs;
 mod sums;
+pub(crate) mod taking;
 mod tensor_memory;
 mod warp_steps;
 mod warps;
@@ -65,6 +66,7 @@ use filling::Filling;
 use moves::Move;
 use product::Product;
 use slabs::Slabs;
+use taking::Taken;
 
 pub(crate) use warps::fragment_parts;
 
@@ -163,6 +165,8 @@ struct Plan {
     root: usize,
     /// The place in the products' paths of the loop over the blocks of a cluster.
     cluster: Option<Cluster>,
+    /// The loop mapped to blocks whose iterations blocks take.
+    taken: Option<Taken>,
     /// Buffers that elements are written to before they are drained.
     staging: BTreeMap<Name, Staged>,
 }
@@ -305,6 +309,7 @@ impl Plan {
             outside,
             root: scopes.min().map_or(0, |(_, p)| p),
             cluster,
+            taken: Taken::of(&sites[0])?,
             staging: BTreeMap::new(),
             products,
         };
@@ -317,6 +322,7 @@ impl Plan {
         plan.check_warps()?;
         plan.check_tensor_memory()?;
         plan.check_pair()?;
+        plan.check_taken()?;
         Ok(plan)
     }
 

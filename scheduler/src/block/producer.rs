@@ -14,8 +14,12 @@ use super::skeleton::{holds, work_of};
 
 impl Program<'_> {
     /// What the producer's warps do.
-    pub(super) fn loading(&mut self, nodes: &[KernelNode]) -> Result<Vec<KernelNode>> {
-        let loads = self.producer(nodes, &Scope::default())?;
+    pub(super) fn loading(
+        &mut self,
+        nodes: &[KernelNode],
+        scope: &Scope,
+    ) -> Result<Vec<KernelNode>> {
+        let loads = self.producer(nodes, scope)?;
         Ok(if self.fills_itself() { self.in_groups(loads) } else { vec![one(loads)] })
     }
 

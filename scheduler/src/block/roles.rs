@@ -22,6 +22,7 @@ use super::moves::Move;
 use super::product::Product;
 use super::rounds::Runs;
 use super::scaled::in_shared;
+use super::taking::Answers;
 use super::tensor_memory::Memory;
 use super::{Cluster, Plan, Staged, misplaced};
 use crate::index::{replace, simplify, substitute};
@@ -46,6 +47,8 @@ pub(super) struct Program<'a> {
     pub(super) combined: BTreeSet<Name>,
     /// Where the accumulator is, if not in registers.
     pub(super) memory: Option<Memory>,
+    /// The answers that tell which iterations the block takes, if it takes some.
+    pub(super) answers: Option<Answers>,
 }
 
 /// A loop of the program around a place.
@@ -134,10 +137,10 @@ impl<'a> Program<'a> {
         let team = unused("team", taken);
         let group = unused("group", taken);
         let cluster = unused("block", taken);
-        let (at, memory) = (plan.root, None);
+        let (at, memory, answers) = (plan.root, None, None);
         let combined = BTreeSet::new();
         let free = None;
-        Self { plan, at, taken, full, empty, free, team, group, cluster, combined, memory }
+        Self { plan, at, taken, full, empty, free, team, group, cluster, combined, memory, answers }
     }
 
     /// The product whose piece of work is made.
@@ -170,7 +173,7 @@ impl<'a> Program<'a> {
         if product.by_warps() {
             return self.with_warps(&nodes);
         }
-        let loads = self.loading(&nodes)?;
+        let loads = self.loading(&nodes, &Scope::default())?;
         let works = self.consumer(&nodes, &Scope::default(), Self::tile, true)?;
         let warps = WARPGROUP * product.teams;
         let body = if plan.joint() { works } else { self.in_teams(works) };

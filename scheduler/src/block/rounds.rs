@@ -61,9 +61,14 @@ impl Program<'_> {
         before.iter().enumerate().map(one).collect()
     }
 
+    /// What runs in these nodes.
+    pub(super) fn all_runs(&self, nodes: &[KernelNode]) -> Runs {
+        (0..self.plan.products.len()).map(|p| self.runs_for(p, nodes)).collect()
+    }
+
     /// A loop around a place, at an iteration, behind others.
     pub(super) fn around(&self, l: &KernelLoop, at: Index, lower: Index, before: Runs) -> Around {
-        let each = (0..self.plan.products.len()).map(|p| self.runs_for(p, &l.body)).collect();
+        let each = self.all_runs(&l.body);
         Around { label: l.label.clone(), at, lower, each, before }
     }
 

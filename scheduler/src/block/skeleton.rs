@@ -144,7 +144,7 @@ pub(super) fn completed(mut kernel: Kernel, poly: &Poly, plan: &Plan) -> Result<
     let mut taken: BTreeSet<Name> = kernel.params.iter().cloned().collect();
     taken.extend(poly.arrays.iter().map(|a| a.name.clone()));
     variables(&kernel.body, &mut taken);
-    let body = replaced(kernel.body, plan, &mut taken)?;
+    let body = replaced(kernel.body, None, plan, &mut taken)?;
     kernel.body = in_blocks(body, false, &mut taken);
     Ok(kernel)
 }
@@ -181,9 +181,11 @@ pub(super) fn holds(node: &KernelNode, such: &dyn Fn(usize) -> bool) -> bool {
     }
 }
 
-/// Replaces the nodes inside the innermost block loop, or those that stand where it would.
+/// Replaces the nodes inside the innermost block loop, or those that stand where it would; `around`
+/// is the loop around them.
 fn replaced(
     nodes: Vec<KernelNode>,
+    around: Option<&KernelLoop>,
     plan: &Plan,
     taken: &mut BTreeSet<Name>,
 ) -> Result<Vec<KernelNode>> {
@@ -192,8 +194,8 @@ fn replaced(
     let mut inside = Vec::new();
     for node in nodes {
         match node {
-            KernelNode::Loop(l) if plan.outside.contains(&l.label) => {
-                let body = replaced(l.body, plan, taken)?;
+            KernelNode::Loop(mut l) if plan.outside.contains(&l.label) => {
+                let body = replaced(std::mem::take(&mut l.body), Some(&l), plan, taken)?;
                 out.push(KernelNode::Loop(KernelLoop { body, ..l }));
             }
             node if holds(&node, &any) => inside.push(node),
@@ -203,7 +205,9 @@ fn replaced(
     if inside.is_empty() {
         return Ok(out);
     }
-    out.push(Program::new(plan, taken).block(inside)?.into());
+    let mut program = Program::new(plan, taken);
+    program.name_answers(around);
+    out.push(program.block(inside)?.into());
     Ok(out)
 }
 

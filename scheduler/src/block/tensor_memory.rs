@@ -118,22 +118,17 @@ impl Plan {
 impl<'a> Program<'a> {
     /// The program that runs these nodes.
     pub(super) fn with_tensor_memory(mut self, nodes: &[KernelNode]) -> Result<Device> {
-        let scope = Scope::default();
         let product = self.product();
-        let again = self.repeated(nodes);
+        let again = self.answers.is_some() || self.repeated(nodes);
         let tensors = self.accumulator(again);
-        let store = self.consumer(nodes, &scope, Self::stored, true)?;
-        let mut load = self.loading(nodes)?;
-        if self.releasing() > 1 {
-            load.push(self.tail(nodes)?);
-        }
+        let store = self.storing(nodes)?;
+        let load = self.loading_all(nodes)?;
         let loaders = if self.fills_itself() { self.fillers() } else { 1 };
-        let multiply = self.consumer(nodes, &scope, Self::multiplied, false)?;
-        let multiply = vec![one(self.by_first(multiply))];
+        let multiply = self.multiplying(nodes)?;
         // the first role's warps reach all lanes: their numbers are 0 to 3
         let role =
             |name: &str, warps, body| Role { name: name.into(), warps, registers: None, body };
-        let roles = vec![
+        let mut roles = vec![
             role("store", WARPGROUP, store),
             role("load", loaders, load),
             role("multiply", 1, multiply),
@@ -148,14 +143,46 @@ impl<'a> Program<'a> {
             barriers.push(Barrier { name: memory.free.clone(), slots, count });
         }
         debug_assert_eq!(product.teams, 1, "refused where the statement is looked at");
-        let (cluster, shared) = (self.cluster(), self.shared()?);
+        let (cluster, mut shared) = (self.cluster(), self.shared()?);
+        self.asks(&mut shared, &mut barriers, &mut roles);
         Ok(Device::Block(Block { cluster, shared, tensors, barriers, roles }))
+    }
+
+    /// What the warps that store results do.
+    fn storing(&mut self, nodes: &[KernelNode]) -> Result<Vec<KernelNode>> {
+        let (scope, taken) = self.taking(nodes);
+        let ends = taken.is_some() && self.drains();
+        let stored = self.consumer(nodes, &scope, Self::stored, true)?;
+        let mut out = self.in_taken(taken, stored, Vec::new());
+        if ends {
+            out.push(one(vec![call("tma.wait.read", vec![number(0)])]));
+        }
+        Ok(out)
+    }
+
+    /// What the warps that fill operands' buffers do.
+    fn loading_all(&mut self, nodes: &[KernelNode]) -> Result<Vec<KernelNode>> {
+        let (scope, taken) = self.taking(nodes);
+        let loads = self.loading(nodes, &scope)?;
+        let last = match self.releasing() {
+            1 => Vec::new(),
+            _several => vec![self.tail(nodes, &scope)?],
+        };
+        Ok(self.in_taken(taken, loads, last))
+    }
+
+    /// What the thread that multiplies does, and its warp.
+    fn multiplying(&mut self, nodes: &[KernelNode]) -> Result<Vec<KernelNode>> {
+        let (scope, taken) = self.taking(nodes);
+        let products = self.consumer(nodes, &scope, Self::multiplied, false)?;
+        let products = vec![one(self.by_first(products))];
+        Ok(self.in_taken(taken, products, Vec::new()))
     }
 
     /// Waits until every slot is released for the last time: commits of other blocks arrive at this
     /// block's barriers, which must still be there.
-    fn tail(&mut self, nodes: &[KernelNode]) -> Result<KernelNode> {
-        let all = self.count(&self.last(nodes, &Scope::default()))?;
+    fn tail(&mut self, nodes: &[KernelNode], scope: &Scope) -> Result<KernelNode> {
+        let all = self.count(&self.last(nodes, scope))?;
         let later = unused("tail", self.taken);
         let q = add(add(all, Index::Const(1)), var(&later));
         let wait = vec![slot(self.empty(), self.slot_of(&q)), self.parity(&q, 1)];

@@ -2,11 +2,12 @@
 //!
 //! In: a target or the name of a GPU. Out: a [`Machine`], plain numbers that [`super::predict`]
 //! divides by. Keeps: a number stands here and nowhere else; each says where it comes from.
-//! Sources: [DS] NVIDIA's data sheets of A100, H100, H200 and HGX B200; [WP] NVIDIA's white papers
-//! on the architectures of A100, H100 and Blackwell (products a clock of a multiprocessor, shared
-//! memory, caches); [REC] fitted to the lines of `bench/record/h200-*.csv` that
-//! docs/performance-model.md names. What is fitted on an H200 is in [`Fitted`], and other machines
-//! take it over in clocks, which docs/performance-model.md says of every prediction for them.
+//! Sources: [DS] NVIDIA's data sheets of A100, A40, L40S, RTX 5090, H100, H200 and HGX B200; [WP]
+//! NVIDIA's white papers on the architectures of A100, H100 and Blackwell (products a clock of a
+//! multiprocessor, shared memory, caches); [REC] fitted to the lines of `bench/record/h200-*.csv`
+//! that docs/performance-model.md names. What is fitted on an H200 is in [`Fitted`], and other
+//! machines take it over in clocks, which docs/performance-model.md says of every prediction for
+//! them.
 
 use warploom_ir::dtype::DType;
 use warploom_ir::instruction::Matrix;
@@ -208,6 +209,64 @@ pub const A100: Machine = Machine {
     fitted: FITTED,
 };
 
+/// A40: [DS] 696 GB/s, 300 W, 1.74 GHz, 149.7 TFLOP/s of bf16. Sheets do not say what the
+/// second-level caches of this and the next two give: taken as A100's for each multiprocessor; of
+/// the memory's rate copies are taken to reach the same share as an H200's.
+const A40: Machine = Machine {
+    name: "NVIDIA A40",
+    target: Target::Sm86,
+    multiprocessors: 84.0,
+    clock: 1.74e9,
+    products: Products {
+        half: 512.0,
+        tf32: 256.0,
+        float8: 512.0,
+        float4: 512.0,
+        int8: 1024.0,
+        double: 2.0,
+        from_registers: 1.0,
+    },
+    lanes: 128.0,
+    double_lanes: 2.0,
+    shared_bytes: 102_400.0,
+    threads: 1536.0,
+    cache: 3980.0,
+    cache_bytes: 6e6,
+    memory: 0.616e12,
+    watts: 300.0,
+    idle: 30.0,
+    ..A100
+};
+
+/// L40S: [DS] 864 GB/s, 350 W, 2.52 GHz, 362 TFLOP/s of bf16 and twice of 8 bits.
+const L40S: Machine = Machine {
+    name: "NVIDIA L40S",
+    target: Target::Sm89,
+    multiprocessors: 142.0,
+    clock: 2.52e9,
+    products: Products { float8: 1024.0, float4: 1024.0, ..A40.products },
+    cache: 6730.0,
+    cache_bytes: 96e6,
+    memory: 0.765e12,
+    watts: 350.0,
+    ..A40
+};
+
+/// RTX 5090: [DS] 1.79 TB/s, 575 W, 2.41 GHz, 209.5 TFLOP/s of bf16 with sums of f32, twice of e4m3
+/// and four times of i8.
+const RTX5090: Machine = Machine {
+    name: "NVIDIA GeForce RTX 5090",
+    target: Target::Sm120,
+    multiprocessors: 170.0,
+    clock: 2.41e9,
+    products: Products { half: 256.0, tf32: 128.0, float8: 512.0, ..A40.products },
+    cache: 8060.0,
+    cache_bytes: 96e6,
+    memory: 1.586e12,
+    watts: 575.0,
+    ..A40
+};
+
 /// B200: [DS] 8 TB/s, 1000 W, 148 multiprocessors; [WP] of Blackwell: matrix units twice as wide as
 /// Hopper's, 126 MB of cache. What copies reach of the memory's rate is taken from H200.
 pub const B200: Machine = Machine {
@@ -254,7 +313,7 @@ pub(super) const B300: Machine = Machine {
 
 impl Machine {
     /// All that are described.
-    pub const ALL: [Self; 5] = [H200, H100, A100, B200, B300];
+    pub const ALL: [Self; 8] = [H200, H100, A100, A40, L40S, RTX5090, B200, B300];
 
     /// The machine that predictions for a target are for; none for the processor.
     #[must_use]
@@ -321,6 +380,9 @@ mod tests {
             (&H200, H200.products.double, 1.98e9, 67.0),
             (&A100, A100.products.half, 1.41e9, 312.0),
             (&A100, A100.products.double, 1.41e9, 19.5),
+            (&A40, A40.products.half, 1.74e9, 149.7),
+            (&L40S, L40S.products.int8, 2.52e9, 733.0),
+            (&RTX5090, RTX5090.products.half, 2.407e9, 209.5),
             (&B200, B200.products.half, 1.85e9, 2250.0),
             (&B200, B200.products.float8, 1.85e9, 4500.0),
             (&B200, B200.products.float4, 1.85e9, 9000.0),

@@ -1,20 +1,21 @@
-//! `parallel l`, `vectorize l`, `unroll l`, `map l to block.x`, `map l to warpgroup`, `ring l by
-//! 4`, `tensorize m, n, k with …`: annotations.
+//! `parallel l`, `vectorize l`, `unroll l`, `map l to block.x`, `take l by 2`, `map l to
+//! warpgroup`, `ring l by 4`, `tensorize m, n, k with …`: annotations.
 //!
 //! Rows stay; the loops' marks change.
-//! Legal: `unroll` and `ring` always; `parallel` and `map` if no dependence is carried by the loop;
-//! `vectorize` and `tensorize` if none is but those of a reduction that may be reordered. Whether
-//! the statement is what the instruction computes is asked when the schedule is lowered.
+//! Legal: `unroll`, `ring` and `take` always (whose iteration a block runs was free before);
+//! `parallel` and `map` if no dependence is carried by the loop; `vectorize` and `tensorize` if
+//! none is but those of a reduction that may be reordered. Whether the statement is what the
+//! instruction computes is asked when the schedule is lowered.
 //! Errors: `E0712` for a loop that would be both vectors and threads, or vectors and copies, or
-//! mapped and anything else, and for a place that a loop around it or inside has; `E0730` for an
-//! unknown instruction.
+//! mapped and anything else, for a loop that is taken and not on `block.x`, and for a place that a
+//! loop around it or inside has; `E0730` for an unknown instruction.
 
 use warploom_ir::affine::Name;
 use warploom_ir::diag::{Blame, Diagnostic, Result};
 use warploom_ir::instruction::{Action, find, matrix_instructions};
 use warploom_ir::schedule::step::Ref;
 use warploom_ir::schedule::{Marks, Tensor, Tree, Unit};
-use warploom_ir::target::Place;
+use warploom_ir::target::{Axis, Place};
 
 use super::{ancestors, edit, refuse, resolve};
 
@@ -31,6 +32,8 @@ pub(crate) enum Mark {
     Map(Place),
     /// A unit of the multiprocessor runs the iterations.
     Unit(Unit),
+    /// Blocks take iterations that no block has begun, so many ahead.
+    Take(i64),
     /// So many iterations' buffers exist at once.
     Ring(i64),
 }
@@ -49,6 +52,15 @@ pub(crate) fn mark(tree: &Tree, target: &Ref, mark: Mark) -> Result<Tree> {
             Mark::Unroll => marks.unroll = true,
             Mark::Map(place) => marks.map = Some(place),
             Mark::Unit(unit) => marks.unit = Some(unit),
+            Mark::Take(ahead) => {
+                if marks.map != Some(Place::Block(Axis::X)) {
+                    let message = format!("loop `{name}` is taken by blocks it is not mapped to");
+                    let help = format!("write `map {name} to block.x` before `take {name}`");
+                    return Err(Box::new(refuse(target.span, message).help(help)));
+                }
+                marks.taken = Some(ahead);
+                return Ok(Tree::Loop(l));
+            }
             Mark::Ring(stages) => marks.ring = Some(stages),
         }
         alone(marks, &name, target)?;
@@ -126,8 +138,6 @@ fn free(tree: &Tree, target: &Ref, name: &Name, place: Place) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use warploom_ir::target::Axis;
-
     use super::*;
     use crate::steps::testing::{becomes, refused, tree as t};
 
@@ -142,6 +152,10 @@ mod tests {
         let wide = Mark::Map(Place::Block(Axis::X));
         becomes(mark(&before, &i, wide), "loop i [S: i] block.x { S }");
         refused(mark(&one, &i, wide), "E0712", "both `parallel` and `block.x`");
+        refused(mark(&before, &i, Mark::Take(2)), "E0712", "not mapped to");
+        let blocks = mark(&before, &i, wide).unwrap();
+        let taken = mark(&blocks, &i, Mark::Take(2)).unwrap();
+        assert_eq!(taken.find("i").unwrap().marks.words(), ["block.x", "take"]);
         let two = t("loop i [S: i] block.x { loop j [S: j] { S } }");
         refused(mark(&two, &Ref::new("j"), wide), "E0712", "mapped to `block.x` already");
     }

@@ -172,6 +172,7 @@ fn tree_after(tree: &Tree, step: &StepKind) -> Option<Tree> {
         | StepKind::Raster { .. }
         | StepKind::Unit(..)
         | StepKind::Tensorize { .. }
+        | StepKind::Take { .. }
         | StepKind::Ring { .. }
         | StepKind::Unroll(_)
         | StepKind::Vectorize(_)

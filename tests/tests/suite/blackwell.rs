@@ -104,6 +104,26 @@ fn scaled_products_of_four_bits() {
 }
 
 #[test]
+fn tiles_that_are_taken() {
+    all(Group::Taken, "", &BOTH);
+}
+
+#[test]
+fn products_of_f64() {
+    // on the tensor cores of warps
+    let doubles = |c: &Case| c.group == Group::Product && c.name.contains("f64");
+    for case in cases().into_iter().filter(doubles) {
+        let also: &[Target] = &[Target::Sm103a];
+        let (target, paired) = (Target::Sm100a, Paired::Never);
+        let wanted = Wanted { target, paired, also, interpret: true, device: None };
+        let found = check(&case, &wanted).unwrap_or_else(|e| panic!("{}: {e}", case.name));
+        assert!(found.passed() && !found.local(), "{}: {:?}", case.name, found.resources);
+        let such = |i: &String| i.starts_with("mma.m16n8k8.f64");
+        assert!(found.instructions.iter().all(such), "{}: {:?}", case.name, found.instructions);
+    }
+}
+
+#[test]
 fn emulated_products_by_slices() {
     all(Group::Emulated, "ozaki I ", &BOTH);
 }

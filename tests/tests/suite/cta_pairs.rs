@@ -97,6 +97,8 @@ fn check(text: &str, script: &str) -> String {
     text
 }
 
+/// PTX ISA 8.8, 9.7.16.10.5, data path layout A (256 rows of a pair: rows of each block in its own
+/// lanes), and 9.7.16.5 (one thread of the first block multiplies for both).
 #[test]
 fn each_block_of_a_pair_holds_half_of_both_operands() {
     let text = check(&product(ROWS, BF16, [256, 64, 136]), &script(BF16, &PLAIN));

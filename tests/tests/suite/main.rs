@@ -35,6 +35,7 @@ mod round_trips;
 mod row_reductions;
 mod scaled_products;
 mod stencil_orders;
+mod taken_tiles;
 mod tensor_boxes;
 mod tensor_memory;
 mod tensor_schedules;

@@ -4,7 +4,7 @@
 //!
 //! Data are small integers or integers of their whole range, so results agree bit for bit.
 
-use warploom::Schedule;
+use warploom::{Schedule, compile};
 use warploom_ir::nest::Nest;
 use warploom_ir::target::Target;
 use warploom_scheduler::{GpuOptions, auto_gpu};
@@ -236,6 +236,31 @@ fn automatic_schedules_of_every_type_on_sm_80() {
     for t in [BF16, f16, TF32, bytes("i8", "i8"), bytes("u8", "i8")] {
         automatic(&product(t, "mk", "nk", [136, 72, 80]), Target::Sm80, 108);
         automatic(&product(t, "km", "kn", [40, 37, 45]), Target::Sm80, 108);
+    }
+}
+
+#[test]
+fn automatic_schedules_on_gpus_without_other_matrix_units() {
+    let f16 = Types { a: "f16", b: "f16", ..BF16 };
+    let all = [
+        (BF16, "HMMA.16816.F32.BF16"),
+        (f16, "HMMA.16816.F32"),
+        (TF32, "HMMA.1688.F32.TF32"),
+        (bytes("i8", "u8"), "IMMA.16832.S8.U8"),
+        (F64, "DMMA.8"),
+    ];
+    for target in [Target::Sm80, Target::Sm86, Target::Sm89, Target::Sm120] {
+        for (t, opcode) in all {
+            let text = product(t, "mk", "nk", [136, 72, 80]);
+            let nest: Nest = text.parse().unwrap_or_else(|e| panic!("{e}"));
+            let schedule = compile::auto_for(&nest, target).unwrap_or_else(|e| panic!("{e}"));
+            let (_, report) = agrees_on(&nest, &schedule, target);
+            assert!(report.contains(" 0 bytes spill stores"), "{target}: {report}");
+            let lowered = compile::lower(&schedule).unwrap_or_else(|e| panic!("{e}"));
+            let code = lowered.gpu(target).unwrap_or_else(|e| panic!("{e}"));
+            let sass = compile::sass(&code).unwrap_or_else(|e| panic!("{e}"));
+            assert!(sass.contains(opcode), "{target}: {opcode}\n{sass}");
+        }
     }
 }
 

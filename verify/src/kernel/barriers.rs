@@ -14,7 +14,7 @@ use warploom_ir::kernel::device::{Block, Call, Device, Operand, WARP};
 /// What the calls of a block do to its barriers.
 #[derive(Default)]
 struct Uses {
-    /// The first box load that each counts.
+    /// The first box load, or request, whose bytes each counts.
     loads: BTreeMap<Name, String>,
     /// Where bytes are announced, and where somebody waits.
     expected: BTreeSet<Name>,
@@ -98,6 +98,10 @@ impl Uses {
                         self.teams.pop();
                     }
                     Device::Fragment(f) => self.nodes(&f.body, threads),
+                    Device::Taking(t) => {
+                        self.nodes(&t.body, threads);
+                        self.nodes(&t.last, threads);
+                    }
                     Device::Across(_) | Device::Share(_) | Device::Block(_) => {}
                 },
             }
@@ -107,7 +111,8 @@ impl Uses {
     fn call(&mut self, call: &Call, threads: i64) {
         let Some(action) = find(&call.instruction).map(|i| i.action) else { return };
         let loads = matches!(action, Action::BoxLoad | Action::BoxMulticast | Action::BoxPair);
-        let place = if loads { 2 } else { 0 };
+        let asks = matches!(action, Action::Take | Action::TakeMulticast);
+        let place = if loads { 2 } else { usize::from(asks) };
         let tensor = |a: &Action| matches!(a, Action::Matrix(m) if m.tensor);
         if tensor(&action) || matches!(action, Action::ScaleCopy(_)) {
             self.issued.get_or_insert_with(|| call.to_string());
@@ -123,7 +128,7 @@ impl Uses {
             *most = (*most).max(1);
             return;
         }
-        if place == 2 {
+        if place > 0 {
             self.loads.entry(name).or_insert_with(|| call.to_string());
         } else if action == Action::Expect {
             self.expected.insert(name);

@@ -7,7 +7,7 @@
 use warploom_ir::dtype::DType;
 use warploom_ir::instruction::tensor_memory::{SCALE_BYTES, SCALE_LANES, STEPS, lanes};
 use warploom_ir::instruction::{
-    Action, Instruction, Issue, Matrix, Part, Want, find, tensor_memory,
+    ANSWER_BYTES, Action, Instruction, Issue, Matrix, Part, Want, find, tensor_memory,
 };
 use warploom_ir::kernel::Index;
 use warploom_ir::kernel::device::{
@@ -143,6 +143,7 @@ impl Checker {
                 Operand::Value(Index::Const(n)) if (1..=MAX_BYTES).contains(n) => Ok(()),
                 _ => Err(format!("the bytes awaited are 1 to {MAX_BYTES}")),
             },
+            Action::Take | Action::TakeMulticast | Action::Answer => self.answer(tile(0)?),
             Action::CopyWait | Action::BoxWaitRead | Action::MatrixWait => {
                 match &call.operands[0] {
                     Operand::Value(Index::Const(0..=7)) => Ok(()),
@@ -166,6 +167,23 @@ impl Checker {
             | Action::Sync
             | Action::Implied => Ok(()),
         }
+    }
+
+    /// A place of an answer: a row of a buffer without panels, whose rows are as long.
+    fn answer(&self, tile: &Tile) -> Result<(), String> {
+        let buffer = &self.context.shared[&tile.array];
+        let words = ANSWER_BYTES / DType::U64.size_bytes() as i64;
+        let row = tile.at.last().is_some_and(|s| s.start == Index::Const(0));
+        if buffer.dtype == DType::U64
+            && buffer.panel.is_none()
+            && buffer.shape.last() == Some(&words)
+            && tile.extents() == [words]
+            && row
+            && !tile.transposed
+        {
+            return Ok(());
+        }
+        Err(format!("`{tile}` is no row of {words} `u64`, in which an answer has room"))
     }
 
     /// What is for pairs of blocks is in pairs, and all matrix instructions of one thread and their

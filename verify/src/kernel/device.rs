@@ -11,8 +11,8 @@ use warploom_ir::affine::Name;
 use warploom_ir::instruction::fragment::FragmentLayout;
 use warploom_ir::instruction::{PAIR, descriptor, layout, tensor_memory};
 use warploom_ir::kernel::device::{
-    Across, Barrier, Block, CLUSTER, Device, Fragment, MAX_CLUSTER, Role, Share, Shared, Teams,
-    Tensor, WARP, WARPGROUP,
+    Across, Barrier, Block, CLUSTER, Device, Fragment, MAX_CLUSTER, Role, Share, Shared, Taking,
+    Teams, Tensor, WARP, WARPGROUP,
 };
 use warploom_ir::kernel::{Buffer, Index, KernelLoop, KernelNode, LoopMode, TypedKind};
 
@@ -117,6 +117,7 @@ impl Checker {
             Device::Fragment(f) => self.fragment(f, around),
             Device::Across(a) => self.across(a, around),
             Device::Share(s) => self.share(s, around),
+            Device::Taking(t) => self.taking(t, around),
             Device::Call(call) => self.call(call),
         }
     }
@@ -316,6 +317,17 @@ impl Checker {
         self.nodes(&t.body, around);
         (self.context.team, self.context.first) = (team, first);
         self.scope.remove(&t.var);
+    }
+
+    /// Iterations of the loop mapped to blocks; what they ask and read is looked at with the grid
+    /// (`taking`).
+    fn taking(&mut self, t: &Taking, around: super::Around) {
+        t.vars.iter().for_each(|v| self.enter(v));
+        self.nodes(&t.body, around);
+        self.nodes(&t.last, around);
+        t.vars.iter().for_each(|v| {
+            self.scope.remove(v);
+        });
     }
 
     fn fragment(&mut self, f: &Fragment, around: super::Around) {

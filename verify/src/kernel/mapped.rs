@@ -69,6 +69,7 @@ impl Launch<'_> {
     /// The block loops at the top.
     fn blocks(&mut self, nodes: &[KernelNode]) {
         let mut places = BTreeSet::new();
+        let mut grid = Vec::new();
         let mut at = nodes;
         while let [KernelNode::Loop(l)] = at {
             let LoopMode::Mapped(place @ Place::Block(_)) = l.mode else { break };
@@ -81,10 +82,15 @@ impl Launch<'_> {
                 );
                 self.out.push(fault("E1009", text));
             }
+            grid.push(l);
             at = &l.body;
         }
         // the program of a block, alone inside its loops
-        if let [KernelNode::Device(_)] = at {
+        if let [KernelNode::Device(d)] = at {
+            if let Device::Block(block) = &**d {
+                let found = super::taking::faults(block, &grid);
+                self.out.extend(found.into_iter().map(|text| fault("E1020", text)));
+            }
             return;
         }
         self.block(at);

@@ -12,17 +12,19 @@ use warploom_ir::dtype::DType;
 use warploom_ir::expr::Literal;
 use warploom_ir::instruction::{Action, find, layout};
 use warploom_ir::kernel::device::{
-    Across, Block, CLUSTER, Call, Device, Operand, Share, Teams, Tile, WARP,
+    Across, Block, CLUSTER, Call, Device, Operand, Share, Taking, Teams, Tile, WARP,
 };
 use warploom_ir::kernel::{
     Buffer, Condition, Index, Kernel, KernelLoop, KernelNode, Local, LoopMode, Store, Typed,
     TypedKind,
 };
 use warploom_ir::nest::{AssignOp, Order};
+use warploom_ir::target::Place;
 
 /// The shadow of a kernel.
 pub(super) fn of(kernel: &Kernel) -> Kernel {
-    let mut shadow = Shadow { buffers: &kernel.buffers, private: Vec::new(), team: 1, names: 0 };
+    let (buffers, private) = (&kernel.buffers, Vec::new());
+    let mut shadow = Shadow { buffers, private, grid: None, team: 1, names: 0 };
     Kernel { body: shadow.nodes(&kernel.body), ..kernel.clone() }
 }
 
@@ -39,6 +41,8 @@ struct Private {
 struct Shadow<'k> {
     buffers: &'k [Buffer],
     private: Vec<Private>,
+    /// The innermost loop mapped to blocks.
+    grid: Option<KernelLoop>,
     team: i64,
     names: usize,
 }
@@ -68,6 +72,9 @@ impl Shadow<'_> {
     fn node(&mut self, node: &KernelNode) -> Vec<KernelNode> {
         match node {
             KernelNode::Loop(l) => {
+                if let LoopMode::Mapped(Place::Block(_)) = l.mode {
+                    self.grid = Some(KernelLoop { body: Vec::new(), ..l.clone() });
+                }
                 let body = self.nodes(&l.body);
                 vec![KernelNode::Loop(KernelLoop { body, ..l.clone() })]
             }
@@ -98,6 +105,7 @@ impl Shadow<'_> {
             }
             Device::Across(a) => self.across(a),
             Device::Share(s) => self.share(s),
+            Device::Taking(t) => self.taking(t),
             Device::Call(call) => self.call(call),
         }
     }
@@ -156,6 +164,20 @@ impl Shadow<'_> {
             out = vec![parallel(var, self.team, LoopMode::Parallel, out)];
         }
         out
+    }
+
+    /// Every iteration of the grid's loop is run by one block, whichever it is: as if by its own,
+    /// after any number of others.
+    fn taking(&mut self, t: &Taking) -> Vec<KernelNode> {
+        let [iteration, count] = &t.vars;
+        let mut out = self.nodes(&t.body);
+        out.extend(self.nodes(&t.last));
+        let Some(grid) = &self.grid else { return out };
+        let all = Index::Sub(Box::new(grid.upper.clone()), Box::new(grid.lower.clone()));
+        let own = Index::Var(t.of.clone());
+        let next = offset(&own, Index::Const(1));
+        out = vec![ranged(count.clone(), [Index::Const(0), all], LoopMode::Serial, out)];
+        vec![ranged(iteration.clone(), [own, next], LoopMode::Serial, out)]
     }
 
     /// The threads of the team run iterations of their own at the same time: what they write to

@@ -127,7 +127,7 @@ impl Sliced {
         let target = options.target;
         let reason = match (&self.pairs, target) {
             (None, _) => "the product has a batch, or several rows, columns or sums".to_owned(),
-            (Some(_), Target::Cpu | Target::Sm80) => {
+            (Some(_), Target::Cpu | Target::Sm80 | Target::Sm86 | Target::Sm89 | Target::Sm120) => {
                 format!("{target} has no instruction that reads both operands from shared memory")
             }
             (Some(steps), Target::Sm90a | Target::Sm100a | Target::Sm103a) => {
@@ -137,11 +137,9 @@ impl Sliced {
                 }
             }
         };
-        let apart = match target {
-            Target::Cpu => compile::auto_for(nest, target)?,
-            Target::Sm80 | Target::Sm90a | Target::Sm100a | Target::Sm103a => {
-                compile::automatic_on(nest, options)?.0
-            }
+        let apart = match target.gpu() {
+            None => compile::auto_for(nest, target)?,
+            Some(_gpu) => compile::automatic_on(nest, options)?.0,
         };
         Ok((apart, Pairs::Apart(reason)))
     }
@@ -193,9 +191,12 @@ impl Steps {
                 ("128", String::new(), "tcgen05.mma.pair.m256")
             }
             Target::Sm100a | Target::Sm103a => ("128", String::new(), "tcgen05.mma.m128"),
-            Target::Cpu | Target::Sm80 | Target::Sm90a => {
-                ("64", format!("map {team} to warpgroup\n"), "wgmma.m64")
-            }
+            Target::Cpu
+            | Target::Sm80
+            | Target::Sm86
+            | Target::Sm89
+            | Target::Sm90a
+            | Target::Sm120 => ("64", format!("map {team} to warpgroup\n"), "wgmma.m64"),
         };
         let (members, order, places) = match family.contains("pair") {
             true => (

@@ -137,6 +137,7 @@ fn simpler(kind: &StepKind) -> Vec<StepKind> {
         | StepKind::Map(..)
         | StepKind::Unit(..)
         | StepKind::Tensorize { .. }
+        | StepKind::Take { .. }
         | StepKind::Ring { .. }
         | StepKind::Reverse(_)
         | StepKind::Order(_)

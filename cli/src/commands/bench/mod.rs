@@ -31,7 +31,7 @@ pub(crate) fn bench(args: &BenchArgs) -> Result<()> {
     };
     if target == Target::Cpu {
         let text = "`bench` shows what works on a GPU";
-        let help = "the targets are sm_80, sm_90a, sm_100a and sm_103a";
+        let help = "the targets are sm_80, sm_86, sm_89, sm_90a, sm_100a, sm_103a and sm_120";
         return Err(Box::new(Diagnostic::input("E0907", text).help(help)));
     }
     let mut notes = missing();
@@ -53,7 +53,7 @@ pub(crate) fn bench(args: &BenchArgs) -> Result<()> {
             None
         }
     };
-    let chosen = chosen(&args.only)?;
+    let chosen = chosen(&args.only, target)?;
     let shown = conformance(&chosen, target, device.as_ref());
     let races = match (&device, args.no_timing) {
         (Some(device), false) => timed::races(&chosen, device, args.budget),
@@ -79,15 +79,15 @@ fn missing() -> Vec<String> {
     lacks.map(|f| format!("{}: {}", f.what, f.detail)).collect()
 }
 
-/// The cases that words name.
-fn chosen(words: &[String]) -> Result<Vec<Case>> {
+/// The cases that words name, of those that a target can show.
+fn chosen(words: &[String], target: Target) -> Result<Vec<Case>> {
     let named = |case: &Case| {
-        words.is_empty()
-            || words.iter().any(|w| case.group.name() == w || case.name.contains(w.as_str()))
+        let called = |w: &String| case.group.name() == w || case.name.contains(w.as_str());
+        case.is_for(target) && (words.is_empty() || words.iter().any(called))
     };
     let all: Vec<Case> = cases().into_iter().filter(named).collect();
     if all.is_empty() {
-        let text = format!("no case is called `{}`", words.join("` or `"));
+        let text = format!("no case is called `{}`, of those for {target}", words.join("` or `"));
         let groups = Group::ALL.map(Group::name).join(", ");
         let help = format!("groups are {groups}; names are such as `mk,nk->mn bf16`");
         return Err(Box::new(Diagnostic::input("E0909", text).help(help)));

@@ -96,6 +96,8 @@ impl Emitter<'_> {
                     format!("call i64 {}({SHARED_POINTER} {p}, i32 {bytes})", intrinsic(code));
                 self.f.def("i64", 1, &text);
             }
+            Action::Take | Action::TakeMulticast => self.ask(code, tile(&o[0]), tile(&o[1])),
+            Action::Answer => self.read_answer(code, tile(&o[0])),
             Action::Wait => self.wait(&instruction, tile(&o[0]), number(&o[1])),
             Action::CopyCommit
             | Action::BoxCommit

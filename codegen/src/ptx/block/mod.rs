@@ -16,6 +16,7 @@ mod matrix;
 mod pairs;
 mod rows;
 mod share;
+mod taking;
 mod tensor;
 
 use std::collections::BTreeMap;
@@ -27,6 +28,7 @@ use warploom_ir::instruction::fragment::FragmentLayout;
 use warploom_ir::instruction::{Action, Code, find, layout};
 use warploom_ir::kernel::device::{Block, Call, Device, Fragment, Operand, Role, Teams, WARP};
 use warploom_ir::kernel::{Kernel, KernelNode};
+use warploom_ir::target::Target;
 
 use crate::llvm::build::Value;
 use crate::llvm::emit::{BufferRegs, Emitter};
@@ -96,6 +98,10 @@ pub(crate) struct Program {
     meetings: i64,
     /// The address of the block's tensor memory, as i32.
     tensors: Option<Value>,
+    /// The answer that was read in this iteration, and whether a block is taken.
+    answer: Option<(Value, Value)>,
+    /// What iterations of the one loop over blocks are below, where that is known.
+    below: Option<i64>,
 }
 
 /// The name of an intrinsic that nodes stand for.
@@ -139,6 +145,7 @@ pub(super) fn program_of(body: &[KernelNode]) -> Option<&Block> {
             | Device::Fragment(_)
             | Device::Across(_)
             | Device::Share(_)
+            | Device::Taking(_)
             | Device::Call(_) => None,
         },
         _ => None,
@@ -164,14 +171,37 @@ pub(super) fn calls<'k>(nodes: &'k [KernelNode], out: &mut Vec<&'k Call>) {
     }
 }
 
-/// What a kernel needs that the target lacks.
-pub(super) fn missing(kernel: &Kernel, target: warploom_ir::target::Target) -> Option<String> {
+/// What a kernel needs and a target lacks, and what to do.
+pub(super) struct Missing {
+    pub(super) text: String,
+    pub(super) help: String,
+}
+
+/// What a kernel needs that the target lacks; of several things the one that says most.
+pub(super) fn missing(kernel: &Kernel, target: Target) -> Option<Missing> {
     let mut all = Vec::new();
     calls(&kernel.body, &mut all);
     let lacks =
         |call: &&&Call| find(&call.instruction).is_none_or(|i| !i.targets.contains(&target));
-    let call = all.iter().find(lacks).map(|call| format!("`{}` on {target}", call.instruction));
-    call.or_else(|| cluster::missing(&kernel.body, target))
+    let lacking: Vec<&Name> = all.iter().filter(lacks).map(|call| &call.instruction).collect();
+    let action = |name: &Name| find(name).map(|i| i.action);
+    let takes = |name: &&&Name| matches!(action(name), Some(Action::Take | Action::TakeMulticast));
+    let multiplies = |name: &&&Name| matches!(action(name), Some(Action::Matrix(_)));
+    let of = |such: &dyn Fn(&&&Name) -> bool| lacking.iter().find(|n| such(n));
+    let help = format!(
+        "a schedule names the instructions of a kind of GPU: without `--schedule` the compiler \
+         writes one for {target}"
+    );
+    if let (Some(name), None) = (of(&takes), of(&multiplies)) {
+        let help = "leave `take` out, and share tiles out in turn: `split t by 132`, `skew t.1 by \
+                    -132*t.0`, `reorder t.1, t.0`, `map t.1 to block.x`"
+            .to_owned();
+        return Some(Missing { text: format!("`{name}` on {target}"), help });
+    }
+    let first = of(&multiplies).or_else(|| lacking.first());
+    let call = first.map(|name| format!("`{name}` on {target}"));
+    let text = call.or_else(|| cluster::missing(&kernel.body, target))?;
+    Some(Missing { text, help })
 }
 
 /// Threads, shared memory and rows of whole pieces of a launch.
@@ -198,8 +228,9 @@ pub(super) fn launch(kernel: &Kernel, block: &Block, launch: &mut GpuLaunch) {
 }
 
 impl Emitter<'_> {
-    /// The program of a block, whose tensor maps are the last arguments.
-    pub(super) fn block(&mut self, block: &Block, maps: Vec<TensorMap>) {
+    /// The program of a block, whose tensor maps are the last arguments; iterations of the loop
+    /// over blocks, and so how many there are, are `below` this.
+    pub(super) fn block(&mut self, block: &Block, maps: Vec<TensorMap>, below: Option<i64>) {
         let tid = self.f.def("i32", 1, &format!("call i32 {}()", implied("thread")));
         let own = self.f.bin_int("lshr", &tid, 5);
         let same =
@@ -217,6 +248,8 @@ impl Emitter<'_> {
             pair: Pairing::Single,
             meetings: 1,
             tensors: None,
+            answer: None,
+            below,
         });
         for s in &block.shared {
             let pointer = Value::register(SHARED, SHARED_POINTER, 1);
@@ -359,6 +392,7 @@ impl Emitter<'_> {
             Device::Fragment(f) => self.fragment(f),
             Device::Across(a) => self.across(a),
             Device::Share(s) => self.share(s),
+            Device::Taking(t) => self.taking(t),
             Device::Call(call) => self.device_call(call),
         }
     }

@@ -124,6 +124,11 @@ impl<'k> Machine<'k, '_> {
             }
             Action::TensorBefore => w.clock.fence_before(),
             Action::TensorAfter => w.clock.fence_after(),
+            Action::Take | Action::TakeMulticast => {
+                let multicast = action == Action::TakeMulticast;
+                self.ask([tile(&o[0])?, tile(&o[1])?], multicast, w)?;
+            }
+            Action::Answer => self.read_answer(tile(&o[0])?, w)?,
             Action::ProxyFence => w.clock.fence(),
             Action::Sync => return self.sync(w),
             Action::Implied => return Err(fault("E0521", "a node stands for this instruction")),

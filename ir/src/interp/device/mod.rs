@@ -20,6 +20,7 @@ mod rows;
 mod scales;
 mod shared;
 mod stores;
+mod taking;
 mod tensor;
 
 use std::collections::BTreeMap;
@@ -38,6 +39,7 @@ use matrix::Group;
 use program::{Step, steps};
 use registers::Registers;
 use shared::SharedMemory;
+use taking::Waiting;
 use tensor::{Pipe, TensorLoad, TensorMemory, Told};
 
 fn fault(code: &'static str, text: &str) -> Box<Diagnostic> {
@@ -82,6 +84,8 @@ struct Warp<'k> {
     open_stores: Vec<BoxCopy>,
     /// The arrival that it waits for at a barrier of its team.
     sync: Option<u64>,
+    /// What was read of an answer in this iteration: the iteration that is taken, if one is.
+    answer: Option<Option<i64>>,
     done: bool,
 }
 
@@ -146,6 +150,7 @@ struct Machine<'k, 'm> {
     pipes: BTreeMap<usize, Pipe<'k>>,
     /// Commits on their way to other blocks.
     told: Vec<Told>,
+    waiting: Waiting<'m>,
     agents: Agent,
 }
 
@@ -156,7 +161,8 @@ enum Outcome {
     Blocked,
 }
 
-/// Runs the program of the blocks of one cluster, or of one block without any.
+/// Runs the program of the blocks of one cluster, or of one block without any. `left` are the
+/// iterations of the loop mapped to blocks that have not begun, of which it may take some.
 ///
 /// # Errors
 /// `E0521` a precondition of an instruction, `E0522` a race, `E0523` a deadlock, `E0516` a value
@@ -164,6 +170,7 @@ enum Outcome {
 pub(super) fn run(
     block: &Block,
     env: &BTreeMap<Name, i64>,
+    left: &mut Vec<i64>,
     globals: &mut Memory<Scalar>,
 ) -> Result<()> {
     let size = block.cluster_size().filter(|n| (1..=MAX_CLUSTER).contains(n));
@@ -208,6 +215,7 @@ pub(super) fn run(
         tensors: TensorMemory::new(block, size)?,
         pipes: BTreeMap::new(),
         told: Vec::new(),
+        waiting: Waiting::new(left),
         agents: warps.len(),
     };
     machine.run(&mut warps)
@@ -240,6 +248,7 @@ fn start<'k>(
         stores: Vec::new(),
         open_stores: Vec::new(),
         sync: None,
+        answer: None,
         done: false,
     }
 }
@@ -265,7 +274,7 @@ impl<'k> Machine<'k, '_> {
             match self.loads.pop() {
                 Some(copy) => self.land(&copy)?,
                 None if self.copies_arrive()? => {}
-                None if self.complete()? || self.told_others(warps)? => {}
+                None if self.complete()? || self.told_others(warps)? || self.answered()? => {}
                 None => return Err(self.deadlock(warps)),
             }
         }
@@ -341,6 +350,10 @@ impl<'k> Machine<'k, '_> {
             }
             Step::Across(a) => self.across(a, w)?,
             Step::Share(s) => self.share(s, w)?,
+            Step::Take(t) => w.start_taking(t)?,
+            Step::Again(t, first) if w.goes_on(t, self.waiting.granted())? => next = first,
+            Step::Again(..) => {}
+            Step::EndTaking(t) => w.end_taking(t),
             Step::Call(call) => {
                 let outcome = self.call(call, w).map_err(|d| at_call(d, call, w))?;
                 if outcome == Outcome::Blocked {
@@ -367,7 +380,10 @@ impl<'k> Machine<'k, '_> {
             }
         }
         if self.barriers.values().any(|p| p.loaded > p.seen) {
-            left = "nobody has waited for a box load";
+            left = "nobody has waited for a box load or an answer";
+        }
+        if !self.waiting.is_answered() {
+            left = "an answer is on its way";
         }
         if !self.copied.is_empty() {
             left = "asynchronous copies, and arrivals that wait for them, are on their way";

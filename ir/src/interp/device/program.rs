@@ -3,7 +3,7 @@
 use super::fault;
 use crate::affine::Name;
 use crate::diag::Result;
-use crate::kernel::device::{Across, Call, Device, Fragment, Share, Teams};
+use crate::kernel::device::{Across, Call, Device, Fragment, Share, Taking, Teams};
 use crate::kernel::{Condition, KernelLoop, KernelNode};
 
 /// One step of a warp; numbers are positions in the list.
@@ -28,6 +28,11 @@ pub(super) enum Step<'k> {
     EndFragment(&'k Name),
     Across(&'k Across),
     Share(&'k Share),
+    /// The block's own iteration begins.
+    Take(&'k Taking),
+    /// Goes back where another iteration is taken.
+    Again(&'k Taking, usize),
+    EndTaking(&'k Taking),
     Call(&'k Call),
 }
 
@@ -88,6 +93,14 @@ fn device<'k>(node: &'k Device, out: &mut Vec<Step<'k>>) -> Result<()> {
         }
         Device::Across(a) => out.push(Step::Across(a)),
         Device::Share(s) => out.push(Step::Share(s)),
+        Device::Taking(t) => {
+            out.push(Step::Take(t));
+            let first = out.len();
+            steps(&t.body, out)?;
+            out.push(Step::Again(t, first));
+            steps(&t.last, out)?;
+            out.push(Step::EndTaking(t));
+        }
         Device::Call(call) => out.push(Step::Call(call)),
     }
     Ok(())

@@ -144,6 +144,25 @@ impl<'k> SharedMemory<'k> {
         Ok(bits.map(|bits| Scalar::from_bits(dtype, bits >> before)))
     }
 
+    /// Writes an element by the async proxy in the place of one that threads have read: their reads
+    /// come before it where a fence has followed them.
+    pub(super) fn overwrite(
+        &mut self,
+        address: i64,
+        dtype: DType,
+        value: Scalar,
+        a: Access<'_>,
+    ) -> Result<()> {
+        for i in 0..dtype.size_bytes() as i64 {
+            let at = self.place(address + i)?;
+            if self.bytes[a.rank][at].read.iter().any(|r| a.clock.has(*r) && !a.clock.sees(*r)) {
+                let text = "threads read it, and no fence.async came after them";
+                return Err(race(&self.owner(at), text));
+            }
+        }
+        self.store(address, dtype, Some(value), a)
+    }
+
     /// Writes an element; without a value it becomes undefined.
     pub(super) fn store(
         &mut self,

@@ -131,12 +131,16 @@ fn products_by_warpgroups_are_right() {
     check(&small_pairs(), 270, 20, 520);
 }
 
+/// PTX ISA 8.8, 9.7.16.10.5, data path layout D (128 rows of one block: row `i` in lane `i`), and
+/// 9.7.16.2.3.1.1 (what `.32x32b` loads).
 #[test]
 fn products_in_tensor_memory_are_right() {
     check(TENSOR, 130, 24, 72);
     check(&small_tensor(), 70, 20, 520);
 }
 
+/// PTX ISA 8.8, 9.7.16.6 (what is ordered by itself, and what `tcgen05.commit`, `tcgen05.wait` and
+/// `tcgen05.fence` order), 9.7.16.10 (an instruction's operands and who issues it).
 #[test]
 fn programs_in_tensor_memory_that_are_wrong_are_noticed() {
     let cases = [
@@ -169,7 +173,8 @@ fn programs_in_tensor_memory_that_are_wrong_are_noticed() {
     all_noticed(&small_tensor(), &cases);
 }
 
-/// A second product into the same columns is ordered after the loads by the fences of both sides.
+/// A second product into the same columns is ordered after the loads by the fences of both sides
+/// (PTX ISA 8.8, 9.7.16.6, `tcgen05.fence`).
 #[test]
 fn tensor_memory_is_written_again_after_its_loads() {
     let text = small_tensor()

@@ -13,8 +13,12 @@ impl Device {
             Self::Across(Across { part, .. }) => {
                 part.iter_mut().for_each(|Slice { start, .. }| *start = f(start));
             }
-            Self::Block(_) | Self::Teams(_) | Self::One(_) | Self::Fragment(_) | Self::Share(_) => {
-            }
+            Self::Block(_)
+            | Self::Teams(_)
+            | Self::One(_)
+            | Self::Fragment(_)
+            | Self::Share(_)
+            | Self::Taking(_) => {}
         }
         out
     }

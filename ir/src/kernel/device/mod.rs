@@ -46,6 +46,8 @@ pub enum Device {
     Across(Across),
     /// Each thread of the team runs the body for its share of some indices.
     Share(Share),
+    /// The team runs the body for the block's own iteration of a loop, and for those it takes.
+    Taking(Taking),
     /// An instruction.
     Call(Call),
 }
@@ -404,6 +406,24 @@ impl Share {
     }
 }
 
+/// A body that runs for the block's own iteration of the one loop mapped to blocks, and then for
+/// each iteration that it is told to take instead of a block that has not begun. Right inside the
+/// body one call reads the answer ([`crate::instruction::Action::Answer`]): it says which iteration
+/// comes next, or that none does.
+///
+/// Of a cluster all blocks take an iteration together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Taking {
+    /// The iteration, and how many have run before.
+    pub vars: [Name; 2],
+    /// The variable of the loop that is mapped to blocks.
+    pub of: Name,
+    /// What runs for each.
+    pub body: Vec<KernelNode>,
+    /// What runs after the last one, with its values.
+    pub last: Vec<KernelNode>,
+}
+
 /// An instruction with its operands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
@@ -498,6 +518,7 @@ impl Device {
             Self::Fragment(f) => vec![&f.body],
             Self::Across(a) => vec![&a.body],
             Self::Share(s) => vec![&s.body],
+            Self::Taking(t) => vec![&t.body, &t.last],
             Self::Call(_) => Vec::new(),
         }
     }
@@ -513,6 +534,10 @@ impl Device {
             | Self::Fragment(Fragment { body, .. })
             | Self::Across(Across { body, .. })
             | Self::Share(Share { body, .. }) => *body = f(body),
+            Self::Taking(Taking { body, last, .. }) => {
+                *body = f(body);
+                *last = f(last);
+            }
             Self::Call(_) => {}
         }
         out

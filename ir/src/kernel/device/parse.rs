@@ -4,7 +4,7 @@
 
 use super::{
     Across, Barrier, Block, Call, ClusterLoop, Device, Fragment, Operand, Role, Share, Shared,
-    Slice, Teams, Tensor, Tile,
+    Slice, Taking, Teams, Tensor, Tile,
 };
 use crate::affine::Name;
 use crate::diag::Result;
@@ -92,7 +92,8 @@ impl Parser {
 
     /// The rest of `for ROW, COL across FRAGMENT { … }`, maybe of a part `[…]` of it and with
     /// `reduce COL`, or of
-    /// `for I, … over EXTENT, … by PIECE, … { … }`, after the first name.
+    /// `for I, … over EXTENT, … by PIECE, … { … }`, or of
+    /// `for I, COUNT taking LOOP { … } last { … }`, after the first name.
     pub(in crate::kernel) fn elements(&mut self, first: Name) -> Result<KernelNode> {
         let mut vars = vec![first];
         while self.eat(",") {
@@ -111,14 +112,32 @@ impl Parser {
             let body = self.nodes()?;
             return Ok(Device::Across(Across { vars, fragment, part, reduce, body }).into());
         }
+        if let ([iteration, count], true) = (vars.as_slice(), self.at_word("taking")) {
+            let vars = [iteration.clone(), count.clone()];
+            return self.taking(vars);
+        }
         if !self.eat_word("over") {
-            return Err(self.unexpected("`across` or `over`"));
+            return Err(self.unexpected("`across`, `over` or `taking`"));
         }
         let extents = self.integers("an extent")?;
         self.expect_word("by")?;
         let piece = self.integers("neighbours of a piece")?;
         self.expect("{")?;
         Ok(Device::Share(Share { vars, extents, piece, body: self.nodes()? }).into())
+    }
+
+    /// The rest of `for I, COUNT taking LOOP { … } last { … }`, from `taking` on.
+    fn taking(&mut self, vars: [Name; 2]) -> Result<KernelNode> {
+        self.expect_word("taking")?;
+        let of = self.name()?;
+        self.expect("{")?;
+        let body = self.nodes()?;
+        let more = self.eat_word("last");
+        if more {
+            self.expect("{")?;
+        }
+        let last = if more { self.nodes()? } else { Vec::new() };
+        Ok(Device::Taking(Taking { vars, of, body, last }).into())
     }
 
     fn integers(&mut self, what: &str) -> Result<Vec<i64>> {

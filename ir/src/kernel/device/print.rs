@@ -113,6 +113,14 @@ pub(in crate::kernel) fn device(f: &mut Formatter<'_>, d: &Device, indent: usize
             writeln!(f, "{pad}for {vars} over {extents} by {piece} {{")?;
             &s.body
         }
+        Device::Taking(t) => {
+            writeln!(f, "{pad}for {} taking {} {{", List(&t.vars), t.of)?;
+            if !t.last.is_empty() {
+                nodes(f, &t.body, indent + 1)?;
+                writeln!(f, "{pad}}} last {{")?;
+            }
+            if t.last.is_empty() { &t.body } else { &t.last }
+        }
     };
     nodes(f, body, indent + 1)?;
     writeln!(f, "{pad}}}")

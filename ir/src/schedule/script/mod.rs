@@ -22,8 +22,8 @@ use lex::{Reader, Token};
 pub const MAX_DEPTH: usize = 64;
 
 const STEPS: &str = "a step (tile, split, reorder, fuse, distribute, skew, shift, coalesce, \
-                     raster, unroll, vectorize, parallel, map, tensorize, ring, reverse, order, \
-                     stage, fuse-at, split-reduction, privatise, atomically, require)";
+                     raster, unroll, vectorize, parallel, map, take, tensorize, ring, reverse, \
+                     order, stage, fuse-at, split-reduction, privatise, atomically, require)";
 
 const PLACES: &str = "a place (block.x, block.y, block.z, thread.x, thread.y, thread.z)";
 const UNITS: &str = "a place (block.x, …, thread.z, cluster, warpgroup, warp, tma or async)";
@@ -134,6 +134,11 @@ fn step(r: &mut Reader, depth: usize) -> Result<StepKind> {
             unit(r, target)
         }
         "tensorize" => tensorize(r, at),
+        "take" => {
+            let target = name(r)?;
+            r.expect_word("by")?;
+            Ok(StepKind::Take { target, ahead: size(r)? })
+        }
         "ring" => {
             let target = name(r)?;
             r.expect_word("by")?;

@@ -11,6 +11,7 @@ mod phases;
 mod rare;
 mod roles;
 mod sites;
+mod taken;
 mod values;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -82,7 +83,8 @@ fn read<'m>(kernel: &Kernel, m: &'m Machine) -> Option<Reader<'m>> {
     let mut launch = Launch { arrays, grid: Vec::new(), body: &[], env: Env::new() };
     let (warm, patterns) = (BTreeSet::new(), BTreeSet::new());
     let mut reader = Reader { m, warm, out: Vec::new(), patterns };
-    reader.host(&HostNode::of(&kernel.body), &mut launch, 1.0);
+    let body = taken::in_turn(&kernel.body, m);
+    reader.host(&HostNode::of(&body), &mut launch, 1.0);
     Some(reader)
 }
 
@@ -238,9 +240,11 @@ fn depends(node: &KernelNode, name: &Name) -> bool {
         KernelNode::Device(d) => match &**d {
             // guards of elements are at the edges: they say what is stored, hardly how much
             Device::Across(_) | Device::Share(_) | Device::Call(_) => false,
-            Device::Block(_) | Device::Teams(_) | Device::One(_) | Device::Fragment(_) => {
-                d.bodies().into_iter().any(|b| any(b))
-            }
+            Device::Block(_)
+            | Device::Teams(_)
+            | Device::One(_)
+            | Device::Fragment(_)
+            | Device::Taking(_) => d.bodies().into_iter().any(|b| any(b)),
         },
     }
 }

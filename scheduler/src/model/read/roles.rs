@@ -140,7 +140,7 @@ pub(super) fn work<'k>(
 }
 
 /// Blocks that a multiprocessor has room for.
-fn resident(block: &Block, m: &Machine) -> f64 {
+pub(super) fn resident(block: &Block, m: &Machine) -> f64 {
     let shared = (m.shared_bytes / (block.bytes().unwrap_or(0) as f64 + 1024.0)).floor();
     let threads = (block.warps() * WARP) as f64;
     let registers = match block.roles.iter().all(|r| r.registers.is_some()) {
@@ -174,6 +174,7 @@ fn held(block: &Block) -> f64 {
                     | Device::One(_)
                     | Device::Across(_)
                     | Device::Share(_)
+                    | Device::Taking(_)
                     | Device::Call(_) => 0.0,
                 };
                 own + d.bodies().into_iter().map(|b| most(b)).fold(0.0, f64::max)
@@ -310,6 +311,11 @@ impl<'k> Walk<'_, 'k> {
             }
             Device::Across(a) => self.across(a),
             Device::Share(s) => self.share(s),
+            // of a kernel in which blocks take turns instead (`taken`)
+            Device::Taking(t) => {
+                self.nodes(&t.body);
+                self.nodes(&t.last);
+            }
             Device::Call(c) => self.call(c),
         }
     }
@@ -404,12 +410,8 @@ impl<'k> Walk<'_, 'k> {
                 self.tally.waits += self.times;
                 self.tally.slots = self.tally.slots.max(tile(0).map_or(1, |t| self.slots(t)));
             }
-            Action::Sync => self.wait(f.meeting),
-            Action::TensorLoad(_) => self.wait(f.meeting),
-            Action::ScaleCopy(_) => {
-                let bytes = tile(1).map_or(0.0, |t| self.bytes(t));
-                self.through_shared(self.times * self.copies * bytes);
-            }
+            Action::Sync | Action::TensorLoad(_) => self.wait(f.meeting),
+            Action::ScaleCopy(_) => self.scales(tile(1)),
             Action::BoxWaitRead
             | Action::CopyWait
             | Action::CopyCommit
@@ -425,9 +427,18 @@ impl<'k> Walk<'_, 'k> {
             | Action::TensorCommitPair
             | Action::TensorBefore
             | Action::TensorAfter
+            | Action::Take
+            | Action::TakeMulticast
+            | Action::Answer
             | Action::ProxyFence
             | Action::Implied => {}
         }
+    }
+
+    /// Scales on their way to tensor memory.
+    fn scales(&mut self, from: Option<&'k Tile>) {
+        let bytes = from.map_or(0.0, |t| self.bytes(t));
+        self.through_shared(self.times * self.copies * bytes);
     }
 
     /// The slots of a barrier.
@@ -584,7 +595,8 @@ fn multiplies(node: &KernelNode) -> bool {
             | Device::One(_)
             | Device::Fragment(_)
             | Device::Across(_)
-            | Device::Share(_) => d.bodies().into_iter().any(|b| any(b)),
+            | Device::Share(_)
+            | Device::Taking(_) => d.bodies().into_iter().any(|b| any(b)),
         },
     }
 }
