@@ -318,7 +318,9 @@ impl<'p> Indices<'p> {
         orders.dedup();
         let mut out = Vec::new();
         for sums in &orders {
-            for way in 0..16 {
+            // boxes write results in runs whatever the factors are
+            let ways = if self.product.matrix.shared { 8 } else { 16 };
+            for way in 0..ways {
                 let folded = [way & 1 != 0, way & 2 != 0, way & 4 != 0];
                 let found = self.candidate(sums, folded, way & 8 != 0);
                 // sides of one index are the same folded or not
