@@ -2,7 +2,8 @@
 //! does so on another machine.
 //!
 //! Keeps: what could not be tried is said, with the reason; a failure is in the file too, and
-//! decides the exit code after everything else was tried.
+//! decides the exit code after everything else was tried. While problems are timed the file has
+//! what came out so far, so that whoever stops it keeps that.
 
 mod bundle;
 mod timed;
@@ -55,8 +56,14 @@ pub(crate) fn bench(args: &BenchArgs) -> Result<()> {
     };
     let chosen = chosen(&args.only, target)?;
     let shown = conformance(&chosen, target, device.as_ref());
+    let save = |notes: &[String], races: &[timed::Race]| {
+        io::save_text(&args.report, &format!("{:#}\n", json(target, notes, &shown, races)))
+    };
     let races = match (&device, args.no_timing) {
-        (Some(device), false) => timed::races(&chosen, device, args.budget),
+        (Some(device), false) => {
+            let part = [notes.as_slice(), &["not all problems were timed".to_owned()]].concat();
+            timed::races(&chosen, device, args.budget, &|races| save(&part, races))?
+        }
         (Some(_), true) => {
             notes.push("nothing was timed, as was asked".to_owned());
             Vec::new()
@@ -64,7 +71,7 @@ pub(crate) fn bench(args: &BenchArgs) -> Result<()> {
         (None, _) => Vec::new(),
     };
     let text = text(target, &notes, &shown, &races);
-    io::save_text(&args.report, &format!("{:#}\n", json(target, &notes, &shown, &races)))?;
+    save(&notes, &races)?;
     output::print(&format!("{text}\nall of this is in {}\n", args.report.display()))?;
     let failed = shown.iter().find_map(|s| match &s.outcome {
         Err(d) => Some(d.clone()),

@@ -30,8 +30,13 @@ pub(super) struct Race {
     compared: Result<Compared>,
 }
 
-/// All problems of these cases.
-pub(super) fn races(cases: &[Case], device: &Device, budget: Duration) -> Vec<Race> {
+/// All problems of these cases; what there is so far is kept before each of them.
+pub(super) fn races(
+    cases: &[Case],
+    device: &Device,
+    budget: Duration,
+    keep: &dyn Fn(&[Race]) -> Result<()>,
+) -> Result<Vec<Race>> {
     let mut out = Vec::new();
     for case in cases {
         let problems = match case.timed() {
@@ -49,6 +54,7 @@ pub(super) fn races(cases: &[Case], device: &Device, budget: Duration) -> Vec<Ra
             }
         };
         for (sizes, nest) in problems {
+            keep(&out)?;
             let sizes = shown(&sizes);
             progress(&format!("bench: {} {sizes}", case.name));
             let compared = race(case, &nest, device, budget);
@@ -58,7 +64,7 @@ pub(super) fn races(cases: &[Case], device: &Device, budget: Duration) -> Vec<Ra
             out.push(Race { name, sizes, unit, state, compared });
         }
     }
-    out
+    Ok(out)
 }
 
 /// `m=1024,n=1024`.
