@@ -3,7 +3,7 @@
 //!
 //! In: a loop of slices of known length, with nothing but products inside. Out: products into two
 //! fragments, so that tensor cores have work while a warpgroup adds.
-//! Requires: registers for both fragments beside the accumulator.
+//! Requires: registers for both fragments beside the accumulator, slots for both slices.
 //! Keeps: partial sums are added in the order of the slices, as without this. All products are
 //! done at the end of an iteration: the assembler takes no others to be apart from what reads sums.
 
@@ -36,9 +36,9 @@ impl Product {
         self.fragment.iter().product::<i64>() / (WARPGROUP * WARP)
     }
 
-    /// Whether registers hold the accumulator and two partial sums.
+    /// Whether registers hold the accumulator and two partial sums, and the ring the slices of both.
     pub(super) fn parts_in_turn(&self) -> bool {
-        self.partial && 3 * self.sums_of_thread() <= MOST
+        self.partial && self.stages >= 2 && 3 * self.sums_of_thread() <= MOST
     }
 }
 

@@ -206,6 +206,8 @@ fn partial_sums_keep_what_long_ones_drop() {
     let t = Types { clause: PROMOTED, ..plain("e4m3", "e4m3", "f32") };
     let pairs = check(&product(t, [64, 8, 640]), &script(t));
     assert!(pairs.contains("fragment partial_2"), "slices in pairs, and one more:\n{pairs}");
+    let one = check(&product(t, [64, 8, 640]), &script(t).replace("k.0 by 3", "k.0 by 1"));
+    assert!(!one.contains("fragment partial_2"), "a pair of slices has two slots:\n{one}");
     let (error, bound) = result(PROMOTED);
     assert!(error == 0.0 && bound < 64512.0 / 16.0, "{error} {bound}");
     let (error, bound) = result(FAST);
