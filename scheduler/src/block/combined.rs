@@ -128,6 +128,18 @@ impl Product {
 }
 
 impl Plan {
+    /// Whether iterations of a ring run that no statement has.
+    pub(super) fn adds_zeros(&self, sites: &[Site<'_>], model: &Model) -> Answer<bool> {
+        for (product, site) in self.products.iter().zip(sites) {
+            if let Some(all) = &product.padded
+                && !all.is_subset(&product.had(site, model)?)?
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// In iterations of the ring that the statement does not have, one operand is zeros.
     pub(super) fn check_padding(&self, p: usize, site: &Site<'_>, model: &Model) -> Answer<()> {
         let product = &self.products[p];

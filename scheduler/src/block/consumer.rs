@@ -36,7 +36,7 @@ impl<'a> Program<'a> {
     ) -> Result<Vec<KernelNode>> {
         let plan = self.plan;
         let product = |w: usize| matches!(plan.works[w], Work::Product);
-        let scopes = plan.main().scopes();
+        let scopes = plan.main().outer_scopes();
         let outer = |node: &&KernelNode| {
             matches!(node, KernelNode::Loop(l) if scopes.contains(&l.label))
                 && holds(node, &product)
@@ -92,6 +92,7 @@ impl<'a> Program<'a> {
                 new.push(p);
             }
         }
+        let totals = self.totals_begun(nodes);
         let (mut body, mut leaving) = (Vec::new(), Vec::new());
         let mut drained = BTreeSet::new();
         for node in nodes {
@@ -142,6 +143,9 @@ impl<'a> Program<'a> {
             }
             body = vec![self.fragment_of_sums(&self.fragment(), body)];
         }
+        for total in totals {
+            body = vec![self.total_ended(&total, body)];
+        }
         Ok((body, leaving))
     }
 
@@ -149,15 +153,7 @@ impl<'a> Program<'a> {
     pub(super) fn begins_in_part(&self) -> bool {
         let fragment = self.fragment();
         let own = self.plan.works.iter().zip(&self.plan.owners).filter(|(_, p)| **p == self.at);
-        let mut elements = own.filter_map(|(work, _)| match work {
-            Work::Elements(elements) => Some(elements),
-            Work::Product
-            | Work::Fill(_)
-            | Work::Threads(_)
-            | Work::Drain(_)
-            | Work::Slabs(_)
-            | Work::Nothing => None,
-        });
+        let mut elements = own.filter_map(|(work, _)| work.elements());
         let begins = |i: &Instance| i.store.array == fragment && !i.guard.is_empty();
         elements.any(|e| e.statements.iter().any(begins))
     }
@@ -184,15 +180,20 @@ impl<'a> Program<'a> {
     }
 
     /// Whether a piece of work belongs to those who multiply.
-    fn sums(&self, work: usize) -> bool {
+    pub(super) fn sums(&self, work: usize) -> bool {
         !matches!(self.plan.works[work], Work::Fill(_) | Work::Threads(_) | Work::Nothing)
     }
 
     /// Whether the sums of a product begin and end with these nodes: not all that uses them is
     /// inside loops of its accumulator's.
     fn opens(&self, p: usize, nodes: &[KernelNode]) -> bool {
-        let own = |w: usize| self.plan.owners[w] == p && self.sums(w);
-        let scopes = self.plan.products[p].scopes();
+        let product = &self.plan.products[p];
+        let of_total = |w: usize| {
+            let elements = self.plan.works[w].elements();
+            elements.is_some_and(|e| e.of.buffer != product.accumulator)
+        };
+        let own = |w: usize| self.plan.owners[w] == p && self.sums(w) && !of_total(w);
+        let scopes = product.scopes();
         let deeper = |n: &KernelNode| matches!(n, KernelNode::Loop(l) if scopes.contains(&l.label));
         nodes.iter().any(|n| holds(n, &own) && !deeper(n))
     }

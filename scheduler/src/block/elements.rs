@@ -15,6 +15,7 @@ use warploom_ir::schedule::Tree;
 use warploom_isl::Map;
 
 use super::product::{Product, elements};
+use super::totals::Sums;
 use super::{Answer, Site, Staged, misplaced, place_of, unfit};
 use crate::footprint::{Iterations, fresh};
 use crate::isl_affine::Names;
@@ -28,6 +29,8 @@ pub(super) struct Elements {
     /// Names of the coordinates of the accumulator's loop, then of the element's indices in the
     /// buffer, then of its row and column in the fragment.
     pub(super) names: Vec<Name>,
+    /// The sums that the elements are of.
+    pub(super) of: Sums,
 }
 
 /// The instance of a statement that belongs to an element.
@@ -56,12 +59,12 @@ impl Elements {
         site: &Site<'_>,
         model: &Model,
         tree: &Tree,
-        product: &Product,
+        (product, of): (&Product, Sums),
         slab: Option<&Name>,
         multiplied: Multiplied<'_>,
     ) -> Answer<Self> {
-        let iterations = Iterations::of(site.poly, site.tree, &site.path[product.scope].name);
-        let places = fresh(&iterations.names, "e", product.rank);
+        let iterations = Iterations::of(site.poly, site.tree, &site.path[of.scope].name);
+        let places = fresh(&iterations.names, "e", of.rank);
         let held = held();
         let names = iterations.names.iter().chain(&places).chain(&held).cloned().collect();
         let mut statements = Vec::new();
@@ -69,7 +72,7 @@ impl Elements {
             let at = place_of(site.poly, &name);
             let store = redirected(site, at, product, &places, slab)?;
             let around = (&iterations, places.as_slice());
-            statements.push(instance(site, model, at, product, around, store, multiplied(at)?)?);
+            statements.push(instance(site, model, at, &of, around, store, multiplied(at)?)?);
         }
         if let (true, Some(one)) =
             (statements.len() > 1, statements.iter().find(|i| i.row.is_some()))
@@ -78,7 +81,7 @@ impl Elements {
             let text = format!("`{name}` combines rows, and shares its loops with others");
             return Err(Box::new(misplaced(text).help("`distribute` them")).into());
         }
-        Ok(Self { statements, names })
+        Ok(Self { statements, names, of })
     }
 
     /// The buffers that the statements write beside the accumulator, but for operands.
@@ -91,19 +94,27 @@ impl Elements {
         let mut out = Vec::new();
         for instance in &self.statements {
             let s = &site.poly.statements[instance.statement].statement;
-            let held = (all_accesses(s).find(|a| a.array == product.accumulator))
+            let held = (all_accesses(s).find(|a| a.array == self.of.buffer))
                 .map(|a| a.indices[site.poly.scopes[&a.array].coordinates..].to_vec());
-            for access in all_accesses(s).filter(|a| a.array != product.accumulator) {
+            for access in all_accesses(s).filter(|a| a.array != self.of.buffer) {
                 let Some(scope) = site.poly.scopes.get(&access.array) else { continue };
-                let same = held.as_deref() == Some(&access.indices[scope.coordinates..]);
-                if !same || scope.at != site.path[product.scope].name {
+                let element = &access.indices[scope.coordinates..];
+                let total = product.sums().find(|sums| sums.buffer == access.array);
+                let same = match &total {
+                    Some(total) => {
+                        let own = held.as_deref().map(|own| self.of.element(own));
+                        own == Some(total.element(element))
+                    }
+                    None => held.as_deref() == Some(element),
+                };
+                if !same || total.is_none() && scope.at != site.path[product.scope].name {
                     return Err(misplaced(format!(
                         "`{}` uses `{}` at another place than the accumulator's element",
                         s.name, access.array
                     ))
                     .into());
                 }
-                if s.target == *access && !instance.held {
+                if s.target == *access && !instance.held && total.is_none() {
                     let array = site.poly.array(&access.array);
                     let dtype = array.expect("accesses are of known arrays").dtype;
                     let shape = product.whole();
@@ -137,11 +148,11 @@ fn chain(tree: &Tree) -> Answer<Vec<Name>> {
     }
 }
 
-/// The indices that a statement accesses the accumulator at.
-fn place<'a>(site: &'a Site<'_>, at: usize, product: &Product) -> Answer<&'a [Affine]> {
+/// The indices that a statement accesses the accumulator, or these sums, at.
+fn place<'a>(site: &'a Site<'_>, at: usize, sums: &Name) -> Answer<&'a [Affine]> {
     let s = &site.poly.statements[at].statement;
     let mut found: Option<&Access> = None;
-    for access in all_accesses(s).filter(|a| a.array == product.accumulator) {
+    for access in all_accesses(s).filter(|a| a.array == *sums) {
         if found.is_some_and(|f| f.indices != access.indices) {
             let text = format!("`{}` uses several elements of the accumulator", s.name);
             return Err(unfit(text).into());
@@ -150,8 +161,8 @@ fn place<'a>(site: &'a Site<'_>, at: usize, product: &Product) -> Answer<&'a [Af
     }
     let Some(access) = found else {
         return Err(misplaced(format!(
-            "`{}` stands in a block program and does not touch the accumulator `{}`",
-            s.name, product.accumulator
+            "`{}` stands in a block program and does not touch the accumulator `{sums}`",
+            s.name
         ))
         .into());
     };
@@ -162,13 +173,13 @@ fn instance(
     site: &Site<'_>,
     model: &Model,
     at: usize,
-    product: &Product,
+    sums: &Sums,
     (iterations, places): (&Iterations, &[Name]),
     store: Store<Affine>,
     multiplied: Option<Map>,
 ) -> Answer<Instance> {
     let name = &site.poly.statements[at].statement.name;
-    let element = place(site, at, product)?;
+    let element = place(site, at, &sums.buffer)?;
     let iterators = iterators_of(site, model, at, iterations, places, element)?;
     let several =
         || unfit(format!("`{name}` runs several times for an element of the accumulator"));
@@ -178,7 +189,7 @@ fn instance(
     if let Some(multiplied) = multiplied {
         touched = touched.intersect(&multiplied)?;
     }
-    let whole = whole(model, iterations, places, product, &touched)?;
+    let whole = whole(model, iterations, places, sums, &touched)?;
     let guard = iterations.constraints(&touched.gist(&whole)?, places)?;
     let Some(guard) = guard else {
         return Err(Box::new(warploom_ir::diag::Diagnostic::new(
@@ -189,7 +200,7 @@ fn instance(
         .into());
     };
     let names = site.poly.statements[at].iters.clone();
-    let row = row_target(site, model, at, product, (iterations, places), &store)?;
+    let row = row_target(site, model, at, sums, (iterations, places), &store)?;
     Ok(Instance { statement: at, store, names, iterators, guard, held, row })
 }
 
@@ -199,7 +210,7 @@ fn row_target(
     site: &Site<'_>,
     model: &Model,
     at: usize,
-    product: &Product,
+    sums: &Sums,
     (iterations, places): (&Iterations, &[Name]),
     store: &Store<Affine>,
 ) -> Answer<Option<Vec<Affine>>> {
@@ -207,8 +218,8 @@ fn row_target(
     if !store.op.is_update() || site.poly.scopes.contains_key(&s.target.array) {
         return Ok(None);
     }
-    let element = place(site, at, product)?;
-    let dims: Vec<usize> = product.sides[0].0.iter().map(|digit| digit.dim).collect();
+    let element = place(site, at, &sums.buffer)?;
+    let dims: Vec<usize> = sums.sides[0].0.iter().map(|digit| digit.dim).collect();
     let row: Vec<Affine> = dims.iter().map(|d| element[*d].clone()).collect();
     let rows = [iterations.rows(site.tree, &s.name), row].concat();
     let known = model.rows(at, &rows)?.reverse()?;
@@ -217,8 +228,8 @@ fn row_target(
     if !hull.is_valid()? || hull.size()?.to_i64s()?.iter().any(|n| *n != 1) {
         return Ok(None);
     }
-    let sums = matches!(store.op, AssignOp::Add | AssignOp::Mul) && store.dtype.is_float();
-    if sums && store.order == Order::Serial {
+    let rounded = matches!(store.op, AssignOp::Add | AssignOp::Mul) && store.dtype.is_float();
+    if rounded && store.order == Order::Serial {
         return Err(unfit(format!(
             "`{}` sums rows in the order of the text, and threads hold parts of them (`order \
              fixed`)",
@@ -264,7 +275,7 @@ fn redirected(
     let held = held();
     let mut change = |access: &mut Access| {
         let Some(scope) = site.poly.scopes.get(&access.array) else { return };
-        let own = access.array == product.accumulator || slab == Some(&access.array);
+        let own = product.in_registers(&access.array) || slab == Some(&access.array);
         let names = if own { held.as_slice() } else { places };
         access.indices.truncate(scope.coordinates);
         access.indices.extend(names.iter().cloned().map(Affine::var));
@@ -272,7 +283,7 @@ fn redirected(
     s.statement.visit_accesses_mut(&mut change);
     // the fragment has two dimensions, whatever the buffer has
     let mut poly = site.poly.clone();
-    let held_there = |a: &&mut Array| a.name == product.accumulator || slab == Some(&a.name);
+    let held_there = |a: &&mut Array| product.in_registers(&a.name) || slab == Some(&a.name);
     for array in poly.arrays.iter_mut().filter(held_there) {
         array.shape = vec![Affine::constant(1); held.len()];
     }
@@ -289,11 +300,11 @@ fn whole(
     model: &Model,
     iterations: &Iterations,
     places: &[Name],
-    product: &Product,
+    sums: &Sums,
     touched: &Map,
 ) -> Answer<Map> {
     let mut facts = Vec::new();
-    for (place, extent) in places.iter().zip(product.whole()) {
+    for (place, extent) in places.iter().zip(sums.whole()) {
         let e = Affine::var(place.clone());
         facts.push(Constraint::non_negative(e.clone()));
         facts.push(Constraint::non_negative(Affine::constant(extent - 1).sub(&e)?));
@@ -328,8 +339,9 @@ pub(super) fn zeros(
         return Ok(false);
     }
     let iterations = Iterations::of(site.poly, site.tree, &site.path[product.scope].name);
-    let set = elements(site, model, at, &iterations, place(site, at, product)?)?;
+    let own = &product.accumulator;
+    let set = elements(site, model, at, &iterations, place(site, at, own)?)?;
     let added =
-        elements(site, model, site.statement, &iterations, place(site, site.statement, product)?)?;
+        elements(site, model, site.statement, &iterations, place(site, site.statement, own)?)?;
     Ok(set.is_subset(&added)?)
 }

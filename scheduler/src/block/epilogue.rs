@@ -94,10 +94,10 @@ impl Program<'_> {
         Held { vars, first, part }: Held,
         into: Option<(&Name, &[Index])>,
     ) -> KernelNode {
-        let product = self.product();
-        let mut values = coordinates[..=product.scope].to_vec();
-        let mut places = vec![Index::Const(0); product.rank];
-        for (side, (v, first)) in product.sides.iter().zip(vars.iter().zip(first)) {
+        let of = &elements.of;
+        let mut values = coordinates[..=of.scope].to_vec();
+        let mut places = vec![Index::Const(0); of.rank];
+        for (side, (v, first)) in of.sides.iter().zip(vars.iter().zip(first)) {
             for (dim, place) in side.places(&add(first, var(v))) {
                 places[dim] = place;
             }
@@ -125,8 +125,8 @@ impl Program<'_> {
                 otherwise.push(KernelNode::Store(zero));
             }
             // of what is outside the results, nothing leaves the staging buffer
-            let plain = self.plan.staging.contains_key(&store.array)
-                && reads_only(&store, &self.product().accumulator);
+            let plain =
+                self.plan.staging.contains_key(&store.array) && reads_only(&store, &of.buffer);
             let guard = instance.guard.iter().filter(|_| !plain);
             let conditions = guard.map(|c| condition(c, &lookup)).collect();
             if let Some(target) = &instance.row {
@@ -140,8 +140,8 @@ impl Program<'_> {
                 guard => KernelNode::If(guard, vec![store], otherwise),
             });
         }
-        let (fragment, reduce) =
-            (self.fragment(), elements.statements.iter().any(|i| i.row.is_some()));
+        let reduce = elements.statements.iter().any(|i| i.row.is_some());
+        let fragment = of.buffer.clone();
         Device::Across(Across { vars, fragment, part, reduce, body }).into()
     }
 

@@ -88,7 +88,7 @@ impl Program<'_> {
         if self.answers.is_some() { most.min(GROUPS - 1) } else { most }
     }
 
-    /// Sums that a thread holds at once.
+    /// Registers for the sums that a thread holds at once.
     fn held_by_thread(&self) -> i64 {
         let of = |product: &Product| {
             if !product.scales.is_empty() {
@@ -100,7 +100,8 @@ impl Program<'_> {
                 (true, false) => 2,
                 (true, true) => 3,
             };
-            sums * product.sums_of_thread()
+            let words: i64 = product.totals.iter().map(|t| t.dtype.size_bytes() as i64 / 4).sum();
+            (sums + words) * product.sums_of_thread()
         };
         self.plan.products.iter().map(of).sum()
     }

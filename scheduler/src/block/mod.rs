@@ -43,6 +43,7 @@ mod slabs;
 mod sums;
 pub(crate) mod taking;
 mod tensor_memory;
+mod totals;
 mod warp_steps;
 mod warps;
 
@@ -132,6 +133,18 @@ impl Work {
             | Self::Threads(_)
             | Self::Elements(_)
             | Self::Drain(_)
+            | Self::Nothing => None,
+        }
+    }
+
+    fn elements(&self) -> Option<&Elements> {
+        match self {
+            Self::Elements(elements) => Some(elements),
+            Self::Product
+            | Self::Fill(_)
+            | Self::Threads(_)
+            | Self::Drain(_)
+            | Self::Slabs(_)
             | Self::Nothing => None,
         }
     }
@@ -266,8 +279,12 @@ impl Plan {
                 for site in &sites {
                     padded |= model.unguarded(site.statement)?.is_some();
                 }
-                // where guards leave out iterations, zeros may take their place
+                // where guards leave out iterations, zeros may take their place: of those that
+                // are zeros alone, only if they cannot be left out
                 match padded.then(|| Self::make(&sites, model, true)) {
+                    Some(Ok(plan)) if plan.adds_zeros(&sites, model)? => {
+                        Ok(Self::make(&sites, model, false).unwrap_or(plan))
+                    }
                     Some(Ok(plan)) => Ok(plan),
                     Some(Err(_)) | None => Self::make(&sites, model, false),
                 }

@@ -13,6 +13,7 @@ use super::elements::{self, Elements};
 use super::filling::Filling;
 use super::moves::{self, Move};
 use super::slabs::Slabs;
+use super::totals::Sums;
 use super::{Answer, Plan, Site, Work, misplaced};
 use crate::poly_isl::Model;
 use crate::steps::stage::all_accesses;
@@ -97,7 +98,7 @@ impl Plan {
         if let Tree::Loop(l) = tree
             && l.marks.unit.is_none()
             && l.body.loops().iter().any(unit)
-            && let Some(p) = self.using(spot, tree)
+            && let Some((p, _)) = self.using(spot, tree)
         {
             let slabs = Slabs::of(&spot.sites[p], spot.model, l, &self.products[p])?;
             return Ok((Work::Slabs(slabs), p));
@@ -118,29 +119,32 @@ impl Plan {
                 return self.drain(spot, moved, p);
             }
         }
-        let Some(p) = self.using(spot, tree) else {
+        let Some((p, of)) = self.using(spot, tree) else {
             let names: Vec<String> = members.iter().map(|n| format!("`{n}`")).collect();
             let text =
                 format!("{}: a block program has no place for it at this loop", names.join(", "));
             return Err(misplaced(text).into());
         };
-        self.of_elements(spot, tree, p)
+        self.of_elements(spot, tree, (p, of))
     }
 
-    /// The product whose elements a piece uses: of those whose accumulator is held by the loop, the
-    /// one whose accumulator it touches.
-    fn using(&self, spot: &Spot<'_, '_>, tree: &Tree) -> Option<usize> {
-        let held: Vec<usize> =
-            (0..self.products.len()).filter(|p| spot.inside(*p, self.products[*p].scope)).collect();
+    /// The product whose elements a piece uses, and of which sums: of those that are held by the
+    /// loop, the ones that it touches.
+    fn using(&self, spot: &Spot<'_, '_>, tree: &Tree) -> Option<(usize, Sums)> {
+        let all = self.products.iter().enumerate();
+        let mut held: Vec<(usize, Sums)> = all
+            .flat_map(|(p, product)| product.sums().map(move |sums| (p, sums)))
+            .filter(|(p, sums)| spot.inside(*p, sums.scope))
+            .collect();
         let statements = tree.statements();
         let poly = spot.sites[0].poly;
-        let touches = |p: &usize| {
-            let accumulator = &self.products[*p].accumulator;
+        let touches = |(_, sums): &(usize, Sums)| {
             (poly.statements.iter())
                 .filter(|s| statements.contains(&s.statement.name))
-                .any(|s| all_accesses(&s.statement).any(|a| a.array == *accumulator))
+                .any(|s| all_accesses(&s.statement).any(|a| a.array == sums.buffer))
         };
-        held.iter().copied().find(touches).or_else(|| held.first().copied())
+        let own = held.iter().position(touches).unwrap_or(0);
+        (own < held.len()).then(|| held.swap_remove(own))
     }
 
     /// A copy by the copy engine, or by asynchronous copies.
@@ -172,20 +176,28 @@ impl Plan {
         Ok((Work::Drain(moved), p))
     }
 
-    /// Statements over elements of a product's accumulator.
-    fn of_elements(&mut self, spot: &Spot<'_, '_>, tree: &Tree, p: usize) -> Answer<(Work, usize)> {
+    /// Statements over elements of a product's accumulator, or of a total.
+    fn of_elements(
+        &mut self,
+        spot: &Spot<'_, '_>,
+        tree: &Tree,
+        (p, of): (usize, Sums),
+    ) -> Answer<(Work, usize)> {
         let (site, model) = (&spot.sites[p], spot.model);
+        let own = of.buffer == self.products[p].accumulator;
         let pairs = self.works.iter().zip(&self.owners);
         let sums = |(work, owner): (&Work, &usize)| {
-            *owner == p && !matches!(work, Work::Fill(_) | Work::Threads(_))
+            *owner == p
+                && !matches!(work, Work::Fill(_) | Work::Threads(_))
+                && !work.elements().is_some_and(|e| e.of != of)
         };
-        let first = !pairs.into_iter().any(sums);
+        let first = own && !pairs.into_iter().any(sums);
         if first && elements::zeros(site, model, tree, &self.products[p])? {
             self.products[p].starts_at_zero = true;
             return Ok((Work::Nothing, p));
         }
         let multiplied = |at| self.multiplied(spot.sites, model, p, at);
-        let elements = Elements::of(site, model, tree, &self.products[p], None, &multiplied)?;
+        let elements = Elements::of(site, model, tree, (&self.products[p], of), None, &multiplied)?;
         for (name, staged) in elements.staged(site, &self.products[p], p)? {
             self.staging.insert(name, staged);
         }

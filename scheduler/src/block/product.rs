@@ -18,6 +18,7 @@ use super::held::{APART, is_held, ring};
 use super::multiplied::factors;
 use super::operand::Operand;
 use super::scaled::whole_parts_out;
+use super::totals::Sums;
 use super::{Answer, Site, put, unfit};
 use crate::footprint::{Box_, Iterations};
 use crate::poly_isl::Model;
@@ -75,6 +76,8 @@ pub(super) struct Product {
     /// The instructions of an iteration of the ring have a sum of their own, which is then added to
     /// the accumulator.
     pub(super) partial: bool,
+    /// What elements of the accumulator are added up to in loops around it.
+    pub(super) totals: Vec<Sums>,
     /// The coordinates of the ring's iterations where more of them run than the statement has:
     /// those that its guards leave out add zeros.
     pub(super) padded: Option<Set>,
@@ -154,16 +157,13 @@ impl Product {
         product.loops = site.path[..=ring].iter().map(|l| l.name.clone()).collect();
         product.stages = site.path[ring].marks.ring.unwrap_or(1);
         product.check(site, model, target, &factors)?;
+        product.find_totals(site, model)?;
         Ok(product)
     }
 
     /// Elements of the accumulator in each dimension of its buffer, for all teams.
     pub(super) fn whole(&self) -> Vec<i64> {
-        let mut out = vec![1; self.rank];
-        for digit in self.sides.iter().flat_map(|side| &side.0) {
-            out[digit.dim] = digit.extent;
-        }
-        out
+        self.own_sums().whole()
     }
 
     /// Whether two blocks multiply together.
@@ -199,7 +199,12 @@ impl Product {
 
 /// The innermost loop of the path with the same iterations as that at `depth`: all that touches the
 /// buffer is inside, and the loops between run once.
-fn innermost(site: &Site<'_>, model: &Model, array: &Name, depth: usize) -> Answer<usize> {
+pub(super) fn innermost(
+    site: &Site<'_>,
+    model: &Model,
+    array: &Name,
+    depth: usize,
+) -> Answer<usize> {
     let users: Vec<&Name> = (site.poly.statements.iter())
         .map(|s| &s.statement)
         .filter(|s| crate::steps::stage::all_accesses(s).any(|a| a.array == *array))
@@ -622,6 +627,7 @@ impl<'a> Question<'a> {
             scales: Vec::new(),
             starts_at_zero: false,
             partial: false,
+            totals: Vec::new(),
             padded: None,
         })
     }

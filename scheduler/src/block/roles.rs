@@ -45,6 +45,8 @@ pub(super) struct Program<'a> {
     pub(super) cluster: Name,
     /// Arrays that rows have been combined into since the team met.
     pub(super) combined: BTreeSet<Name>,
+    /// Totals that nodes around have begun.
+    pub(super) totals: BTreeSet<Name>,
     /// Where the accumulator is, if not in registers.
     pub(super) memory: Option<Memory>,
     /// The answers that tell which iterations the block takes, if it takes some.
@@ -138,9 +140,23 @@ impl<'a> Program<'a> {
         let group = unused("group", taken);
         let cluster = unused("block", taken);
         let (at, memory, answers) = (plan.root, None, None);
-        let combined = BTreeSet::new();
+        let (combined, totals) = (BTreeSet::new(), BTreeSet::new());
         let free = None;
-        Self { plan, at, taken, full, empty, free, team, group, cluster, combined, memory, answers }
+        Self {
+            plan,
+            at,
+            taken,
+            full,
+            empty,
+            free,
+            team,
+            group,
+            cluster,
+            combined,
+            totals,
+            memory,
+            answers,
+        }
     }
 
     /// The product whose piece of work is made.

@@ -2,8 +2,11 @@
 //!
 //! In: the loops that isl made. Out: the number of tiles, or of iterations of the ring, before the
 //! one at hand; and the loops with those peeled on which the lengths of others depend (triangles):
-//! each iteration becomes a loop of its own, inside which lengths are numbers.
-//! Requires: apart from peeled loops, lengths that do not change.
+//! each iteration becomes a loop of its own, inside which lengths are numbers. Triangles stay loops
+//! where each iteration has whole pairs of rounds of the ring: then slots and parities are the same
+//! in all.
+//! Requires: apart from these, lengths that do not change.
+//! Keeps: numbers of iterations of a ring are known up to whole pairs of its rounds.
 
 use warploom_ir::affine::Name;
 use warploom_ir::diag::Result;
@@ -50,9 +53,26 @@ impl Program<'_> {
 
     fn runs_of(&self, p: usize, l: &KernelLoop) -> [Option<i64>; 2] {
         let length = difference(&l.upper, &l.lower);
-        let [tiles, rings] = self.runs_for(p, &l.body).map(|each| each?.checked_mul(length?));
+        let [tiles, rings] = self.runs_for(p, &l.body);
+        let times = |each: Option<i64>| each?.checked_mul(length?);
+        let even = rings.filter(|n| length.is_none() && n % self.two_rounds(p) == 0);
+        let (tiles, rings) = (times(tiles), even.map(|_| 0).or_else(|| times(rings)));
         let around = self.plan.products[p].scopes().contains(&l.label);
         [if around { tiles } else { Some(1) }, rings]
+    }
+
+    /// Iterations of a product's ring after which slots and parities are the same again.
+    fn two_rounds(&self, p: usize) -> i64 {
+        2 * self.plan.products[p].stages
+    }
+
+    /// Whether slots and parities do not depend on how often triangular loops run: products leave
+    /// sums in registers, from where they leave without a ring of their own.
+    fn in_whole_rounds(&self, nodes: &[KernelNode]) -> bool {
+        let plan = self.plan;
+        let counted = plan.works.iter().any(|w| w.slabs().is_some()) || plan.joint();
+        let by_warpgroups = plan.products.iter().all(|p| p.matrix.shared && !p.matrix.tensor);
+        by_warpgroups && !counted && self.all_runs(nodes).iter().all(|[_, rings]| rings.is_some())
     }
 
     /// What has run after a loop behind others.
@@ -108,7 +128,8 @@ impl Program<'_> {
                 continue;
             };
             let few = self.plan.main().scopes().contains(&l.label) && upper - lower <= PEELED;
-            if !few || l.step != 1 || !decides(&l.body, &l.var) {
+            let whole = self.in_whole_rounds(&l.body);
+            if !few || l.step != 1 || whole || !decides(&l.body, &l.var) {
                 let body = self.peeled(l.body);
                 out.push(KernelNode::Loop(KernelLoop { body, ..l }));
                 continue;

@@ -49,9 +49,8 @@ pub(super) fn reduced(poly: &Poly, tree: &Tree, plan: &Plan) -> Result<(Poly, Tr
         let product = &plan.products[plan.owners[number]];
         let depth = match work {
             Work::Product | Work::Fill(_) | Work::Threads(_) => product.loops.len(),
-            Work::Elements(_) | Work::Drain(_) | Work::Slabs(_) | Work::Nothing => {
-                product.scopes().len()
-            }
+            Work::Elements(elements) => elements.of.scope + 1,
+            Work::Drain(_) | Work::Slabs(_) | Work::Nothing => product.scopes().len(),
         };
         let made = statement(plan, product, number, depth)?;
         let rank = made.statement.target.indices.len();

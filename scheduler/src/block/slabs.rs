@@ -51,7 +51,8 @@ impl Slabs {
         };
         let moved = Move::of(site, model, drain, &l.name)?;
         let alone = |_| Ok(None);
-        let at = Elements::of(site, model, stores, product, Some(&moved.buffer), &alone)?;
+        let of = (product, product.own_sums());
+        let at = Elements::of(site, model, stores, of, Some(&moved.buffer), &alone)?;
         let [instance] = at.statements.as_slice() else {
             return Err(misfit("stores several results: give each a loop").into());
         };

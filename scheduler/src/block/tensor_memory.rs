@@ -98,15 +98,9 @@ impl Plan {
             let help = "sum into a temporary that is set to zero, and add it to the rest after";
             return Err(Box::new(refusal.help(help)));
         }
-        let changed = |w: &Work| match w {
-            Work::Elements(e) => e.statements.iter().any(|i| i.store.array == product.accumulator),
-            Work::Product
-            | Work::Fill(_)
-            | Work::Threads(_)
-            | Work::Drain(_)
-            | Work::Slabs(_)
-            | Work::Nothing => false,
-        };
+        let changes =
+            |e: &Elements| e.statements.iter().any(|i| i.store.array == product.accumulator);
+        let changed = |w: &Work| w.elements().is_some_and(changes);
         if self.works.iter().any(|w| w.slabs().is_some()) && self.works.iter().any(changed) {
             let text = "results leave in slabs, and another statement changes the sums first";
             return Err(misplaced(text));
@@ -297,15 +291,7 @@ impl<'a> Program<'a> {
             })
             .collect();
         let elements: Vec<(&Elements, Vec<Index>)> = (works.iter())
-            .filter_map(|(work, store)| match work {
-                Work::Elements(e) => Some((e, self.values(scope, store))),
-                Work::Product
-                | Work::Fill(_)
-                | Work::Threads(_)
-                | Work::Drain(_)
-                | Work::Slabs(_)
-                | Work::Nothing => None,
-            })
+            .filter_map(|(work, store)| Some((work.elements()?, self.values(scope, store))))
             .collect();
         let slabs = works.iter().filter_map(|(work, store)| Some((work.slabs()?, *store)));
         let slabs: Vec<(&Slabs, &Store<Index>)> = slabs.collect();
