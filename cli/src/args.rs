@@ -400,9 +400,19 @@ pub(crate) struct OzakiArgs {
     /// `1`: sums of products of slices; `2` (the default): products modulo numbers.
     #[arg(long, default_value = "2", value_parser = ["1", "2"])]
     pub(crate) scheme: String,
-    /// Scheme 1: slices of each operand; a pair counts where its numbers add up to less.
+    /// Scheme 1: slices of each operand.
     #[arg(long, default_value_t = 8)]
     pub(crate) slices: u32,
+    /// Scheme 1: pairs of slices count whose numbers, from 0, add up to less; by default as many as
+    /// slices.
+    #[arg(long)]
+    pub(crate) pairs: Option<u32>,
+    /// Scheme 1: bits of a slice, with its sign; by default as many as leave long exact sums.
+    #[arg(long)]
+    pub(crate) slice_bits: Option<u32>,
+    /// Scheme 1: pairs of the same exponent are one exact sum.
+    #[arg(long)]
+    pub(crate) grouped: bool,
     /// Scheme 1: the type of the slices, i8, bf16 or f16.
     #[arg(long, default_value = "i8")]
     pub(crate) slice_type: String,

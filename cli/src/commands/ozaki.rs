@@ -112,12 +112,18 @@ fn room(room: &Room, args: &OzakiArgs) -> Result<()> {
 /// Scheme I: the nest, or its schedule for a target.
 fn slices(args: &OzakiArgs) -> Result<()> {
     let of = load::dtype(Some(&args.slice_type))?.unwrap_or(DType::I8);
-    let options = SliceOptions { slices: args.slices, of, terms: args.terms.unwrap_or(MOST_TERMS) };
+    let options = SliceOptions {
+        pairs: args.pairs.unwrap_or(args.slices),
+        bits: args.slice_bits,
+        grouped: args.grouped,
+        ..SliceOptions::new(args.slices, of, args.terms.unwrap_or(MOST_TERMS))
+    };
     let made = Sliced::new(&args.spec, &options)?;
     let Some(target) = &args.schedule_for else {
         return if args.json {
             output::json(&serde_json::json!({
-                "nest": made.text, "slices": args.slices, "bits": made.bits, "bound": made.bound,
+                "nest": made.text, "slices": args.slices, "products": options.products(),
+                "bits": made.bits, "block": made.block, "bound": made.bound,
             }))
         } else {
             output::print(&made.text)

@@ -413,7 +413,7 @@ impl Case {
             Text::Einsum(..) | Text::Nest(_) | Text::Moduli(_) => (1, DType::I8),
         };
         let terms = if timed { 8192 } else { 128 };
-        Sliced::new("mk,kn->mn", &SliceOptions { slices, of, terms })
+        Sliced::new("mk,kn->mn", &SliceOptions::new(slices, of, terms).whole())
     }
 
     /// The schedule of one of its nests for a GPU: the automatic one; of scheme I all pairs of

@@ -13,7 +13,8 @@ use warploom_ir::target::Target;
 use warploom_ir::tensor::{Tensor, random_word};
 
 fn sliced(slices: u32, of: DType, terms: u64) -> Sliced {
-    Sliced::new("mk,kn->mn", &SliceOptions { slices, of, terms }).unwrap_or_else(|e| panic!("{e}"))
+    Sliced::new("mk,kn->mn", &SliceOptions::new(slices, of, terms))
+        .unwrap_or_else(|e| panic!("{e}"))
 }
 
 fn sizes([m, n, k]: [usize; 3]) -> BTreeMap<Name, i64> {
@@ -82,7 +83,7 @@ fn slices_keep_their_bound() {
     for (slices, of, terms) in
         [(0, DType::I8, 9), (17, DType::I8, 9), (3, DType::E4m3, 9), (3, DType::Bf16, 1 << 23)]
     {
-        let refused = Sliced::new("mk,kn->mn", &SliceOptions { slices, of, terms });
+        let refused = Sliced::new("mk,kn->mn", &SliceOptions::new(slices, of, terms));
         assert_eq!(refused.expect_err("refused").code, "E0541", "{slices} {of} {terms}");
     }
 }
