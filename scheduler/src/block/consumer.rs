@@ -95,6 +95,7 @@ impl<'a> Program<'a> {
         let totals = self.totals_begun(nodes);
         let (mut body, mut leaving) = (Vec::new(), Vec::new());
         let mut drained = BTreeSet::new();
+        let mut before = self.none();
         for node in nodes {
             if let Some(p) = self.multiplies(node, &opened) {
                 self.at = p;
@@ -104,7 +105,8 @@ impl<'a> Program<'a> {
             }
             match node {
                 KernelNode::Loop(l) if holds(node, &|w| self.sums(w)) => {
-                    let (mut made, inner) = self.enter(l, scope, self.none())?;
+                    let (mut made, inner) = self.enter(l, scope, before.clone())?;
+                    before = self.after(&before, l);
                     let (inside, boxes) = self.held(&l.body, &inner, &opened)?;
                     if !boxes.is_empty() {
                         let text = format!("boxes of all warpgroups leave inside `{}`", l.label);

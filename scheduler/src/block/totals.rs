@@ -93,7 +93,7 @@ impl Product {
             if let Some(depth) = depth.filter(|_| !sums && statements().any(beside)) {
                 let array = site.poly.array(buffer).expect("buffers are of known arrays");
                 let scope = innermost(site, model, buffer, depth)?;
-                found.push(self.total(array, scope)?);
+                found.push(self.total(site, array, scope)?);
             }
         }
         self.totals = found;
@@ -101,15 +101,16 @@ impl Product {
     }
 
     /// A total: its dimensions with several elements are the accumulator's.
-    fn total(&self, array: &Array, scope: usize) -> Answer<Sums> {
+    fn total(&self, site: &Site<'_>, array: &Array, scope: usize) -> Answer<Sums> {
         let buffer = &array.name;
-        let several = |(dim, extent): (usize, i64)| (extent > 1).then_some(dim);
-        let own: Vec<usize> = self.whole().into_iter().enumerate().filter_map(several).collect();
-        let shape: Vec<i64> = array.shape.iter().map(|e| e.as_constant().unwrap_or(0)).collect();
-        let dims: Vec<usize> = shape.iter().copied().enumerate().filter_map(several).collect();
-        let whole = self.whole();
-        let extents = |of: &[i64], dims: &[usize]| dims.iter().map(|d| of[*d]).collect::<Vec<_>>();
-        if extents(&shape, &dims) != extents(&whole, &own) {
+        let several = |array: &Array| -> Vec<(usize, Option<i64>)> {
+            let all = array.shape.iter().map(Affine::as_constant).enumerate();
+            all.filter(|(_, extent)| *extent != Some(1)).collect()
+        };
+        let held = site.poly.array(&self.accumulator).expect("buffers are of known arrays");
+        let (own, dims) = (several(held), several(array));
+        let fixed = own.iter().all(|(_, extent)| extent.is_some());
+        if !fixed || !own.iter().map(|d| d.1).eq(dims.iter().map(|d| d.1)) {
             let text = format!(
                 "`{buffer}` adds up elements of `{}` and has not its shape in a tile",
                 self.accumulator
@@ -126,11 +127,11 @@ impl Product {
             return Err(Box::new(unfit(text).help(help)).into());
         }
         let moved = |digit: &Digit| {
-            let at = own.iter().position(|dim| *dim == digit.dim)?;
-            Some(Digit { dim: dims[at], extent: digit.extent })
+            let at = own.iter().position(|(dim, _)| *dim == digit.dim)?;
+            Some(Digit { dim: dims[at].0, extent: digit.extent })
         };
         let sides = self.sides.each_ref().map(|s| Digits(s.0.iter().filter_map(moved).collect()));
-        let (buffer, dtype, rank) = (buffer.clone(), array.dtype, shape.len());
+        let (buffer, dtype, rank) = (buffer.clone(), array.dtype, array.shape.len());
         Ok(Sums { buffer, dtype, scope, sides, rank })
     }
 }
