@@ -12,7 +12,7 @@ use super::gpu_tensor_size::{Size, Tiles, group, up};
 use super::holes::Hole;
 
 /// Names of the sizes.
-const SIZES: [&str; 12] = [
+const SIZES: [&str; 13] = [
     "rows",
     "columns",
     "slice",
@@ -25,6 +25,7 @@ const SIZES: [&str; 12] = [
     "cluster",
     "group",
     "paired",
+    "pingpong",
 ];
 
 /// Rows and columns of tiles.
@@ -67,6 +68,8 @@ pub(super) struct Grid {
     pub(super) multiprocessors: i64,
     /// Two blocks multiply together.
     pub(super) paired: bool,
+    /// Two groups of warpgroups take a block's tiles in turn.
+    pub(super) pingpong: bool,
 }
 
 impl Grid {
@@ -80,6 +83,7 @@ impl Grid {
             batches: size.batch,
             multiprocessors: size.multiprocessors,
             paired: t.paired,
+            pingpong: t.pingpong,
         }
     }
 
@@ -99,7 +103,7 @@ impl Grid {
     }
 
     /// Whether there are more tiles than can run at once.
-    fn more(&self) -> bool {
+    pub(super) fn more(&self) -> bool {
         self.rows * self.columns * self.batches > self.multiprocessors
     }
 
@@ -112,7 +116,8 @@ impl Grid {
                 out.extend(groups.map(|group| Turns { persistent, cluster, group }));
             }
         }
-        let fits = |t: &Turns| !self.paired || t.cluster == PAIR;
+        let fits =
+            |t: &Turns| (!self.paired || t.cluster == PAIR) && (!self.pingpong || t.persistent);
         out.retain(|t| (self.more() || !t.persistent) && fits(t));
         out
     }
@@ -127,7 +132,7 @@ pub(super) fn hole(of: &str, size: &Size) -> Option<Hole> {
         for rows in ROWS {
             for columns in COLUMNS {
                 let Some(whole) = size.tiles(rows, columns, swapped) else { continue };
-                for tiles in size.ways(whole) {
+                for tiles in size.ways(whole).into_iter().chain(size.in_turns(whole)) {
                     others.extend(variants(size, &tiles));
                 }
             }
@@ -181,6 +186,7 @@ fn values(t: &Tiles, turns: Turns) -> Vec<i64> {
         turns.cluster,
         turns.group,
         i64::from(t.paired),
+        i64::from(t.pingpong),
     ]
 }
 
@@ -199,13 +205,16 @@ pub(super) fn read(values: &[i64]) -> Option<(Tiles, Turns)> {
         cluster,
         group,
         paired,
+        pingpong,
     ] = values
     else {
         return None;
     };
     let some = |n: i64| (n > 0).then_some(n);
-    let (swapped, paired, slab, part) = (swapped != 0, paired != 0, some(slab), some(part));
-    let tiles = Tiles { rows, columns, slice, teams, swapped, stages, slab, part, paired };
+    let [swapped, paired, pingpong] = [swapped, paired, pingpong].map(|n| n != 0);
+    let (slab, part) = (some(slab), some(part));
+    let tiles =
+        Tiles { rows, columns, slice, teams, swapped, stages, slab, part, paired, pingpong };
     Some((tiles, Turns { persistent: persistent != 0, cluster, group }))
 }
 
