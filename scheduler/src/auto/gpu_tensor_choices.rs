@@ -221,6 +221,7 @@ pub(super) fn read(values: &[i64]) -> Option<(Tiles, Turns)> {
 #[cfg(test)]
 mod tests {
     use super::super::gpu_tensor_size::tests::size;
+    use super::super::holes::HoleOption;
     use super::*;
 
     #[test]
@@ -244,6 +245,39 @@ mod tests {
             let distinct: BTreeSet<&Vec<i64>> = hole.options.iter().map(|o| &o.values).collect();
             assert_eq!(distinct.len(), hole.options.len());
         }
+    }
+
+    #[test]
+    fn tiles_in_turn_are_candidates_where_blocks_have_several() {
+        let turns = |size: &Size| {
+            let all = hole("S1", size).unwrap().options;
+            let read = |o: &HoleOption| (read(&o.values).unwrap(), o.estimate);
+            let mine = |((t, _), _): &((Tiles, Turns), Option<i64>)| t.pingpong;
+            all.iter().map(read).filter(mine).collect::<Vec<_>>()
+        };
+        let short = size(4096, 4096, 256);
+        let found = turns(&short);
+        let held = |t: &Tiles| t.rows / t.teams * t.columns / 128;
+        for ((t, turns), _) in &found {
+            assert!(turns.persistent && !t.swapped && t.part.is_none(), "{t:?} {turns:?}");
+            assert!(held(t) <= if t.teams > 1 { 64 } else { 128 }, "{t:?}");
+            let results = 2 * 2 * t.rows * t.slab.map_or(0, |width| 2 * width);
+            let panels = (t.rows + t.columns) * t.slice * 2 * t.stages;
+            assert!(panels + results <= short.shared, "{t:?}");
+        }
+        for shape in [(128, 128, 1), (128, 128, 2), (64, 256, 1)] {
+            assert!(found.iter().any(|((t, _), _)| (t.rows, t.columns, t.teams) == shape));
+        }
+        // results are hidden where sums are short, and the larger tiles win where they are long
+        let best = |size: &Size| turns(size).iter().filter_map(|(_, time)| *time).min().unwrap();
+        let together = |size: &Size| size.time(&size.best().unwrap());
+        assert!(best(&short) < together(&short));
+        let long = size(4096, 4096, 4096);
+        assert!(best(&long) > together(&long));
+        // a tile for each block
+        assert!(turns(&size(1024, 1024, 256)).iter().all(|((t, _), _)| t.rows * t.columns < 8192));
+        let by_threads = Size { threads: [1, 0], ..size(4096, 4096, 256) };
+        assert!(turns(&by_threads).is_empty());
     }
 
     #[test]

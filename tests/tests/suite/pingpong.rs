@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 use warploom::compile;
 use warploom_ir::interp::kernel::run;
 use warploom_ir::kernel::Kernel;
+use warploom_ir::nest::Nest;
 use warploom_ir::target::Target;
+use warploom_scheduler::{Choices, Schedule, explore};
 use warploom_tests::tensor::{agrees, inputs, refused, replayed};
 
 /// `Out[m, n] = sum over k of A[m, k] * B[n, k]`, in bf16 with results of this type.
@@ -192,6 +194,29 @@ fn results_are_what_statements_make_of_them() {
                   ring k.0 by 3\n";
     let (nest, schedule) = replayed(nest, script);
     in_turns(&agrees(&nest, &schedule).0, 4);
+}
+
+/// Candidates of the tuner for a GPU of few multiprocessors, each of which has several tiles.
+#[test]
+fn candidates_in_turn_are_right() {
+    let nest: Nest = product("bf16", [264, 136, 72]).parse().unwrap_or_else(|e| panic!("{e}"));
+    let start = Schedule::new(&nest).unwrap_or_else(|e| panic!("{e}"));
+    let explored = |choices: &Choices| {
+        explore(&start, Target::Sm90a, Some(4), choices).unwrap_or_else(|e| panic!("{e}"))
+    };
+    let usual = explored(&Choices::default());
+    let hole = usual.holes.iter().find(|h| h.sizes.contains(&"pingpong")).expect("a product's");
+    let at = hole.sizes.iter().position(|s| *s == "pingpong").expect("found by it");
+    let mut seen = 0;
+    for option in hole.options.iter().filter(|o| o.values[at] == 1).step_by(29).take(4) {
+        let choices = Choices([(hole.name.clone(), option.values.clone())].into());
+        let one = explored(&choices).schedule;
+        let script = one.script().to_string();
+        assert!(script.contains(" to pingpong"), "{script}");
+        assert!(agrees(&nest, &one).0.contains("barrier turn[2]"), "{script}");
+        seen += 1;
+    }
+    assert_eq!(seen, 4, "{} options", hole.options.len());
 }
 
 /// Tiles as large as registers allow: 128 sums of a thread in each of two groups.
