@@ -261,7 +261,7 @@ mod tests {
         for ((t, turns), _) in &found {
             assert!(turns.persistent && !t.swapped && t.part.is_none(), "{t:?} {turns:?}");
             assert!(held(t) <= if t.teams > 1 { 64 } else { 128 }, "{t:?}");
-            let results = 2 * 2 * t.rows * t.slab.map_or(0, |width| 2 * width);
+            let results = 2 * 2 * t.rows * t.slab.map_or(0, |width| t.columns.min(2 * width));
             let panels = (t.rows + t.columns) * t.slice * 2 * t.stages;
             assert!(panels + results <= short.shared, "{t:?}");
         }
