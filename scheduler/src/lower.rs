@@ -60,6 +60,7 @@ pub(crate) fn lower_within(
         return block::lower(&model, tree, source, limit);
     }
     block::taking::none(tree).map_err(|d| with_source(d, source))?;
+    block::pingpong::none(tree).map_err(|d| with_source(d, source))?;
     let kernel = generated(None, poly, tree, source, limit)?;
     match lanes::apart(poly, tree) {
         Some(apart) if lanes::guarded(&kernel.body) => generated(None, poly, &apart, source, limit),

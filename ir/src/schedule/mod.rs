@@ -92,6 +92,9 @@ pub enum Unit {
     Cluster,
     /// Each iteration on four neighbouring warps of its own.
     Warpgroup,
+    /// Iterations in turn on two groups of warpgroups: one multiplies while the other does the rest
+    /// of the iteration before.
+    PingPong,
     /// Each iteration on a warp of its own.
     Warp,
     /// All iterations, of this loop and those inside, are one box of the copy engine.
@@ -103,8 +106,14 @@ pub enum Unit {
 
 impl Unit {
     /// Every unit.
-    pub const ALL: [Self; 5] =
-        [Self::Cluster, Self::Warpgroup, Self::Warp, Self::CopyEngine, Self::AsyncCopy];
+    pub const ALL: [Self; 6] = [
+        Self::Cluster,
+        Self::Warpgroup,
+        Self::PingPong,
+        Self::Warp,
+        Self::CopyEngine,
+        Self::AsyncCopy,
+    ];
 
     /// Its text.
     #[must_use]
@@ -112,6 +121,7 @@ impl Unit {
         match self {
             Self::Cluster => "cluster",
             Self::Warpgroup => "warpgroup",
+            Self::PingPong => "pingpong",
             Self::Warp => "warp",
             Self::CopyEngine => "tma",
             Self::AsyncCopy => "async",

@@ -136,7 +136,7 @@ impl Auto {
         self.must(StepKind::Tile { loops, sizes, names: Vec::new() })?;
         let tile = |l: &Name| Name::from(format!("{l}.0"));
         let point = |l: &Name| Name::from(format!("{l}.1"));
-        let at = self.blocks(p, [tile(&m), tile(&n)], turns, options)?;
+        let at = self.blocks(p, [tile(&m), tile(&n)], turns, (options, tiles.pingpong))?;
         for l in [&n, &m] {
             let parted =
                 StepKind::Distribute { target: Ref::from(point(l)), at: None, names: Vec::new() };
@@ -185,7 +185,7 @@ impl Auto {
         p: &Product,
         [m, n]: [Name; 2],
         turns: Turns,
-        options: &GpuOptions,
+        (options, pingpong): (&GpuOptions, bool),
     ) -> Option<Name> {
         let places = [Axis::Z, Axis::Y, Axis::X];
         let map = |l: &Name, axis| StepKind::Map(Ref::from(l.clone()), Place::Block(axis));
@@ -235,9 +235,12 @@ impl Auto {
             (block, turn) = (each, Some(outer));
         }
         let mut order = vec![block.clone()];
-        order.extend(member.iter().cloned().chain(turn).chain(tiles));
+        order.extend(member.iter().chain(&turn).cloned().chain(tiles));
         self.ordered(&order).then_some(())?;
         self.must(map(&block, Axis::X))?;
+        if let Some(turn) = turn.filter(|_| pingpong) {
+            self.must(StepKind::Unit(Ref::from(turn), Unit::PingPong))?;
+        }
         if let Some(row) = member {
             self.must(StepKind::Unit(Ref::from(row), Unit::Cluster))?;
         }

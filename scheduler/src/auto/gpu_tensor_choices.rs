@@ -12,7 +12,7 @@ use super::gpu_tensor_size::{Size, Tiles, group, up};
 use super::holes::Hole;
 
 /// Names of the sizes.
-const SIZES: [&str; 12] = [
+const SIZES: [&str; 13] = [
     "rows",
     "columns",
     "slice",
@@ -25,6 +25,7 @@ const SIZES: [&str; 12] = [
     "cluster",
     "group",
     "paired",
+    "pingpong",
 ];
 
 /// Rows and columns of tiles.
@@ -67,6 +68,8 @@ pub(super) struct Grid {
     pub(super) multiprocessors: i64,
     /// Two blocks multiply together.
     pub(super) paired: bool,
+    /// Two groups of warpgroups take a block's tiles in turn.
+    pub(super) pingpong: bool,
 }
 
 impl Grid {
@@ -80,6 +83,7 @@ impl Grid {
             batches: size.batch,
             multiprocessors: size.multiprocessors,
             paired: t.paired,
+            pingpong: t.pingpong,
         }
     }
 
@@ -99,7 +103,7 @@ impl Grid {
     }
 
     /// Whether there are more tiles than can run at once.
-    fn more(&self) -> bool {
+    pub(super) fn more(&self) -> bool {
         self.rows * self.columns * self.batches > self.multiprocessors
     }
 
@@ -112,7 +116,8 @@ impl Grid {
                 out.extend(groups.map(|group| Turns { persistent, cluster, group }));
             }
         }
-        let fits = |t: &Turns| !self.paired || t.cluster == PAIR;
+        let fits =
+            |t: &Turns| (!self.paired || t.cluster == PAIR) && (!self.pingpong || t.persistent);
         out.retain(|t| (self.more() || !t.persistent) && fits(t));
         out
     }
@@ -127,7 +132,7 @@ pub(super) fn hole(of: &str, size: &Size) -> Option<Hole> {
         for rows in ROWS {
             for columns in COLUMNS {
                 let Some(whole) = size.tiles(rows, columns, swapped) else { continue };
-                for tiles in size.ways(whole) {
+                for tiles in size.ways(whole).into_iter().chain(size.in_turns(whole)) {
                     others.extend(variants(size, &tiles));
                 }
             }
@@ -181,6 +186,7 @@ fn values(t: &Tiles, turns: Turns) -> Vec<i64> {
         turns.cluster,
         turns.group,
         i64::from(t.paired),
+        i64::from(t.pingpong),
     ]
 }
 
@@ -199,19 +205,23 @@ pub(super) fn read(values: &[i64]) -> Option<(Tiles, Turns)> {
         cluster,
         group,
         paired,
+        pingpong,
     ] = values
     else {
         return None;
     };
     let some = |n: i64| (n > 0).then_some(n);
-    let (swapped, paired, slab, part) = (swapped != 0, paired != 0, some(slab), some(part));
-    let tiles = Tiles { rows, columns, slice, teams, swapped, stages, slab, part, paired };
+    let [swapped, paired, pingpong] = [swapped, paired, pingpong].map(|n| n != 0);
+    let (slab, part) = (some(slab), some(part));
+    let tiles =
+        Tiles { rows, columns, slice, teams, swapped, stages, slab, part, paired, pingpong };
     Some((tiles, Turns { persistent: persistent != 0, cluster, group }))
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::gpu_tensor_size::tests::size;
+    use super::super::holes::HoleOption;
     use super::*;
 
     #[test]
@@ -235,6 +245,39 @@ mod tests {
             let distinct: BTreeSet<&Vec<i64>> = hole.options.iter().map(|o| &o.values).collect();
             assert_eq!(distinct.len(), hole.options.len());
         }
+    }
+
+    #[test]
+    fn tiles_in_turn_are_candidates_where_blocks_have_several() {
+        let turns = |size: &Size| {
+            let all = hole("S1", size).unwrap().options;
+            let read = |o: &HoleOption| (read(&o.values).unwrap(), o.estimate);
+            let mine = |((t, _), _): &((Tiles, Turns), Option<i64>)| t.pingpong;
+            all.iter().map(read).filter(mine).collect::<Vec<_>>()
+        };
+        let short = size(4096, 4096, 256);
+        let found = turns(&short);
+        let held = |t: &Tiles| t.rows / t.teams * t.columns / 128;
+        for ((t, turns), _) in &found {
+            assert!(turns.persistent && !t.swapped && t.part.is_none(), "{t:?} {turns:?}");
+            assert!(held(t) <= if t.teams > 1 { 64 } else { 128 }, "{t:?}");
+            let results = 2 * 2 * t.rows * t.slab.map_or(0, |width| t.columns.min(2 * width));
+            let panels = (t.rows + t.columns) * t.slice * 2 * t.stages;
+            assert!(panels + results <= short.shared, "{t:?}");
+        }
+        for shape in [(128, 128, 1), (128, 128, 2), (64, 256, 1)] {
+            assert!(found.iter().any(|((t, _), _)| (t.rows, t.columns, t.teams) == shape));
+        }
+        // results are hidden where sums are short, and the larger tiles win where they are long
+        let best = |size: &Size| turns(size).iter().filter_map(|(_, time)| *time).min().unwrap();
+        let together = |size: &Size| size.time(&size.best().unwrap());
+        assert!(best(&short) < together(&short));
+        let long = size(4096, 4096, 4096);
+        assert!(best(&long) > together(&long));
+        // a tile for each block
+        assert!(turns(&size(1024, 1024, 256)).iter().all(|((t, _), _)| t.rows * t.columns < 8192));
+        let by_threads = Size { threads: [1, 0], ..size(4096, 4096, 256) };
+        assert!(turns(&by_threads).is_empty());
     }
 
     #[test]

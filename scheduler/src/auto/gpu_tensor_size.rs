@@ -12,6 +12,7 @@ use warploom_ir::instruction::{Matrix, PAIR, tensor_memory};
 use super::gpu::Paired;
 use super::gpu_tensor_choices::{FEWEST_STAGES, Grid, Turns};
 use crate::block;
+use crate::block::pingpong::GROUPS;
 use crate::model::product::{Operand, Results, Tiled, combine};
 use crate::model::{Machine, predict};
 
@@ -66,6 +67,8 @@ pub(super) struct Tiles {
     pub(super) part: Option<i64>,
     /// Two blocks with neighbouring rows multiply together, each with half of the columns' operand.
     pub(super) paired: bool,
+    /// Two groups of so many warpgroups take tiles in turn.
+    pub(super) pingpong: bool,
 }
 
 /// How a factor lies in memory.
@@ -170,7 +173,7 @@ impl Size {
     }
 
     /// Slices in flight that fit beside a tile's results, where one is so many rows of operands.
-    fn stages(&self, t: &Tiles, held: i64) -> i64 {
+    pub(super) fn stages(&self, t: &Tiles, held: i64) -> i64 {
         let each = held * self.bytes_of(t.slice) + self.scales_of(t);
         ((self.shared - self.staged_bytes(t) - 2048) / each).min(STAGES)
     }
@@ -193,12 +196,13 @@ impl Size {
 
     /// Bytes of shared memory of results on their way out.
     fn staged_bytes(&self, t: &Tiles) -> i64 {
+        let groups = if t.pingpong { GROUPS } else { 1 };
         match t.slab {
             None => 0,
             Some(width) if !t.swapped && width < t.columns => {
-                t.rows * SLAB_BYTES * SLABS.min(t.columns / width)
+                groups * t.rows * SLAB_BYTES * SLABS.min(t.columns / width)
             }
-            Some(_) => t.rows * t.columns * self.out,
+            Some(_) => groups * t.rows * t.columns * self.out,
         }
     }
 
@@ -263,8 +267,9 @@ impl Size {
         if slice <= 0 || held > room {
             return None;
         }
-        let (part, stages, paired) = (None, 0, false);
-        let tiles = Tiles { rows, columns, slice, teams, swapped, stages, slab, part, paired };
+        let (part, stages, paired, pingpong) = (None, 0, false, false);
+        let tiles =
+            Tiles { rows, columns, slice, teams, swapped, stages, slab, part, paired, pingpong };
         let stages = self.stages(&tiles, rows + columns);
         (stages >= if self.tensor { 3 } else { 2 }).then_some(Tiles { stages, ..tiles })
     }
@@ -279,7 +284,7 @@ impl Size {
     pub(super) fn usual(&self, t: &Tiles) -> Turns {
         let grouped = Grid::of(self, t).grouped();
         let plain = || self.time_in(t, Turns::PLAIN) <= self.time_in(t, grouped);
-        if self.batch > 1 && !t.paired && plain() { Turns::PLAIN } else { grouped }
+        if self.batch > 1 && !t.paired && !t.pingpong && plain() { Turns::PLAIN } else { grouped }
     }
 
     /// Nanoseconds until all is done, in these turns.
@@ -359,6 +364,7 @@ impl Size {
             tiles: tiles as f64,
             blocks: blocks as f64,
             stay,
+            groups: if t.pingpong { GROUPS as f64 } else { 1.0 },
             teams: t.teams as f64,
             slices: (up(up(self.sum, t.slice) * self.others, parts)) as f64,
             stages: t.stages as f64,

@@ -38,6 +38,7 @@ mod gpu_scaled;
 mod gpu_tensor;
 mod gpu_tensor_choices;
 mod gpu_tensor_loops;
+mod gpu_tensor_pingpong;
 mod gpu_tensor_product;
 mod gpu_tensor_size;
 mod gpu_tiles;

@@ -58,7 +58,7 @@ impl<'a> Program<'a> {
             let (mut made, inner) = self.enter(l, scope, before.clone())?;
             before = self.after(&before, l);
             made.body = self.consumer(&l.body, &inner, tile, copies)?;
-            out.push(KernelNode::Loop(made));
+            out.push(KernelNode::Loop(self.in_turns(made)));
         }
         if scope.around.is_empty() && copies && self.drains() {
             out.push(one(vec![call("tma.wait.read", vec![number(0)])]));
@@ -213,7 +213,9 @@ impl<'a> Program<'a> {
     /// Products until they are done, with their slots released.
     fn ended(&mut self, node: &KernelNode, scope: &Scope, from: usize) -> Result<Vec<KernelNode>> {
         let level = scope.around.len();
-        let mut out = self.products(std::slice::from_ref(node), scope, [from, level])?;
+        let mut out = self.turn_begins(scope)?;
+        out.extend(self.products(std::slice::from_ref(node), scope, [from, level])?);
+        out.extend(self.turn_ends(scope)?);
         out.push(call("wgmma.wait", vec![number(0)]));
         out.extend(self.release_last(node, scope)?);
         Ok(out)
@@ -275,7 +277,7 @@ impl<'a> Program<'a> {
             Work::Slabs(slabs) => {
                 let before = match slabs.count % slabs.stages {
                     0 => Index::Const(0),
-                    _left => Index::Mul(slabs.count, Box::new(self.count(scope)?)),
+                    _left => Index::Mul(slabs.count, Box::new(self.own_tiles(scope)?)),
                 };
                 vec![self.slabs(slabs, &values, &simplify(&before))]
             }

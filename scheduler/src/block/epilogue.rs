@@ -36,7 +36,11 @@ pub(super) struct Held {
 
 impl Program<'_> {
     pub(super) fn team_index(&self) -> Index {
-        if self.product().teams == 1 { Index::Const(0) } else { var(&self.team) }
+        match (self.product().teams, self.turns.is_some()) {
+            (1, _) => Index::Const(0),
+            (_, false) => var(&self.team),
+            (teams, true) => Index::Mod(Box::new(var(&self.team)), teams),
+        }
     }
 
     /// The counters that are teams, by the number of the team: the last of them is fastest.
@@ -117,6 +121,8 @@ impl Program<'_> {
             let mut otherwise = Vec::new();
             if let Some((array, indices)) = into {
                 (store.array, store.indices) = (array.clone(), indices.to_vec());
+            } else if self.plan.staging.contains_key(&store.array) {
+                store.indices.splice(0..0, self.group_of_team());
             }
             if into.is_some() || instance.held {
                 let value = Typed { dtype: store.dtype, kind: TypedKind::Literal(Literal::Int(0)) };
@@ -167,7 +173,7 @@ impl Program<'_> {
             self.matrices(slabs, &slot, &start, &results)
         } else {
             let column = add(column.clone(), Index::Mul(-1, Box::new(start.clone())));
-            let place = [self.team_index(), slot.clone(), row.clone(), simplify(&column)];
+            let place = [self.own_place(), slot.clone(), row.clone(), simplify(&column)];
             let columns = Slice { start, extent: Some(slabs.width), step: 1 };
             let part = vec![whole(fragment[0]), columns];
             let held = Held { vars: vars.clone(), first: first.clone(), part };
@@ -204,7 +210,7 @@ impl Program<'_> {
     /// Rows and columns of a slab in a slot.
     fn slab_tile(&self, slabs: &Slabs, slot: &Index, [rows, columns]: [Slice; 2]) -> Operand {
         let one = |start| Slice { start, extent: None, step: 1 };
-        let at = vec![one(self.team_index()), one(slot.clone()), rows, columns];
+        let at = vec![one(self.own_place()), one(slot.clone()), rows, columns];
         tile(&slabs.copy.buffer, at, false)
     }
 
@@ -279,10 +285,12 @@ impl Program<'_> {
                 None => Slice { start, extent: None, step: 1 },
             }
         });
+        let single = |start| Slice { start, extent: None, step: 1 };
         let inside = (0..copy.along.len()).map(|b| match part(b) {
             Some((start, extent)) => Slice { start, extent: Some(extent), step: 1 },
-            None => Slice { start: Index::Const(0), extent: None, step: 1 },
+            None => single(Index::Const(0)),
         });
+        let inside = self.group_of_team().into_iter().map(single).chain(inside);
         let global = tile(&copy.array, outside.collect(), false);
         let shared = tile(&copy.buffer, inside.collect(), false);
         let mut stores =

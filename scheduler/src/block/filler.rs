@@ -83,7 +83,7 @@ impl Program<'_> {
         let filled = self.plan.works.iter().zip(&self.plan.owners);
         let filled = filled.filter(|(work, _)| work.threads().is_some());
         let stages = filled.map(|(_, p)| self.plan.products[*p].stages).min().unwrap_or(1);
-        let most = groups(self.held_by_thread(), self.product().teams, stages);
+        let most = groups(self.held_by_thread(), self.multipliers(), stages);
         // the warp that asks for tiles takes the registers of a group: warps get them in fours
         if self.answers.is_some() { most.min(GROUPS - 1) } else { most }
     }

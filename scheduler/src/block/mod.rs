@@ -33,6 +33,7 @@ mod operand;
 mod pairs;
 mod partial;
 mod pieces;
+pub(crate) mod pingpong;
 mod producer;
 mod product;
 mod roles;
@@ -65,6 +66,7 @@ use crate::trouble::Trouble;
 use elements::Elements;
 use filling::Filling;
 use moves::Move;
+use pingpong::Pong;
 use product::Product;
 use slabs::Slabs;
 use taking::Taken;
@@ -180,6 +182,8 @@ struct Plan {
     cluster: Option<Cluster>,
     /// The loop mapped to blocks whose iterations blocks take.
     taken: Option<Taken>,
+    /// The loop whose iterations two groups of warpgroups take in turn.
+    pong: Option<Pong>,
     /// Buffers that elements are written to before they are drained.
     staging: BTreeMap<Name, Staged>,
 }
@@ -327,6 +331,7 @@ impl Plan {
             root: scopes.min().map_or(0, |(_, p)| p),
             cluster,
             taken: Taken::of(&sites[0])?,
+            pong: Pong::of(&sites[0])?,
             staging: BTreeMap::new(),
             products,
         };
@@ -340,6 +345,7 @@ impl Plan {
         plan.check_tensor_memory()?;
         plan.check_pair()?;
         plan.check_taken()?;
+        plan.check_pingpong()?;
         Ok(plan)
     }
 

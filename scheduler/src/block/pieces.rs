@@ -7,7 +7,7 @@
 //! on the chip ([`held`](super::held)).
 
 use warploom_ir::affine::Name;
-use warploom_ir::schedule::{Tree, TreeLoop};
+use warploom_ir::schedule::{Tree, TreeLoop, Unit};
 
 use super::elements::{self, Elements};
 use super::filling::Filling;
@@ -63,7 +63,8 @@ impl Plan {
             Tree::Loop(l) if (0..self.products.len()).any(|p| leads(p, l)) => {
                 let cluster = self.cluster.as_ref().is_some_and(|c| c.depth == depth);
                 let marks = &l.marks;
-                let unit = marks.unit.is_some() && !cluster;
+                let turns = marks.unit == Some(Unit::PingPong);
+                let unit = marks.unit.is_some() && !cluster && !turns;
                 if marks.map.is_some() || marks.vectorize || marks.parallel || unit {
                     let text = format!("loop `{}` of a block program is marked", l.name);
                     return Err(misplaced(text).into());

@@ -19,6 +19,7 @@ use warploom_ir::kernel::device::{
 use warploom_ir::kernel::{Index, KernelLoop, KernelNode, LoopMode, Store};
 
 use super::moves::Move;
+use super::pingpong::Turns;
 use super::product::Product;
 use super::rounds::Runs;
 use super::scaled::in_shared;
@@ -51,6 +52,8 @@ pub(super) struct Program<'a> {
     pub(super) memory: Option<Memory>,
     /// The answers that tell which iterations the block takes, if it takes some.
     pub(super) answers: Option<Answers>,
+    /// Whose turn it is, where two groups of warpgroups take tiles in turn.
+    pub(super) turns: Option<Turns>,
 }
 
 /// A loop of the program around a place.
@@ -139,23 +142,21 @@ impl<'a> Program<'a> {
         let team = unused("team", taken);
         let group = unused("group", taken);
         let cluster = unused("block", taken);
-        let (at, memory, answers) = (plan.root, None, None);
-        let (combined, totals) = (BTreeSet::new(), BTreeSet::new());
-        let free = None;
         Self {
             plan,
-            at,
+            at: plan.root,
             taken,
             full,
             empty,
-            free,
+            free: None,
             team,
             group,
             cluster,
-            combined,
-            totals,
-            memory,
-            answers,
+            combined: BTreeSet::new(),
+            totals: BTreeSet::new(),
+            memory: None,
+            answers: None,
+            turns: None,
         }
     }
 
@@ -189,9 +190,10 @@ impl<'a> Program<'a> {
         if product.by_warps() {
             return self.with_warps(&nodes);
         }
+        self.name_turns(&nodes)?;
         let loads = self.loading(&nodes, &Scope::default())?;
         let works = self.consumer(&nodes, &Scope::default(), Self::tile, true)?;
-        let warps = WARPGROUP * product.teams;
+        let warps = WARPGROUP * self.multipliers();
         let body = if plan.joint() { works } else { self.in_teams(works) };
         let [few, many] = self.registers(warps);
         // one warp starts copies, but only whole warpgroups move registers
@@ -208,13 +210,14 @@ impl<'a> Program<'a> {
         }
         self.at = plan.root;
         barriers.extend(self.free_again());
+        barriers.extend(self.turn_barrier());
         let (cluster, shared, tensors) = (self.cluster(), self.shared()?, Vec::new());
         Ok(Device::Block(Block { cluster, shared, tensors, barriers, roles }))
     }
 
     /// What all warpgroups that multiply do, each as a team.
     pub(super) fn in_teams(&self, body: Vec<KernelNode>) -> Vec<KernelNode> {
-        match self.product().teams {
+        match self.multipliers() {
             1 => body,
             count => {
                 let (var, warps) = (self.team.clone(), WARPGROUP);
@@ -278,7 +281,7 @@ impl<'a> Program<'a> {
             out.extend(product.scales.iter().map(|s| in_shared(s, product.stages)));
         }
         for (name, Staged { dtype, shape, .. }) in &self.plan.staging {
-            let (name, dtype, shape) = (name.clone(), *dtype, shape.clone());
+            let (name, dtype, shape) = (name.clone(), *dtype, self.of_groups(shape));
             if self.plan.joint() {
                 out.push(Shared { name, dtype, shape, panel: None });
                 continue;
@@ -290,7 +293,7 @@ impl<'a> Program<'a> {
             let (Some(slabs), product) = (work.slabs(), &self.plan.products[*owner]) else {
                 continue;
             };
-            let shape = vec![product.teams, slabs.stages, product.fragment[0], slabs.width];
+            let shape = vec![self.multipliers(), slabs.stages, product.fragment[0], slabs.width];
             let panel = Move::panel(&shape, slabs.dtype.size_bytes() as i64);
             out.push(panelled(&slabs.copy.buffer, slabs.dtype, shape, panel)?);
         }

@@ -7,7 +7,7 @@
 use warploom_ir::instruction::Matrix;
 
 use super::machine::Machine;
-use super::work::{Ring, Rows, SCHEDULERS, Work, arrival, uneven};
+use super::work::{Ring, Rows, SCHEDULERS, Work, arrival, in_turns, uneven};
 
 /// Registers of a thread beside sums and results.
 const OTHERS: f64 = 40.0;
@@ -61,7 +61,9 @@ pub(crate) struct Tiled {
     pub(crate) blocks: f64,
     /// Blocks stay, with registers dealt to roles: one is on a multiprocessor.
     pub(crate) stay: bool,
-    /// Warpgroups that multiply, or one thread for all.
+    /// Groups of warpgroups that take tiles in turn, or one.
+    pub(crate) groups: f64,
+    /// Warpgroups that multiply a tile, or one thread for all.
     pub(crate) teams: f64,
     /// Slices of a tile, and how many are in flight.
     pub(crate) slices: f64,
@@ -140,7 +142,7 @@ impl Tiled {
         // sums in tensor memory leave while the next ones are made
         (w.main, w.epilogue) = match self.matrix.tensor && mine > 1.0 {
             true => (main.max(epilogue), main.min(epilogue) / mine),
-            false => (main, epilogue),
+            false => in_turns(main, epilogue, [self.groups.min(mine), mine]),
         };
         w.fill = f.block + f.cold + arrival(bytes, m);
         let together = self.operands.iter().any(|o| o.shared_by > 1.0);

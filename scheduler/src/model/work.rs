@@ -126,6 +126,16 @@ impl Work {
     }
 }
 
+/// Clocks of the main part and those of the epilogue that nothing hides, where so many groups take
+/// a block's tiles in turn: each does its own one after the other, and all main parts wait for each
+/// other; behind the last tile nothing follows.
+pub(super) fn in_turns(main: f64, epilogue: f64, [groups, tiles]: [f64; 2]) -> (f64, f64) {
+    match groups > 1.0 {
+        true => (main.max((main + epilogue) / groups), epilogue / tiles),
+        false => (main, epilogue),
+    }
+}
+
 /// Schedulers of a multiprocessor, over which warps are dealt.
 pub(crate) const SCHEDULERS: f64 = 4.0;
 

@@ -27,6 +27,7 @@ mod ozaki_guard;
 mod ozaki_room;
 mod ozaki_slices;
 mod packed;
+mod pingpong;
 mod planted_bugs;
 mod polybench;
 mod random_contractions;

@@ -78,6 +78,14 @@ fn scheduled(name: &'static str, out: &str, sizes: [usize; 3], persistent: bool)
     by_script(name, out, sizes, (persistent, [rows, 8], 64, &steps, instruction))
 }
 
+/// The same in tiles of 64 rows for a warpgroup, or 128 for two, that two groups take in turn.
+fn in_turns(name: &'static str, out: &str, sizes: [usize; 3], teams: i64) -> Program {
+    let several = if teams > 1 { "map S1.m.1.0 to warpgroup\n" } else { "" };
+    let steps = format!("{ENGINE}{several}map t.0 to pingpong\n");
+    let instruction = "wgmma.m64n8k16.f32.bf16.bf16";
+    by_script(name, out, sizes, (true, [64 * teams, 8], 64, &steps, instruction))
+}
+
 /// The same where threads fill the operands. That the threads of a warp meet before one arrives is
 /// left out: here they run in step, so nobody could notice.
 fn filled(name: &'static str, sizes: [usize; 3], b: &str) -> Program {
@@ -480,6 +488,17 @@ fn weakened_block_programs_are_noticed() {
 fn weakened_programs_whose_threads_fill_operands_are_noticed() {
     let programs = [filled("both", [64, 8, 459], "thread.x"), filled("one", [64, 8, 456], "tma")];
     all_noticed(&programs, 60);
+}
+
+#[test]
+fn weakened_programs_that_take_turns_are_noticed() {
+    let programs = [
+        in_turns("boxes", "bf16", [256, 16, 136], 1),
+        in_turns("stores", "f32", [256, 16, 72], 1),
+        in_turns("one slice", "bf16", [512, 16, 64], 1),
+        in_turns("groups of two", "bf16", [1024, 16, 136], 2),
+    ];
+    all_noticed(&programs, 100);
 }
 
 #[test]

@@ -8,8 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use warploom_ir::affine::Name;
 use warploom_ir::instruction::{Action, find};
-use warploom_ir::kernel::KernelNode;
 use warploom_ir::kernel::device::{Block, Call, Device, Operand, WARP};
+use warploom_ir::kernel::{KernelLoop, KernelNode};
+
+/// Most teams of a block that can run: each has a warp.
+const MAX_TEAMS: i64 = 32;
 
 /// What the calls of a block do to its barriers.
 #[derive(Default)]
@@ -74,12 +77,38 @@ fn fixed(call: &Call, var: &Name) -> bool {
     call.indices().into_iter().all(|i| i.eval(&without).is_some())
 }
 
+/// How many of so many teams surely have the same iterations of a loop.
+fn alike(l: &KernelLoop, var: &Name, count: i64) -> i64 {
+    let bounds = [&l.lower, &l.upper].map(|e| e.uses(var).then_some(e));
+    let of_team = |team: i64| {
+        let own = |name: &str| (*name == **var).then_some(team);
+        bounds.map(|bound| bound.map(|e| e.eval(&own)))
+    };
+    let mut same: BTreeMap<_, i64> = BTreeMap::new();
+    for team in 0..count.min(MAX_TEAMS) {
+        let own = of_team(team);
+        if own.contains(&Some(None)) {
+            return 1;
+        }
+        *same.entry(own).or_default() += 1;
+    }
+    same.into_values().max().unwrap_or(1)
+}
+
 impl Uses {
     /// `threads` run each node together.
     fn nodes(&mut self, nodes: &[KernelNode], threads: i64) {
         for node in nodes {
             match node {
-                KernelNode::Loop(l) => self.nodes(&l.body, threads),
+                KernelNode::Loop(l) => {
+                    // teams with iterations of their own arrive at other times
+                    let teams = self.teams.clone();
+                    for (var, count) in &mut self.teams {
+                        *count = alike(l, var, *count);
+                    }
+                    self.nodes(&l.body, threads);
+                    self.teams = teams;
+                }
                 KernelNode::If(_, a, b) => {
                     // perhaps for some of the teams only
                     let teams = std::mem::take(&mut self.teams);

@@ -26,7 +26,8 @@ const STEPS: &str = "a step (tile, split, reorder, fuse, distribute, skew, shift
                      order, stage, fuse-at, split-reduction, privatise, atomically, require)";
 
 const PLACES: &str = "a place (block.x, block.y, block.z, thread.x, thread.y, thread.z)";
-const UNITS: &str = "a place (block.x, …, thread.z, cluster, warpgroup, warp, tma or async)";
+const UNITS: &str =
+    "a place (block.x, …, thread.z, cluster, warpgroup, pingpong, warp, tma or async)";
 
 impl Script {
     /// Reads a script.

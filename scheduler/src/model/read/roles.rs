@@ -5,6 +5,7 @@
 //! that multiplies does besides, between its products, is its epilogue.
 
 mod elements;
+mod teams;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +17,7 @@ use warploom_ir::kernel::device::{Block, Call, Device, Operand, Role, Shared, Ti
 use warploom_ir::kernel::{Index, KernelLoop, KernelNode};
 
 use super::super::machine::Machine;
-use super::super::work::{LINE, Ring, Rows, Work, arrival, uneven};
+use super::super::work::{LINE, Ring, Rows, Work, arrival, in_turns, uneven};
 use super::access::{Env, Pattern, value};
 use super::sites::{Site, reads};
 use super::{Counted, Launch, Used, depends, iterations, starts};
@@ -47,6 +48,8 @@ struct Tally {
     beside: f64,
     /// Everything else, one after the other.
     serial: f64,
+    /// Groups of teams that take iterations in turn.
+    groups: f64,
     /// Waits at barriers, and the slots of those at the role's own level.
     waits: f64,
     slots: i64,
@@ -192,6 +195,7 @@ impl<'k> Walk<'_, 'k> {
         let f = &self.m.fitted;
         let (mut main, mut other, mut loads, mut first) = (0.0_f64, 0.0_f64, 0.0_f64, 0.0_f64);
         let (mut epilogue, mut tiles, mut slots) = (0.0, 1.0_f64, 1);
+        let mut groups = 1.0_f64;
         for role in &self.block.roles {
             let t = self.role(role);
             first = first.max(t.first);
@@ -211,6 +215,7 @@ impl<'k> Walk<'_, 'k> {
                 let busy = t.tensor * (1.0 + alone) + t.waits * f.slice;
                 main = main.max(busy.max(t.beside)).max(bring);
                 epilogue += t.serial;
+                groups = groups.max(t.groups);
             } else if t.stores {
                 (other, tiles, slots) = (t.serial, t.waits.max(1.0), t.slots);
             }
@@ -220,6 +225,7 @@ impl<'k> Walk<'_, 'k> {
         let exposed = work.written + work.leaving * (1.0 - self.hidden());
         if other == 0.0 {
             epilogue = epilogue.max(exposed);
+            (main, epilogue) = in_turns(main, epilogue, [groups, groups * self.tiles]);
         } else {
             other = other.max(work.leaving + work.written);
         }
@@ -285,15 +291,7 @@ impl<'k> Walk<'_, 'k> {
     fn device(&mut self, device: &'k Device) {
         match device {
             Device::Block(_) => {}
-            Device::Teams(t) => {
-                let (copies, warps) = (self.copies, self.warps);
-                self.warps = t.warps as f64;
-                self.copies = copies * t.count as f64;
-                self.env.insert(t.var.clone(), 0);
-                self.nodes(&t.body);
-                self.env.remove(&t.var);
-                (self.copies, self.warps) = (copies, warps);
-            }
+            Device::Teams(t) => self.teams(t),
             Device::One(body) => {
                 let warps = std::mem::replace(&mut self.warps, 0.0);
                 self.nodes(body);

@@ -101,6 +101,7 @@ impl Published {
             tiles,
             blocks: if self.stay { slots } else { tiles },
             stay: self.stay,
+            groups: 1.0,
             teams: 1.0,
             slices: terms * self.factor / 128.0,
             stages: if self.pair { 6.0 } else { 4.0 },
