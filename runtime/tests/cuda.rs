@@ -3,13 +3,15 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::ffi::c_void;
 use std::future::Future as _;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
-use support::{SUM, code, gpu, sizes};
+use cudarc::driver::sys;
+use support::{ITERATE, SUM, code, gpu, looped, sizes};
 use warploom_ir::abi::GpuStep;
 use warploom_ir::affine::Name;
 use warploom_ir::dtype::DType;
@@ -218,4 +220,228 @@ fn times_are_those_of_the_device() {
     assert_eq!(times.runs, 5);
     assert!(times.p10 >= Duration::from_millis(29) && times.p90 < Duration::from_millis(60));
     assert_eq!(time_launches::<BoundProgram>(&[], 1, 5).unwrap_err().code, "E1101");
+}
+
+/// Launches of a program of [`ITERATE`].
+const MANY: i64 = 40;
+
+/// What [`ITERATE`] makes of `a` and `b`, on the processor.
+fn iterated(a: &Tensor, b: &Tensor) -> Tensor {
+    let (a, b) = (a.to_f64s(), b.to_f64s());
+    let one = |(x, y): (&f64, &f64)| {
+        let step = |c: f32, t: i64| c.mul_add(*y as f32, t as f32);
+        f64::from((0..MANY).fold(*x as f32, step))
+    };
+    let list: Vec<f64> = a.iter().zip(&b).map(one).collect();
+    Tensor::from_f64s(DType::F32, &[a.len()], &list).expect("as many values as elements")
+}
+
+/// Waits until so many bytes are in use: what a launch keeps goes a moment after its end.
+fn settles(device: &Device, bytes: u64) -> bool {
+    (0..200).any(|_| {
+        std::thread::sleep(Duration::from_millis(10));
+        device.memory_used() == bytes
+    })
+}
+
+#[test]
+fn many_launches_are_a_graph_from_the_second_run_on() {
+    let Some(device) = gpu("many_launches_are_a_graph_from_the_second_run_on") else { return };
+    let program = device.load(&looped(ITERATE, MANY)).unwrap();
+    let (a, b) = (values(1000, 5e-4), values(1000, 1e-3));
+    let [x, y, z] = [&a, &b, &a].map(|t| device.upload(t).unwrap());
+    let bound = program.bind(&map(&x, &y, &z), &sizes(1000)).unwrap();
+    assert_eq!(bound.launches(), MANY as u64);
+    let before = device.memory_used();
+    for run in 0..4 {
+        assert_eq!(bound.is_recorded(), run > 1);
+        z.poison().unwrap();
+        bound.launch().unwrap().wait().unwrap();
+        assert_eq!(z.read().unwrap(), iterated(&a, &b), "run {run}");
+    }
+    assert!(device.memory_used() > before, "a graph counts");
+    // other contents of the same arrays, other arrays, fewer elements
+    x.write(&b).unwrap();
+    bound.launch().unwrap().wait().unwrap();
+    assert_eq!(z.read().unwrap(), iterated(&b, &b));
+    let other = device.upload(&a).unwrap();
+    let second = program.bind(&map(&x, &other, &z), &sizes(1000)).unwrap();
+    for _ in 0..3 {
+        drop(second.launch().unwrap());
+        drop(bound.launch().unwrap());
+    }
+    assert_eq!(z.read().unwrap(), iterated(&b, &b));
+    drop(second.launch().unwrap());
+    assert_eq!(z.read().unwrap(), iterated(&b, &a));
+    assert!(second.is_recorded());
+    // few launches are none
+    let few = device.load(&looped(ITERATE, 2)).unwrap();
+    let few = few.bind(&map(&x, &y, &z), &sizes(1000)).unwrap();
+    for _ in 0..3 {
+        few.launch().unwrap().wait().unwrap();
+    }
+    assert!(!few.is_recorded());
+    drop((bound, second));
+    assert!(settles(&device, before + 4000), "graphs go with their arguments");
+}
+
+#[test]
+fn graphs_are_ordered_by_their_buffers() {
+    let Some(device) = gpu("graphs_are_ordered_by_their_buffers") else { return };
+    let first = device.load(&looped(ITERATE, MANY)).unwrap();
+    let spinning = device.load(&looped(&slow(), 5)).unwrap();
+    let n = sizes(64);
+    let scales = [8.0 / 1024.0, 1.0 / 1024.0, 0.0, 0.0];
+    let [a, b, c, d] = scales.map(|s| device.upload(&values(64, s)).unwrap());
+    let [eight, one, nine] = [8.0, 1.0, 9.0].map(|s| values(64, s / 1024.0));
+    // c from a, slowly; d from c; c from b and a
+    let slow = spinning.bind(&map(&a, &b, &c), &n).unwrap();
+    let after = first.bind(&map(&c, &b, &d), &n).unwrap();
+    let last = first.bind(&map(&b, &a, &c), &n).unwrap();
+    for run in 0..4 {
+        let handle = slow.launch().unwrap();
+        drop(after.launch().unwrap());
+        let end = last.launch().unwrap();
+        assert!(!handle.is_done() || run < 2, "a graph is launched at once");
+        end.wait().unwrap();
+        assert!(handle.is_done());
+        assert_eq!(d.read().unwrap(), iterated(&nine, &one));
+        assert_eq!(c.read().unwrap(), iterated(&one, &eight));
+    }
+    assert!(slow.is_recorded() && after.is_recorded() && last.is_recorded());
+    // by the device's clock: five times 30 ms, and no graph is made meanwhile
+    let times = time_launches(&[slow], 0, 3).unwrap();
+    assert!(times.p10 >= Duration::from_millis(149) && times.p90 < Duration::from_millis(190));
+}
+
+#[test]
+fn arrays_of_graphs_may_be_dropped_at_any_time() {
+    let Some(device) = gpu("arrays_of_graphs_may_be_dropped_at_any_time") else { return };
+    let program = device.load(&looped(ITERATE, MANY)).unwrap();
+    let base = device.memory_used();
+    for round in 0..20 {
+        // addresses come back, with other contents
+        let (a, b) = (values(5000, 0.1 * f64::from(round)), values(5000, 1e-4));
+        let arrays = [&a, &b, &a].map(|t| device.upload(t).unwrap());
+        let [x, y, z] = &arrays;
+        let bound = program.bind(&map(x, y, z), &sizes(5000)).unwrap();
+        for _ in 0..3 {
+            drop(bound.launch().unwrap());
+        }
+        assert!(bound.is_recorded());
+        if round % 2 == 0 {
+            assert_eq!(z.read().unwrap(), iterated(&a, &b));
+        }
+        drop((bound, arrays));
+    }
+    assert!(settles(&device, base));
+}
+
+#[test]
+fn threads_launch_the_same_graph() {
+    let Some(device) = gpu("threads_launch_the_same_graph") else { return };
+    let program = device.load(&looped(ITERATE, MANY)).unwrap();
+    let (a, b) = (values(300, 0.5), values(300, 1e-3));
+    let array = || device.upload(&a).unwrap();
+    let (x, y, z) = (array(), device.upload(&b).unwrap(), array());
+    let shared = program.bind(&map(&x, &y, &z), &sizes(300)).unwrap();
+    std::thread::scope(|threads| {
+        for _ in 0..4 {
+            threads.spawn(|| {
+                let out = array();
+                let own = program.bind(&map(&x, &y, &out), &sizes(300)).unwrap();
+                for round in 0..50 {
+                    drop(shared.launch().unwrap());
+                    own.launch().unwrap().wait().unwrap();
+                    if round % 10 == 9 {
+                        assert_eq!(out.read().unwrap(), iterated(&a, &b));
+                        assert_eq!(z.read().unwrap(), iterated(&a, &b));
+                    }
+                }
+                assert!(own.is_recorded());
+            });
+        }
+    });
+    assert!(shared.is_recorded());
+}
+
+#[test]
+fn graphs_take_no_memory_that_is_wanted() {
+    let Some(device) = gpu("graphs_take_no_memory_that_is_wanted") else { return };
+    let program = device.load(&looped(ITERATE, MANY)).unwrap();
+    let (a, b) = (values(256, 0.5), values(256, 1e-3));
+    let [x, y, z] = [&a, &b, &a].map(|t| device.upload(t).unwrap());
+    let used = device.memory_used();
+    let right = |bound: &BoundProgram| {
+        z.poison().unwrap();
+        bound.launch().unwrap().wait().unwrap();
+        assert_eq!(z.read().unwrap(), iterated(&a, &b));
+    };
+    // no room for a graph
+    device.set_memory_limit(used + 100);
+    let bound = program.bind(&map(&x, &y, &z), &sizes(256)).unwrap();
+    (0..4).for_each(|_| right(&bound));
+    assert!(!bound.is_recorded());
+    assert_eq!(device.memory_used(), used);
+    // room for a graph, until an array needs it
+    device.set_memory_limit(used + 100_000);
+    let bound = program.bind(&map(&x, &y, &z), &sizes(256)).unwrap();
+    (0..2).for_each(|_| right(&bound));
+    assert!(bound.is_recorded());
+    let large = device.buffer(DType::U8, &[90_000]).unwrap();
+    assert!(!bound.is_recorded());
+    right(&bound);
+    drop(large);
+    (0..3).for_each(|_| right(&bound));
+    assert!(bound.is_recorded());
+}
+
+#[test]
+fn arrays_of_the_callers_have_graphs_too() {
+    let Some(device) = gpu("arrays_of_the_callers_have_graphs_too") else { return };
+    let program = device.load(&looped(ITERATE, MANY)).unwrap();
+    let (a, b) = (values(1000, 5e-4), values(1000, 1e-3));
+    let [x, y, z] = [&a, &b, &a].map(|t| device.upload(t).unwrap());
+    let lent = program.lend(&sizes(1000)).unwrap();
+    let used = device.memory_used();
+    device.make_current().unwrap();
+    let mut stream = std::ptr::null_mut();
+    // SAFETY: the driver runs, and `stream` outlives the call.
+    let made = unsafe { sys::cuStreamCreate(&raw mut stream, 1) };
+    assert_eq!(made, sys::CUresult::CUDA_SUCCESS);
+    let run = |[i, j]: [&DeviceBuffer; 2]| {
+        let addresses = [i, j, &z].map(DeviceBuffer::address);
+        // SAFETY: the arrays live until the wait below, and nothing else touches them.
+        unsafe { lent.launch(&addresses, stream.cast::<c_void>()) }.unwrap();
+    };
+    for _ in 0..3 {
+        for (arrays, want) in [([&x, &y], iterated(&a, &b)), ([&y, &x], iterated(&b, &a))] {
+            run(arrays);
+            lent.wait().unwrap();
+            assert_eq!(z.read().unwrap(), want);
+        }
+    }
+    assert!(device.memory_used() > used, "two graphs");
+    // what the caller records has the launches themselves
+    let mut graph = std::ptr::null_mut();
+    let mut nodes = 0;
+    // SAFETY: the stream lives, all places outlive the calls.
+    unsafe {
+        let mode = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
+        assert_eq!(sys::cuStreamBeginCapture_v2(stream, mode), sys::CUresult::CUDA_SUCCESS);
+        run([&x, &y]);
+        assert_eq!(sys::cuStreamEndCapture(stream, &raw mut graph), sys::CUresult::CUDA_SUCCESS);
+        let counted = sys::cuGraphGetNodes(graph, std::ptr::null_mut(), &raw mut nodes);
+        assert_eq!(counted, sys::CUresult::CUDA_SUCCESS);
+        assert_eq!(nodes, MANY as usize);
+        assert_eq!(sys::cuGraphDestroy(graph), sys::CUresult::CUDA_SUCCESS);
+    }
+    run([&y, &x]);
+    lent.wait().unwrap();
+    assert_eq!(z.read().unwrap(), iterated(&b, &a));
+    drop(lent);
+    assert_eq!(device.memory_used(), used);
+    // SAFETY: the stream is ours and used no more.
+    let gone = unsafe { sys::cuStreamDestroy_v2(stream) };
+    assert_eq!(gone, sys::CUresult::CUDA_SUCCESS);
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use cudarc::driver::sys;
-use support::{SUM, code, gpu, sizes};
+use support::{ITERATE, SUM, code, gpu, looped, sizes};
 use warploom_ir::affine::Name;
 use warploom_ir::dtype::DType;
 use warploom_ir::tensor::Tensor;
@@ -46,6 +46,18 @@ fn faults_are_reported_and_nothing_is_leaked() {
     assert!(is_held());
     drop((program, arrays, device));
     assert!(is_let_go(), "a dropped launch leaks");
+
+    // the same with a graph of many launches
+    let device = Device::open(0).unwrap();
+    let program = device.load(&looped(ITERATE, 50)).unwrap();
+    let arrays = program.arrays(&inputs, &sizes(64)).unwrap();
+    let bound = program.bind(&arrays, &sizes(64)).unwrap();
+    for _ in 0..3 {
+        drop(bound.launch().unwrap());
+    }
+    assert!(bound.is_recorded());
+    drop((bound, program, arrays, device));
+    assert!(is_let_go(), "a dropped graph leaks");
 
     let device = Device::open(0).unwrap();
     let wild = "mov.u64 %rd10, 16; mov.f32 %f1, 0f3F800000; st.global.f32 [%rd10], %f1;";

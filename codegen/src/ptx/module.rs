@@ -145,7 +145,12 @@ fn function(
             (true, true) => "noalias ",
             (true, false) => "",
         };
-        arguments.push(format!("{GLOBAL} {access}align 16 %b{i}"));
+        // a load of a scalar may leave loops and guards: it is always there
+        let whole = match b.shape.as_slice() {
+            [] => format!("dereferenceable({}) ", b.dtype.size_bytes()),
+            [..] => String::new(),
+        };
+        arguments.push(format!("{GLOBAL} {access}{whole}align 16 %b{i}"));
     }
     let known: Vec<&Name> = kernel.params.iter().chain(host).collect();
     arguments.extend((0..known.len()).map(|i| format!("i64 %p{i}")));

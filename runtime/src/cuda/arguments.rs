@@ -13,6 +13,8 @@ use warploom_ir::dtype::DType;
 
 use super::args::BoxOf;
 use super::driver::Context;
+use super::recorded::Recorded;
+use super::replay::Replay;
 
 /// The parameters of launches: words of 64 bits, then maps, with the pointers to them that the
 /// driver wants.
@@ -52,6 +54,10 @@ pub(super) struct Given {
     maps: Box<[Vec<EncodedMap>]>,
     /// The launches, where no loop is around any: nothing else has to be found out.
     known: Option<Vec<Known>>,
+    /// How many launches there are.
+    count: u64,
+    /// All of them at once, where that is worth it.
+    replay: Option<Replay<Recorded>>,
 }
 
 /// A launch of which all is known: its function, its grid, the pointers to its parameters.
@@ -68,11 +74,12 @@ unsafe impl Send for Given {}
 unsafe impl Sync for Given {}
 
 impl Given {
-    /// These words and maps, for launches of functions on grids where these are known.
+    /// These words and maps, for so many launches, of functions on grids where these are known.
     pub(super) fn new(
         words: Vec<u64>,
         maps: Vec<Vec<EncodedMap>>,
-        launches: Option<Vec<Started>>,
+        (count, launches): (u64, Option<Vec<Started>>),
+        replay: Option<Replay<Recorded>>,
     ) -> Self {
         let (words, maps) = (words.into_boxed_slice(), maps.into_boxed_slice());
         let word = |w: &u64| std::ptr::from_ref(w).cast_mut().cast::<c_void>();
@@ -81,7 +88,15 @@ impl Given {
             Known { function, grid, parameters: words.iter().map(word).chain(own).collect() }
         };
         let known = launches.map(|all| all.into_iter().map(known).collect());
-        Self { words, maps, known }
+        Self { words, maps, known, count, replay }
+    }
+
+    pub(super) const fn count(&self) -> u64 {
+        self.count
+    }
+
+    pub(super) const fn replay(&self) -> Option<&Replay<Recorded>> {
+        self.replay.as_ref()
     }
 
     pub(super) const fn words(&self) -> &[u64] {

@@ -29,7 +29,7 @@ struct Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.device.forget(self.memory.bytes());
+        self.device.forget(self.memory.bytes() as u64);
     }
 }
 

@@ -13,10 +13,15 @@ use super::buffer::Touched;
 use super::driver::{self, Context, Event, Memory, Stream, environment};
 use super::handle::{LaunchHandle, Wait, Waiter};
 use super::order::{self, Load, Mark};
+use super::recorded::Recorded;
+use super::replay::Shelf;
 use super::track::{self, Marked, Track};
 
 /// Streams of a device: as many launches can overlap.
 const LANES: usize = 4;
+
+/// Most launches in all graphs of a device.
+const RECORDED: u64 = 1 << 17;
 
 /// What one device is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -143,6 +148,7 @@ struct Shared {
     next: AtomicUsize,
     limit: AtomicU64,
     used: AtomicU64,
+    graphs: Arc<Shelf<Recorded>>,
 }
 
 /// An open device. Clones are the same device.
@@ -196,8 +202,8 @@ impl Device {
         };
         let lanes = (0..LANES).map(lane).collect::<Result<_>>()?;
         let (next, used) = (AtomicUsize::new(0), AtomicU64::new(0));
-        let limit = AtomicU64::new(info.memory);
-        let shared = Shared { info, target, context, copies, lanes, next, limit, used };
+        let (limit, graphs) = (AtomicU64::new(info.memory), Shelf::new(RECORDED));
+        let shared = Shared { info, target, context, copies, lanes, next, limit, used, graphs };
         Ok(Self(Arc::new(shared)))
     }
 
@@ -230,12 +236,12 @@ impl Device {
         self.0.context.bind()
     }
 
-    /// The most bytes that buffers of this device take together, from now on.
+    /// The most bytes that buffers and graphs of this device take together, from now on.
     pub fn set_memory_limit(&self, bytes: u64) {
         self.0.limit.store(bytes, Ordering::SeqCst);
     }
 
-    /// The bytes that buffers of this device take now.
+    /// The bytes that buffers and graphs of this device take now.
     #[must_use]
     pub fn memory_used(&self) -> u64 {
         self.0.used.load(Ordering::SeqCst)
@@ -255,25 +261,42 @@ impl Device {
         &self.0.copies
     }
 
-    /// Memory within the limit.
+    /// The graphs of programs on this device.
+    pub(super) fn graphs(&self) -> &Arc<Shelf<Recorded>> {
+        &self.0.graphs
+    }
+
+    /// Memory within the limit. Graphs go where they are in the way.
     pub(super) fn allocate(&self, bytes: usize) -> Result<Memory> {
+        let made = self.allocate_beside_graphs(bytes);
+        let full = made.as_ref().is_err_and(|d| d.code == "E1113");
+        if full && self.0.graphs.clear() { self.allocate_beside_graphs(bytes) } else { made }
+    }
+
+    fn allocate_beside_graphs(&self, bytes: usize) -> Result<Memory> {
+        self.reserve(bytes as u64)?;
+        let made = self.allocate_unlimited(bytes);
+        if made.is_err() {
+            self.forget(bytes as u64);
+        }
+        made
+    }
+
+    /// Takes room below the limit.
+    pub(super) fn reserve(&self, bytes: u64) -> Result<()> {
         let (used, limit) = (&self.0.used, self.0.limit.load(Ordering::SeqCst));
-        let room = |u: u64| u.checked_add(bytes as u64).filter(|&sum| sum <= limit);
-        if let Err(taken) = used.fetch_update(Ordering::SeqCst, Ordering::SeqCst, room) {
+        let room = |u: u64| u.checked_add(bytes).filter(|&sum| sum <= limit);
+        let taken = used.fetch_update(Ordering::SeqCst, Ordering::SeqCst, room);
+        taken.map(drop).map_err(|taken| {
             let n = self.0.info.ordinal;
-            return Err(environment(
+            environment(
                 "E1113",
                 format!(
                     "{bytes} bytes do not fit on cuda:{n}: {taken} of the allowed {limit} bytes \
                      are in use"
                 ),
-            ));
-        }
-        let made = self.allocate_unlimited(bytes);
-        if made.is_err() {
-            self.forget(bytes);
-        }
-        made
+            )
+        })
     }
 
     fn allocate_unlimited(&self, bytes: usize) -> Result<Memory> {
@@ -289,8 +312,8 @@ impl Device {
     }
 
     /// Gives back room below the limit.
-    pub(super) fn forget(&self, bytes: usize) {
-        self.0.used.fetch_sub(bytes as u64, Ordering::SeqCst);
+    pub(super) fn forget(&self, bytes: u64) {
+        self.0.used.fetch_sub(bytes, Ordering::SeqCst);
     }
 
     /// Puts work on a lane, after all earlier work that touches the same buffers.

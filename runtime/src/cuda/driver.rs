@@ -6,6 +6,8 @@
 //! every call on that context reports that first failure. Why here: with `arguments`, all that
 //! calls C.
 
+mod graph;
+
 use std::ffi::{CString, c_void};
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -14,6 +16,7 @@ use cudarc::driver::{DriverError, result};
 use warploom_ir::diag::{Blame, Diagnostic, Result};
 
 use super::handle::lock;
+pub(super) use graph::{Chain, Graph};
 
 /// The oldest driver whose functions are used, as the driver counts: 12.0.
 const OLDEST: i32 = 12_000;

@@ -16,6 +16,8 @@ mod handle;
 mod lent;
 mod order;
 mod program;
+mod recorded;
+mod replay;
 mod steps;
 mod time;
 mod track;

@@ -23,6 +23,7 @@ use super::buffer::{DeviceBuffer, Touched};
 use super::device::{Device, Place};
 use super::driver::{Function, Module, Stream, environment};
 use super::handle::LaunchHandle;
+use super::replay::Replay;
 use super::steps::{self, Values};
 use crate::host::{error, folded, shape_of, sizes_in_order, table_of};
 use crate::taken::given;
@@ -38,6 +39,11 @@ struct Inner {
     launches: Vec<GpuLaunch>,
     steps: Vec<GpuStep>,
 }
+
+/// What is done with a launch: its function, grid and block, its shared memory in bytes, and the
+/// pointers to its parameters.
+pub(super) type Start<'s> =
+    dyn FnMut(&Function, [u32; 3], [u32; 3], u32, &[*mut c_void]) -> Result<()> + 's;
 
 /// A program on a device. Clones are the same program.
 #[derive(Clone)]
@@ -105,7 +111,7 @@ impl LoadedProgram {
         }
         let shapes: Vec<Vec<usize>> =
             kernel.buffers.iter().map(|b| shape_of(kernel, b, &sizes)).collect::<Result<_>>()?;
-        let launches = self.launches(&sizes)?.0;
+        let launches = self.launches(&sizes)?;
         let own = self.own(&shapes)?;
         let mut buffers = Vec::with_capacity(shapes.len());
         for (buffer, own) in kernel.buffers.iter().zip(own) {
@@ -119,14 +125,14 @@ impl LoadedProgram {
             })
             .collect();
         args::check(&kernel.buffers, &shapes, &arguments)?;
-        let given = self.given(&sizes, &arguments)?;
+        let given = self.given(&sizes, &arguments, launches)?;
         let (program, buffers) = (self.clone(), Touched::new(buffers));
-        Ok(BoundProgram(Arc::new(Bound { program, buffers, launches, sizes, given })))
+        Ok(BoundProgram(Arc::new(Bound { given, program, buffers, sizes })))
     }
 
     /// How many launches one run takes at these sizes; and all of them, where no loop is around
     /// any.
-    fn launches(&self, sizes: &[i64]) -> Result<(u64, Option<Vec<Started>>)> {
+    pub(super) fn launches(&self, sizes: &[i64]) -> Result<(u64, Option<Vec<Started>>)> {
         let mut values = Values::new(&self.kernel().params, sizes);
         let mut known = (steps::depth(&self.0.steps) == 0).then(Vec::new);
         let mut count = 0;
@@ -139,9 +145,15 @@ impl LoadedProgram {
     }
 
     /// What every launch gets, for arguments that were checked.
-    pub(super) fn given(&self, sizes: &[i64], arguments: &[Argument<'_>]) -> Result<Given> {
+    pub(super) fn given(
+        &self,
+        sizes: &[i64],
+        arguments: &[Argument<'_>],
+        (count, known): (u64, Option<Vec<Started>>),
+    ) -> Result<Given> {
         let words = args::words(self.kernel(), arguments, sizes);
-        Ok(Given::new(words, self.maps(sizes, arguments)?, self.launches(sizes)?.1))
+        let replay = Replay::new(self.device().graphs(), count);
+        Ok(Given::new(words, self.maps(sizes, arguments)?, (count, known), replay))
     }
 
     /// The boxes of each launch, and whether all rows of its arrays are copied in whole pieces.
@@ -222,17 +234,13 @@ impl LoadedProgram {
         self.bind(arrays, sizes)?.launch()
     }
 
-    /// Starts every launch on a stream, one after the other: with these sizes in the kernel's
-    /// order.
-    pub(super) fn enqueue(&self, stream: &Stream, sizes: &[i64], given: &Given) -> Result<()> {
+    /// Goes through all launches, with these sizes in the kernel's order.
+    pub(super) fn each(&self, sizes: &[i64], given: &Given, start: &mut Start<'_>) -> Result<()> {
         let program = &*self.0;
-        let start = |k: usize, grid, parameters: &[*mut c_void]| {
+        let mut start = |k: usize, grid, parameters: &[*mut c_void]| {
             let GpuLaunch { block, shared_bytes, .. } = program.launches[k];
-            // SAFETY: the parameters are what `warploom_ir::abi` says a function of this kernel
-            // takes; they were checked, and who calls this keeps the buffers until the end.
-            unsafe { stream.launch(&program.functions[k], grid, block, shared_bytes, parameters) }
+            start(&program.functions[k], grid, block, shared_bytes, parameters)
         };
-        stream.bind()?;
         if let Some(known) = given.known() {
             return known.iter().try_for_each(|l| start(l.function, l.grid, &l.parameters));
         }
@@ -245,6 +253,16 @@ impl LoadedProgram {
                 arguments.set(index, value.cast_unsigned());
             }
             start(k, grid, arguments.of(k, first + loops.len()))
+        })
+    }
+
+    /// Starts every launch on a stream, one after the other.
+    pub(super) fn enqueue(&self, stream: &Stream, sizes: &[i64], given: &Given) -> Result<()> {
+        stream.bind()?;
+        self.each(sizes, given, &mut |function, grid, block, shared_bytes, parameters| {
+            // SAFETY: the parameters are what `warploom_ir::abi` says a function of this kernel
+            // takes; they were checked, and who calls this keeps the buffers until the end.
+            unsafe { stream.launch(function, grid, block, shared_bytes, parameters) }
         })
     }
 
@@ -313,27 +331,37 @@ pub(super) fn as_argument(buffer: &DeviceBuffer) -> Argument<'_> {
 
 /// Kept until the last launch has ended.
 struct Bound {
+    /// With the graph of all launches, where there is one.
+    given: Given,
     program: LoadedProgram,
     buffers: Touched,
-    /// How many launches there are.
-    launches: u64,
     /// In the kernel's order.
     sizes: Vec<i64>,
-    given: Given,
 }
 
 /// A program with its arguments checked, ready to launch any number of times.
+///
+/// One that takes several launches is made one graph of the driver's at its second run, and runs as
+/// that from then on: its launches then cost the host nothing. A device keeps a bounded number of
+/// such graphs, which count towards its memory limit, and takes them away where memory is wanted.
 pub struct BoundProgram(Arc<Bound>);
 
 impl BoundProgram {
     /// How many launches of functions one run takes.
     #[must_use]
     pub fn launches(&self) -> u64 {
-        self.0.launches
+        self.0.given.count()
+    }
+
+    /// Whether all of them are one graph now.
+    #[must_use]
+    pub fn is_recorded(&self) -> bool {
+        self.0.given.replay().is_some_and(Replay::is_recorded)
     }
 
     /// Launches it, after all earlier launches that it conflicts with. Does not wait for the end;
-    /// where it takes more launches than the driver's queue has places, for most of them to start.
+    /// where it takes more launches than the driver's queue has places and is no graph, for most of
+    /// them to start.
     ///
     /// A launch whose handle is dropped at once costs the host least: its end is looked for
     /// together with that of those after it on the same stream.
@@ -344,7 +372,14 @@ impl BoundProgram {
         if self.launches() == 0 {
             return Ok(LaunchHandle::done());
         }
+        self.prepare(1);
         self.submit(Place::Any, |stream| self.enqueue(stream))
+    }
+
+    /// Makes a graph of it if that pays with so many runs about to come. Nothing is held meanwhile
+    /// that other launches need.
+    pub(super) fn prepare(&self, runs: u64) {
+        self.0.program.prepare(&self.0.sizes, &self.0.given, runs);
     }
 
     /// Puts `work` on a stream in the order of this program's buffers.
@@ -359,6 +394,6 @@ impl BoundProgram {
 
     /// Starts every launch on a stream, one after the other.
     pub(super) fn enqueue(&self, stream: &Stream) -> Result<()> {
-        self.0.program.enqueue(stream, &self.0.sizes, &self.0.given)
+        self.0.program.run_on(stream, &self.0.sizes, &self.0.given)
     }
 }

@@ -43,6 +43,14 @@ impl<'a> From<&Timed<'a>> for Timed<'a> {
 }
 
 impl Timed<'_> {
+    /// Does what is done once, with so many runs about to come: it is not to be timed.
+    fn prepare(&self, runs: usize) {
+        match self {
+            Self::Program(program) => program.prepare(runs as u64),
+            Self::Foreign(_) => {}
+        }
+    }
+
     /// Puts `work` on the first stream, in the order of the buffers that are touched.
     fn submit(&self, work: impl FnOnce(&Stream) -> Result<()>) -> Result<LaunchHandle> {
         match self {
@@ -73,6 +81,10 @@ where
 {
     if programs.is_empty() {
         return Err(error("E1101", "there is no program to time".to_owned()));
+    }
+    let (each, all) = (programs.len(), warmup + runs.max(1));
+    for (i, program) in programs.iter().enumerate().take(all) {
+        Timed::from(program).prepare((all - i).div_ceil(each));
     }
     let mut turn = programs.iter().cycle();
     let mut next = || Timed::from(turn.next().expect("a cycle over at least one never ends"));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use warploom_ir::abi::{GpuCode, GpuLaunch, GpuStep};
+use warploom_ir::abi::{GpuCode, GpuLaunch, GpuLoop, GpuStep};
 use warploom_ir::affine::Name;
 use warploom_ir::dtype::DType;
 use warploom_ir::kernel::{Buffer, Index, Kernel};
@@ -25,9 +25,24 @@ pub(crate) fn gpu(test: &str) -> Option<Device> {
 /// `C[i] = A[i] + B[i]` of `N` elements by `body`, which finds the index in `%rd5`, the addresses
 /// in `%rd1`, `%rd2`, `%rd3` and `N` in `%rd4`.
 pub(crate) fn code(body: &str) -> GpuCode {
+    entry("", body)
+}
+
+/// As [`code`], launched for `t` in `0..times`, which is in `%rd15`.
+pub(crate) fn looped(body: &str, times: i64) -> GpuCode {
+    let mut code = entry(", .param .s64 t", &format!("ld.param.s64 %rd15, [t];\n{body}"));
+    let (lower, upper) = (Index::Const(0), Index::Const(times));
+    let body = std::mem::take(&mut code.steps);
+    code.steps = vec![GpuStep::Loop(GpuLoop { var: "t".into(), lower, upper, step: 1, body })];
+    code
+}
+
+/// A program of one launch, of a function that takes `more` than arrays and size.
+fn entry(more: &str, body: &str) -> GpuCode {
     let ptx = format!(
         ".version 8.0\n.target sm_80\n.address_size 64\n\
-         .visible .entry k(.param .u64 a, .param .u64 b, .param .u64 c, .param .s64 n)\n{{\n\
+         .visible .entry k(.param .u64 a, .param .u64 b, .param .u64 c, .param .s64 n\
+         {more})\n{{\n\
          .reg .pred %p<4>; .reg .b32 %r<8>; .reg .b64 %rd<16>; .reg .f32 %f<4>;\n\
          ld.param.u64 %rd1, [a]; ld.param.u64 %rd2, [b]; ld.param.u64 %rd3, [c];\n\
          ld.param.s64 %rd4, [n];\n\
@@ -69,6 +84,13 @@ pub(crate) const SUM: &str = "shl.b64 %rd6, %rd5, 2;
     add.s64 %rd7, %rd1, %rd6; add.s64 %rd8, %rd2, %rd6; add.s64 %rd9, %rd3, %rd6;
     ld.global.f32 %f1, [%rd7]; ld.global.f32 %f2, [%rd8];
     add.f32 %f3, %f1, %f2; st.global.f32 [%rd9], %f3;";
+
+/// `C[i] = C[i] * B[i] + t`, from `A[i]` at first, as PTX for [`looped`].
+pub(crate) const ITERATE: &str = "shl.b64 %rd6, %rd5, 2;
+    add.s64 %rd7, %rd1, %rd6; add.s64 %rd8, %rd2, %rd6; add.s64 %rd9, %rd3, %rd6;
+    setp.eq.s64 %p2, %rd15, 0; @%p2 ld.global.f32 %f1, [%rd7]; @!%p2 ld.global.f32 %f1, [%rd9];
+    ld.global.f32 %f2, [%rd8]; cvt.rn.f32.s64 %f3, %rd15;
+    fma.rn.f32 %f1, %f1, %f2, %f3; st.global.f32 [%rd9], %f1;";
 
 /// The size `N`.
 pub(crate) fn sizes(n: i64) -> BTreeMap<Name, i64> {

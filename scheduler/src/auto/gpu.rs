@@ -13,7 +13,7 @@ use warploom_ir::affine::{Atom, Name};
 use warploom_ir::diag::Result;
 use warploom_ir::kernel::{Index, Kernel, KernelNode, LoopMode};
 use warploom_ir::schedule::step::{Ref, StepKind};
-use warploom_ir::schedule::{Marks, Poly, Tree, TreeLoop};
+use warploom_ir::schedule::{Poly, Tree, TreeLoop};
 use warploom_ir::target::{Axis, Place, Target};
 
 use super::holes::Hole;
@@ -103,9 +103,6 @@ const REPEATED: i64 = 8;
 
 /// Most threads along one loop, and more than a loop in tiles has.
 const MAX_THREADS: i64 = 256;
-
-/// Iterations of a sum whose loads a thread has on their way at once.
-const AHEAD: i64 = 8;
 
 /// Most blocks along y and z.
 const MAX_BLOCKS: i64 = 65535;
@@ -341,41 +338,6 @@ impl Auto {
         }
     }
 
-    /// Unrolls some iterations of the sums that a thread makes one after another: what it loads
-    /// then is on its way together.
-    fn loads_ahead(&mut self) -> Result<()> {
-        let tree = self.at.tree().clone();
-        for name in &tree.statements() {
-            let Some(s) = self.at.poly().statement(name).map(|s| s.statement.clone()) else {
-                continue;
-            };
-            let mut around = ancestors(&tree, name);
-            let alone = around.first().is_some_and(|l| !is_mapped(l));
-            if tensorized(&tree, name) {
-                continue;
-            }
-            let Some(inner) = around.pop().filter(|l| l.marks == Marks::default()) else {
-                continue;
-            };
-            let iter = inner.rows.get(name).and_then(|row| row.as_var());
-            let still = iter.is_some_and(|i| stride(&s.target, i) == Stride::None);
-            let mapped = around.iter().any(|l| l.marks.map.is_some());
-            let long = self.length(inner)?.is_none_or(|n| n >= 4 * AHEAD);
-            // a loop of the host that has launches beside this statement stays as it is
-            if !((mapped || alone) && still && long && s.op.is_update()) {
-                continue;
-            }
-            let before = self.at.clone();
-            let done = self
-                .halves(&inner.name, AHEAD)
-                .is_some_and(|(_, some)| self.step(StepKind::Unroll(Ref::from(some))));
-            if !done {
-                self.at = before;
-            }
-        }
-        Ok(())
-    }
-
     /// Makes one of the outermost independent loops while there are more than places for them.
     fn coalesced(&mut self, chain: &mut Vec<Line>) {
         while chain.iter().take_while(|l| l.free).count() > 3 {
@@ -584,7 +546,7 @@ fn divides(l: &TreeLoop) -> bool {
 }
 
 /// Whether a nest runs on blocks or threads already.
-fn is_mapped(l: &TreeLoop) -> bool {
+pub(super) fn is_mapped(l: &TreeLoop) -> bool {
     Tree::Loop(l.clone()).loops().iter().any(|l| l.marks.map.is_some())
 }
 
@@ -609,7 +571,7 @@ fn plan(chain: &[Line], free: &[usize], tiled: bool) -> Plan {
 }
 
 /// A loop's iterations, where known, and how many accesses are contiguous along it.
-fn measure(poly: &Poly, tree: &Tree, l: &TreeLoop) -> (Option<i64>, i64) {
+pub(super) fn measure(poly: &Poly, tree: &Tree, l: &TreeLoop) -> (Option<i64>, i64) {
     let (mut most, mut score) = (Some(1), 0);
     for (name, row) in &l.rows {
         let (Some(s), Some(iter)) = (poly.statement(name), row.as_var()) else {

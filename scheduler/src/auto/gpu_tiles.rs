@@ -27,6 +27,15 @@ const SIDE: i64 = 16;
 const PIECE: i64 = 4;
 /// Iterations of the sum for which operands are staged at once.
 const SLICE: i64 = 16;
+/// Where all blocks run at once: no other block hides the time that one waits for a slice, so few
+/// of them are better. Threads copy them in strips.
+const DEEP: i64 = 64;
+/// Most blocks that run at once on a large GPU, most bytes of their slices together and of one, and
+/// the largest of their tiles, whose threads have little to do between slices.
+const AT_ONCE: i64 = 1024;
+const ALL_STAGED: i64 = 24 << 20;
+const STAGED: i64 = 48 << 10;
+const SMALL: i64 = 32;
 /// Of which a thread repeats the code for so many.
 const UNROLL: i64 = 4;
 /// Tiles of rows and lanes, the best first.
@@ -90,19 +99,26 @@ struct Sizes {
     unroll: i64,
 }
 
-/// The hole of a statement's tiles: those that leave enough blocks come first.
-fn sizes(name: &str, c: &Contraction) -> Option<Hole> {
+/// The hole of a statement's tiles: those that leave enough blocks come first. `bytes` are those of
+/// an element.
+fn sizes(name: &str, c: &Contraction, bytes: i64) -> Option<Hole> {
     let extent = |r: &Role| r.extent.unwrap_or(i64::from(u16::MAX));
     let (rows, lanes) = c.row.extent.zip(c.lane.extent)?;
     let others = c.batch.iter().chain(&c.along).chain(&c.across).map(extent);
     let others = others.fold(1_i64, i64::saturating_mul);
     let count = |n: i64, size: i64| (n + size - 1) / size;
     let fits = |size: &&i64| **size <= rows.min(lanes) * 2 - SIDE;
-    let many = |size: &&i64| {
-        count(rows, **size).saturating_mul(count(lanes, **size)).saturating_mul(others) >= BLOCKS
-    };
+    let blocks = |size: i64| count(rows, size).saturating_mul(count(lanes, size));
+    let blocks = |size: i64| blocks(size).saturating_mul(others);
     let fitting: Vec<&i64> = TILES.iter().filter(fits).collect();
-    let size = fitting.iter().copied().find(|s| many(s)).or(fitting.last().copied())?;
+    let size =
+        fitting.iter().copied().find(|s| blocks(**s) >= BLOCKS).or(fitting.last().copied())?;
+    let sum = c.sums.iter().filter_map(|r| r.extent).max().unwrap_or(0);
+    let staged = c.fixed.iter().chain(&c.moving).filter(|read| !read.indices.is_empty()).count();
+    let staged = DEEP * (size + PAD) * bytes * staged as i64;
+    let at_once = blocks(*size) <= AT_ONCE && blocks(*size) * staged <= ALL_STAGED;
+    let deep = at_once && staged <= STAGED && *size <= SMALL && sum > DEEP / 2;
+    let slice = if deep { DEEP } else { SLICE };
     let mut others = Vec::new();
     for lanes in &fitting {
         for rows in &fitting {
@@ -111,7 +127,7 @@ fn sizes(name: &str, c: &Contraction) -> Option<Hole> {
             }
         }
     }
-    let usual = vec![*size, *size, SLICE, UNROLL];
+    let usual = vec![*size, *size, slice, UNROLL];
     Some(Hole::new(name, "tiles", &["rows", "lanes", "slice", "unroll"], usual, others))
 }
 
@@ -128,7 +144,8 @@ impl Auto {
             role.extent = self.length(l)?;
         }
         let Some(c) = Contraction::of(s, &roles) else { return Ok(false) };
-        let Some(hole) = sizes(name, &c) else { return Ok(false) };
+        let bytes = poly.array(&s.statement.target.array).map_or(8, |a| a.dtype.size_bytes());
+        let Some(hole) = sizes(name, &c, bytes as i64) else { return Ok(false) };
         let [rows, lanes, slice, unroll] = *self.choose(hole) else { return Ok(false) };
         let sizes = Sizes { rows: Tile::new(rows), lanes: Tile::new(lanes), slice, unroll };
         let before = self.at.clone();
@@ -158,7 +175,8 @@ impl Auto {
         order.extend(others().chain([sum.name.clone()]));
         self.ordered(&order).then_some(())?;
         let (y, x) = (self.thread_tiles(&c.row, rows)?, self.thread_tiles(&c.lane, lanes)?);
-        let (slice, inside) = self.halves(&sum.name, slice)?;
+        let depth = slice;
+        let (slice, inside) = self.halves(&sum.name, depth)?;
         let (step, unrolled) = self.halves(&inside, unroll)?;
         let count = |r: &Role, t: Tile| r.extent.map(|n| (n + t.size - 1) / t.size);
         let mut blocks =
@@ -174,7 +192,7 @@ impl Auto {
             for read in reads {
                 if let Some(k) = dimension(read, &sum.iter) {
                     let m = dimension(read, &role.iter)?;
-                    self.stage_slice((name, read), (k, m), tile, &slice)?;
+                    self.stage_slice((name, read), (k, m), (tile, depth), &slice)?;
                     staged += 1;
                 }
             }
@@ -247,7 +265,7 @@ impl Auto {
         &mut self,
         (name, read): (&Name, &Access),
         (k, m): (usize, usize),
-        tile: Tile,
+        (tile, slice): (Tile, i64),
         at: &Name,
     ) -> Option<()> {
         let last = read.indices.len() - 1;
@@ -262,9 +280,16 @@ impl Auto {
             own_chain(self.at.tree(), &copy).into_iter().map(|l| l.name).collect();
         let [rest @ .., sum, line] = loops.as_slice() else { return None };
         let (mut threads, mut mine) = (Vec::new(), Vec::new());
+        let sum = if slice == DEEP {
+            let (outer, inner) = self.strips_of(sum, SIDE)?;
+            mine.push(outer);
+            inner
+        } else {
+            sum.clone()
+        };
         if last == k {
             let (outer, y) = self.strips_of(line, SIDE)?;
-            threads.extend([y, sum.clone()]);
+            threads.extend([y, sum]);
             mine.push(outer);
         } else {
             let inside = if tile.size > tile.span() {
@@ -275,7 +300,7 @@ impl Auto {
                 line.clone()
             };
             let x = self.piece_of(&inside, tile, &mut mine)?;
-            threads.extend([sum.clone(), x]);
+            threads.extend([sum, x]);
         }
         let order: Vec<Name> = threads.iter().chain(&mine).chain(rest).cloned().collect();
         self.ordered(&order).then_some(())?;

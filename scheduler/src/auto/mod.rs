@@ -24,6 +24,7 @@ mod copies;
 mod costs;
 mod estimate;
 mod gpu;
+mod gpu_ahead;
 mod gpu_apart;
 mod gpu_box_cost;
 mod gpu_box_size;
