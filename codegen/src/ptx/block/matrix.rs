@@ -194,7 +194,11 @@ impl Emitter<'_> {
 
     /// Assembler text through which values go: each comes out where it went in.
     fn tied(&mut self, text: &str, values: &[Value], more: &[Value], kinds: &str) -> Vec<Value> {
-        let kind = |v: &Value| if v.is_float() { "=f" } else { "=r" };
+        let kind = |v: &Value| match v.elem {
+            "double" => "=d",
+            _ if v.is_float() => "=f",
+            _ => "=r",
+        };
         let mut constraints: Vec<String> = values.iter().map(|v| kind(v).to_owned()).collect();
         constraints.extend((0..values.len()).map(|i| i.to_string()));
         constraints.push(kinds.to_owned());
@@ -229,10 +233,11 @@ impl Emitter<'_> {
         self.pass_through(&text.replace("{n}", &left.to_string()));
     }
 
-    /// Assembler text that all fragments of the team go through, so that nothing uses them before.
+    /// Assembler text that all fragments of the team go through which instructions may still write,
+    /// so that nothing uses them before: registers of 64 bits are no results of theirs.
     pub(super) fn pass_through(&mut self, text: &str) {
         let names: Vec<_> = (self.state().fragments.iter())
-            .filter(|(_, r)| r.layout.n_threads() == 128)
+            .filter(|(_, r)| r.layout.n_threads() == 128 && r.elem != "double")
             .map(|(name, r)| (name.clone(), r.tiles[0] * r.tiles[1]))
             .collect();
         let mut all = Vec::new();
