@@ -28,7 +28,10 @@ plain() {
 # n, slices
 first() {
     local n=$1 nest=$folder/first.nest script=$folder/first.sched
-    local asked=(ozaki "mk,kn->mn" --scheme 1 --slices "$2" --slice-type bf16 --terms "$n")
+    # bits with which sums of all terms are exact: 2 bits - 2 + log2(terms) is 24
+    local bits=13 terms
+    for ((terms = n; terms > 1; terms /= 4)); do ((bits--)); done
+    local asked=(ozaki "mk,kn->mn" --scheme 1 --slices "$2" --slice-type bf16 --terms "$n" --slice-bits "$bits")
     "$program" "${asked[@]}" >"$nest"
     "$program" "${asked[@]}" --schedule-for sm_100a --size "M=$n,N=$n,K=$n" >"$script"
     "$program" explain "$nest" --schedule "$script" --size "M=$n,N=$n,K=$n" --target sm_100a |

@@ -133,7 +133,22 @@ fn slices(args: &OzakiArgs) -> Result<()> {
     let nest = warploom::bind(&made.nest()?, &sizes, &BTreeMap::new())?;
     let (schedule, pairs) = made.schedule(&nest, target.parse()?)?;
     let why = match pairs {
-        Pairs::Together => "all pairs of slices of a tile in one block".to_owned(),
+        Pairs::Together { split, predicted } => {
+            let slices = |o: Operand| if o == Operand::A { "slices of A" } else { "slices of B" };
+            let made = split.map_or("all slices are made before".to_owned(), |operand| {
+                format!("{} are made on their way into shared memory", slices(operand))
+            });
+            let us = |time: f64| format!("{:.0} us", 1e6 * time);
+            let times = match predicted {
+                [Some(before), Some(way)] => format!(
+                    " (predicted: {} with slices made before, {} with some made on the way)",
+                    us(before),
+                    us(way)
+                ),
+                [Some(_), None] | [None, _] => String::new(),
+            };
+            format!("all pairs of slices of a tile in one block; {made}{times}")
+        }
         Pairs::Apart(reason) => format!("each pair of slices by itself: {reason}"),
     };
     output::print(&format!("# {why}\n{}", schedule.script()))

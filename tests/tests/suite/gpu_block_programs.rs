@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use warploom::compile;
 use warploom::device::{Device, LoadedProgram, time_launches};
+use warploom::ozaki::{Pairs, SliceOptions, Sliced};
 use warploom_ir::affine::Name;
 use warploom_ir::dtype::DType;
 use warploom_ir::instruction::{Action, matrix_instructions};
 use warploom_ir::kernel::Kernel;
+use warploom_ir::nest::Nest;
 use warploom_ir::target::Target;
 use warploom_ir::tensor::{Tensor, random_word};
 use warploom_tests::instructions as one;
@@ -185,6 +187,38 @@ fn persistent_products() {
     }
     for n in [1024, 2048, 4096, 8192] {
         speed(name, &of([n; 3]), [n; 3], &BTreeMap::new());
+    }
+}
+
+/// Exact sums of slices add up in registers of 64 bits beside asynchronous products: the bits are
+/// those of the CPU path.
+#[test]
+fn totals_stay_in_registers() {
+    let Some((device, target, _alone)) = gpu("totals_stay_in_registers") else { return };
+    if target != Target::Sm90a {
+        return println!("skipped totals_stay_in_registers: it is not for {target}");
+    }
+    let grouped = SliceOptions { grouped: true, ..SliceOptions::new(5, DType::I8, 4096) };
+    for options in [SliceOptions::new(4, DType::Bf16, 4096), grouped] {
+        let slices = Sliced::new("mk,kn->mn", &options).unwrap_or_else(|e| panic!("{e}"));
+        for [m, n, k] in [[256, 256, 2048], [300, 200, 1096]] {
+            let at = format!("param M = {m}, N = {n}, K = {k}");
+            let nest: Nest = slices.text.replacen("param M, N, K", &at, 1).parse().unwrap();
+            let (schedule, pairs) = slices.schedule(&nest, target).unwrap();
+            assert!(matches!(pairs, Pairs::Together { .. }), "{pairs:?}");
+            let lowered = compile::lower(&schedule).unwrap_or_else(|e| panic!("{e}"));
+            let code = lowered.gpu(target).unwrap_or_else(|e| panic!("{e}"));
+            let program = device.load(&code).unwrap_or_else(|e| panic!("{e}"));
+            let of = |shape: &[usize], seed| Tensor::random(DType::F64, shape, seed).unwrap();
+            let inputs =
+                BTreeMap::from([("A".into(), of(&[m, k], 1)), ("B".into(), of(&[k, n], 2))]);
+            let cpu = compile::auto(&nest).and_then(|s| compile::compile(&s)).unwrap();
+            let want = cpu.run_at(&inputs, &BTreeMap::new(), Some(8)).unwrap();
+            for _ in 0..3 {
+                let have = program.run(&inputs, &BTreeMap::new()).unwrap_or_else(|e| panic!("{e}"));
+                assert!(have["C"] == want["C"], "{options:?} {m} {n} {k}");
+            }
+        }
     }
 }
 

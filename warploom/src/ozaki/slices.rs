@@ -20,9 +20,10 @@ use warploom_scheduler::{GpuOptions, Schedule};
 
 use crate::compile;
 
+use super::Operand;
 use super::product::Product;
 use nest::Writer;
-use steps::Steps;
+use steps::{Chosen, Steps};
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,10 +148,15 @@ pub struct Sliced {
 }
 
 /// How the pairs of slices are multiplied.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Pairs {
     /// All pairs of a tile in one block, added up where they are made.
-    Together,
+    Together {
+        /// Whose slices are made on their way into shared memory.
+        split: Option<Operand>,
+        /// Seconds that are predicted with slices made before, and with slices made on the way.
+        predicted: [Option<f64>; 2],
+    },
     /// Each pair by itself, for this reason.
     Apart(String),
 }
@@ -237,7 +243,9 @@ impl Sliced {
             }
             (Some(steps), Target::Sm90a | Target::Sm100a | Target::Sm103a) => {
                 match steps.fastest(nest, options) {
-                    Ok(schedule) => return Ok((schedule, Pairs::Together)),
+                    Ok(Chosen { schedule, split, predicted }) => {
+                        return Ok((schedule, Pairs::Together { split, predicted }));
+                    }
                     Err(refusal) => refusal.message.clone(),
                 }
             }

@@ -3,7 +3,8 @@
 //! In: a product, how it is cut. Out: the nest's text: slices, exact sums of products of slices, and
 //! what these add up to.
 //! Keeps: exact sums are added one after the other, unscaled, in the order of the text; a result is
-//! scaled once.
+//! scaled once. Pairs of the smallest exponents come first, so that few additions round at the size
+//! of the result: one for each block of the first pair.
 
 use warploom_ir::dtype::DType;
 
@@ -117,47 +118,48 @@ impl<'p> Writer<'p> {
         )
     }
 
+    /// How many different exponents pairs have; they are counted from the smallest one.
+    fn groups(&self) -> u32 {
+        self.options.pairs.min(2 * self.options.slices - 1)
+    }
+
     /// The loops over exact sums, with their ranges; those inside one; and its slices of A and B.
     fn pairs(&self) -> [String; 4] {
-        let SliceOptions { slices: s, pairs: d, grouped, .. } = *self.options;
-        let [p, q, h, g] = self.names;
-        let blocks = self.blocks().map(|(_, count)| format!("{h} in 0..{count}, "));
-        let blocks = blocks.unwrap_or_default();
-        if grouped {
-            let groups = d.min(2 * s - 1);
-            let first = if groups > s { format!("max(0, {g} - {})", s - 1) } else { "0".into() };
-            let end = if groups > s { format!("min({s}, {g} + 1)") } else { format!("{g} + 1") };
-            let all = format!("{blocks}{g} in 0..{groups}");
-            return [all, format!("{p} in {first}..{end}, "), p.into(), format!("{g} - {p}")];
-        }
-        let end = match d {
-            _ if d <= s => format!("{d} - {p}"),
-            _ if d >= 2 * s - 1 => s.to_string(),
-            _ => format!("min({s}, {d} - {p})"),
+        let (s, groups, [p, _, h, g]) = (self.options.slices, self.groups(), self.names);
+        let blocks = self.blocks().map(|(_, count)| format!("{h} in 0..{count}"));
+        // p and q are slices and add up to `last - g`
+        let last = groups - 1;
+        let first = if groups > s { format!("max(0, {} - {g})", groups - s) } else { "0".into() };
+        let end = if groups > s {
+            format!("min({s}, {groups} - {g})")
+        } else {
+            format!("{groups} - {g}")
         };
-        let all = format!("{blocks}{p} in 0..{}, {q} in 0..{end}", s.min(d));
-        [all, String::new(), p.into(), q.into()]
+        let (over, pairs) = (format!("{g} in 0..{groups}"), format!("{p} in {first}..{end}"));
+        let (over, inside) = match self.options.grouped {
+            true => (vec![Some(over), blocks], format!("{pairs}, ")),
+            false => (vec![Some(over), Some(pairs), blocks], String::new()),
+        };
+        let over: Vec<String> = over.into_iter().flatten().collect();
+        [over.join(", "), inside, p.into(), format!("{last} - {g} - {p}")]
     }
 
     /// The exact sums' place, their extents, the exponent that they are of, and the loops over and
     /// indices of their terms.
     fn exact(&self) -> [String; 5] {
-        let SliceOptions { slices: s, pairs: d, grouped, .. } = *self.options;
-        let [p, q, h, g] = self.names;
-        let (at, extents, exponent) = match grouped {
-            true => (g.to_owned(), d.min(2 * s - 1).to_string(), format!("{}*{g}", self.cut.bits)),
-            false => {
-                let b = self.cut.bits;
-                let most = s.min(d);
-                (format!("{p}, {q}"), format!("{most}, {most}"), format!("{b}*{p} - {b}*{q}"))
-            }
+        let (groups, [p, _, h, g]) = (self.groups(), self.names);
+        let b = self.cut.bits;
+        let exponent = format!("{b}*{g} - {}", b * (groups - 1) + 2 * b - 2);
+        let (at, extents) = match self.options.grouped {
+            true => (g.to_owned(), groups.to_string()),
+            false => (format!("{g}, {p}"), format!("{groups}, {}", self.options.slices)),
         };
         match (self.blocks(), self.product.sums.as_slice()) {
             (Some((block, count)), [k]) => {
                 let (index, all) = (list(&[*k]), size(*k));
                 let terms = format!("{index} in 0..min({block}, {all} - {block}*{h})");
                 let own = format!("{block}*{h} + {index}");
-                [format!("{h}, {at}"), format!("{count}, {extents}"), exponent, terms, own]
+                [format!("{at}, {h}"), format!("{extents}, {count}"), exponent, terms, own]
             }
             (_, sums) => [at, extents, exponent, loops(sums), list(sums)],
         }
@@ -180,14 +182,13 @@ impl<'p> Writer<'p> {
              G0: {t} = 0\n    for {inside}{terms} {{\n      \
              G1: {t} += SA[{first}, {own}, {k}] * SB[{second}, {other}, {k}] order any\n    \
              }}\n    \
-             D1: {d} += cast_f64({t}) * ldexp(1.0, -{exponent} - {})\n  }}\n  \
+             D1: {d} += cast_f64({t}) * ldexp(1.0, {exponent})\n  }}\n  \
              E: {c} = ldexp({d}, ca[{own}] + cb[{other}])\n}}\n\
              # where a row or a column has an infinity or a NaN\n\
              for {all} {{\n  Y: {c} = 0 when {special}\n}}\n\
              for {all} {{\n  for {sums} {{\n    \
              Z: {c} += A[{}] * B[{}] when {special} order serial strict\n  }}\n}}\n",
             self.sums(),
-            2 * self.cut.bits - 2,
             list(&p.a),
             list(&p.b),
             shape = sizes(&result),

@@ -3,6 +3,7 @@
 //! In: a product with one index each of rows, columns and sums. Out: for each target that has an
 //! instruction with both operands in shared memory, the scripts that are worth a try; and the one
 //! that is predicted to be fastest, with everything else scheduled automatically.
+//! Slices of an operand that few tiles share may be made on their way into shared memory.
 //! Keeps: `wgmma` leaves exact sums in registers, and what they add up to is there as well; where
 //! they are in tensor memory, it is in memory.
 
@@ -12,6 +13,7 @@ use warploom_ir::schedule::step::Script;
 use warploom_ir::target::Target;
 use warploom_scheduler::{GpuOptions, Paired, Schedule, auto_gpu};
 
+use super::super::Operand;
 use super::nest::Writer;
 use crate::compile;
 use crate::model::{Machine, predict_kernel};
@@ -39,15 +41,29 @@ struct Way {
     /// Blocks of a cluster, and clusters below each other before the next column of tiles.
     members: i64,
     group: i64,
+    /// Whose slices are made on the way into shared memory.
+    split: Option<Operand>,
 }
 
 /// Two blocks of a cluster copy what both need for each other; tiles of some rows follow each
 /// other, so that what they share is in the cache.
-const BY_WARPGROUPS: [Way; 3] = [
-    Way { paired: false, members: 1, group: 1 },
-    Way { paired: false, members: 2, group: 1 },
-    Way { paired: false, members: 2, group: 4 },
+const BY_WARPGROUPS: [Way; 5] = [
+    Way { paired: false, members: 1, group: 1, split: None },
+    Way { paired: false, members: 2, group: 1, split: None },
+    Way { paired: false, members: 2, group: 4, split: None },
+    Way { paired: false, members: 1, group: 1, split: Some(Operand::A) },
+    Way { paired: false, members: 1, group: 1, split: Some(Operand::B) },
 ];
+
+/// A schedule, and why it was chosen.
+#[derive(Clone, Debug)]
+pub(super) struct Chosen {
+    pub(super) schedule: Schedule,
+    /// Whose slices are made on the way into shared memory.
+    pub(super) split: Option<Operand>,
+    /// Seconds that are predicted with slices made before, and with slices made on the way.
+    pub(super) predicted: [Option<f64>; 2],
+}
 
 impl Steps {
     /// None where the product has several rows, columns or sums.
@@ -60,19 +76,20 @@ impl Steps {
         };
         let of = writer.options.of;
         let deep = if of.size_bytes() == 1 { [128, 32] } else { [64, 16] };
-        let [first, second, block, group] = writer.names;
+        let [first, _, block, group] = writer.names;
         let grouped = writer.options.grouped;
-        let pairs = if grouped { vec![group] } else { vec![first, second] };
+        let pairs = if grouped { vec![group] } else { vec![group, first] };
         let blocks = writer.cut.block.map(|_| block);
-        let over = blocks.into_iter().chain(pairs).map(|l| format!("G0.{l}")).collect();
+        let over = pairs.into_iter().chain(blocks).map(|l| format!("G0.{l}")).collect();
         let inside = if grouped { format!("G1.{first}, ") } else { String::new() };
         let shape = format!("n128k{}.{}.{of}.{of}", deep[1], writer.sums());
         Some(Self { lines: [*m, *n], sum: *k, over, inside, deep, shape })
     }
 
     /// The schedule, by pairs of blocks or not as asked for, else what is predicted to be faster.
-    pub(super) fn fastest(&self, nest: &Nest, options: &GpuOptions) -> Result<Schedule> {
-        let pair = |paired| Way { paired, members: if paired { 2 } else { 1 }, group: 1 };
+    pub(super) fn fastest(&self, nest: &Nest, options: &GpuOptions) -> Result<Chosen> {
+        let members = |paired| if paired { 2 } else { 1 };
+        let pair = |paired| Way { paired, members: members(paired), group: 1, split: None };
         let ways: &[Way] = match (options.target, options.paired) {
             (Target::Sm100a | Target::Sm103a, Paired::Always) => &[pair(true)],
             (Target::Sm100a | Target::Sm103a, Paired::Never) => &[pair(false)],
@@ -90,12 +107,27 @@ impl Steps {
         let made = ways.iter().map(|way| {
             let paired = if way.paired { Paired::Always } else { Paired::Never };
             let options = GpuOptions { paired, ..*options };
-            together(&self.script(options.target, *way), nest, &options)
+            together(&self.script(options.target, *way), nest, &options).map(|made| (*way, made))
         });
-        let (done, mut refused): (Vec<_>, Vec<_>) = made.partition(Result::is_ok);
-        match done.into_iter().flatten().min_by(|a, b| a.0.total_cmp(&b.0)) {
-            Some((_, schedule)) => Ok(schedule),
-            None => refused.swap_remove(0).map(|(_, schedule)| schedule),
+        let (mut done, mut refused) = (Vec::new(), None);
+        for one in made {
+            match one {
+                Ok((way, (time, schedule))) => done.push((way.split, time, schedule)),
+                Err(refusal) => {
+                    refused.get_or_insert(refusal);
+                }
+            }
+        }
+        done.sort_by(|a, b| a.1.total_cmp(&b.1));
+        let least = |fused: bool| {
+            let found = done.iter().find(|(split, ..)| split.is_some() == fused);
+            found.map(|(_, time, _)| *time).filter(|time| time.is_finite())
+        };
+        let predicted = [least(false), least(true)];
+        match (done.into_iter().next(), refused) {
+            (Some((split, _, schedule)), _) => Ok(Chosen { schedule, split, predicted }),
+            (None, Some(refusal)) => Err(refusal),
+            (None, None) => unreachable!("there are ways for every target"),
         }
     }
 
@@ -112,11 +144,14 @@ impl Steps {
         if !in_tensor_memory {
             out += &format!("distribute D0.{n}.1\ndistribute D0.{m}.1\n");
         }
-        out += &self.product(match (in_tensor_memory, way.paired) {
-            (true, true) => "tcgen05.mma.pair.m256",
-            (true, false) => "tcgen05.mma.m128",
-            (false, _) => "wgmma.m64",
-        });
+        out += &self.product(
+            way.split,
+            match (in_tensor_memory, way.paired) {
+                (true, true) => "tcgen05.mma.pair.m256",
+                (true, false) => "tcgen05.mma.m128",
+                (false, _) => "wgmma.m64",
+            },
+        );
         if !in_tensor_memory {
             out += &format!("stage D at {held}\nmap G1.{m}.1.0 to warpgroup\n");
         }
@@ -153,8 +188,8 @@ impl Steps {
         (out, format!("{outer}.1"), maps + "map tile to block.x\n")
     }
 
-    /// The steps of the product of a tile, by instructions with these rows.
-    fn product(&self, family: &str) -> String {
+    /// The steps of the product of a tile, by these instructions.
+    fn product(&self, split: Option<Operand>, family: &str) -> String {
         let ([m, n], k, [deep, point]) = (self.lines, self.sum, self.deep);
         let (over, inside) = (self.over.join(", "), &self.inside);
         let innermost = self.over.last().map_or("", String::as_str);
@@ -169,13 +204,20 @@ impl Steps {
              split G1.{k}.1 by {point}\n\
              reorder G1.{k}.0, G1.{m}.1.0, G1.{k}.1.0, G1.{m}.1.1, G1.{n}.1, G1.{k}.1.1\n\
              stage T at {innermost}\n\
-             stage SA at G1.{k}.0 as As\n\
-             stage SB at G1.{k}.0 as Bs\n\
-             map As.0 to tma\n\
-             map Bs.0 to tma\n\
+             {operands}\
              tensorize G1.{m}.1.1, G1.{n}.1, G1.{k}.1.1 with {family}{shape}\n\
              ring G1.{k}.0 by 4\n",
             shape = self.shape,
+            operands = [(Operand::A, 'A', m), (Operand::B, 'B', n)]
+                .map(|(operand, name, line)| match split == Some(operand) {
+                    true => format!(
+                        "fuse-at S{name}_ at G1.{k}.0\nmap S{name}__at_G1_{k}_0.{line} to thread.x\n"
+                    ),
+                    false => format!(
+                        "stage S{name} at G1.{k}.0 as {name}s\nmap {name}s.0 to tma\n"
+                    ),
+                })
+                .concat(),
         )
     }
 }
