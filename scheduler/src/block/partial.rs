@@ -36,7 +36,7 @@ impl Product {
         self.fragment.iter().product::<i64>() / (WARPGROUP * WARP)
     }
 
-    /// Whether registers hold the accumulator and two partial sums, and the ring the slices of both.
+    /// Whether registers hold the accumulator and two partial sums, and the ring both slices.
     pub(super) fn parts_in_turn(&self) -> bool {
         self.partial && self.stages >= 2 && 3 * self.sums_of_thread() <= MOST
     }

@@ -21,6 +21,7 @@ use warploom_ir::schedule::{Tree, Unit};
 
 use super::elements::Instance;
 use super::roles::{Program, Scope, add, call, one, parity, remainder, slot, unused, var};
+use super::skeleton::holds;
 use super::{Plan, Site, Work, misplaced};
 use crate::index::{difference, simplify};
 
@@ -160,26 +161,29 @@ impl Program<'_> {
             let help = "groups take turns where tiles have as many slices: leave it out";
             return refused("its tiles are not all alike", help);
         };
-        if self.several(&l.body) {
-            return refused("one of its iterations has several tiles", TILES);
+        if !self.one_tile(&l.body) {
+            return refused("one of its iterations is not one tile of one product", TILES);
         }
         self.turns = Some(Turns { barrier: unused("turn", self.taken) });
         Ok(())
     }
 
-    /// Whether loops around sums have several iterations.
-    fn several(&self, nodes: &[KernelNode]) -> bool {
+    /// Whether all products stand together, in loops that run once and those of a ring.
+    fn one_tile(&self, nodes: &[KernelNode]) -> bool {
+        let works = &self.plan.works;
+        let product = |w: usize| matches!(works[w], Work::Product);
+        let uses = |w: usize| {
+            !matches!(works[w], Work::Product | Work::Fill(_) | Work::Threads(_) | Work::Nothing)
+        };
         let scopes = self.plan.main().scopes();
-        nodes.iter().any(|n| match n {
-            KernelNode::Loop(l) if scopes.contains(&l.label) => {
-                difference(&l.upper, &l.lower) != Some(1) || self.several(&l.body)
+        let mut with = nodes.iter().filter(|n| holds(n, &product));
+        match (with.next(), with.next()) {
+            (Some(KernelNode::Loop(l)), None) if scopes.contains(&l.label) => {
+                difference(&l.upper, &l.lower) == Some(1) && self.one_tile(&l.body)
             }
-            KernelNode::Loop(_)
-            | KernelNode::If(..)
-            | KernelNode::Local(_)
-            | KernelNode::Store(_)
-            | KernelNode::Device(_) => false,
-        })
+            (Some(all), None) => !holds(all, &uses),
+            (_, _) => false,
+        }
     }
 
     /// Warpgroups of all groups.

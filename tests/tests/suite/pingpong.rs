@@ -175,6 +175,20 @@ fn threads_fill_operands_for_both_groups() {
     }
 }
 
+#[test]
+fn tiles_may_be_transposed() {
+    let script = script(&PLAIN)
+        .replace("by 64, 8\n", "by 8, 64\n")
+        .replace("split S1.m.1 by 64", "split S1.n.1 by 64")
+        .replace(
+            "S1.m.1.0, k.1.0, S1.m.1.1, S1.n.1, k.1.1",
+            "S1.n.1.0, k.1.0, S1.n.1.1, S1.m.1, k.1.1",
+        )
+        .replace("tensorize S1.m.1.1, S1.n.1,", "tensorize S1.n.1.1, S1.m.1,");
+    let (nest, schedule) = replayed(&product("bf16", [24, 200, 136]), &script);
+    in_turns(&agrees(&nest, &schedule).0, 4);
+}
+
 /// Batches of small products, with results scaled and added to others.
 #[test]
 fn results_are_what_statements_make_of_them() {
@@ -263,7 +277,16 @@ fn refusals_say_what_to_do() {
         .replace("raster m.0, n.0 as t", "split n.0 by 2 as n.0, n.2\nraster m.0, n.0 as t")
         .replace("t.0, m.0, n.0", "t.0, m.0, n.0, n.2")
         .replace("at n.0", "at n.2");
-    refused(&text, &rows, "E0732", "one of its iterations has several tiles");
+    refused(&text, &rows, "E0732", "one of its iterations is not one tile of one product");
+    let shared_out = plain.replace("Os_back.0 to tma", "Os_back.0 to thread.x");
+    refused(&text, &shared_out, "E0732", "boxes that all warpgroups write together");
+    // what one tile passes on to the next
+    let sums = text
+        .replace("out Out: bf16[512, 16]", "out Out: f32[512]")
+        .replace("for n in 0..16 {", "R0: Out[m] = 0.0\nfor n in 0..16 {");
+    let sums = sums.replace("Out[m, n] = Acc[m, n]", "Out[m] += Acc[m, n] order fixed");
+    let turns = "distribute m\ntile S1.m, n by 64, 8\nmap m.0 to block.x\nmap n.0 to pingpong\n";
+    refused(&sums, turns, "E0702", "cannot run in parallel");
 }
 
 /// Reads of what is not there, broken preconditions, races, deadlocks.

@@ -430,3 +430,26 @@ fn candidates_are_ranked_as_they_were_measured() {
         }
     });
 }
+
+/// What is estimated of tiles that two groups take in turn is what their kernels are predicted to
+/// take; where sums are short, less than that of larger tiles.
+#[test]
+fn tiles_in_turn_are_predicted_alike_before_and_after_lowering() {
+    for ([m, n, k], shorter) in [([4096, 4096, 256], true), ([4096, 4096, 2048], false)] {
+        let sizes = [("m", m), ("n", n), ("k", k)];
+        let nest = product("mk,kn->mn", &sizes, DType::Bf16, DType::Bf16);
+        let start = Schedule::new(&nest).unwrap();
+        let made = |choices: &Choices| explore(&start, Target::Sm90a, None, choices).unwrap();
+        let time = |s: &Schedule| predict_kernel(&lowered(s), &H200).unwrap().time;
+        let usual = made(&Choices::default());
+        let hole = usual.holes.iter().find(|h| h.sizes.contains(&"pingpong")).unwrap();
+        let at = hole.sizes.iter().position(|s| *s == "pingpong").unwrap();
+        let best = hole.options.iter().filter(|o| o.values[at] == 1).min_by_key(|o| o.estimate);
+        let best = best.unwrap();
+        let choices = Choices([(hole.name.clone(), best.values.clone())].into());
+        let [kernel, together] = [&made(&choices).schedule, &usual.schedule].map(time);
+        let estimate = best.estimate.unwrap() as f64 * 1e-9;
+        assert!((estimate / kernel - 1.0).abs() < 0.15, "{estimate} {kernel} {best:?}");
+        assert_eq!(kernel < together, shorter, "{kernel} {together} {best:?}");
+    }
+}
