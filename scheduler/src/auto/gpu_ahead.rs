@@ -2,9 +2,9 @@
 //!
 //! In: a mapped schedule. Out: some iterations of the innermost loop of each sum, and of other
 //! serial loops where few threads run, as code, so that what they load is on its way together.
-//! Keeps: the order of all iterations. Where few threads run, nothing but its own loads hides the time that
-//! a thread waits for memory: it has more of them on their way, where the loop is as long for all
-//! threads, so that all but the last few iterations need no guard.
+//! Keeps: the order of all iterations. Where few threads run, nothing but its own loads hides the
+//! time that a thread waits for memory: it has more of them on their way, where the loop is as long
+//! for all threads, so that all but the last few iterations need no guard.
 
 use warploom_ir::affine::Name;
 use warploom_ir::diag::Result;
