@@ -5,7 +5,8 @@
 //! around the outermost mapped loops are the host's, and each launch inside them starts with block
 //! loops, their bounds over the parameters and the host's loops. Inside them thread loops are
 //! perfectly nested in each other, start at 0 and have a constant length. What that adds to the
-//! iterations, a guard cuts off. Guards that the bounds make true are gone.
+//! iterations, a guard cuts off. Guards that the bounds make true are gone. A serial loop whose
+//! launches would all be of one block is inside one launch of one block.
 //! Keeps: each instance runs once. Iterations of mapped loops are independent, so their loops may
 //! be distributed, block loops move outside thread loops, and guards move inside.
 //! Where a block loop is inside a serial one of a launch or a local buffer it stays there, and so
@@ -15,7 +16,7 @@ use std::collections::BTreeSet;
 
 use warploom_ir::affine::Name;
 use warploom_ir::kernel::{Condition, Index, Kernel, KernelLoop, KernelNode, Local, LoopMode};
-use warploom_ir::target::Place;
+use warploom_ir::target::{Axis, Place};
 
 use crate::index::{constant, difference, operands, simplify, simplify_condition, to_affine};
 use crate::specialize::{distinct, rename};
@@ -147,12 +148,45 @@ fn place(l: &KernelLoop) -> Option<Place> {
     }
 }
 
+/// Whether a serial loop's launches are all of one block.
+fn in_one_block(l: &KernelLoop) -> bool {
+    l.mode == LoopMode::Serial && !any_mapped(&l.body, is_block) && !any_program(&l.body)
+}
+
+/// Whether there is a program of its own for the threads of a block.
+fn any_program(nodes: &[KernelNode]) -> bool {
+    nodes.iter().any(|node| match node {
+        KernelNode::Loop(l) => any_program(&l.body),
+        KernelNode::If(_, a, b) => any_program(a) || any_program(b),
+        KernelNode::Local(l) => any_program(&l.body),
+        KernelNode::Store(_) => false,
+        KernelNode::Device(_) => true,
+    })
+}
+
+/// A loop over the one block of a launch, to be put around `l`.
+fn one_block(l: &KernelLoop) -> KernelLoop {
+    KernelLoop {
+        var: format!("{}_block", l.var).into(),
+        label: l.label.clone(),
+        lower: Index::Const(0),
+        upper: Index::Const(1),
+        step: 1,
+        mode: LoopMode::Mapped(Place::Block(Axis::X)),
+        body: Vec::new(),
+    }
+}
+
 /// The nodes that the host runs, inside serial loops of its own.
 fn host(nodes: Vec<KernelNode>, serial: &mut Vec<Range>) -> Vec<KernelNode> {
     let mut out = Vec::new();
     for node in nodes {
         match node {
             node if !node.has_mapped() => out.push(node),
+            KernelNode::Loop(ref l) if in_one_block(l) => {
+                // its threads meet where the host would start them again
+                out.extend(launch(Nest { loops: vec![one_block(l)], body: vec![node] }, serial));
+            }
             KernelNode::Loop(l) if place(&l).is_none() => {
                 serial.push(range(&l, serial));
                 let body = host(l.body, serial);

@@ -54,7 +54,9 @@ impl Recorded {
             unsafe { chain.add(function, grid, block, shared_bytes, parameters) }
         })?;
         let graph = chain.finish()?;
+        // a launch on another stream does not wait for it
         graph.upload(device.copies())?;
+        device.copies().synchronize()?;
         Ok(Self { graph, _share: share, _code: program.clone() })
     }
 }

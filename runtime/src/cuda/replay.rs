@@ -14,8 +14,8 @@ use warploom_ir::diag::Result;
 
 use super::handle::lock;
 
-/// Launches that are worth a graph: starting one takes the host as long as about two of them.
-const FEWEST: u64 = 4;
+/// Launches that are worth a graph: starting one takes the host about as long as two of them.
+const FEWEST: u64 = 3;
 
 /// The graphs of a device.
 pub(super) struct Shelf<G> {

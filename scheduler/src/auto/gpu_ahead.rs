@@ -1,10 +1,10 @@
-//! Loads ahead of the sums that a thread makes one after another.
+//! Loads ahead of what a thread does one after another.
 //!
-//! In: a mapped schedule. Out: some iterations of the innermost loop of each such sum as code, so
-//! that what they load is on its way together.
-//! Keeps: the order of a sum. Where few threads run, nothing but its own loads hides the time that
-//! a thread waits for memory: it has more of them on their way, where the loop is as long for all
-//! threads, so that all but the last few iterations need no guard.
+//! In: a mapped schedule. Out: some iterations of the innermost loop of each sum, and of other
+//! serial loops where few threads run, as code, so that what they load is on its way together.
+//! Keeps: the order of all iterations. Where few threads run, nothing but its own loads hides the
+//! time that a thread waits for memory: it has more of them on their way, where the loop is as long
+//! for all threads, so that all but the last few iterations need no guard.
 
 use warploom_ir::affine::Name;
 use warploom_ir::diag::Result;
@@ -24,6 +24,8 @@ const FAR_AHEAD: [i64; 2] = [32, 16];
 const FEW: i64 = 1 << 14;
 /// Most loads on their way of one thread.
 const LOADS: i64 = 64;
+/// Most statements of a loop that is no sum.
+const STATEMENTS: usize = 4;
 
 impl Auto {
     /// Unrolls some iterations of the sums that a thread makes one after another.
@@ -39,7 +41,42 @@ impl Auto {
                 self.at = before;
             }
         }
+        self.recurrences_ahead()
+    }
+
+    /// Unrolls some iterations of the other innermost loops of threads.
+    fn recurrences_ahead(&mut self) -> Result<()> {
+        let tree = self.at.tree().clone();
+        for l in tree.loops() {
+            let statements = l.body.statements();
+            let innermost = l.body.loops().is_empty() && statements.len() <= STATEMENTS;
+            let Some(first) = statements.first().filter(|_| innermost) else { continue };
+            let mut around = ancestors(&tree, first);
+            around.pop();
+            let threads = self.threads_around(&around)?;
+            let few = threads.is_some_and(|n| (2..=FEW).contains(&n));
+            let long = self.length(l)?.is_some_and(|n| n >= 4 * AHEAD);
+            if l.marks != Marks::default() || tensorized(&tree, first) || !few || !long {
+                continue;
+            }
+            let before = self.at.clone();
+            let done = self
+                .halves(&l.name, AHEAD)
+                .is_some_and(|(_, some)| self.step(StepKind::Unroll(Ref::from(some))));
+            if !done {
+                self.at = before;
+            }
+        }
         Ok(())
+    }
+
+    /// The threads that mapped loops make together, where that is known.
+    fn threads_around(&mut self, around: &[&TreeLoop]) -> Result<Option<i64>> {
+        let mut threads = Some(1_i64);
+        for l in around.iter().filter(|l| l.marks.map.is_some()) {
+            threads = threads.zip(self.length(l)?).map(|(a, b)| a.saturating_mul(b));
+        }
+        Ok(threads)
     }
 
     /// The loop of a sum, and how many of its iterations become code.
@@ -56,10 +93,7 @@ impl Auto {
         if tensorized(tree, name) || !still || !long || !s.op.is_update() {
             return Ok(None);
         }
-        let mut threads = Some(1_i64);
-        for l in around.iter().filter(|l| l.marks.map.is_some()) {
-            threads = threads.zip(self.length(l)?).map(|(a, b)| a.saturating_mul(b));
-        }
+        let threads = self.threads_around(&around)?;
         let loads = i64::try_from(s.value.reads().len()).unwrap_or(LOADS).max(1);
         let far = measure(&poly, tree, inner).0.filter(|_| threads.is_some_and(|n| n <= FEW));
         let fits = |n: i64| FAR_AHEAD.into_iter().find(|a| n >= 4 * a && a * loads <= LOADS);

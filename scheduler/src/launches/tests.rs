@@ -191,6 +191,25 @@ fn serial_loops_around_mapped_ones_are_the_hosts() {
 }
 
 #[test]
+fn a_serial_loop_whose_launches_are_of_one_block_is_inside_it() {
+    let script = "split i by 4; map i.1 to thread.x; split j by 8; map j.1 to thread.x";
+    for (t, n) in [(3, 11), (1, 3), (2, 2), (0, 5)] {
+        for bind in [false, true] {
+            let kernel = launched(STENCIL, script, &[("T", t), ("N", n)], bind);
+            if t * (n - 2) > 0 {
+                let [block] = kernel.body.as_slice() else { panic!("{kernel}") };
+                assert_eq!(places(block), [("block.x", Some(1))], "{kernel}");
+            }
+        }
+    }
+    // two launches of several blocks stay the host's
+    let script = "split i by 4; map i.0 to block.x; map i.1 to thread.x; map j to thread.x";
+    let kernel = launched(STENCIL, script, &[("T", 2), ("N", 9)], true);
+    let [KernelNode::Loop(host)] = kernel.body.as_slice() else { panic!("{kernel}") };
+    assert_eq!(host.mode, LoopMode::Serial, "{kernel}");
+}
+
+#[test]
 fn blocks_of_a_triangle_are_over_the_hosts_loop() {
     let text = "param N
 inout A: i32[N, N]
