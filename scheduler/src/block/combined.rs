@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use warploom_ir::affine::Affine;
 use warploom_ir::expr::Access;
 use warploom_ir::nest::Constraint;
-use warploom_isl::Set;
+use warploom_isl::{DimType, Set};
 
 use super::filling::Filling;
 use super::product::{Product, elements};
@@ -128,12 +128,13 @@ impl Product {
 }
 
 impl Plan {
-    /// Whether iterations of a ring run that no statement has.
+    /// Whether iterations of a ring run that no statement has in any tile.
     pub(super) fn adds_zeros(&self, sites: &[Site<'_>], model: &Model) -> Answer<bool> {
         for (product, site) in self.products.iter().zip(sites) {
-            if let Some(all) = &product.padded
-                && !all.is_subset(&product.had(site, model)?)?
-            {
+            let Some(all) = &product.padded else { continue };
+            let tiles = product.outer_scopes().len();
+            let inside = |set: &Set| set.project_out(DimType::Set, 0, tiles);
+            if !inside(all)?.is_subset(&inside(&product.had(site, model)?)?)? {
                 return Ok(true);
             }
         }

@@ -190,14 +190,20 @@ fn replaced(
 ) -> Result<Vec<KernelNode>> {
     let any = |_: usize| true;
     let mut out = Vec::new();
-    let mut inside = Vec::new();
+    let (mut inside, mut place) = (Vec::new(), 0);
     for node in nodes {
         match node {
             KernelNode::Loop(mut l) if plan.outside.contains(&l.label) => {
                 let body = replaced(std::mem::take(&mut l.body), Some(&l), plan, taken)?;
                 out.push(KernelNode::Loop(KernelLoop { body, ..l }));
             }
-            node if holds(&node, &any) => inside.push(node),
+            node if holds(&node, &any) => {
+                // loops that run once are not there: other launches stand beside
+                if inside.is_empty() {
+                    place = out.len();
+                }
+                inside.push(node);
+            }
             node => out.push(node),
         }
     }
@@ -206,7 +212,7 @@ fn replaced(
     }
     let mut program = Program::new(plan, taken);
     program.name_answers(around);
-    out.push(program.block(inside)?.into());
+    out.insert(place, program.block(inside)?.into());
     Ok(out)
 }
 
