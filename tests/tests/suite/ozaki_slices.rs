@@ -9,8 +9,10 @@ use warploom_ir::affine::Name;
 use warploom_ir::dtype::DType;
 use warploom_ir::interp;
 use warploom_ir::nest::Nest;
+use warploom_ir::schedule::step::Script;
 use warploom_ir::target::Target;
 use warploom_ir::tensor::{Tensor, random_word};
+use warploom_scheduler::Schedule;
 
 fn sliced(slices: u32, of: DType, terms: u64) -> Sliced {
     Sliced::new("mk,kn->mn", &SliceOptions::new(slices, of, terms))
@@ -21,6 +23,32 @@ fn sizes([m, n, k]: [usize; 3]) -> BTreeMap<Name, i64> {
     let of = |n: &str, v: usize| (n.into(), i64::try_from(v).expect("small"));
     BTreeMap::from([of("M", m), of("N", n), of("K", k)])
 }
+
+/// The pairs of a tile in one block, but for what fills the operands and multiplies.
+const TILE: &str = "tile D0.m, D0.n by 128, 128
+distribute D0.n.1
+distribute D0.m.1
+reorder G0.g, G0.p, G0.m.1, G0.n.1
+distribute G0.n.1
+distribute G0.m.1
+split G1.k by 64
+reorder G1.k.0, G1.m.1, G1.n.1, G1.k.1
+split G1.m.1 by {rows}
+split G1.k.1 by 16
+reorder G1.k.0, G1.m.1.0, G1.k.1.0, G1.m.1.1, G1.n.1, G1.k.1.1
+stage Exact at G0.p
+stage Total at D0.n.0
+{operands}tensorize G1.m.1.1, G1.n.1, G1.k.1.1 with {instruction}
+ring G1.k.0 by 4
+map D0.n.0 to block.x
+map D0.m.0 to block.y
+";
+const BEFORE: [&str; 2] =
+    ["stage SA at G1.k.0 as As\nmap As.0 to tma\n", "stage SB at G1.k.0 as Bs\nmap Bs.0 to tma\n"];
+const ON_THE_WAY: [&str; 2] = [
+    "fuse-at SA_ at G1.k.0\nmap SA__at_G1_k_0.m to thread.x\n",
+    "fuse-at SB_ at G1.k.0\nmap SB__at_G1_k_0.n to thread.x\n",
+];
 
 /// Integers of up to 26 bits times powers of two: sums are exact in 64 bits.
 fn values(count: usize, seed: u64, spread: u64) -> Vec<i64> {
@@ -143,7 +171,10 @@ fn all_pairs_of_slices_run_in_one_block() {
         let lowered = compile::lower(&schedule).unwrap_or_else(|e| panic!("{e}"));
         assert!(lowered.kernel().has_block_program(), "{}", lowered.kernel());
         let text = lowered.kernel().to_string();
-        assert!(text.contains("fragment D"), "what exact sums add up to is in registers:\n{text}");
+        assert!(
+            text.contains("fragment Total"),
+            "what exact sums add up to is in registers:\n{text}"
+        );
         let of = |count, seed| -> Vec<f64> {
             values(count, seed, 6).into_iter().map(|v| v as f64).collect()
         };
@@ -167,4 +198,53 @@ fn all_pairs_of_slices_run_in_one_block() {
     let nest: Nest = text.parse().unwrap_or_else(|e| panic!("{e}"));
     let (_, pairs) = s.schedule(&nest, Target::Sm90a).unwrap_or_else(|e| panic!("{e}"));
     assert!(matches!(pairs, Pairs::Apart(_)), "{pairs:?}");
+}
+
+/// Three slices of bf16 of a product of this size, and a script for it.
+fn scripted(
+    [m, n, k]: [usize; 3],
+    rows: &str,
+    operands: &str,
+    instruction: &str,
+) -> (Nest, warploom_ir::diag::Result<compile::Lowered>) {
+    let text = sliced(3, DType::Bf16, 1024).text;
+    let text = text.replacen("param M, N, K", &format!("param M = {m}, N = {n}, K = {k}"), 1);
+    let nest: Nest = text.parse().unwrap_or_else(|e| panic!("{e}"));
+    let script = TILE.replace("{rows}", rows).replace("{operands}", operands);
+    let script: Script = script.replace("{instruction}", instruction).parse().unwrap();
+    let start = Schedule::new(&nest).unwrap().replay(&script);
+    let start = start.unwrap_or_else(|e| panic!("{}", e.diagnostic));
+    let lowered = compile::lower(&start);
+    (nest, lowered)
+}
+
+#[test]
+fn slices_are_made_on_their_way_into_shared_memory() {
+    let shape @ [m, n, k] = [40, 136, 136];
+    for [a, b] in [[ON_THE_WAY[0], BEFORE[1]], [BEFORE[0], ON_THE_WAY[1]], ON_THE_WAY] {
+        let operands = format!("{a}{b}map G1.m.1.0 to warpgroup\n");
+        let instruction = "wgmma.m64n128k16.f32.bf16.bf16";
+        let (nest, lowered) = scripted(shape, "64", &operands, instruction);
+        let lowered = lowered.unwrap_or_else(|e| panic!("{e}"));
+        let text = lowered.kernel().to_string();
+        let made = |name: &str| text.contains(&format!("{name}_: {name}["));
+        assert_eq!([made("SA"), made("SB")], [a == BEFORE[0], b == BEFORE[1]], "{text}");
+        let of = |count, seed| -> Vec<f64> {
+            values(count, seed, 6).into_iter().map(|v| v as f64).collect()
+        };
+        let inputs = inputs(shape, &of(m * k, 1), &of(k * n, 2));
+        let want = interp::nest::run(&nest, &BTreeMap::new(), &inputs);
+        let have = interp::kernel::run(lowered.kernel(), &BTreeMap::new(), &inputs);
+        let have = have.unwrap_or_else(|e| panic!("{e}\n{text}"));
+        assert_eq!(want.unwrap_or_else(|e| panic!("{e}"))["C"].bytes(), have["C"].bytes());
+    }
+}
+
+#[test]
+fn totals_are_for_sums_in_registers() {
+    let (_, refused) =
+        scripted([128, 128, 128], "128", &BEFORE.concat(), "tcgen05.mma.m128n128k16.f32.bf16.bf16");
+    let refused = refused.expect_err("sums are in tensor memory");
+    assert_eq!(refused.code, "E0731", "{refused}");
+    assert!(refused.to_string().contains("leave out `stage Total"), "{refused}");
 }

@@ -25,7 +25,7 @@ const ROUNDS_UP: &str = "6755399449444352.0";
 /// Terms of the sums of a block, where they are cut into blocks.
 pub(super) const BLOCK: u64 = 1 << 16;
 /// Names of arrays that a size cannot have.
-const TAKEN: [char; 11] = ['A', 'B', 'C', 'D', 'P', 'Q', 'S', 'T', 'U', 'V', 'W'];
+const TAKEN: [char; 9] = ['A', 'B', 'C', 'P', 'Q', 'S', 'U', 'V', 'W'];
 
 /// What a nest is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

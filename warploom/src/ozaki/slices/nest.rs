@@ -171,12 +171,13 @@ impl<'p> Writer<'p> {
         let (own, other) = (list(rows), list(columns));
         let [over, inside, first, second] = self.pairs();
         let [at, extents, exponent, terms, k] = self.exact();
-        let (t, d) = (format!("T[{at}, {}]", list(&result)), format!("D[{}]", list(&result)));
+        let (t, d) =
+            (format!("Exact[{at}, {}]", list(&result)), format!("Total[{}]", list(&result)));
         let c = format!("C[{}]", list(&p.c));
         let special = format!("max(ma[{own}], mb[{other}]) >= {}", 0x7ff0_0000_0000_0000_u64);
         // each exact sum has a place of its own, so that no block has to leave it in memory
         format!(
-            "temp T: {}[{extents}, {shape}]  temp D: f64[{shape}]\n\
+            "temp Exact: {}[{extents}, {shape}]  temp Total: f64[{shape}]\n\
              for {all} {{\n  D0: {d} = 0\n  \
              for {over} {{\n    \
              G0: {t} = 0\n    for {inside}{terms} {{\n      \

@@ -153,7 +153,7 @@ impl Steps {
             },
         );
         if !in_tensor_memory {
-            out += &format!("stage D at {held}\nmap G1.{m}.1.0 to warpgroup\n");
+            out += &format!("stage Total at {held}\nmap G1.{m}.1.0 to warpgroup\n");
         }
         out + &maps
     }
@@ -203,7 +203,7 @@ impl Steps {
              split G1.{m}.1 by {rows}\n\
              split G1.{k}.1 by {point}\n\
              reorder G1.{k}.0, G1.{m}.1.0, G1.{k}.1.0, G1.{m}.1.1, G1.{n}.1, G1.{k}.1.1\n\
-             stage T at {innermost}\n\
+             stage Exact at {innermost}\n\
              {operands}\
              tensorize G1.{m}.1.1, G1.{n}.1, G1.{k}.1.1 with {family}{shape}\n\
              ring G1.{k}.0 by 4\n",
