@@ -211,8 +211,9 @@ fn scripted(
     let text = text.replacen("param M, N, K", &format!("param M = {m}, N = {n}, K = {k}"), 1);
     let nest: Nest = text.parse().unwrap_or_else(|e| panic!("{e}"));
     let script = TILE.replace("{rows}", rows).replace("{operands}", operands);
-    let script: Script = script.replace("{instruction}", instruction).parse().unwrap();
-    let start = Schedule::new(&nest).unwrap().replay(&script);
+    let script = script.replace("{instruction}", instruction);
+    let script: Script = script.parse().unwrap_or_else(|e| panic!("{e}"));
+    let start = Schedule::new(&nest).unwrap_or_else(|e| panic!("{e}")).replay(&script);
     let start = start.unwrap_or_else(|e| panic!("{}", e.diagnostic));
     let lowered = compile::lower(&start);
     (nest, lowered)

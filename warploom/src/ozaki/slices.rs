@@ -50,8 +50,8 @@ impl SliceOptions {
         Self { slices, of, pairs: slices, bits: None, grouped: false, terms }
     }
 
-    /// As many bits as whole sums are exact with, for targets that leave exact sums in tensor memory:
-    /// what adds them up is in memory there.
+    /// As many bits as whole sums are exact with, for targets that leave exact sums in tensor
+    /// memory: what adds them up is in memory there.
     #[must_use]
     pub fn whole(self) -> Self {
         Self { bits: limits(self.of).map(|limits| self.widest(limits, self.terms)), ..self }
@@ -114,8 +114,8 @@ const FEWEST: u64 = 64;
 const LONG: [u64; 2] = [1024, 512];
 
 impl Cut {
-    /// None where slices of the type and bits make no exact sums of [`FEWEST`] terms, or of all where
-    /// they run over several indices.
+    /// None where slices of the type and bits make no exact sums of [`FEWEST`] terms, or of all
+    /// where they run over several indices.
     fn of(options: &SliceOptions, sums: usize) -> Option<Self> {
         let limits = limits(options.of)?;
         let enough = if sums == 1 { LONG[usize::from(options.grouped)] } else { u64::MAX };
@@ -201,8 +201,9 @@ impl Sliced {
                 "{} slices{bits} of {}, in pairs below {}, do not make sums of {} terms",
                 options.slices, options.of, options.pairs, options.terms
             );
-            let help = "1 to 16 slices of i8 (up to 7 bits), bf16 (9) or f16 (12) whose products add \
-                        up exactly: at least 64 of them, or all where sums run over several indices";
+            let help = "1 to 16 slices of i8 (up to 7 bits), bf16 (9) or f16 (12) whose products \
+                        add up exactly: at least 64 of them, or all where sums run over several \
+                        indices";
             return Err(Box::new(Diagnostic::input("E0541", text).help(help)));
         };
         // the last rounding may be one of several: results below the normal numbers

@@ -1,7 +1,7 @@
 //! The text of scheme I's nest.
 //!
-//! In: a product, how it is cut. Out: the nest's text: slices, exact sums of products of slices, and
-//! what these add up to.
+//! In: a product, how it is cut. Out: the nest's text: slices, exact sums of products of slices,
+//! and what these add up to.
 //! Keeps: exact sums are added one after the other, unscaled, in the order of the text; a result is
 //! scaled once. Pairs of the smallest exponents come first, so that few additions round at the size
 //! of the result: one for each block of the first pair.

@@ -211,11 +211,11 @@ impl Steps {
             operands = [(Operand::A, 'A', m), (Operand::B, 'B', n)]
                 .map(|(operand, name, line)| match split == Some(operand) {
                     true => format!(
-                        "fuse-at S{name}_ at G1.{k}.0\nmap S{name}__at_G1_{k}_0.{line} to thread.x\n"
+                        "fuse-at S{name}_ at G1.{k}.0\n\
+                         map S{name}__at_G1_{k}_0.{line} to thread.x\n"
                     ),
-                    false => format!(
-                        "stage S{name} at G1.{k}.0 as {name}s\nmap {name}s.0 to tma\n"
-                    ),
+                    false =>
+                        format!("stage S{name} at G1.{k}.0 as {name}s\nmap {name}s.0 to tma\n"),
                 })
                 .concat(),
         )
