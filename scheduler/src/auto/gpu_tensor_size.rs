@@ -36,9 +36,9 @@ pub(super) const SLABS: i64 = 2;
 /// Most sums that a thread holds where slices have sums of their own, which are as many again.
 const PARTIAL_SUMS: i64 = 96;
 /// Swapped tiles, where the others have no rows to spare, and tiles that two groups take in turn
-/// are taken if they are predicted to be faster by more than one in so many: what turning results costs
-/// is not measured well, and in turns 64 products of 512³ were predicted to be 3 % faster and took
-/// 5 % longer.
+/// are taken if they are predicted to be faster by more than one in so many: what turning results
+/// costs is not measured well, and in turns 64 products of 512³ were predicted to be 3 % faster and
+/// took 5 % longer.
 const CLEARLY: i64 = 20;
 /// Elements of results that threads write to shared memory in a clock where banks clash.
 const CLASHING: f64 = 5.0;
