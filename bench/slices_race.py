@@ -15,29 +15,17 @@ Data is normally distributed, new for each size; results are written over NaN fi
 import datetime
 import json
 import os
-import subprocess
 import sys
 
 import numpy as np
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "examples", "python"))
-import warploom  # noqa: E402
+from ozaki_race import commit, warploom
 
 ROUNDS = 11
 ROWS = 8
 SLICES, BITS = 7, 45
-
-
-def commit():
-    """What is run: the commit of a bundle, or of the repository."""
-    if os.path.exists("commit"):
-        with open("commit", encoding="utf-8") as file:
-            return file.read().strip()
-    return subprocess.run(
-        ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=True
-    ).stdout.strip()
 
 
 def ours(path, n, given):

@@ -15,6 +15,7 @@
 use std::collections::BTreeSet;
 
 use warploom_ir::affine::Name;
+use warploom_ir::kernel::device::any_program;
 use warploom_ir::kernel::{Condition, Index, Kernel, KernelLoop, KernelNode, Local, LoopMode};
 use warploom_ir::target::{Axis, Place};
 
@@ -151,17 +152,6 @@ fn place(l: &KernelLoop) -> Option<Place> {
 /// Whether a serial loop's launches are all of one block.
 fn in_one_block(l: &KernelLoop) -> bool {
     l.mode == LoopMode::Serial && !any_mapped(&l.body, is_block) && !any_program(&l.body)
-}
-
-/// Whether there is a program of its own for the threads of a block.
-fn any_program(nodes: &[KernelNode]) -> bool {
-    nodes.iter().any(|node| match node {
-        KernelNode::Loop(l) => any_program(&l.body),
-        KernelNode::If(_, a, b) => any_program(a) || any_program(b),
-        KernelNode::Local(l) => any_program(&l.body),
-        KernelNode::Store(_) => false,
-        KernelNode::Device(_) => true,
-    })
 }
 
 /// A loop over the one block of a launch, to be put around `l`.

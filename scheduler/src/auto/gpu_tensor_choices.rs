@@ -132,7 +132,7 @@ pub(super) fn hole(of: &str, size: &Size) -> Option<Hole> {
         for rows in ROWS {
             for columns in COLUMNS {
                 let Some(whole) = size.tiles(rows, columns, swapped) else { continue };
-                for tiles in size.ways(whole).into_iter().chain(size.in_turns(whole)) {
+                for tiles in size.ways(whole) {
                     others.extend(variants(size, &tiles));
                 }
             }

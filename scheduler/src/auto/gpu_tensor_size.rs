@@ -138,7 +138,7 @@ impl Size {
             for rows in [128, 64, 256] {
                 for columns in [256, 192, 128, 64, 32, 16, 8] {
                     let Some(whole) = self.tiles(rows, columns, swapped) else { continue };
-                    for tiles in self.ways(whole).into_iter().chain(self.in_turns(whole)) {
+                    for tiles in self.ways(whole) {
                         let time = self.time(&tiles);
                         let turned = swapped && self.rows >= self.deep || tiles.pingpong;
                         let time = time + i64::from(turned) * time / CLEARLY;
@@ -159,10 +159,11 @@ impl Size {
         (stages < whole.stages).then_some(Tiles { stages, ..whole })
     }
 
-    /// These tiles, parts of their sum on different blocks, pairs of blocks.
+    /// These tiles, parts of their sum on different blocks, pairs of blocks, groups in turn.
     pub(super) fn ways(&self, whole: Tiles) -> Vec<Tiles> {
         let others = [self.parts(whole), self.few(whole), self.paired(whole)];
-        std::iter::once(whole).chain(others.into_iter().flatten()).collect()
+        let together = std::iter::once(whole).chain(others.into_iter().flatten());
+        together.chain(self.in_turns(whole)).collect()
     }
 
     /// Pairs of blocks that multiply together: the room that half of an operand leaves is for

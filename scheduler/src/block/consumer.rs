@@ -18,6 +18,7 @@ use super::roles::{
     unused,
 };
 use super::skeleton::{holds, work_of};
+use super::totals::begins;
 use super::{Work, misplaced};
 use crate::index::{replace, simplify};
 
@@ -195,9 +196,7 @@ impl<'a> Program<'a> {
             elements.is_some_and(|e| e.of.buffer != product.accumulator)
         };
         let own = |w: usize| self.plan.owners[w] == p && self.sums(w) && !of_total(w);
-        let scopes = product.scopes();
-        let deeper = |n: &KernelNode| matches!(n, KernelNode::Loop(l) if scopes.contains(&l.label));
-        nodes.iter().any(|n| holds(n, &own) && !deeper(n))
+        begins(nodes, product.scopes(), &own)
     }
 
     /// The product whose products a node is, and nothing else that those who multiply do.
@@ -422,8 +421,7 @@ impl<'a> Program<'a> {
             let lookup = |n: &str| inner.renamed.get(n).cloned();
             let (lower, upper) = (replace(&l.lower, &lookup), replace(&l.upper, &lookup));
             let last = simplify(&Index::Sub(Box::new(upper), Box::new(Index::Const(1))));
-            inner.renamed.insert(l.var.clone(), last.clone());
-            inner.around.push(self.around(l, last, lower, before));
+            inner = self.within(&inner, l, [last, lower], before);
             nodes = &l.body;
         }
     }

@@ -7,7 +7,7 @@
 
 use warploom_ir::affine::Name;
 use warploom_ir::expr::Literal;
-use warploom_ir::kernel::device::{Across, Device, Fragment, Operand, Slice};
+use warploom_ir::kernel::device::{Across, Device, Operand, Slice};
 use warploom_ir::kernel::{
     Condition, Index, KernelLoop, KernelNode, LoopMode, Store, Typed, TypedKind,
 };
@@ -197,14 +197,7 @@ impl Program<'_> {
         let held = Held { vars, first, part: Vec::new() };
         let own = [row, column];
         let converted = self.across(&slabs.elements, coordinates, held, Some((&results, &own)));
-        Device::Fragment(Fragment {
-            name: results,
-            dtype: slabs.dtype,
-            shape: fragment,
-            layout: format!("{}.d", self.product().instruction).into(),
-            body: vec![converted, loops],
-        })
-        .into()
+        self.product().fragment_like(&results, slabs.dtype, vec![converted, loops])
     }
 
     /// Rows and columns of a slab in a slot.

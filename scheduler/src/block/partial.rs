@@ -118,10 +118,6 @@ impl Program<'_> {
     /// The place of a slice.
     fn slice_at(&self, slices: &Slices<'_>, i: Index) -> Scope {
         let value = simplify(&add(slices.lower.clone(), i));
-        let mut inner = slices.scope.clone();
-        inner.renamed.insert(slices.inside.var.clone(), value.clone());
-        let around = self.around(slices.inside, value, slices.lower.clone(), self.none());
-        inner.around.push(around);
-        inner
+        self.within(slices.scope, slices.inside, [value, slices.lower.clone()], self.none())
     }
 }

@@ -133,15 +133,7 @@ impl Plan {
             });
             found
         };
-        match work {
-            Work::Elements(elements) => elements.statements.iter().any(reads),
-            Work::Product
-            | Work::Fill(_)
-            | Work::Threads(_)
-            | Work::Drain(_)
-            | Work::Slabs(_)
-            | Work::Nothing => false,
-        }
+        work.elements().is_some_and(|elements| elements.statements.iter().any(reads))
     }
 }
 

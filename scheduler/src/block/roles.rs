@@ -323,9 +323,7 @@ impl<'a> Program<'a> {
         let lookup = |n: &str| scope.renamed.get(n).cloned();
         let (lower, upper) = (replace(&l.lower, &lookup), replace(&l.upper, &lookup));
         let name = unused(&l.var, self.taken);
-        let mut inner = scope.clone();
-        inner.renamed.insert(l.var.clone(), var(&name));
-        inner.around.push(self.around(l, var(&name), lower.clone(), before));
+        let inner = self.within(scope, l, [var(&name), lower.clone()], before);
         let made = KernelLoop {
             var: name,
             label: l.label.clone(),

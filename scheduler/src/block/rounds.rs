@@ -92,6 +92,20 @@ impl Program<'_> {
         Around { label: l.label.clone(), at, lower, each, before }
     }
 
+    /// The scope inside a loop of isl's, at an iteration of those from `lower` on, behind others.
+    pub(super) fn within(
+        &self,
+        scope: &Scope,
+        l: &KernelLoop,
+        [at, lower]: [Index; 2],
+        before: Runs,
+    ) -> Scope {
+        let mut inner = scope.clone();
+        inner.renamed.insert(l.var.clone(), at.clone());
+        inner.around.push(self.around(l, at, lower, before));
+        inner
+    }
+
     /// How many tiles of the product, or inside the loops of a tile iterations of its ring, were
     /// before a place, all loops of the program counted.
     pub(super) fn count(&self, scope: &Scope) -> Result<Index> {

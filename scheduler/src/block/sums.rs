@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use warploom_ir::affine::Name;
+use warploom_ir::dtype::DType;
 use warploom_ir::expr::Literal;
 use warploom_ir::instruction::Part;
 use warploom_ir::kernel::device::{Across, Device, Fragment, Operand, Slice};
@@ -58,6 +59,20 @@ impl Product {
     }
 }
 
+impl Product {
+    /// A fragment of elements that threads hold where they hold the accumulator's.
+    pub(super) fn fragment_like(
+        &self,
+        name: &Name,
+        dtype: DType,
+        body: Vec<KernelNode>,
+    ) -> KernelNode {
+        let (name, shape) = (name.clone(), self.fragment);
+        let layout = format!("{}.d", self.instruction).into();
+        Device::Fragment(Fragment { name, dtype, shape, layout, body }).into()
+    }
+}
+
 impl Program<'_> {
     /// As [`Self::instructions`], into a sum of its own that is then added to the accumulator.
     pub(super) fn partial_sum(&mut self, at: Index, coordinates: &[Index]) -> KernelNode {
@@ -85,14 +100,7 @@ impl Program<'_> {
     /// A fragment of sums of the instruction.
     pub(super) fn fragment_of_sums(&self, name: &Name, body: Vec<KernelNode>) -> KernelNode {
         let product = self.product();
-        Device::Fragment(Fragment {
-            name: name.clone(),
-            dtype: product.matrix.dtype(Part::D),
-            shape: product.fragment,
-            layout: format!("{}.d", product.instruction).into(),
-            body,
-        })
-        .into()
+        product.fragment_like(name, product.matrix.dtype(Part::D), body)
     }
 
     /// Sets the accumulator to zero.

@@ -10,7 +10,6 @@
 use warploom_ir::affine::{Affine, Name};
 use warploom_ir::dtype::DType;
 use warploom_ir::kernel::KernelNode;
-use warploom_ir::kernel::device::{Device, Fragment};
 use warploom_ir::nest::{Array, Statement};
 
 use super::digits::{Digit, Digits};
@@ -148,10 +147,7 @@ impl Program<'_> {
                     continue;
                 }
                 let used = |w: usize| plan.owners[w] == p && self.sums(w);
-                let scopes = &product.loops[..=total.scope];
-                let deeper =
-                    |n: &KernelNode| matches!(n, KernelNode::Loop(l) if scopes.contains(&l.label));
-                if nodes.iter().any(|n| holds(n, &used) && !deeper(n)) {
+                if begins(nodes, &product.loops[..=total.scope], &used) {
                     out.push((p, total.clone()));
                 }
             }
@@ -167,14 +163,12 @@ impl Program<'_> {
         body: Vec<KernelNode>,
     ) -> KernelNode {
         self.totals.remove(&total.buffer);
-        let product = &self.plan.products[*p];
-        Device::Fragment(Fragment {
-            name: total.buffer.clone(),
-            dtype: total.dtype,
-            shape: product.fragment,
-            layout: format!("{}.d", product.instruction).into(),
-            body,
-        })
-        .into()
+        self.plan.products[*p].fragment_like(&total.buffer, total.dtype, body)
     }
+}
+
+/// Whether what uses sums begins with these nodes: some of it is not inside the loops around them.
+pub(super) fn begins(nodes: &[KernelNode], scopes: &[Name], own: &dyn Fn(usize) -> bool) -> bool {
+    let deeper = |n: &KernelNode| matches!(n, KernelNode::Loop(l) if scopes.contains(&l.label));
+    nodes.iter().any(|n| holds(n, own) && !deeper(n))
 }

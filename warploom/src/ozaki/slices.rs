@@ -63,6 +63,12 @@ impl SliceOptions {
         (0..self.slices).map(|p| self.pairs.saturating_sub(p).min(self.slices)).sum()
     }
 
+    /// How many different exponents pairs have.
+    const fn groups(&self) -> u32 {
+        let all = 2 * self.slices - 1;
+        if self.pairs < all { self.pairs } else { all }
+    }
+
     /// How many pairs an exact sum has at most.
     fn together(&self) -> u64 {
         if self.grouped { u64::from(self.slices.min(self.pairs)) } else { 1 }
@@ -177,11 +183,7 @@ fn left_out(options: &SliceOptions, bits: u32) -> f64 {
 /// there is of the result so far.
 fn rounded(options: &SliceOptions, block: Option<u64>) -> f64 {
     let blocks = block.map_or(1, |block| options.terms.div_ceil(block)) as f64;
-    let sums = if options.grouped {
-        options.pairs.min(2 * options.slices - 1)
-    } else {
-        options.products()
-    };
+    let sums = if options.grouped { options.groups() } else { options.products() };
     1.01 * f64::from(sums) * f64::midpoint(blocks, 1.0) * 2_f64.powi(-53)
 }
 

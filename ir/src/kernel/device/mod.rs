@@ -495,17 +495,20 @@ impl super::Kernel {
     /// Whether some block's threads have roles.
     #[must_use]
     pub fn has_block_program(&self) -> bool {
-        fn any(nodes: &[KernelNode]) -> bool {
-            nodes.iter().any(|node| match node {
-                KernelNode::Loop(l) => any(&l.body),
-                KernelNode::If(_, a, b) => any(a) || any(b),
-                KernelNode::Local(l) => any(&l.body),
-                KernelNode::Store(_) => false,
-                KernelNode::Device(_) => true,
-            })
-        }
-        any(&self.body)
+        any_program(&self.body)
     }
+}
+
+/// Whether there is a program of its own for the threads of a block among these nodes.
+#[must_use]
+pub fn any_program(nodes: &[KernelNode]) -> bool {
+    nodes.iter().any(|node| match node {
+        KernelNode::Loop(l) => any_program(&l.body),
+        KernelNode::If(_, a, b) => any_program(a) || any_program(b),
+        KernelNode::Local(l) => any_program(&l.body),
+        KernelNode::Store(_) => false,
+        KernelNode::Device(_) => true,
+    })
 }
 
 impl Device {

@@ -118,16 +118,11 @@ impl<'p> Writer<'p> {
         )
     }
 
-    /// How many different exponents pairs have; they are counted from the smallest one.
-    fn groups(&self) -> u32 {
-        self.options.pairs.min(2 * self.options.slices - 1)
-    }
-
     /// The loops over exact sums, with their ranges; those inside one; and its slices of A and B.
     fn pairs(&self) -> [String; 4] {
-        let (s, groups, [p, _, h, g]) = (self.options.slices, self.groups(), self.names);
+        let (s, groups, [p, _, h, g]) = (self.options.slices, self.options.groups(), self.names);
         let blocks = self.blocks().map(|(_, count)| format!("{h} in 0..{count}"));
-        // p and q are slices and add up to `last - g`
+        // exponents are counted from the smallest one: p and q are slices and add up to `last - g`
         let last = groups - 1;
         let first = if groups > s { format!("max(0, {} - {g})", groups - s) } else { "0".into() };
         let end = if groups > s {
@@ -147,7 +142,7 @@ impl<'p> Writer<'p> {
     /// The exact sums' place, their extents, the exponent that they are of, and the loops over and
     /// indices of their terms.
     fn exact(&self) -> [String; 5] {
-        let (groups, [p, _, h, g]) = (self.groups(), self.names);
+        let (groups, [p, _, h, g]) = (self.options.groups(), self.names);
         let b = self.cut.bits;
         let exponent = format!("{b}*{g} - {}", b * (groups - 1) + 2 * b - 2);
         let (at, extents) = match self.options.grouped {
