@@ -10,6 +10,7 @@
 //! commit after it arrives, which is when nothing else can go on either.
 //! Keeps: operands in shared memory are read through descriptors decoded bit by bit.
 
+mod choosing;
 mod clock;
 mod copies;
 mod exec;
@@ -86,6 +87,8 @@ struct Warp<'k> {
     sync: Option<u64>,
     /// What was read of an answer in this iteration: the iteration that is taken, if one is.
     answer: Option<Option<i64>>,
+    /// The last iteration that data chose.
+    chosen: Option<i64>,
     done: bool,
 }
 
@@ -249,6 +252,7 @@ fn start<'k>(
         open_stores: Vec::new(),
         sync: None,
         answer: None,
+        chosen: None,
         done: false,
     }
 }
@@ -354,6 +358,13 @@ impl<'k> Machine<'k, '_> {
             Step::Again(t, first) if w.goes_on(t, self.waiting.granted())? => next = first,
             Step::Again(..) => {}
             Step::EndTaking(t) => w.end_taking(t),
+            Step::Choose(c) => w.start_choosing(c)?,
+            Step::Chosen(c, exits) => next = self.choose(c, exits, w)?.unwrap_or(next),
+            Step::NextChosen(c, choice) => {
+                w.chosen(c)?;
+                next = choice;
+            }
+            Step::EndChoosing(c) => w.end_choosing(c),
             Step::Call(call) => {
                 let outcome = self.call(call, w).map_err(|d| at_call(d, call, w))?;
                 if outcome == Outcome::Blocked {
