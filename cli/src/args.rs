@@ -400,8 +400,8 @@ pub(crate) struct OzakiArgs {
     /// Prints the nest of a product whose operand, A or B, `--prepare` has prepared.
     #[arg(long, value_parser = ["A", "B"])]
     pub(crate) prepared: Option<String>,
-    /// How many moduli, whatever the accuracy; with `--grade A` also a range, as `14-18`: the device
-    /// takes as many of them as the data need.
+    /// How many moduli, whatever the accuracy; with `--grade A` also a range, as `14-18`: the
+    /// device takes as many of them as the data need.
     #[arg(long)]
     pub(crate) moduli: Option<Moduli>,
     /// The type of the operands and the result: f64 (the default) or f32.

@@ -5,9 +5,10 @@
 //! over the coordinates of a tile; and what a role does for the tiles for which it holds.
 //! Requires: the condition reads nothing that moves inside a tile, or that the program writes; a
 //! block's tiles are iterations of one loop.
-//! Keeps: all that leaves a tile is under the condition, and sums stay on the chip: a tile for which
-//! it does not hold is left out as a whole, in every role. Rings, tiles and parities count those
-//! that are made, by a number of their own, so that what is left out takes a test and no slot.
+//! Keeps: all that leaves a tile is under the condition, and sums stay on the chip: a tile for
+//! which it does not hold is left out as a whole, in every role. Rings, tiles and parities count
+//! those that are made, by a number of their own, so that what is left out takes a test and no
+//! slot.
 //! Why here: which tiles there are is known when the roles are made.
 
 use warploom_ir::affine::{Affine, Name};

@@ -1,10 +1,10 @@
 //! How many moduli: chosen from the data, where the nest runs.
 //!
 //! In: a nest's writer and the numbers that are possible. Out: text of statements that count, for
-//! each number, the results of a sample that it would leave to native sums, and take the number that
-//! should take least time; and the condition under which anything is done modulo a number.
-//! Keeps: whatever is chosen, each result is certified for that number or summed natively: the choice
-//! is about time alone. It is made in integers, so it is the same on every device.
+//! each number, the results of a sample that it would leave to native sums, and take the number
+//! that should take least time; and the condition under which anything is done modulo a number.
+//! Keeps: whatever is chosen, each result is certified for that number or summed natively: the
+//! choice is about time alone. It is made in integers, so it is the same on every device.
 //! Why here: the certificate ([`super::guard`]) says what a number of moduli leaves.
 
 use std::fmt::Write as _;
@@ -104,8 +104,8 @@ impl Writer<'_> {
         let Some(candidates) = self.candidates() else { return String::new() };
         let n = candidates.len();
         let mut out = format!(
-            "# how many results each number of moduli would leave to native sums, of all rows with\n\
-             # one in {SAMPLE} columns and all columns with one in {SAMPLE} rows\n"
+            "# how many results each number of moduli would leave to native sums, of all rows \
+             with one in\n# {SAMPLE} columns and all columns with one in {SAMPLE} rows\n"
         );
         let (mut sums, mut all) = (String::new(), Vec::new());
         for Sampled { name, lines, others, left, first } in self.sampled() {

@@ -423,10 +423,8 @@ impl<'w> Writer<'w> {
     pub(super) fn scale(&self, side: &Side<'_>, range: &str) -> String {
         let (u, x, lines) = (side.upper, side.lower, list(&side.lines));
         let (norm, e) = (self.norm(), self.largest(side));
-        format!(
-            "  C{u}: c{x}[{lines}] = div({range} - exponent(cast_f64(max(n{x}[{lines}], 1))), 2)\n    \
-             + {norm} - {e}\n"
-        )
+        let n = format!("exponent(cast_f64(max(n{x}[{lines}], 1)))");
+        format!("  C{u}: c{x}[{lines}] = div({range} - {n}, 2)\n    + {norm} - {e}\n")
     }
 
     /// The residues of one operand: of the scaled element, an integer in an f64, what is left

@@ -103,6 +103,15 @@ impl Warp<'_> {
         value.ok_or_else(|| fault("E0517", &format!("the index `{index}` has no value")))
     }
 
+    /// A fragment ends.
+    fn end_fragment(&mut self, name: &str) -> Result<()> {
+        if self.fragments.remove(name).is_some_and(|r| r.busy > 0) {
+            let text = format!("`{name}` ends while matrix instructions work on it");
+            return Err(fault("E0525", &text));
+        }
+        Ok(())
+    }
+
     fn holds(&self, condition: &Condition) -> Result<bool> {
         let value = condition.holds(&|name| self.env.get(name).copied());
         value.ok_or_else(|| fault("E0517", &format!("the condition `{condition}` has no value")))
@@ -345,13 +354,7 @@ impl<'k> Machine<'k, '_> {
                 let registers = Registers::new(f, w.team().warps)?;
                 w.fragments.insert(&f.name, registers);
             }
-            Step::EndFragment(name) => {
-                let gone = w.fragments.remove(&**name);
-                if gone.is_some_and(|r| r.busy > 0) {
-                    let text = format!("`{name}` ends while matrix instructions work on it");
-                    return Err(fault("E0525", &text));
-                }
-            }
+            Step::EndFragment(name) => w.end_fragment(name)?,
             Step::Across(a) => self.across(a, w)?,
             Step::Share(s) => self.share(s, w)?,
             Step::Take(t) => w.start_taking(t)?,

@@ -312,7 +312,7 @@ impl<'k> Walk<'_, 'k> {
             }
             Device::Across(a) => self.across(a),
             Device::Share(s) => self.share(s),
-            // of a kernel in which blocks take turns instead (`taken`), and all is chosen (`chosen`)
+            // of a kernel in which blocks take turns instead (`taken`) and all is chosen (`chosen`)
             Device::Taking(Taking { body, last, .. })
             | Device::Choosing(Choosing { body, last, .. }) => {
                 self.nodes(body);

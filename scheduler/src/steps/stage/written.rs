@@ -112,8 +112,8 @@ impl Below<'_> {
     }
 
     /// Whether it is seen without isl that each instance reads what a write of the same iteration
-    /// has made, of those that are `sure` to happen: the last one is no earlier than that one, so it
-    /// is of the same iteration too.
+    /// has made, of those that are `sure` to happen: the last one is no earlier than that one, so
+    /// it is of the same iteration too.
     fn made_inside(&self, (k, access): &Use, writes: &[Use], sure: &[Use]) -> Answer<bool> {
         let (poly, below) = (self.deps.poly(), self.below());
         let writer = |(_, s): &(usize, &PolyStatement)| s.statement.target.array == access.array;
