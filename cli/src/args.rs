@@ -1,6 +1,7 @@
 //! The command line's shape (docs/ARCHITECTURE.md), parsed by clap.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -346,6 +347,24 @@ fn duration(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(number * scale).map_err(|_| format!("`{text}` is no time"))
 }
 
+/// One number of moduli, or a range.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moduli {
+    pub(crate) least: usize,
+    pub(crate) most: usize,
+}
+
+impl FromStr for Moduli {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (least, most) = text.split_once('-').unwrap_or((text, text));
+        let number =
+            |n: &str| n.parse().map_err(|_| "give a number, or a range as 14-18".to_owned());
+        Ok(Self { least: number(least)?, most: number(most)? })
+    }
+}
+
 /// What is asked of an emulated product.
 #[derive(Debug, Args)]
 pub(crate) struct OzakiArgs {
@@ -368,7 +387,8 @@ pub(crate) struct OzakiArgs {
     /// (f32: 8), unless asked for.
     #[arg(long, value_parser = ["A"])]
     pub(crate) grade: Option<String>,
-    /// Adds an output `native`, how many elements `--grade` sums natively.
+    /// Adds an output `native`, how many elements `--grade` sums natively; with a range of
+    /// `--moduli` also an output `moduli`, how many were chosen.
     #[arg(long, requires = "grade")]
     pub(crate) count_native: bool,
     /// Elements are complex: a last dimension of extent 2 holds their parts. Three real products.
@@ -380,9 +400,10 @@ pub(crate) struct OzakiArgs {
     /// Prints the nest of a product whose operand, A or B, `--prepare` has prepared.
     #[arg(long, value_parser = ["A", "B"])]
     pub(crate) prepared: Option<String>,
-    /// How many moduli, whatever the accuracy.
+    /// How many moduli, whatever the accuracy; with `--grade A` also a range, as `14-18`: the
+    /// device takes as many of them as the data need.
     #[arg(long)]
-    pub(crate) moduli: Option<usize>,
+    pub(crate) moduli: Option<Moduli>,
     /// The type of the operands and the result: f64 (the default) or f32.
     #[arg(long)]
     pub(crate) dtype: Option<String>,

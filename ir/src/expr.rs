@@ -273,6 +273,33 @@ impl Expr {
         }
     }
 
+    /// Changes every index, of elements and of numbers, in evaluation order.
+    ///
+    /// # Errors
+    /// What `f` gives.
+    pub fn change_indices<E>(
+        &mut self,
+        f: &mut dyn FnMut(&mut Affine) -> Result<(), E>,
+    ) -> Result<(), E> {
+        match self {
+            Self::Literal(_) => Ok(()),
+            Self::Index(index) => f(index),
+            Self::Read(access) => access.indices.iter_mut().try_for_each(f),
+            Self::Unary(_, a) | Self::Bitcast(_, a) | Self::Cast { value: a, .. } => {
+                a.change_indices(f)
+            }
+            Self::Binary(_, a, b) => {
+                a.change_indices(f)?;
+                b.change_indices(f)
+            }
+            Self::Fma(a, b, c) | Self::Select(a, b, c) => {
+                a.change_indices(f)?;
+                b.change_indices(f)?;
+                c.change_indices(f)
+            }
+        }
+    }
+
     /// Every array element read, in evaluation order.
     #[must_use]
     pub fn reads(&self) -> Vec<&Access> {

@@ -499,6 +499,21 @@ impl<I> Typed<I> {
         }
         f(self);
     }
+
+    /// Calls `f` on every index: of numbers and of elements read.
+    pub fn visit_indices(&self, f: &mut dyn FnMut(&I)) {
+        self.visit(&mut |t| match &t.kind {
+            TypedKind::Index(index) => f(index),
+            TypedKind::Read { indices, .. } => indices.iter().for_each(&mut *f),
+            TypedKind::Literal(_)
+            | TypedKind::Unary(..)
+            | TypedKind::Binary(..)
+            | TypedKind::Fma(..)
+            | TypedKind::Select(..)
+            | TypedKind::Convert { .. }
+            | TypedKind::Bitcast(_) => {}
+        });
+    }
 }
 
 impl<I> Store<I> {

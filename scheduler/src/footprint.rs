@@ -114,6 +114,19 @@ impl Iterations {
         self.bounding_box(&self.touched(model, tree, statement, &element)?)
     }
 
+    /// The one value that an index of a statement has in each iteration; none where it has several.
+    pub(crate) fn value(
+        &self,
+        model: &Model,
+        tree: &Tree,
+        statement: usize,
+        index: &Affine,
+    ) -> Answer<Option<Affine>> {
+        let found = self.box_around(model, tree, statement, std::slice::from_ref(index))?;
+        let one = found.filter(|b| b.extent == [1]);
+        Ok(one.and_then(|b| b.offset.into_iter().next()))
+    }
+
     /// [`Self::bounding_box`] around what indices of a statement are in each iteration, where no
     /// relation is needed to see it.
     pub(crate) fn seen_box(

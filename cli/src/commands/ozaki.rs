@@ -20,7 +20,8 @@ pub(crate) fn ozaki(args: &OzakiArgs) -> Result<()> {
     let all = if dtype == DType::F32 { 24 } else { 53 };
     let asked = args.bits.is_some() || args.tol.is_some() || args.moduli.is_some();
     let accuracy = match (args.moduli, args.tol) {
-        (Some(n), _) => Accuracy::Moduli(n),
+        (Some(n), _) if n.least == n.most => Accuracy::Moduli(n.most),
+        (Some(n), _) => Accuracy::Chosen(n.least, n.most),
         (None, Some(t)) => Accuracy::Tolerance(t, args.terms.unwrap_or(MOST_TERMS)),
         (None, None) => Accuracy::Bits(args.bits.unwrap_or(all)),
     };
@@ -57,8 +58,8 @@ pub(crate) fn ozaki(args: &OzakiArgs) -> Result<()> {
     };
     if args.json {
         return output::json(&serde_json::json!({
-            "nest": made.text, "moduli": made.moduli, "bits": made.bits, "rest": made.rest,
-            "grade": guarded.then_some("A"),
+            "nest": made.text, "moduli": made.moduli, "least": made.least, "bits": made.bits,
+            "rest": made.rest, "grade": guarded.then_some("A"),
         }));
     }
     output::print(&made.text)
@@ -79,8 +80,8 @@ fn within(
             })
         });
         return output::json(&serde_json::json!({
-            "nest": made.text, "moduli": made.moduli, "bits": made.bits, "rest": made.rest,
-            "grade": args.grade, "total": room.total(), "panels": panels,
+            "nest": made.text, "moduli": made.moduli, "least": made.least, "bits": made.bits,
+            "rest": made.rest, "grade": args.grade, "total": room.total(), "panels": panels,
         }));
     }
     let mib = room.total() as f64 / f64::from(1 << 20);

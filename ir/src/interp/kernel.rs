@@ -176,6 +176,7 @@ impl Names {
                 | Device::Across(_)
                 | Device::Share(_)
                 | Device::Taking(_)
+                | Device::Choosing(_)
                 | Device::Call(_) => {
                     let text = "a node of a block program is outside a block";
                     return Err(error("E0521", text.to_owned()));

@@ -407,7 +407,7 @@ impl Parser {
         Ok(Literal::Int(self.0.integer("a number")?))
     }
 
-    fn typed(&mut self) -> Result<Typed<Index>> {
+    pub(super) fn typed(&mut self) -> Result<Typed<Index>> {
         self.0.enter()?;
         let out = if self.at_name_then("[") {
             self.read()?

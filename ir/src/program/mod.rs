@@ -20,7 +20,7 @@ use petgraph::visit::EdgeRef;
 use crate::affine::Name;
 use crate::instruction;
 use crate::kernel::device::{Call, Device, Operand};
-use crate::kernel::{HostNode, Kernel, KernelNode, TypedKind};
+use crate::kernel::{HostNode, Index, Kernel, KernelNode, Typed, TypedKind};
 use crate::nest::Role;
 
 /// What one launch touches.
@@ -147,28 +147,40 @@ fn touched(nodes: &[KernelNode], locals: &mut BTreeMap<Name, usize>, out: &mut L
                 if let Device::Call(call) = &**device {
                     called(call, out);
                 }
+                if let Device::Choosing(c) = &**device {
+                    read(&c.when, locals, out);
+                }
                 device.bodies().into_iter().for_each(|body| touched(body, locals, out));
             }
             KernelNode::Store(s) => {
-                let buffer = |name: &Name| locals.get(name).is_none_or(|n| *n == 0);
-                if buffer(&s.array) {
+                if is_buffer(&s.array, locals) {
                     out.writes.insert(s.array.clone());
                     if s.op.is_update() {
                         out.reads.insert(s.array.clone());
                     }
                 }
                 for value in std::iter::once(&s.value).chain(&s.guard) {
-                    value.visit(&mut |v| {
-                        if let TypedKind::Read { array, .. } = &v.kind
-                            && buffer(array)
-                        {
-                            out.reads.insert(array.clone());
-                        }
-                    });
+                    read(value, locals, out);
                 }
             }
         }
     }
+}
+
+/// Whether a name is that of a buffer, and of no local one around.
+fn is_buffer(name: &Name, locals: &BTreeMap<Name, usize>) -> bool {
+    locals.get(name).is_none_or(|n| *n == 0)
+}
+
+/// Adds the buffers that a value reads.
+fn read(value: &Typed<Index>, locals: &BTreeMap<Name, usize>, out: &mut Launch) {
+    value.visit(&mut |v| {
+        if let TypedKind::Read { array, .. } = &v.kind
+            && is_buffer(array, locals)
+        {
+            out.reads.insert(array.clone());
+        }
+    });
 }
 
 /// Adds what an instruction reads and writes; shared buffers and fragments among it.

@@ -152,6 +152,7 @@ impl Auto {
             by: p.by,
             matrix: p.matrix,
             partial: p.partial,
+            chosen: p.chosen,
             out: None,
             leaving: None,
         })

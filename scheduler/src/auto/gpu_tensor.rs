@@ -344,6 +344,7 @@ impl Auto {
                 Stored { along_sum: last.contains(&p.sum.iter), pitch: self.pitch(a) }
             }),
             partial: p.partial.map(|terms| terms / p.matrix.k * p.matrix.k),
+            chosen: p.chosen,
             out: out.unwrap_or(held),
             staged: out.is_some(),
             kept: p.out.as_ref().is_some_and(|o| o.0.is_none()),

@@ -16,7 +16,7 @@ impl Size {
     pub(super) fn in_turns(&self, whole: Tiles) -> Vec<Tiles> {
         let plain = self.matrix.shared && !self.tensor && self.partial.is_none();
         let by_engine = self.threads == [0; 2];
-        if !plain || !by_engine || whole.swapped || !Grid::of(self, &whole).more() {
+        if !plain || self.chosen || !by_engine || whole.swapped || !Grid::of(self, &whole).more() {
             return Vec::new();
         }
         let mut out: Vec<Tiles> = Vec::new();

@@ -52,6 +52,8 @@ pub(super) struct Product {
     pub(super) matrix: Matrix,
     /// Most terms of partial sums, where the instruction's sums are to be added to others.
     pub(super) partial: Option<i64>,
+    /// Data may leave out tiles.
+    pub(super) chosen: bool,
     /// An array for results that the copy engine can write, and the statement that gives them to
     /// it; none where it is the sums' own.
     pub(super) out: Given<Name>,
@@ -167,6 +169,7 @@ impl Auto {
             by,
             matrix,
             partial,
+            chosen: s.statement.guard.is_some(),
             out,
             leaving,
         })

@@ -105,6 +105,8 @@ pub(super) struct Size {
     pub(super) stored: [Stored; 2],
     /// Most iterations of the sum in a slice, which then has sums of its own.
     pub(super) partial: Option<i64>,
+    /// Data may leave out tiles.
+    pub(super) chosen: bool,
     /// The results go through shared memory.
     pub(super) staged: bool,
     /// The sums are the results: threads write small tiles of them themselves.
@@ -449,6 +451,7 @@ pub(super) mod tests {
             turned: [false; 2],
             stored: [Stored { along_sum: true, pitch: 2 * sum }; 2],
             partial: None,
+            chosen: false,
             out: 2,
             staged: true,
             kept: false,

@@ -15,6 +15,7 @@
 //! slot says when it is full and when it is empty.
 
 mod boxes;
+mod chosen;
 mod combined;
 mod consumer;
 mod determined;
@@ -63,6 +64,7 @@ use crate::poly_isl::Model;
 use crate::steps::ancestors;
 use crate::trouble::Trouble;
 
+use chosen::Chosen;
 use elements::Elements;
 use filling::Filling;
 use moves::Move;
@@ -184,6 +186,8 @@ struct Plan {
     taken: Option<Taken>,
     /// The loop whose iterations two groups of warpgroups take in turn.
     pong: Option<Pong>,
+    /// Under which condition a tile is made, if data leave out some.
+    chosen: Option<Chosen>,
     /// Buffers that elements are written to before they are drained.
     staging: BTreeMap<Name, Staged>,
 }
@@ -332,11 +336,13 @@ impl Plan {
             cluster,
             taken: Taken::of(&sites[0])?,
             pong: Pong::of(&sites[0])?,
+            chosen: None,
             staging: BTreeMap::new(),
             products,
         };
         plan.check_products(sites)?;
         plan.collect(sites, model)?;
+        plan.choose(sites, model)?;
         plan.check_fills(sites)?;
         for (p, site) in sites.iter().enumerate() {
             plan.check_padding(p, site, model)?;

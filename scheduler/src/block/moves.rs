@@ -111,8 +111,8 @@ impl Move {
         let at = place_of(site.poly, name);
         let s = &site.poly.statements[at];
         let unit = unit.filter(copies);
-        let (Expr::Read(read), None, None, true) =
-            (&s.statement.value, &s.origin, &s.statement.guard, unit.is_some() || on_threads(tree))
+        let (Expr::Read(read), None, true) =
+            (&s.statement.value, &s.origin, unit.is_some() || on_threads(tree))
         else {
             return Err(misplaced(format!(
                 "`{name}` is no copy that `stage` made, so it cannot be copied as a box"
@@ -122,7 +122,11 @@ impl Move {
         let scoped = |a: &Access| site.poly.scopes.contains_key(&a.array);
         let target = &s.statement.target;
         let (ours, theirs) = match (scoped(target), scoped(read)) {
-            (true, false) => (target, read),
+            (true, false) if s.statement.guard.is_none() => (target, read),
+            (true, false) => {
+                let text = format!("`{name}` is under a guard, and boxes of operands are not");
+                return Err(misplaced(text).into());
+            }
             (false, true) => (read, target),
             _both => {
                 let text = format!("`{name}` copies between two buffers or two arrays");

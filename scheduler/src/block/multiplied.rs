@@ -101,7 +101,7 @@ pub(super) fn factors(site: &Site<'_>, store: &Store<Affine>, matrix: &Matrix) -
         }
         (None, Some(_)) => return wrong("multiplies by scales, which the instruction does not"),
     }
-    if store.op != AssignOp::Add || store.guard.is_some() {
+    if store.op != AssignOp::Add {
         return wrong("does not add a product to each of its elements");
     }
     // integers wrap: every order gives the same bits

@@ -191,10 +191,19 @@ impl<'a> Program<'a> {
             return self.with_warps(&nodes);
         }
         self.name_turns(&nodes)?;
-        let loads = self.loading(&nodes, &Scope::default())?;
-        let works = self.consumer(&nodes, &Scope::default(), Self::tile, true)?;
+        let loads =
+            self.in_chosen(&nodes, |p, nodes, scope| Ok([p.loading(nodes, scope)?, Vec::new()]))?;
         let warps = WARPGROUP * self.multipliers();
-        let body = if plan.joint() { works } else { self.in_teams(works) };
+        let by_teams = |p: &Self, works| if plan.joint() { works } else { p.in_teams(works) };
+        let mut body = self.in_chosen(&nodes, |p, nodes, scope| {
+            let works = p.consumer(nodes, scope, Self::tile, true)?;
+            Ok([by_teams(p, works), Vec::new()])
+        })?;
+        if self.ends_behind(&nodes) && self.drains() {
+            let read = one(vec![call("tma.wait.read", vec![number(0)])]);
+            self.team = unused("team", self.taken);
+            body.extend(by_teams(&self, vec![read]));
+        }
         let [few, many] = self.registers(warps);
         // one warp starts copies, but only whole warpgroups move registers
         let alone = few.is_none() && !self.fills_itself();

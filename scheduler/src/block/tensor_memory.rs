@@ -17,6 +17,7 @@ use warploom_ir::kernel::device::{
 };
 use warploom_ir::kernel::{Index, KernelLoop, KernelNode, LoopMode, Store};
 
+use super::chosen::Made;
 use super::elements::Elements;
 use super::epilogue::{Held, unroll};
 use super::roles::{
@@ -144,11 +145,11 @@ impl<'a> Program<'a> {
 
     /// What the warps that store results do.
     fn storing(&mut self, nodes: &[KernelNode]) -> Result<Vec<KernelNode>> {
-        let (scope, taken) = self.taking(nodes);
-        let ends = taken.is_some() && self.drains();
-        let stored = self.consumer(nodes, &scope, Self::stored, true)?;
-        let mut out = self.in_taken(taken, stored, Vec::new());
-        if ends {
+        let ends = self.answers.is_some() || self.ends_behind(nodes);
+        let mut out = self.in_tiles(nodes, |p, nodes, scope| {
+            Ok([p.consumer(nodes, scope, Self::stored, true)?, Vec::new()])
+        })?;
+        if ends && self.drains() {
             out.push(one(vec![call("tma.wait.read", vec![number(0)])]));
         }
         Ok(out)
@@ -156,21 +157,36 @@ impl<'a> Program<'a> {
 
     /// What the warps that fill operands' buffers do.
     fn loading_all(&mut self, nodes: &[KernelNode]) -> Result<Vec<KernelNode>> {
-        let (scope, taken) = self.taking(nodes);
-        let loads = self.loading(nodes, &scope)?;
-        let last = match self.releasing() {
-            1 => Vec::new(),
-            _several => vec![self.tail(nodes, &scope)?],
-        };
-        Ok(self.in_taken(taken, loads, last))
+        self.in_tiles(nodes, |p, nodes, scope| {
+            let loads = p.loading(nodes, scope)?;
+            let last = match p.releasing() {
+                1 => Vec::new(),
+                _several => vec![p.tail(nodes, scope)?],
+            };
+            Ok([loads, last])
+        })
     }
 
     /// What the thread that multiplies does, and its warp.
     fn multiplying(&mut self, nodes: &[KernelNode]) -> Result<Vec<KernelNode>> {
+        self.in_tiles(nodes, |p, nodes, scope| {
+            let products = p.consumer(nodes, scope, Self::multiplied, false)?;
+            Ok([vec![one(p.by_first(products))], Vec::new()])
+        })
+    }
+
+    /// What a role does for all tiles of the block, those that it takes and those that data choose.
+    fn in_tiles(
+        &mut self,
+        nodes: &[KernelNode],
+        make: impl FnOnce(&mut Self, &[KernelNode], &Scope) -> Result<Made>,
+    ) -> Result<Vec<KernelNode>> {
+        if self.answers.is_none() {
+            return self.in_chosen(nodes, make);
+        }
         let (scope, taken) = self.taking(nodes);
-        let products = self.consumer(nodes, &scope, Self::multiplied, false)?;
-        let products = vec![one(self.by_first(products))];
-        Ok(self.in_taken(taken, products, Vec::new()))
+        let [body, last] = make(self, nodes, &scope)?;
+        Ok(self.in_taken(taken, body, last))
     }
 
     /// Waits until every slot is released for the last time: commits of other blocks arrive at this
@@ -185,7 +201,7 @@ impl<'a> Program<'a> {
     }
 
     /// Whether a block goes through several tiles.
-    fn repeated(&self, nodes: &[KernelNode]) -> bool {
+    pub(super) fn repeated(&self, nodes: &[KernelNode]) -> bool {
         let product = |w: usize| matches!(self.plan.works[w], Work::Product);
         let tiles = |n: &KernelNode| match n {
             KernelNode::Loop(l) => self.product().scopes().contains(&l.label) && holds(n, &product),

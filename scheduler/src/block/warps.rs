@@ -65,7 +65,9 @@ impl Plan {
 impl<'a> Program<'a> {
     /// The program of warps that run these nodes.
     pub(super) fn with_warps(mut self, nodes: &[KernelNode]) -> Result<Device> {
-        let body = self.consumer(nodes, &Scope::default(), Self::tile_by_warps, false)?;
+        let body = self.in_chosen(nodes, |p, nodes, scope| {
+            Ok([p.consumer(nodes, scope, Self::tile_by_warps, false)?, Vec::new()])
+        })?;
         let shared = self.product().operands.iter().map(|o| padded(o, self.product().stages));
         let shared = shared.collect::<Result<Vec<Shared>>>()?;
         let warps = self.product().teams;

@@ -8,7 +8,8 @@
 //! and every element is defined.
 //! Where X writes the array too, X' does so in the buffer: copied in first is what X reads before
 //! it writes it (often nothing), copied back last, by `Ap_back`, is what X writes. A temporary that
-//! nothing outside an iteration touches is not copied back: the buffer takes its place.
+//! nothing outside an iteration touches is not copied back: the buffer takes its place. Where all
+//! of this is under one guard on data, the copies are too.
 //! Without `at` the copy is an array of the nest, made before the outermost loop around S1 (and,
 //! where it is written, copied back behind it), so that other iterations may overwrite what S1
 //! still needs.
@@ -246,6 +247,8 @@ fn whole_array(poly: &Poly, array: &Array) -> Option<Box_> {
 struct Moved {
     before: Option<Map>,
     after: Option<Map>,
+    /// Under which condition, where not always.
+    guard: Option<Expr>,
 }
 
 impl Moved {
@@ -255,7 +258,10 @@ impl Moved {
         let both = [(&self.before, Direction::In), (&self.after, Direction::Back)];
         for (place, (elements, direction)) in out.iter_mut().zip(both) {
             let Some(elements) = elements else { continue };
-            let Some(made) = copy.statement(box_, elements, direction)? else { return Ok(None) };
+            let Some(mut made) = copy.statement(box_, elements, direction)? else {
+                return Ok(None);
+            };
+            made.0.statement.guard.clone_from(&self.guard);
             *place = Some(made);
         }
         Ok(Some(out))

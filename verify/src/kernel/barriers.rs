@@ -131,6 +131,13 @@ impl Uses {
                         self.nodes(&t.body, threads);
                         self.nodes(&t.last, threads);
                     }
+                    Device::Choosing(c) => {
+                        // perhaps for some of the teams only
+                        let teams = std::mem::take(&mut self.teams);
+                        self.nodes(&c.body, threads);
+                        self.nodes(&c.last, threads);
+                        self.teams = teams;
+                    }
                     Device::Across(_) | Device::Share(_) | Device::Block(_) => {}
                 },
             }

@@ -8,11 +8,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use warploom_ir::affine::Name;
+use warploom_ir::dtype::DType;
 use warploom_ir::instruction::fragment::FragmentLayout;
 use warploom_ir::instruction::{PAIR, descriptor, layout, tensor_memory};
 use warploom_ir::kernel::device::{
-    Across, Barrier, Block, CLUSTER, Device, Fragment, MAX_CLUSTER, Role, Share, Shared, Taking,
-    Teams, Tensor, WARP, WARPGROUP,
+    Across, Barrier, Block, CLUSTER, Choosing, Device, Fragment, MAX_CLUSTER, Role, Share, Shared,
+    Taking, Teams, Tensor, WARP, WARPGROUP,
 };
 use warploom_ir::kernel::{Buffer, Index, KernelLoop, KernelNode, LoopMode, TypedKind};
 
@@ -52,6 +53,8 @@ pub(super) struct Context {
     /// The number in the block of the team's first warp, or of a like one's in units of four.
     pub(super) first: i64,
     pub(super) one: bool,
+    /// Inside iterations that data choose.
+    choosing: bool,
     /// A body runs for each element of something.
     elements: bool,
     pub(super) fragments: BTreeMap<Name, Held>,
@@ -118,6 +121,7 @@ impl Checker {
             Device::Across(a) => self.across(a, around),
             Device::Share(s) => self.share(s, around),
             Device::Taking(t) => self.taking(t, around),
+            Device::Choosing(c) => self.choosing(c, around),
             Device::Call(call) => self.call(call),
         }
     }
@@ -275,7 +279,7 @@ impl Checker {
         }
     }
 
-    fn declare(&mut self, name: &Name, dtype: warploom_ir::dtype::DType, shape: &[i64]) {
+    fn declare(&mut self, name: &Name, dtype: DType, shape: &[i64]) {
         let buffer = Buffer {
             name: name.clone(),
             role: warploom_ir::nest::Role::Temp,
@@ -326,6 +330,36 @@ impl Checker {
         self.nodes(&t.body, around);
         self.nodes(&t.last, around);
         t.vars.iter().for_each(|v| {
+            self.scope.remove(v);
+        });
+    }
+
+    /// Iterations that data choose: data of the kernel's buffers, which all roles read alike.
+    fn choosing(&mut self, c: &Choosing, around: super::Around) {
+        let place = format!("the choice of `{}`", c.vars[0]);
+        if std::mem::replace(&mut self.context.choosing, true) {
+            self.fault("E1016", format!("{place} is inside another choice"));
+        }
+        self.index(&c.lower, &place, 0);
+        self.index(&c.upper, &place, 0);
+        self.enter(&c.vars[0]);
+        self.typed(&c.when, &place, 0);
+        if c.when.dtype != DType::Bool {
+            self.fault("E1004", format!("{place} is {}, not bool", c.when.dtype));
+        }
+        c.when.visit(&mut |v| {
+            let TypedKind::Read { array, .. } = &v.kind else { return };
+            let c = &self.context;
+            let own = [c.shared.contains_key(array), c.fragments.contains_key(array)];
+            if own.contains(&true) || c.tensors.contains_key(array) {
+                self.fault("E1016", format!("{place} reads `{array}`, which is the block's own"));
+            }
+        });
+        self.enter(&c.vars[1]);
+        self.nodes(&c.body, around);
+        self.nodes(&c.last, around);
+        self.context.choosing = false;
+        c.vars.iter().for_each(|v| {
             self.scope.remove(v);
         });
     }

@@ -12,7 +12,7 @@ use warploom_ir::dtype::DType;
 use warploom_ir::expr::Literal;
 use warploom_ir::instruction::{Action, find, layout};
 use warploom_ir::kernel::device::{
-    Across, Block, CLUSTER, Call, Device, Operand, Share, Taking, Teams, Tile, WARP,
+    Across, Block, CLUSTER, Call, Choosing, Device, Operand, Share, Taking, Teams, Tile, WARP,
 };
 use warploom_ir::kernel::{
     Buffer, Condition, Index, Kernel, KernelLoop, KernelNode, Local, LoopMode, Store, Typed,
@@ -106,6 +106,7 @@ impl Shadow<'_> {
             Device::Across(a) => self.across(a),
             Device::Share(s) => self.share(s),
             Device::Taking(t) => self.taking(t),
+            Device::Choosing(c) => self.choosing(c),
             Device::Call(call) => self.call(call),
         }
     }
@@ -180,6 +181,17 @@ impl Shadow<'_> {
         vec![ranged(iteration.clone(), [own, next], LoopMode::Serial, out)]
     }
 
+    /// Any iteration may be chosen, after any number of others; each is looked at.
+    fn choosing(&mut self, c: &Choosing) -> Vec<KernelNode> {
+        let mut out = self.nodes(&c.body);
+        out.extend(self.nodes(&c.last));
+        let all = Index::Sub(Box::new(c.upper.clone()), Box::new(c.lower.clone()));
+        let counts = [Index::Const(0), all];
+        let mut body = self.read(&c.vars[0], c.when.clone());
+        body.push(ranged(c.vars[1].clone(), counts, LoopMode::Serial, out));
+        vec![KernelNode::Loop(c.all(body))]
+    }
+
     /// The threads of the team run iterations of their own at the same time: what they write to
     /// shared buffers is apart too.
     fn share(&self, s: &Share) -> Vec<KernelNode> {
@@ -218,7 +230,7 @@ impl Shadow<'_> {
                 None => {
                     for last in [false, true] {
                         let read = self.corner(tile, last);
-                        out.extend(read.into_iter().flat_map(|v| self.read(call, v)));
+                        out.extend(read.into_iter().flat_map(|v| self.read(&call.to_string(), v)));
                     }
                 }
             }
@@ -238,9 +250,9 @@ impl Shadow<'_> {
     }
 
     /// Reads a value and forgets it.
-    fn read(&mut self, call: &Call, value: Typed<Index>) -> Vec<KernelNode> {
+    fn read(&mut self, by: &str, value: Typed<Index>) -> Vec<KernelNode> {
         let (name, dtype) = (self.fresh(), value.dtype);
-        let store = store(call, &name, vec![Index::Const(0)], dtype, value);
+        let store = store(by, &name, vec![Index::Const(0)], dtype, value);
         let body = self.alone(vec![KernelNode::Store(store)]);
         let (shape, across) = (vec![1], Vec::new());
         vec![KernelNode::Local(Local { name, dtype, shape, across, body })]
@@ -273,10 +285,10 @@ impl Shadow<'_> {
         let body = if write {
             let zero = if dtype.is_float() { Literal::Float(0.0) } else { Literal::Int(0) };
             let value = Typed { dtype, kind: TypedKind::Literal(zero) };
-            vec![KernelNode::Store(store(call, &tile.array, indices, dtype, value))]
+            vec![KernelNode::Store(store(&call.to_string(), &tile.array, indices, dtype, value))]
         } else {
             let kind = TypedKind::Read { array: tile.array.clone(), indices };
-            self.read(call, Typed { dtype, kind })
+            self.read(&call.to_string(), Typed { dtype, kind })
         };
         let guarded = vec![KernelNode::If(Condition::All(inside), body, Vec::new())];
         loops
@@ -287,14 +299,14 @@ impl Shadow<'_> {
 }
 
 fn store(
-    call: &Call,
+    by: &str,
     array: &Name,
     indices: Vec<Index>,
     dtype: DType,
     value: Typed<Index>,
 ) -> Store<Index> {
     Store {
-        statement: call.to_string().into(),
+        statement: by.into(),
         array: array.clone(),
         dtype,
         indices,

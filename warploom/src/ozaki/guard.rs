@@ -22,6 +22,14 @@ const ZERO: u32 = 4608;
 /// More than that and all other numbers; two of them times 2^17 terms fit an i32.
 const SPECIAL: u32 = 5632;
 
+/// The binary logarithm of sums.
+pub(super) enum Range {
+    /// Known when the nest is written.
+    Number(u32),
+    /// An element.
+    Element(&'static str),
+}
+
 impl Writer<'_> {
     /// What the nest says of its accuracy.
     pub(super) fn promise(&self) -> String {
@@ -71,8 +79,9 @@ impl Writer<'_> {
     }
 
     /// Whether a result has to be summed natively: its row or column has an infinity or a NaN, or
-    /// the bound on its error exceeds K·u times that on Σ|a||b|.
-    pub(super) fn uncertain(&self, rows: &str, columns: &str) -> String {
+    /// the bound on its error exceeds K·u times that on Σ|a||b|. `range` is the binary logarithm of
+    /// sums: a number, or an element that holds it.
+    pub(super) fn uncertain(&self, rows: &str, columns: &str, range: &Range) -> String {
         let t = self.wide();
         let terms: Vec<String> =
             self.p.sums.iter().map(|i| format!("cast_{t}({})", size(*i))).collect();
@@ -82,9 +91,13 @@ impl Writer<'_> {
         let count = format!("({terms} - za[{rows}] - zb[{columns}])");
         // the binary logarithm of a count, rounded down
         let log = |n: &str| format!("shr(bitcast_i32(cast_f32(max({n}, 1))), 23)");
+        let own = own + 3 * 127;
+        let range = match range {
+            Range::Number(range) => (i64::from(*range) - own).to_string(),
+            Range::Element(range) => format!("{range} - {own}"),
+        };
         let room = format!(
-            "({} - ha[{rows}] - hb[{columns}]\n    + {} + 2 * {})",
-            i64::from(self.scheme.range) - own - 3 * 127,
+            "({range} - ha[{rows}] - hb[{columns}]\n    + {} + 2 * {})",
             log(&terms),
             log(&count),
         );

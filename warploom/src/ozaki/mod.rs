@@ -10,6 +10,7 @@
 //! Source: Y. Uchino, K. Ozaki, T. Imamura, Ozaki scheme II (2025); D. Kawakami, D. Takahashi
 //! (2026) for the scaling by Cauchy and Schwarz.
 
+mod choice;
 mod guard;
 mod moduli;
 mod panels;
@@ -49,6 +50,9 @@ pub enum Accuracy {
     Tolerance(f64, u64),
     /// So many moduli.
     Moduli(usize),
+    /// As many moduli as the data need for grade A, where the device runs: no fewer than the first
+    /// number, and no more than the second. For guarded products.
+    Chosen(usize, usize),
 }
 
 /// What is asked for.
@@ -62,7 +66,8 @@ pub struct Options {
     pub scaled: bool,
     /// Results for which the data do not prove grade A are sums of native products.
     pub guarded: bool,
-    /// `native` is an output, how many results were summed natively.
+    /// `native` is an output, how many results were summed natively; and `moduli`, how many of them
+    /// were chosen, where the data choose.
     pub counted: bool,
     /// Elements are complex: a last dimension of A, B and C holds the real and imaginary part.
     pub complex: bool,
@@ -107,9 +112,11 @@ pub enum Operand {
 pub struct Emulation {
     /// The nest's text.
     pub text: String,
-    /// How many products of integers it takes.
+    /// How many products of integers it takes at most.
     pub moduli: usize,
-    /// Elements are cut below 2^-bits of their row's norm.
+    /// How many at least, where the data choose; else as many.
+    pub least: usize,
+    /// With the fewest moduli elements are cut below 2^-bits of their row's norm.
     pub bits: f64,
     /// What the last steps may add, as a part of the norms' product.
     pub rest: f64,
@@ -162,12 +169,16 @@ impl Scheme {
     }
 }
 
-/// The least number of moduli that an accuracy takes.
+/// The number of moduli that an accuracy takes at most: the least that is enough.
 fn scheme(options: &Options) -> Result<Scheme> {
     let dtype = options.dtype;
     let all = || (2..=ALL.len()).map(Scheme::of);
     let (found, wanted) = match options.accuracy {
         Accuracy::Moduli(n) => (all().find(|s| s.moduli == n), format!("{n} moduli")),
+        Accuracy::Chosen(least, n) => {
+            let found = all().find(|s| s.moduli == n && (2..=n).contains(&least));
+            (found, format!("{least} to {n} moduli"))
+        }
         Accuracy::Bits(n) => (all().find(|s| s.bits() >= f64::from(n)), format!("{n} bits")),
         Accuracy::Tolerance(t, terms) => {
             (all().find(|s| s.error(options, terms) <= t), format!("an error of {t:e}"))
@@ -185,6 +196,14 @@ fn scheme(options: &Options) -> Result<Scheme> {
         );
         Box::new(Diagnostic::input("E0541", text).help(help))
     })
+}
+
+/// The fewest moduli that the data may choose; all of them where they choose nothing.
+fn least(options: &Options, most: Scheme) -> Scheme {
+    match options.accuracy {
+        Accuracy::Chosen(least, _) => Scheme::of(least),
+        Accuracy::Bits(_) | Accuracy::Tolerance(..) | Accuracy::Moduli(_) => most,
+    }
 }
 
 /// Refuses sums that are too long, or have to be cut into blocks and run over several indices.
@@ -218,12 +237,19 @@ impl Emulation {
             let help = "scale the result in a statement of its own";
             return Err(Box::new(Diagnostic::input("E0541", text).help(help)));
         }
+        let choice = matches!(options.accuracy, Accuracy::Chosen(..));
+        if choice && !options.guarded {
+            let text = "only grade A says how many moduli the data need";
+            let help = "ask for `--grade A`, or for one number of moduli";
+            return Err(Box::new(Diagnostic::input("E0541", text).help(help)));
+        }
         let product = Product::parse(einsum)?;
         let scheme = scheme(options)?;
         terms(&product, options)?;
-        let (bits, rest) = (scheme.bits(), scheme.rest(options));
+        let least = least(options, scheme);
+        let (bits, rest) = (least.bits(), least.rest(options));
         let text = text::nest(&product, options, scheme, text::Part::Whole, None);
-        Ok(Self { text, moduli: scheme.moduli, bits, rest })
+        Ok(Self { text, moduli: scheme.moduli, least: least.moduli, bits, rest })
     }
 
     /// The nest for these sizes whose temporaries take at most `most` bytes where the product runs
@@ -253,6 +279,12 @@ impl Emulation {
     /// As [`Self::new`].
     pub fn prepared(einsum: &str, options: &Options, operand: Operand) -> Result<[Self; 2]> {
         let whole = Self::new(einsum, options)?;
+        if whole.least < whole.moduli {
+            let text = "a prepared operand has residues of one number of moduli";
+            let help =
+                "ask for that number, `--moduli 15`: the other operand is not there to choose";
+            return Err(Box::new(Diagnostic::input("E0541", text).help(help)));
+        }
         let (product, scheme) = (Product::parse(einsum)?, scheme(options)?);
         let part = |part| Self {
             text: text::nest(&product, options, scheme, part, None),

@@ -11,7 +11,9 @@ use std::fmt::Write as _;
 
 use warploom_ir::dtype::DType;
 
-use super::moduli::{joined, weight};
+use super::Scheme;
+use super::choice::CHOSEN;
+use super::moduli::{ALL, joined, weight};
 use super::product::Index;
 use super::text::{BLOCK, GROUP, Writer, list, loops};
 
@@ -67,20 +69,22 @@ impl Writer<'_> {
             ),
             None => (n.to_string(), loops(&p.sums), format!("U[{l}, {result}]"), l.to_owned()),
         };
+        let parts = self.options.complex;
+        let when = self.when(l, parts || blocks.is_some());
         let mut text = format!(
             "for {l} in 0..{count}, {all} {{\n  G0: {s} = 0\n  for {along} {{\n    \
-             G1: {s} += RA[{l}, {batch}{rows}, {k}] * RB[{l}, {batch}{columns}, {k}] \
-             order any\n  }}\n  G2: {out} = {}\n}}\n",
+             G1: {s} += RA[{l}, {batch}{rows}, {k}] * RB[{l}, {batch}{columns}, {k}]{when} \
+             order any\n  }}\n  G2: {out} = {}{when}\n}}\n",
             self.remainder(&s, &at),
         );
         if let Some(blocks) = blocks {
-            let (h, w) = (self.h, format!("W[{l}, {result}]"));
+            let (h, w, when) = (self.h, format!("W[{l}, {result}]"), self.when(l, parts));
             let _ = writeln!(
                 text,
                 "# the remainders of the blocks of a sum\nfor {l} in 0..{n}, {all} {{\n  \
                  W0: {w} = 0\n  for {h} in 0..{blocks} {{\n    \
-                 W1: {w} += cast_i32(V[{n}*{h} + {l}, {result}]) order any\n  }}\n  \
-                 W2: U[{l}, {result}] = {}\n}}",
+                 W1: {w} += cast_i32(V[{n}*{h} + {l}, {result}]){when} order any\n  }}\n  \
+                 W2: U[{l}, {result}] = {}{when}\n}}",
                 self.remainder(&w, l),
             );
         }
@@ -100,8 +104,9 @@ impl Writer<'_> {
 
     /// The sum from its residues: a fraction of the moduli's product in 128 bits that wrap, times
     /// the product, rounded once.
-    fn fraction(&self, part: usize) -> String {
-        let groups: Vec<&[u32]> = self.moduli().chunks(GROUP).collect();
+    fn fraction(&self, part: usize, scheme: Scheme) -> String {
+        let moduli = &ALL[..scheme.moduli];
+        let groups: Vec<&[u32]> = moduli.chunks(GROUP).collect();
         let number = |k: usize| {
             let of = |(j, x): (usize, i32)| match groups[k].len() {
                 1 => self.residue(GROUP * k, part),
@@ -110,8 +115,7 @@ impl Writer<'_> {
             let terms: Vec<String> = joined(groups[k]).into_iter().enumerate().map(of).collect();
             format!("({})", terms.join(" + "))
         };
-        let weights: Vec<Vec<i32>> =
-            groups.iter().map(|group| weight(group, self.moduli(), 4)).collect();
+        let weights: Vec<Vec<i32>> = groups.iter().map(|group| weight(group, moduli, 4)).collect();
         let sum = |digit: usize| {
             let term = |k: usize| match digit {
                 3 => format!("{} * {}", number(k), weights[k][digit]),
@@ -125,7 +129,7 @@ impl Writer<'_> {
         // the lower half counts with a sign
         let top =
             format!("({third} + shr({middle}, 32) + shl(cast_i64({fourth}), 32) - shr({low}, 63))");
-        let unit = self.scheme.product.map(|p| p / 2_f64.powi(64));
+        let unit = scheme.product.map(|p| p / 2_f64.powi(64));
         let rest = format!(
             "cast_f64({top} - cast_i64_sat(cast_f64({top}))) + cast_f64({low}) * {:?}",
             2_f64.powi(-64)
@@ -144,21 +148,22 @@ impl Writer<'_> {
         };
         let (rows, columns) = (lines(&p.rows), lines(&p.columns));
         if self.options.guarded {
-            return self.uncertain(&rows, &columns);
+            return self.uncertain(&rows, &columns, &self.range());
         }
         // two conditions, of which loops over rows or columns test one once
         let special = self.words().1;
         format!("(ma[{rows}] >= {special} or mb[{columns}] >= {special})")
     }
 
-    /// One result, or the part of it.
-    fn result(&self, part: usize, native: &str) -> Result_ {
+    /// One result, or the part of it, from the residues modulo these numbers.
+    fn result(&self, part: usize, native: &str, scheme: Scheme) -> Result_ {
         let p = self.p;
         let lines = |lines: &[Index]| {
             self.coordinates(&p.batch.iter().chain(lines).copied().collect::<Vec<_>>())
         };
         let (rows, columns) = (lines(&p.rows), lines(&p.columns));
-        let value = format!("ldexp({}, 0 - ca[{rows}] - cb[{columns}])", self.fraction(part));
+        let value =
+            format!("ldexp({}, 0 - ca[{rows}] - cb[{columns}])", self.fraction(part, scheme));
         let value = if self.dtype() == DType::F32 { format!("cast_f32({value})") } else { value };
         let value = format!("select({native}, 0.0, {value})");
         let (a, b, c) = (list(&p.a), list(&p.b), self.coordinates(&p.c));
@@ -179,16 +184,28 @@ impl Writer<'_> {
     }
 
     /// All results, or their parts.
-    fn parts(&self, native: &str) -> Vec<Result_> {
+    fn parts(&self, native: &str, scheme: Scheme) -> Vec<Result_> {
         let parts = if self.options.complex { 0..2 } else { 0..1 };
-        parts.map(|part| self.result(part, native)).collect()
+        parts.map(|part| self.result(part, native, scheme)).collect()
     }
 
-    /// C from the residues.
+    /// C from the residues, for each number of them that may be chosen.
     pub(super) fn results(&self) -> String {
+        let Some(candidates) = self.candidates() else {
+            return self.results_of(self.scheme, "", "");
+        };
+        let one = |scheme: &Scheme| {
+            let n = scheme.moduli;
+            self.results_of(*scheme, &format!("{n}_"), &format!(" when {CHOSEN} == {n}"))
+        };
+        candidates.iter().map(one).collect()
+    }
+
+    /// C from so many residues, under a condition, in statements with names of their own.
+    fn results_of(&self, scheme: Scheme, name: &str, when: &str) -> String {
         let mut out = format!("for {} {{\n", self.panel_loops(&self.p.c));
-        for r in self.parts(&self.native()) {
-            let _ = writeln!(out, "  X{}: {} = {} strict", r.suffix, r.target, r.value);
+        for r in self.parts(&self.native(), scheme) {
+            let _ = writeln!(out, "  X{name}{}: {} = {}{when} strict", r.suffix, r.target, r.value);
         }
         out + "}\n"
     }
@@ -202,7 +219,7 @@ impl Writer<'_> {
         } else {
             "# where a row or a column has an infinity or a NaN\n"
         };
-        for r in self.parts(&native) {
+        for r in self.parts(&native, self.scheme) {
             let _ = writeln!(
                 out,
                 "for {} {{\n  for {} {{ Z{}: {} += {} when {native} order serial strict }}\n}}",

@@ -1,5 +1,5 @@
 //! The text of a nest of Ozaki scheme II: operands as residues. [`super::sums`] has the products
-//! and results, [`super::guard`] the certificate.
+//! and results, [`super::guard`] the certificate, [`super::choice`] the number of moduli.
 //!
 //! In: a product's indices, the options and the scheme. Out: text that parses to the nest.
 //! Keeps: every statement but the last is exact in integers, or cuts elements toward zero.
@@ -139,6 +139,7 @@ pub(super) fn nest(
     for side in &makes {
         out += &w.scales(side);
     }
+    out += &w.choice(&makes);
     let inner = Writer { inside: true, ..w };
     let residues = |upper: char| {
         let made = makes.iter().find(|side| side.upper == upper);
@@ -184,19 +185,23 @@ impl<'w> Writer<'w> {
 
     /// What it is and what it promises.
     fn header(&self, given: Option<&Side<'_>>) -> String {
-        let (spec, dtype, s) = (&self.p.spec, self.dtype(), self.scheme);
+        let (spec, dtype) = (&self.p.spec, self.dtype());
+        let s = self.candidates().map_or(self.scheme, |all| all[0]);
+        let moduli = match s.moduli == self.scheme.moduli {
+            true => s.moduli.to_string(),
+            false => format!("{} to {}", s.moduli, self.scheme.moduli),
+        };
         let result = if self.options.scaled { "alpha AB + beta C" } else { "AB" };
         let rest = s.rest(self.options);
         let complex = if self.options.complex { "complex " } else { "" };
         let mut out = format!(
             "# Ozaki scheme II: {spec} of {complex}{dtype} from products of 8-bit integers \
-             modulo {} numbers\n\
+             modulo {moduli} numbers\n\
              # (`warploom ozaki`, docs/ozaki.md). C = {result}, off by at most\n\
              #   1.01 2^-{} (|a| |b|_1 + |a|_1 |b|) + {rest:.2e} |a| |b|\n\
              # where |a|, |b| are the Euclidean norms of the row and the column, |a|_1, |b|_1 \
              their sums of\n# magnitudes; for at most {} terms. Infinities and NaNs go \
              where a product of {dtype} has them.\n",
-            s.moduli,
             s.bits(),
             self.options.terms,
         );
@@ -235,10 +240,14 @@ impl<'w> Writer<'w> {
             let _ = writeln!(out, "out C: {t}[{}{two}]", sizes(&p.c));
         }
         if self.options.counted {
-            out += "out native: i64[]\n";
+            out += match self.candidates() {
+                Some(_) => "out native: i64[]  out moduli: i64[]\n",
+                None => "out native: i64[]\n",
+            };
         }
         out += &self.limit();
         out += &self.tables();
+        out += &self.of_choice();
         for side in sides {
             let known = given.is_some_and(|g| g.upper == side.upper);
             out += &self.of_side(side, if known { "in" } else { "temp" });
@@ -374,9 +383,7 @@ impl<'w> Writer<'w> {
     /// The power of two for each row or column, from its largest magnitude and its norm.
     fn scales(&self, side: &Side<'_>) -> String {
         let (u, x, lines) = (side.upper, side.lower, list(&side.lines));
-        let (t, norm, sums) = (self.dtype(), self.norm(), loops(&self.p.sums));
-        // the least magnitude stands for zero
-        let e = format!("exponent(bitcast_{t}(max(m{x}[{lines}], 1)))");
+        let (norm, sums, e) = (self.norm(), loops(&self.p.sums), self.largest(side));
         let square = |part: &str| {
             let element = self.element(side, part);
             let term = format!("cast_i64(cast_i32_rup_sat(ldexp(abs({element}), {norm} - {e})))");
@@ -388,19 +395,36 @@ impl<'w> Writer<'w> {
             square("")
         };
         let guard = if self.options.guarded { self.certificate(side) } else { String::new() };
+        let scale = match self.candidates() {
+            Some(_) => String::new(),
+            None => self.scale(side, &(self.scheme.range - 1).to_string()),
+        };
         format!(
             "for {} {{\n  M{u}0: m{x}[{lines}] = 0\n  \
              for {sums} {{ M{u}1: m{x}[{lines}] max= {} order any }}\n  \
              N{u}0: n{x}[{lines}] = 0\n  # the squared norm from {} bits of each element, rounded \
              up: exact, so its order does not matter\n  \
-             for {sums} {{\n    N{u}1: n{x}[{lines}] += {squares} order any\n  }}\n  \
-             C{u}: c{x}[{lines}] = div({} - exponent(cast_f64(max(n{x}[{lines}], 1))), 2)\n    \
-             + {norm} - {e}\n{guard}}}\n",
+             for {sums} {{\n    N{u}1: n{x}[{lines}] += {squares} order any\n  }}\n\
+             {scale}{guard}}}\n",
             loops(&side.lines),
             self.magnitude(side),
             norm + 1,
-            self.scheme.range - 1,
         )
+    }
+
+    /// The exponent of a row's or column's largest magnitude: the least magnitude stands for zero.
+    fn largest(&self, side: &Side<'_>) -> String {
+        let (t, x, lines) = (self.dtype(), side.lower, list(&side.lines));
+        format!("exponent(bitcast_{t}(max(m{x}[{lines}], 1)))")
+    }
+
+    /// The statement that gives the power of two of a row or column, where the logarithm of sums
+    /// less one is `range`.
+    pub(super) fn scale(&self, side: &Side<'_>, range: &str) -> String {
+        let (u, x, lines) = (side.upper, side.lower, list(&side.lines));
+        let (norm, e) = (self.norm(), self.largest(side));
+        let n = format!("exponent(cast_f64(max(n{x}[{lines}], 1)))");
+        format!("  C{u}: c{x}[{lines}] = div({range} - {n}, 2)\n    + {norm} - {e}\n")
     }
 
     /// The residues of one operand: of the scaled element, an integer in an f64, what is left
@@ -424,16 +448,18 @@ impl<'w> Writer<'w> {
         };
         let mut out = format!(
             "for {l} in 0..{n}, {around}{parts} {{\n  \
-             S{u}: {} = cast_i8(mulhi({fraction}, P[{l}]))\n}}\n",
+             S{u}: {} = cast_i8(mulhi({fraction}, P[{l}])){}\n}}\n",
             at(&each),
+            self.when(l, false),
         );
         if self.options.complex {
             let both = format!("(cast_i32({}) + cast_i32({}))", at(l), at(&format!("{n} + {l}")));
             let _ = writeln!(
                 out,
                 "for {l} in 0..{n}, {around} {{\n  D{u}: {} = cast_i8({both}\n    \
-                 - select({both} > 127, P[{l}], select({both} < -128, 0 - P[{l}], 0)))\n}}",
+                 - select({both} > 127, P[{l}], select({both} < -128, 0 - P[{l}], 0))){}\n}}",
                 at(&format!("{} + {l}", 2 * n)),
+                self.when(l, false),
             );
         }
         out + &self.padding(side) + &self.unused(side)

@@ -8,6 +8,7 @@
 mod across;
 mod boxes;
 mod calls;
+mod choosing;
 mod chunks;
 mod cluster;
 mod deal;
@@ -146,6 +147,7 @@ pub(super) fn program_of(body: &[KernelNode]) -> Option<&Block> {
             | Device::Across(_)
             | Device::Share(_)
             | Device::Taking(_)
+            | Device::Choosing(_)
             | Device::Call(_) => None,
         },
         _ => None,
@@ -393,6 +395,7 @@ impl Emitter<'_> {
             Device::Across(a) => self.across(a),
             Device::Share(s) => self.share(s),
             Device::Taking(t) => self.taking(t),
+            Device::Choosing(c) => self.choosing(c),
             Device::Call(call) => self.device_call(call),
         }
     }

@@ -40,7 +40,7 @@ impl Emitter<'_> {
     }
 
     /// The first thread's value, in all threads of the warp.
-    fn same(&mut self, value: &Value) -> Value {
+    pub(super) fn same(&mut self, value: &Value) -> Value {
         let name = implied("broadcast");
         let text = format!("call i32 {name}(i32 -1, {}, i32 0, i32 31)", value.arg());
         self.f.def("i32", 1, &text)

@@ -10,6 +10,7 @@
 //! commit after it arrives, which is when nothing else can go on either.
 //! Keeps: operands in shared memory are read through descriptors decoded bit by bit.
 
+mod choosing;
 mod clock;
 mod copies;
 mod exec;
@@ -86,6 +87,8 @@ struct Warp<'k> {
     sync: Option<u64>,
     /// What was read of an answer in this iteration: the iteration that is taken, if one is.
     answer: Option<Option<i64>>,
+    /// The last iteration that data chose.
+    chosen: Option<i64>,
     done: bool,
 }
 
@@ -98,6 +101,15 @@ impl Warp<'_> {
     fn index(&self, index: &Index) -> Result<i64> {
         let value = index.eval(&|name| self.env.get(name).copied());
         value.ok_or_else(|| fault("E0517", &format!("the index `{index}` has no value")))
+    }
+
+    /// A fragment ends.
+    fn end_fragment(&mut self, name: &str) -> Result<()> {
+        if self.fragments.remove(name).is_some_and(|r| r.busy > 0) {
+            let text = format!("`{name}` ends while matrix instructions work on it");
+            return Err(fault("E0525", &text));
+        }
+        Ok(())
     }
 
     fn holds(&self, condition: &Condition) -> Result<bool> {
@@ -249,6 +261,7 @@ fn start<'k>(
         open_stores: Vec::new(),
         sync: None,
         answer: None,
+        chosen: None,
         done: false,
     }
 }
@@ -341,19 +354,20 @@ impl<'k> Machine<'k, '_> {
                 let registers = Registers::new(f, w.team().warps)?;
                 w.fragments.insert(&f.name, registers);
             }
-            Step::EndFragment(name) => {
-                let gone = w.fragments.remove(&**name);
-                if gone.is_some_and(|r| r.busy > 0) {
-                    let text = format!("`{name}` ends while matrix instructions work on it");
-                    return Err(fault("E0525", &text));
-                }
-            }
+            Step::EndFragment(name) => w.end_fragment(name)?,
             Step::Across(a) => self.across(a, w)?,
             Step::Share(s) => self.share(s, w)?,
             Step::Take(t) => w.start_taking(t)?,
             Step::Again(t, first) if w.goes_on(t, self.waiting.granted())? => next = first,
             Step::Again(..) => {}
             Step::EndTaking(t) => w.end_taking(t),
+            Step::Choose(c) => w.start_choosing(c)?,
+            Step::Chosen(c, exits) => next = self.choose(c, exits, w)?.unwrap_or(next),
+            Step::NextChosen(c, choice) => {
+                w.chosen(c)?;
+                next = choice;
+            }
+            Step::EndChoosing(c) => w.end_choosing(c),
             Step::Call(call) => {
                 let outcome = self.call(call, w).map_err(|d| at_call(d, call, w))?;
                 if outcome == Outcome::Blocked {

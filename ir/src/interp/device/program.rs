@@ -3,7 +3,7 @@
 use super::fault;
 use crate::affine::Name;
 use crate::diag::Result;
-use crate::kernel::device::{Across, Call, Device, Fragment, Share, Taking, Teams};
+use crate::kernel::device::{Across, Call, Choosing, Device, Fragment, Share, Taking, Teams};
 use crate::kernel::{Condition, KernelLoop, KernelNode};
 
 /// One step of a warp; numbers are positions in the list.
@@ -33,6 +33,14 @@ pub(super) enum Step<'k> {
     /// Goes back where another iteration is taken.
     Again(&'k Taking, usize),
     EndTaking(&'k Taking),
+    /// Iterations that data choose begin.
+    Choose(&'k Choosing),
+    /// Goes on at the next one that is chosen; behind the last one jumps to what then runs, or,
+    /// where none was, to the end.
+    Chosen(&'k Choosing, [usize; 2]),
+    /// The body has run: back to the choice.
+    NextChosen(&'k Choosing, usize),
+    EndChoosing(&'k Choosing),
     Call(&'k Call),
 }
 
@@ -100,6 +108,17 @@ fn device<'k>(node: &'k Device, out: &mut Vec<Step<'k>>) -> Result<()> {
             out.push(Step::Again(t, first));
             steps(&t.last, out)?;
             out.push(Step::EndTaking(t));
+        }
+        Device::Choosing(c) => {
+            out.push(Step::Choose(c));
+            let choice = out.len();
+            out.push(Step::Chosen(c, [0; 2]));
+            steps(&c.body, out)?;
+            out.push(Step::NextChosen(c, choice));
+            let last = out.len();
+            steps(&c.last, out)?;
+            out[choice] = Step::Chosen(c, [last, out.len()]);
+            out.push(Step::EndChoosing(c));
         }
         Device::Call(call) => out.push(Step::Call(call)),
     }

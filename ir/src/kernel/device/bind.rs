@@ -1,6 +1,6 @@
 //! Changes the indices of a block program's calls and parts; bodies are the caller's.
 
-use super::{Across, Call, Device, Operand, Slice};
+use super::{Across, Call, Choosing, Device, Operand, Slice};
 use crate::kernel::Index;
 
 impl Device {
@@ -12,6 +12,10 @@ impl Device {
             Self::Call(call) => call.map_index(f),
             Self::Across(Across { part, .. }) => {
                 part.iter_mut().for_each(|Slice { start, .. }| *start = f(start));
+            }
+            Self::Choosing(Choosing { lower, upper, when, .. }) => {
+                (*lower, *upper) = (f(lower), f(upper));
+                *when = when.map_index(f);
             }
             Self::Block(_)
             | Self::Teams(_)

@@ -13,7 +13,7 @@ mod bind;
 mod parse;
 pub(in crate::kernel) mod print;
 
-use super::{Condition, Index, KernelNode, Store};
+use super::{Condition, Index, KernelLoop, KernelNode, LoopMode, Store, Typed};
 use crate::affine::Name;
 use crate::dtype::DType;
 use crate::instruction::{descriptor, find, tensor_memory};
@@ -48,6 +48,8 @@ pub enum Device {
     Share(Share),
     /// The team runs the body for the block's own iteration of a loop, and for those it takes.
     Taking(Taking),
+    /// The team runs the body for the iterations that data choose.
+    Choosing(Choosing),
     /// An instruction.
     Call(Call),
 }
@@ -424,6 +426,40 @@ pub struct Taking {
     pub last: Vec<KernelNode>,
 }
 
+/// A body that runs, in order, for those iterations of a serial loop for which a value is true. It
+/// reads nothing that the launch writes: every role that asks gets the same answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Choosing {
+    /// The iteration, and for how many before it the body has run.
+    pub vars: [Name; 2],
+    /// The first iteration.
+    pub lower: Index,
+    /// The one behind the last.
+    pub upper: Index,
+    /// Whether the body runs for an iteration: a bool that may use the first variable.
+    pub when: Typed<Index>,
+    /// What runs for each.
+    pub body: Vec<KernelNode>,
+    /// What runs after the last one for which the body has run, with its values, if there is one.
+    pub last: Vec<KernelNode>,
+}
+
+impl Choosing {
+    /// The body in a loop over all iterations, whatever data say.
+    #[must_use]
+    pub fn all(&self, body: Vec<KernelNode>) -> KernelLoop {
+        KernelLoop {
+            label: self.vars[0].clone(),
+            var: self.vars[0].clone(),
+            lower: self.lower.clone(),
+            upper: self.upper.clone(),
+            step: 1,
+            mode: LoopMode::Serial,
+            body,
+        }
+    }
+}
+
 /// An instruction with its operands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
@@ -522,6 +558,7 @@ impl Device {
             Self::Across(a) => vec![&a.body],
             Self::Share(s) => vec![&s.body],
             Self::Taking(t) => vec![&t.body, &t.last],
+            Self::Choosing(c) => vec![&c.body, &c.last],
             Self::Call(_) => Vec::new(),
         }
     }
@@ -537,7 +574,8 @@ impl Device {
             | Self::Fragment(Fragment { body, .. })
             | Self::Across(Across { body, .. })
             | Self::Share(Share { body, .. }) => *body = f(body),
-            Self::Taking(Taking { body, last, .. }) => {
+            Self::Taking(Taking { body, last, .. })
+            | Self::Choosing(Choosing { body, last, .. }) => {
                 *body = f(body);
                 *last = f(last);
             }

@@ -3,8 +3,8 @@
 //! Keeps: syntax only, as the rest of the kernel's parser.
 
 use super::{
-    Across, Barrier, Block, Call, ClusterLoop, Device, Fragment, Operand, Role, Share, Shared,
-    Slice, Taking, Teams, Tensor, Tile,
+    Across, Barrier, Block, Call, Choosing, ClusterLoop, Device, Fragment, Operand, Role, Share,
+    Shared, Slice, Taking, Teams, Tensor, Tile,
 };
 use crate::affine::Name;
 use crate::diag::Result;
@@ -93,7 +93,8 @@ impl Parser {
     /// The rest of `for ROW, COL across FRAGMENT { … }`, maybe of a part `[…]` of it and with
     /// `reduce COL`, or of
     /// `for I, … over EXTENT, … by PIECE, … { … }`, or of
-    /// `for I, COUNT taking LOOP { … } last { … }`, after the first name.
+    /// `for I, COUNT taking LOOP { … } last { … }`, or of
+    /// `for I, COUNT in LOWER..UPPER when VALUE { … } last { … }`, after the first name.
     pub(in crate::kernel) fn elements(&mut self, first: Name) -> Result<KernelNode> {
         let mut vars = vec![first];
         while self.eat(",") {
@@ -116,8 +117,12 @@ impl Parser {
             let vars = [iteration.clone(), count.clone()];
             return self.taking(vars);
         }
+        if let ([iteration, count], true) = (vars.as_slice(), self.at_word("in")) {
+            let vars = [iteration.clone(), count.clone()];
+            return self.choosing(vars);
+        }
         if !self.eat_word("over") {
-            return Err(self.unexpected("`across`, `over` or `taking`"));
+            return Err(self.unexpected("`across`, `over`, `taking` or `in`"));
         }
         let extents = self.integers("an extent")?;
         self.expect_word("by")?;
@@ -130,6 +135,24 @@ impl Parser {
     fn taking(&mut self, vars: [Name; 2]) -> Result<KernelNode> {
         self.expect_word("taking")?;
         let of = self.name()?;
+        let [body, last] = self.with_last()?;
+        Ok(Device::Taking(Taking { vars, of, body, last }).into())
+    }
+
+    /// The rest of `for I, COUNT in LOWER..UPPER when VALUE { … } last { … }`, from `in` on.
+    fn choosing(&mut self, vars: [Name; 2]) -> Result<KernelNode> {
+        self.expect_word("in")?;
+        let lower = self.index()?;
+        self.expect("..")?;
+        let upper = self.index()?;
+        self.expect_word("when")?;
+        let when = self.typed()?;
+        let [body, last] = self.with_last()?;
+        Ok(Device::Choosing(Choosing { vars, lower, upper, when, body, last }).into())
+    }
+
+    /// `{ … } last { … }`; the second may be left out.
+    fn with_last(&mut self) -> Result<[Vec<KernelNode>; 2]> {
         self.expect("{")?;
         let body = self.nodes()?;
         let more = self.eat_word("last");
@@ -137,7 +160,7 @@ impl Parser {
             self.expect("{")?;
         }
         let last = if more { self.nodes()? } else { Vec::new() };
-        Ok(Device::Taking(Taking { vars, of, body, last }).into())
+        Ok([body, last])
     }
 
     fn integers(&mut self, what: &str) -> Result<Vec<i64>> {

@@ -121,6 +121,15 @@ pub(in crate::kernel) fn device(f: &mut Formatter<'_>, d: &Device, indent: usize
             }
             if t.last.is_empty() { &t.body } else { &t.last }
         }
+        Device::Choosing(c) => {
+            let (vars, low, high, when) = (List(&c.vars), &c.lower, &c.upper, &c.when);
+            writeln!(f, "{pad}for {vars} in {low}..{high} when {when} {{")?;
+            if !c.last.is_empty() {
+                nodes(f, &c.body, indent + 1)?;
+                writeln!(f, "{pad}}} last {{")?;
+            }
+            if c.last.is_empty() { &c.body } else { &c.last }
+        }
     };
     nodes(f, body, indent + 1)?;
     writeln!(f, "{pad}}}")

@@ -87,6 +87,37 @@ fn shares_round_trip_and_are_dealt() {
     assert_eq!(uneven.pieces(), None);
 }
 
+/// Iterations that data choose have parts of their own, in which parameters are bound.
+#[test]
+fn choices_round_trip() {
+    let text = "kernel k(M) {
+  in s: i32[M]
+  for b in 0..M block.x {
+    block {
+      barrier full[1] count 1
+      role all warps 1 {
+        for tile, turn in b..floordiv(M, 2) when lt.bool(index.i32(tile), s[M - 1]:i32) {
+          do mbarrier.wait(full[0], mod(turn, 2))
+        } last {
+          do mbarrier.wait(full[0], mod(turn + 1, 2))
+        }
+        for tile_2, turn_2 in 0..1 when gt.bool(s[b]:i32, 3:i32) {
+          do sync()
+        }
+      }
+    }
+  }
+}
+";
+    let kernel: Kernel = text.parse().unwrap();
+    assert_eq!(kernel.to_string(), text);
+    let bound = kernel.bind(&[("M".into(), 8)].into()).to_string();
+    let choice = "in b..floordiv(8, 2) when lt.bool(index.i32(tile), s[8 - 1]:i32) {";
+    assert!(bound.contains(choice) && bound.contains("mod(turn + 1, 2)"), "{bound}");
+    let without = text.replacen("when lt.bool(index.i32(tile), s[M - 1]:i32) ", "", 1);
+    assert!(without.parse::<Kernel>().is_err());
+}
+
 /// Loops over the blocks of a cluster belong to the block program.
 #[test]
 fn clusters_round_trip() {

@@ -7,6 +7,7 @@
 //! its text and not off the choices that made it.
 
 mod access;
+mod chosen;
 mod phases;
 mod rare;
 mod roles;
@@ -83,7 +84,7 @@ fn read<'m>(kernel: &Kernel, m: &'m Machine) -> Option<Reader<'m>> {
     let mut launch = Launch { arrays, grid: Vec::new(), body: &[], env: Env::new() };
     let (warm, patterns) = (BTreeSet::new(), BTreeSet::new());
     let mut reader = Reader { m, warm, out: Vec::new(), patterns };
-    let body = taken::in_turn(&kernel.body, m);
+    let body = taken::in_turn(&chosen::all(&kernel.body), m);
     reader.host(&HostNode::of(&body), &mut launch, 1.0);
     Some(reader)
 }
@@ -245,6 +246,9 @@ fn depends(node: &KernelNode, name: &Name) -> bool {
             | Device::One(_)
             | Device::Fragment(_)
             | Device::Taking(_) => d.bodies().into_iter().any(|b| any(b)),
+            Device::Choosing(c) => {
+                c.lower.uses(name) || c.upper.uses(name) || any(&c.body) || any(&c.last)
+            }
         },
     }
 }

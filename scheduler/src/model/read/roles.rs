@@ -13,7 +13,9 @@ use warploom_ir::affine::Name;
 use warploom_ir::dtype::DType;
 use warploom_ir::instruction::fragment::FragmentLayout;
 use warploom_ir::instruction::{Action, PAIR, descriptor, find, layout};
-use warploom_ir::kernel::device::{Block, Call, Device, Operand, Role, Shared, Tile, WARP};
+use warploom_ir::kernel::device::{
+    Block, Call, Choosing, Device, Operand, Role, Shared, Taking, Tile, WARP,
+};
 use warploom_ir::kernel::{Index, KernelLoop, KernelNode};
 
 use super::super::machine::Machine;
@@ -178,6 +180,7 @@ fn held(block: &Block) -> f64 {
                     | Device::Across(_)
                     | Device::Share(_)
                     | Device::Taking(_)
+                    | Device::Choosing(_)
                     | Device::Call(_) => 0.0,
                 };
                 own + d.bodies().into_iter().map(|b| most(b)).fold(0.0, f64::max)
@@ -309,10 +312,11 @@ impl<'k> Walk<'_, 'k> {
             }
             Device::Across(a) => self.across(a),
             Device::Share(s) => self.share(s),
-            // of a kernel in which blocks take turns instead (`taken`)
-            Device::Taking(t) => {
-                self.nodes(&t.body);
-                self.nodes(&t.last);
+            // of a kernel in which blocks take turns instead (`taken`) and all is chosen (`chosen`)
+            Device::Taking(Taking { body, last, .. })
+            | Device::Choosing(Choosing { body, last, .. }) => {
+                self.nodes(body);
+                self.nodes(last);
             }
             Device::Call(c) => self.call(c),
         }
@@ -594,7 +598,8 @@ fn multiplies(node: &KernelNode) -> bool {
             | Device::Fragment(_)
             | Device::Across(_)
             | Device::Share(_)
-            | Device::Taking(_) => d.bodies().into_iter().any(|b| any(b)),
+            | Device::Taking(_)
+            | Device::Choosing(_) => d.bodies().into_iter().any(|b| any(b)),
         },
     }
 }

@@ -251,6 +251,32 @@ fn what_is_written_first_is_not_copied_in() {
     assert_eq!(copies(&kernel, "acc")[0], "acc", "{kernel}");
 }
 
+/// Rows that are written where data say so.
+const CHOSEN: &str = "param N
+in X: f64[N, 4]  in s: f64[N]  inout Y: f64[N, 4]
+for i in 0..N { for j in 0..4 { S0: Y[i, j] = X[i, j] * 2.0 when 0.0 < s[i] } }
+";
+
+#[test]
+fn what_one_guard_is_around_is_copied_under_that_guard() {
+    let (nest, kernel) = lowered(CHOSEN, "stage Y at i as own");
+    agree(&nest, &kernel, &[("N", 9)]);
+    assert!(copies(&kernel, "own").iter().all(|c| c == "own_back"), "{kernel}");
+    let back = kernel.to_string();
+    let back = back.lines().find(|l| l.contains("own_back:")).expect("it is copied back");
+    assert!(back.contains(" when lt.bool(0.0:f64, s[i]:f64)"), "{back}");
+    // a guard that moves in the iteration, one that not all are under, one that is written there
+    let moves = CHOSEN.replace("< s[i]", "< X[i, j]");
+    let other = CHOSEN.replace("s[i] }", "s[i]\nS1: Y[i, j] += 1.0 }");
+    let written = CHOSEN.replace("in s", "inout s").replace("s[i] }", "s[i]\nS1: s[i] += 1.0 }");
+    for text in [moves, other, written] {
+        let (nest, kernel) = lowered(&text, "stage Y at i as own");
+        agree(&nest, &kernel, &[("N", 9)]);
+        assert_eq!(copies(&kernel, "own")[0], "own", "{text}");
+        assert!(!kernel.to_string().lines().any(|l| l.contains("own_back:") && l.contains("when")));
+    }
+}
+
 /// A temporary that each iteration makes for itself, all of them in the same place.
 const REUSED: &str = "param N
 in X: f64[N, 4]  out Y: f64[N]  temp t: f64[4]

@@ -4,8 +4,12 @@
 //! the iteration is read in it, and those that it writes (none where nothing else sees them).
 //! Keeps: the flow (isl's dataflow analysis, last writers) of each read says whether its value
 //! comes from the same iteration. A store that may not happen (under a data-dependent guard) leaves
-//! the old value, which then is copied in with everything that the iteration touches.
+//! the old value, which then is copied in with everything that the iteration touches, if it is
+//! copied back; but where all that touches the array is under one guard, which is the same for the
+//! whole iteration, it happens or nothing does, and the copies are under that guard.
 
+use warploom_ir::affine::Name;
+use warploom_ir::expr::{Access, Expr};
 use warploom_ir::nest::Role;
 use warploom_ir::schedule::PolyStatement;
 use warploom_isl::{Map, Set};
@@ -19,7 +23,8 @@ impl Below<'_> {
     /// What is copied around each iteration.
     pub(super) fn moved(&self, uses: &Uses) -> Answer<Moved> {
         if uses.writes.is_empty() {
-            return Ok(Moved { before: Some(self.touched(&uses.all())?), after: None });
+            let before = Some(self.touched(&uses.all())?);
+            return Ok(Moved { before, after: None, guard: None });
         }
         let alone = self.alone(uses);
         let after = match alone && self.touched(&uses.all())?.is_injective()? {
@@ -27,18 +32,20 @@ impl Below<'_> {
             false => Some(self.touched(&uses.writes.iter().collect::<Vec<_>>())?),
         };
         let statements = &self.deps.poly().statements;
-        let guarded = |(k, _): &Use| statements[*k].statement.guard.is_some();
-        if uses.writes.iter().any(guarded) {
-            return Ok(Moved { before: Some(self.touched(&uses.all())?), after });
+        let guard = self.guard(uses)?;
+        let sure = |(k, _): &Use| guard.is_some() || statements[*k].statement.guard.is_none();
+        if after.is_some() && !uses.writes.iter().all(sure) {
+            return Ok(Moved { before: Some(self.touched(&uses.all())?), after, guard });
         }
+        let made: Vec<Use> = uses.writes.iter().filter(|w| sure(w)).cloned().collect();
         let updates = uses.writes.iter().filter(|(k, _)| statements[*k].statement.op.is_update());
         let mut before: Option<Map> = None;
         for read in uses.reads.iter().chain(updates) {
             let (k, access) = read;
-            if self.made_inside(read, &uses.writes)? {
+            if self.made_inside(read, &uses.writes, &made)? {
                 continue;
             }
-            let outside = self.outside(read, &uses.writes)?;
+            let outside = self.outside(read, &made)?;
             let element = self.deps.model.rows(*k, &access.indices[self.own..])?;
             let element = element.intersect_domain(&outside)?;
             let mine = self.iterations.touched(&self.deps.model, self.tree, *k, &element)?;
@@ -50,7 +57,43 @@ impl Below<'_> {
         };
         // what iterations write to common elements each of them reads itself
         let after = after.filter(|_| !alone || before.is_some());
-        Ok(Moved { before, after })
+        Ok(Moved { before, after, guard })
+    }
+
+    /// The guard of all that touches the array, over the coordinates, where it is the same for the
+    /// whole iteration: nothing below the loop writes what it reads.
+    fn guard(&self, uses: &Uses) -> Answer<Option<Expr>> {
+        let (model, statements) = (&self.deps.model, &self.deps.poly().statements);
+        let mut found: Option<Expr> = None;
+        for (k, _) in uses.all() {
+            let Some(mut own) = statements[*k].statement.guard.clone() else { return Ok(None) };
+            let mut moves = false;
+            own.change_indices(&mut |index| -> Answer<()> {
+                match self.iterations.value(model, self.tree, *k, index)? {
+                    Some(value) => *index = value,
+                    None => moves = true,
+                }
+                Ok(())
+            })?;
+            if moves || found.as_ref().is_some_and(|f| *f != own) {
+                return Ok(None);
+            }
+            found = Some(own);
+        }
+        let below = self.below();
+        let written = |a: &&Access| {
+            let writes = |s: &PolyStatement| s.statement.target.array == a.array;
+            statements.iter().any(|s| writes(s) && below.contains(&s.statement.name))
+        };
+        Ok(found.filter(|guard| !guard.reads().iter().any(written)))
+    }
+
+    /// The statements below the loop.
+    fn below(&self) -> Vec<Name> {
+        match self.iterations.loops.last().and_then(|at| self.tree.find(at)) {
+            Some(at) => at.body.statements(),
+            None => self.tree.statements(),
+        }
     }
 
     /// Whether the array is a temporary that only statements below the loop touch: where no element
@@ -69,13 +112,10 @@ impl Below<'_> {
     }
 
     /// Whether it is seen without isl that each instance reads what a write of the same iteration
-    /// has made: the last one is no earlier than that one, so it is of the same iteration too.
-    fn made_inside(&self, (k, access): &Use, writes: &[Use]) -> Answer<bool> {
-        let poly = self.deps.poly();
-        let below = match self.iterations.loops.last().and_then(|at| self.tree.find(at)) {
-            Some(at) => at.body.statements(),
-            None => self.tree.statements(),
-        };
+    /// has made, of those that are `sure` to happen: the last one is no earlier than that one, so
+    /// it is of the same iteration too.
+    fn made_inside(&self, (k, access): &Use, writes: &[Use], sure: &[Use]) -> Answer<bool> {
+        let (poly, below) = (self.deps.poly(), self.below());
         let writer = |(_, s): &(usize, &PolyStatement)| s.statement.target.array == access.array;
         let mut all = poly.statements.iter().enumerate().filter(writer);
         let known = |(j, s): (usize, &PolyStatement)| {
@@ -87,7 +127,7 @@ impl Below<'_> {
         let times = times(poly, self.tree)?.rows;
         let rows = |k: usize| self.iterations.rows(self.tree, &poly.statements[k].statement.name);
         let mine = rows(*k);
-        Ok(writes.iter().any(|(j, _)| {
+        Ok(sure.iter().any(|(j, _)| {
             let (times, rows) = ([&*times[*k], &*times[*j]], rows(*j));
             Pair::written_before(poly, (*k, access), *j, times, [&mine, &rows])
         }))
