@@ -64,6 +64,19 @@ fn bool_is_or_of_and() {
 }
 
 #[test]
+fn many_truth_values_nest_no_deeper_than_texts_may() {
+    // found by fuzzing: as many operands as there may be, of open sizes, and many labels
+    let labels: String = ('a'..='z').chain('A'..='Z').collect();
+    let spec = format!("{labels}{}->", ",a".repeat(62));
+    let einsum = Einsum::parse(&spec).unwrap_or_else(|e| panic!("{e}"));
+    let ranks = std::iter::once(labels.len()).chain([1; 62]);
+    let operands: Vec<_> = ranks.map(|rank| OperandType::ranked(DType::Bool, rank)).collect();
+    let nest = einsum.nest(&operands, &EinsumOptions::default()).unwrap_or_else(|e| panic!("{e}"));
+    let again = nest.to_string().parse::<Nest>().unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!(again, nest);
+}
+
+#[test]
 fn permutations_and_diagonals_are_one_statement() {
     for (text, shape) in [("ij->ji", &[2, 3]), ("ii->i", &[3, 3]), ("...->...", &[2, 3])] {
         let n = nest(text, I64, &[shape]);
