@@ -152,6 +152,7 @@ impl Auto {
             by: p.by,
             matrix: p.matrix,
             partial: p.partial,
+            in_order: p.in_order,
             out: None,
             leaving: None,
         })
