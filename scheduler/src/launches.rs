@@ -5,8 +5,9 @@
 //! around the outermost mapped loops are the host's, and each launch inside them starts with block
 //! loops, their bounds over the parameters and the host's loops. Inside them thread loops are
 //! perfectly nested in each other, start at 0 and have a constant length. What that adds to the
-//! iterations, a guard cuts off. Guards that the bounds make true are gone. A serial loop whose
-//! launches would all be of one block is inside one launch of one block.
+//! iterations, a guard cuts off, which in the program of a block is inside each role. Guards that
+//! the bounds make true are gone. A serial loop whose launches would all be of one block is inside
+//! one launch of one block.
 //! Keeps: each instance runs once. Iterations of mapped loops are independent, so their loops may
 //! be distributed, block loops move outside thread loops, and guards move inside.
 //! Where a block loop is inside a serial one of a launch or a local buffer it stays there, and so
@@ -15,7 +16,7 @@
 use std::collections::BTreeSet;
 
 use warploom_ir::affine::Name;
-use warploom_ir::kernel::device::any_program;
+use warploom_ir::kernel::device::{Device, any_program};
 use warploom_ir::kernel::{Condition, Index, Kernel, KernelLoop, KernelNode, Local, LoopMode};
 use warploom_ir::target::{Axis, Place};
 
@@ -314,8 +315,30 @@ fn bounded(mut nest: Nest, around: &[Range], serial: &[Range]) -> (Nest, Vec<Ran
         let body = std::mem::take(&mut nest.body);
         nest.body = vec![KernelNode::If(Condition::All(guards), body, Vec::new())];
     }
-    nest.body = decided(nest.body, &all(&ranges, serial));
+    nest.body = in_roles(decided(nest.body, &all(&ranges, serial)));
     (nest, ranges)
+}
+
+/// The body, where a guard around nothing but the program of a block is inside each of its roles:
+/// all threads of a block agree on it.
+fn in_roles(body: Vec<KernelNode>) -> Vec<KernelNode> {
+    let (c, then) = match <[KernelNode; 1]>::try_from(body) {
+        Ok([KernelNode::If(c, then, otherwise)]) if otherwise.is_empty() => (c, then),
+        Ok([node]) => return vec![node],
+        Err(body) => return body,
+    };
+    let mut then = in_roles(then);
+    if let [KernelNode::Device(d)] = then.as_mut_slice()
+        && let Device::Block(block) = &mut **d
+        && block.cluster.is_empty()
+    {
+        for role in &mut block.roles {
+            let body = std::mem::take(&mut role.body);
+            role.body = vec![KernelNode::If(c.clone(), body, Vec::new())];
+        }
+        return then;
+    }
+    vec![KernelNode::If(c, then, Vec::new())]
 }
 
 fn before(end: &Index) -> Index {

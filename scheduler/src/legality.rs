@@ -11,9 +11,10 @@ use std::fmt;
 use warploom_ir::affine::{Affine, Name};
 use warploom_ir::diag::{Blame, Diagnostic, Result};
 use warploom_ir::planted::{Bug, planted};
-use warploom_ir::schedule::{PolyStatement, Tree};
+use warploom_ir::schedule::{PolyStatement, Tensor, Tree};
 use warploom_isl::{Ctx, DimType, ErrorKind, Map, Set, Val};
 
+use crate::counted::Counted;
 use crate::deps::{Conflict, DepContext, DepKind, LIMIT, Touch, with_source};
 use crate::pairs::Pair;
 use crate::times::{Times, deciding, times};
@@ -115,9 +116,9 @@ impl fmt::Display for Why {
     }
 }
 
-/// What the answer to "does a loop carry a dependence" rests on: whether reductions count, and for
-/// each statement in the loop its rows from the outermost to the loop's own.
-pub(crate) type FreeKey = Vec<(bool, usize, Vec<Affine>)>;
+/// What the answer to "does a loop carry a dependence" rests on: what counts, and for each
+/// statement in the loop its rows from the outermost to the loop's own.
+pub(crate) type FreeKey = Vec<(Counted, usize, Vec<Affine>)>;
 
 /// A violated dependence while the smallest is sought.
 struct Found<'a> {
@@ -233,9 +234,27 @@ impl DepContext {
     /// # Errors
     /// `E0702` with the smallest witness.
     pub fn check_vector(&self, tree: &Tree, name: &str) -> Result<(), Box<Illegal>> {
-        match self.carried(tree, name, false)? {
+        match self.carried(tree, name, Counted::InOrder)? {
             None => Ok(()),
             Some(why) => Err(self.refuse_loop(name, "become vector lanes", &why)),
+        }
+    }
+
+    /// Whether a matrix instruction may run the iterations of the loop, one of its three: as
+    /// [`Self::check_vector`], but of the loop that it sums over, where it adds in order, it may
+    /// carry the sums themselves.
+    ///
+    /// # Errors
+    /// `E0702` with the smallest witness.
+    pub(crate) fn check_tensor(
+        &self,
+        tree: &Tree,
+        name: &str,
+        tensor: &Tensor,
+    ) -> Result<(), Box<Illegal>> {
+        match self.carried(tree, name, Counted::by(tensor))? {
+            None => Ok(()),
+            Some(why) => Err(self.refuse_loop(name, "be those of a matrix instruction", &why)),
         }
     }
 
@@ -245,7 +264,7 @@ impl DepContext {
     /// # Errors
     /// `E0705` for an unknown loop, `E0601` when isl takes too long.
     pub fn coincident(&self, tree: &Tree, name: &str) -> Result<Option<Why>> {
-        self.carried(tree, name, true)
+        self.carried(tree, name, Counted::All)
     }
 
     /// Whether the iterations of the loop are independent of each other: [`Self::coincident`]
@@ -254,24 +273,23 @@ impl DepContext {
     /// # Errors
     /// `E0705` for an unknown loop, `E0601` when isl takes too long.
     pub fn independent(&self, tree: &Tree, name: &str) -> Result<bool> {
-        self.free(tree, name, true)
+        self.free(tree, name, Counted::All)
     }
 
-    /// Whether a loop carries no dependence; those of reductions that may be reordered count if
-    /// asked for. Answers are kept by the rows they rest on.
-    fn free(&self, tree: &Tree, name: &str, reductions: bool) -> Result<bool> {
+    /// Whether a loop carries no dependence that counts. Answers are kept by the rows they rest on.
+    fn free(&self, tree: &Tree, name: &str, counted: Counted) -> Result<bool> {
         let (new, depth, below) = self.look_up(tree, name)?;
         let statements = self.model.poly.statements.iter().enumerate();
         let key: FreeKey = statements
             .filter(|(_, s)| below.contains(&s.statement.name))
-            .map(|(k, _)| (reductions, k, new.rows[k][..=depth].to_vec()))
+            .map(|(k, _)| (counted, k, new.rows[k][..=depth].to_vec()))
             .collect();
         if let Some(known) = self.free.borrow().get(&key) {
             return Ok(*known);
         }
         let answer = self.ask("checking a loop", || {
             for (index, c) in self.conflicts.iter().enumerate() {
-                let skip = c.kind == DepKind::Reduction && !reductions;
+                let skip = !counted.counts(self, c);
                 if c.same_as != index || skip || !self.inside(c, &below) {
                     continue;
                 }
@@ -301,15 +319,14 @@ impl DepContext {
     }
 
     /// The smallest dependence between two iterations of a loop at equal outer times.
-    fn carried(&self, tree: &Tree, name: &str, reductions: bool) -> Result<Option<Why>> {
-        if self.free(tree, name, reductions)? {
+    fn carried(&self, tree: &Tree, name: &str, counted: Counted) -> Result<Option<Why>> {
+        if self.free(tree, name, counted)? {
             return Ok(None);
         }
         let (new, depth, below) = self.look_up(tree, name)?;
         let found = self.ask("finding what a loop carries", || {
             self.smallest(|c| {
-                let skip = c.kind == DepKind::Reduction && !reductions;
-                if skip || !self.inside(c, &below) {
+                if !counted.counts(self, c) || !self.inside(c, &below) {
                     return Ok(None);
                 }
                 self.between_iterations(c, &new, depth)

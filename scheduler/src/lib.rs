@@ -18,6 +18,7 @@
 
 mod auto;
 mod block;
+mod counted;
 mod deps;
 pub mod explain;
 mod flow;

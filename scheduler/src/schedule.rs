@@ -417,8 +417,11 @@ fn check_marks(deps: &DepContext, tree: &Tree, l: &TreeLoop) -> Applied<()> {
     if l.marks.parallel || l.marks.map.is_some() || l.marks.unit.is_some() {
         deps.check_parallel(tree, &l.name)?;
     }
-    if l.marks.vectorize || l.marks.tensor.is_some() {
+    if l.marks.vectorize {
         deps.check_vector(tree, &l.name)?;
+    }
+    if let Some(tensor) = &l.marks.tensor {
+        deps.check_tensor(tree, &l.name, tensor)?;
     }
     Ok(())
 }

@@ -9,6 +9,7 @@
 use warploom_ir::affine::Name;
 use warploom_ir::diag::{Result, Source};
 use warploom_ir::expr::Access;
+use warploom_ir::instruction::numerics::Adder;
 use warploom_ir::instruction::{Action, Instruction, Matrix, matrix_instructions};
 use warploom_ir::nest::{AssignOp, Order};
 use warploom_ir::schedule::{Poly, PolyStatement, Tree};
@@ -55,6 +56,10 @@ pub fn tensor_cores(schedule: &Schedule, target: Target) -> Result<Vec<TensorCor
 /// The two elements that a statement's value is of, or those of four that are no scales.
 fn factors_of<'s>(poly: &Poly, s: &'s PolyStatement) -> Option<[&'s Access; 2]> {
     let mut reads = s.statement.value.reads();
+    if reads.len() > 2 {
+        // numbers are parts of factors
+        reads.retain(|a| !a.indices.is_empty());
+    }
     if reads.len() == 4 {
         let scale = |a: &Access| poly.array(&a.array).is_some_and(|a| SCALES.contains(&a.dtype));
         reads.retain(|a| !scale(a));
@@ -72,6 +77,23 @@ fn sums_products(poly: &Poly, s: &PolyStatement) -> bool {
 /// Whether a statement adds products of an element for each row and one for each column.
 pub(crate) fn multiplies(poly: &Poly, s: &PolyStatement) -> bool {
     s.statement.op == AssignOp::Add && missing(poly, s).is_none()
+}
+
+/// Whether a statement's sums may be added as some matrix instruction adds them: in any order, or
+/// in that of the text where it multiplies what an instruction adds in that order.
+pub(crate) fn addable(poly: &Poly, s: &PolyStatement) -> bool {
+    let statement = &s.statement;
+    let free = statement.order != Order::Serial || {
+        let acc = poly.array(&statement.target.array).map(|a| a.dtype);
+        let all = matrix_instructions().into_iter();
+        let mut all = all.filter_map(|i| match i.action {
+            Action::Matrix(m) => Some(m),
+            _other => None,
+        });
+        let in_order = |m: Matrix| Some(m.acc) == acc && m.adder == Adder::Sequential;
+        multiplies(poly, s) && all.any(in_order)
+    };
+    statement.op == AssignOp::Add && !statement.strict && free
 }
 
 /// Which of rows, columns and sums of a matrix product a statement of two elements has not.
@@ -104,7 +126,7 @@ fn uses(access: &Access, iter: &Name) -> bool {
 
 /// Where each operand is staged, by whom, and along which index its rows are.
 fn operands(poly: &Poly, tree: &Tree, s: &PolyStatement, working: &PolyStatement) -> String {
-    let (target, reads) = (&s.statement.target, s.statement.value.reads());
+    let (target, mut reads) = (&s.statement.target, s.statement.value.reads());
     let one = |(access, held): (&&Access, &&Access)| {
         let last = access.indices.last().map(|e| e.vars()).unwrap_or_default();
         let sum = last.iter().any(|v| !uses(target, v));
@@ -123,7 +145,14 @@ fn operands(poly: &Poly, tree: &Tree, s: &PolyStatement, working: &PolyStatement
         };
         format!("{} staged at {}{by}, {rows}", access.array, scope.at)
     };
-    let held = working.statement.value.reads();
+    let mut held = working.statement.value.reads();
+    if reads.len() > 2 {
+        let numbers: Vec<bool> = reads.iter().map(|a| a.indices.is_empty()).collect();
+        let mut at = numbers.iter();
+        reads.retain(|_| !at.next().is_some_and(|number| *number));
+        let mut at = numbers.iter();
+        held.retain(|_| !at.next().is_some_and(|number| *number));
+    }
     reads.iter().zip(&held).map(one).collect::<Vec<_>>().join("; ")
 }
 
@@ -137,7 +166,11 @@ fn obstacle(poly: &Poly, source: &Source, s: &PolyStatement, target: Target) -> 
     let Some(acc) = poly.array(&statement.target.array).map(|a| a.dtype) else {
         return "its array is unknown".to_owned();
     };
-    if statement.order == Order::Serial && acc.is_float() {
+    if statement.strict {
+        return "it is `strict`, and tensor cores fuse multiplication and addition".to_owned();
+    }
+    let in_order = |m: &Matrix| m.acc == acc && m.adder.in_order();
+    if statement.order == Order::Serial && acc.is_float() && !matrices.iter().any(in_order) {
         return "its sums are added in the order of the text (`order serial`): write `order fixed` \
                 or `order any` behind it"
             .to_owned();

@@ -292,6 +292,22 @@ pub fn inputs(m: &Matrix, layout: Layout, seed: u64) -> BTreeMap<Name, Tensor> {
     out
 }
 
+/// The same inputs with the terms of the sum in the opposite order, as operands in registers have
+/// them.
+#[must_use]
+pub fn backwards(m: &Matrix, inputs: &BTreeMap<Name, Tensor>) -> BTreeMap<Name, Tensor> {
+    let mut out = inputs.clone();
+    let terms = usize::try_from(m.k).expect("few");
+    for (name, tensor) in &mut out {
+        for i in 0..tensor.shape().iter().product() {
+            let (row, term) = (i / terms, i % terms);
+            let other = inputs[name].get_flat(row * terms + terms - 1 - term);
+            tensor.set_flat(i, other);
+        }
+    }
+    out
+}
+
 /// What the declared adder gives, element by element.
 #[must_use]
 pub fn expected(m: &Matrix, layout: Layout, inputs: &BTreeMap<Name, Tensor>) -> Vec<Scalar> {

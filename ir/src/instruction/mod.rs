@@ -190,6 +190,7 @@ impl Matrix {
     #[must_use]
     pub fn nest(&self) -> String {
         let Self { m, n, k, a, b, acc, .. } = self;
+        let order = if self.adder.in_order() { "serial" } else { "any" };
         let (scales, value) = match self.scales {
             None => (String::new(), "A[m, k] * B[n, k]".to_owned()),
             Some(Scaling { dtype, terms }) => (
@@ -202,7 +203,7 @@ impl Matrix {
         format!(
             "in A: {a}[{m}, {k}]\nin B: {b}[{n}, {k}]\n{scales}inout D: {acc}[{m}, {n}]\n\
              for m in 0..{m}, n in 0..{n} {{ for k in 0..{k} {{\n\
-             S: D[m, n] += {value} order any\n}} }}\n"
+             S: D[m, n] += {value} order {order}\n}} }}\n"
         )
     }
 }

@@ -16,7 +16,7 @@ use crate::value::float::Format;
 pub enum Adder {
     /// Integers modulo 2^32.
     Wrapping,
-    /// A fused multiply-add for each k in turn.
+    /// A fused multiply-add for each k in turn, from the accumulator on (decision 0037).
     Sequential,
     /// One sum, aligned to the largest exponent, with this many fraction bits.
     Aligned {
@@ -26,6 +26,17 @@ pub enum Adder {
 }
 
 impl Adder {
+    /// Whether a sum has the bits of fused multiply-adds of its terms one after the other, in the
+    /// order of the text: what `order serial` without `strict` promises.
+    #[must_use]
+    pub const fn in_order(self) -> bool {
+        match self {
+            // in every order, integers have the same bits
+            Self::Wrapping | Self::Sequential => true,
+            Self::Aligned { .. } => false,
+        }
+    }
+
     /// Whether each addition keeps so many bits below the largest of what it adds.
     #[must_use]
     pub const fn keeps(self, bits: u32) -> bool {

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use warploom_ir::affine::{Affine, Name};
 use warploom_ir::diag::Result;
 use warploom_ir::expr::Access;
-use warploom_ir::nest::{AssignOp, Order as SumOrder};
+use warploom_ir::nest::AssignOp;
 use warploom_ir::schedule::{Marks, Poly, PolyStatement};
 
 use super::Auto;
@@ -19,7 +19,7 @@ use super::components::Order;
 use super::gpu::{GpuOptions, tensorized};
 use super::order::{Part, order_step};
 use crate::Schedule;
-use crate::tensor_cores::multiplies;
+use crate::tensor_cores::{addable, multiplies};
 
 impl Auto {
     /// Puts products on tensor cores that can be taken out of the nests of `start` for this, where
@@ -100,19 +100,23 @@ fn groups(poly: &Poly, order: &Order, chosen: &[usize]) -> Vec<Vec<usize>> {
     out
 }
 
-/// Whether a statement is a product whose sums may be added in any order.
+/// Whether a statement is a product whose sums may be added as tensor cores do.
 fn free(poly: &Poly, s: &PolyStatement) -> bool {
-    s.statement.order != SumOrder::Serial && multiplies(poly, s)
+    addable(poly, s) && multiplies(poly, s)
 }
 
 /// Whether a statement sets single sums, or an element for each sum that it reads.
 fn of_elements(s: &PolyStatement, sums: &Access) -> bool {
     let target = &s.statement.target;
     let own = |a: &&Access| a.array == sums.array;
-    let mut own = std::iter::once(target).chain(s.statement.value.reads()).filter(own).peekable();
+    let own: Vec<&Access> =
+        std::iter::once(target).chain(s.statement.value.reads()).filter(own).collect();
+    // one that moves sums to other elements of their array is not done with them one by one
+    let same = own.windows(2).all(|two| two[0].indices == two[1].indices);
+    let mut own = own.into_iter().peekable();
     let each = |a: &Access| plain(a).len() == a.indices.len() && plain(a).len() == s.iters.len();
     let alone = s.iters.iter().all(|i| plain(target).contains(i));
-    s.statement.op == AssignOp::Set && alone && own.peek().is_some() && own.all(each)
+    s.statement.op == AssignOp::Set && same && alone && own.peek().is_some() && own.all(each)
 }
 
 /// The variables that are indices by themselves.

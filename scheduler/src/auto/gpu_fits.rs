@@ -4,17 +4,17 @@
 //! Why here: estimates of sizes leave out what only the program has, and where it cannot be, other
 //! schedules are tried.
 
-use warploom_ir::kernel::device::{Block, Device};
-use warploom_ir::kernel::{Kernel, KernelNode};
+use warploom_ir::kernel::device::{Block, Device, any_program};
+use warploom_ir::kernel::{Kernel, KernelNode, LoopMode};
 use warploom_ir::target::Target;
 
 use super::Auto;
 use super::gpu::LOWER;
-use crate::{Schedule, block};
+use crate::{Schedule, block, launches};
 
 impl Auto {
-    /// Whether the schedule is a block program whose buffers fit into shared memory; the program is
-    /// kept.
+    /// Whether the schedule has block programs that are alone in their blocks and whose buffers fit
+    /// into shared memory; the kernel is kept.
     pub(super) fn lowers(&mut self, target: Target) -> bool {
         if self.lowered.as_ref().is_some_and(|(of, _)| same(of, &self.at)) {
             return true;
@@ -25,7 +25,8 @@ impl Auto {
         let most = target.gpu().map_or(0, |gpu| i64::from(gpu.shared_bytes));
         let mut all = Vec::new();
         blocks(&kernel.body, &mut all);
-        let fits = all.iter().all(|b| b.bytes().is_some_and(|bytes| bytes <= most));
+        let alone = !launches(&kernel).body.iter().any(|node| guarded(node, false));
+        let fits = alone && all.iter().all(|b| b.bytes().is_some_and(|bytes| bytes <= most));
         self.lowered = fits.then(|| (self.at.clone(), kernel));
         fits
     }
@@ -40,6 +41,21 @@ impl Auto {
 /// Whether two schedules have one order of one working nest.
 fn same(a: &Schedule, b: &Schedule) -> bool {
     a.poly() == b.poly() && a.tree() == b.tree()
+}
+
+/// Whether a block program of a launch stands under a guard, as those of clusters over triangles
+/// do.
+fn guarded(node: &KernelNode, launched: bool) -> bool {
+    match node {
+        KernelNode::Loop(l) => {
+            let launched = launched || matches!(l.mode, LoopMode::Mapped(_));
+            l.body.iter().any(|n| guarded(n, launched))
+        }
+        KernelNode::If(_, a, b) if launched => any_program(a) || any_program(b),
+        KernelNode::If(_, a, b) => a.iter().chain(b).any(|n| guarded(n, launched)),
+        KernelNode::Local(l) => l.body.iter().any(|n| guarded(n, launched)),
+        KernelNode::Store(_) | KernelNode::Device(_) => false,
+    }
 }
 
 /// The block programs among nodes.

@@ -153,6 +153,7 @@ impl Auto {
             matrix: p.matrix,
             partial: p.partial,
             chosen: p.chosen,
+            in_order: p.in_order,
             out: None,
             leaving: None,
         })

@@ -66,6 +66,9 @@ pub(super) fn accesses(
         let scales = in_order(&factors, [of(a)?, of(b)?]).filter(|_| reads.len() == 4)?;
         return Some((factors, Some(scales)));
     }
+    let all = product.factors.each_ref().map(Factor::numbers);
+    let number = |a: &&Access| all.iter().flatten().any(|name| *name == a.array);
+    let reads: Vec<&Access> = reads.into_iter().filter(|a| !number(a)).collect();
     let factors = <[&Access; 2]>::try_from(reads).ok()?.map(Access::clone);
     if product.factors[0].array != factors[0].array {
         product.factors.reverse();

@@ -8,8 +8,9 @@
 use warploom_ir::affine::{Affine, Name};
 use warploom_ir::dtype::DType;
 use warploom_ir::expr::Access;
+use warploom_ir::instruction::numerics::Adder;
 use warploom_ir::instruction::{Action, Matrix, matrix_instructions};
-use warploom_ir::nest::{AssignOp, Order, Role as ArrayRole};
+use warploom_ir::nest::{Order, Role as ArrayRole};
 use warploom_ir::schedule::{Poly, PolyStatement, TreeLoop};
 use warploom_ir::target::Target;
 
@@ -17,10 +18,11 @@ use super::Auto;
 use super::gpu::GpuOptions;
 use super::gpu_scaled::accesses;
 use super::gpu_tensor_loops::Chosen;
-use super::tiles::extent;
+use super::tiles::{extent, span};
 use crate::block::factor::Factor;
 use crate::block::multiplied::Multiplied;
 use crate::steps::ancestors;
+use crate::tensor_cores::addable;
 
 /// Most dimensions of an array that the copy engine moves boxes of.
 const RANK: usize = 5;
@@ -54,6 +56,8 @@ pub(super) struct Product {
     pub(super) partial: Option<i64>,
     /// Data may leave out tiles.
     pub(super) chosen: bool,
+    /// Terms are added in the order of the text.
+    pub(super) in_order: bool,
     /// An array for results that the copy engine can write, and the statement that gives them to
     /// it; none where it is the sums' own.
     pub(super) out: Given<Name>,
@@ -123,10 +127,8 @@ impl Auto {
     ) -> Option<Product> {
         let poly = self.at.poly().clone();
         let names = top.body.statements();
-        let mut updates = names
-            .iter()
-            .filter_map(|n| poly.statement(n))
-            .filter(|s| s.statement.op == AssignOp::Add && s.statement.order != Order::Serial);
+        let mut updates =
+            names.iter().filter_map(|n| poly.statement(n)).filter(|s| addable(&poly, s));
         let (s, None) = (updates.next()?, updates.next()) else { return None };
         let target = s.statement.target.clone();
         let store = crate::lower::typed(&poly, &self.at.nest().source, s).ok()?;
@@ -135,7 +137,7 @@ impl Auto {
         let tree = self.at.tree().clone();
         let around = ancestors(&tree, &s.statement.name);
         let own = around.iter().copied().skip_while(|l| l.name != top.name);
-        let mut lines = parts_of(&poly, own, s, &target, &factors)?;
+        let mut lines = parts_of((&poly, s), own, &target, &factors, by)?;
         // the results' last dimension is the instruction's columns
         let end = target.indices.last().and_then(Affine::as_var);
         if lines[0].iter().any(|l| Some(&l.iter) == end) {
@@ -170,6 +172,7 @@ impl Auto {
             matrix,
             partial,
             chosen: s.statement.guard.is_some(),
+            in_order: s.statement.order == Order::Serial,
             out,
             leaving,
         })
@@ -225,7 +228,7 @@ impl Auto {
         let plain = [values[0].plain(matrix.a), values[1].plain(matrix.b)];
         let fillers = [(0, row), (1, column)].map(|(i, own)| {
             match self.filler(&factors[i], [own, sum], &matrix, by) {
-                Filler::Engine if !plain[i] => {
+                Filler::Engine if !plain[i] && !self.late(&values[i], &matrix) => {
                     Filler::Threads((0..factors[i].indices.len()).collect())
                 }
                 other => other,
@@ -234,6 +237,13 @@ impl Auto {
         // no thread writes half a byte
         let whole = !matrix.a.packed() || fillers.iter().all(|f| *f == Filler::Engine);
         whole.then_some((matrix, fillers, plain))
+    }
+
+    /// Whether threads can compute a factor on the way from shared memory to registers.
+    fn late(&self, factor: &Factor, matrix: &Matrix) -> bool {
+        let dtype = self.at.poly().array(&factor.array).map(|a| a.dtype);
+        let each = !matrix.shared && !matrix.tensor && matrix.a.size_bytes() == 8;
+        each && dtype == Some(matrix.a) && factor.keeps_zero()
     }
 
     /// Who brings a factor to shared memory, along whose rows the sum has to run, or the rows or
@@ -296,11 +306,11 @@ impl Auto {
 /// The loops around a product by what moves along them: the target and the first factor, the target
 /// and the second, both factors, all three.
 fn parts_of<'t>(
-    poly: &Poly,
+    (poly, s): (&Poly, &PolyStatement),
     own: impl Iterator<Item = &'t TreeLoop>,
-    s: &PolyStatement,
     target: &Access,
     factors: &[Access; 2],
+    by: By,
 ) -> Option<[Vec<Line>; 4]> {
     let mut lines = [Vec::new(), Vec::new(), Vec::new(), Vec::new()];
     for l in own {
@@ -313,7 +323,11 @@ fn parts_of<'t>(
             (true, true, true) => 3,
             _other => return None,
         };
-        let extent = extent(poly, s, &iter)?;
+        // of rows and columns warps may have fewer in some tiles: those of a triangle
+        let extent = match part {
+            0 | 1 if by.warps => span(poly, s, &iter)?,
+            _whole => extent(poly, s, &iter)?,
+        };
         lines[part].push(Line { name: l.name.clone(), iter, extent });
     }
     Some(lines)
@@ -335,7 +349,8 @@ fn instruction(
     let such = |fits: &dyn Fn(&Factor, DType) -> bool, bits: u32| {
         all.iter().find_map(|i| match i.action {
             Action::Matrix(m) => {
-                let sums = m.shared != warps && m.acc == acc && m.adder.keeps(bits);
+                let ordered = s.statement.order != Order::Serial || m.adder == Adder::Sequential;
+                let sums = m.shared != warps && m.acc == acc && m.adder.keeps(bits) && ordered;
                 let same = m.scales.map(|s| s.dtype) == scaled;
                 let there = sums && same && i.targets.contains(&target);
                 (there && fits(a, m.a) && fits(b, m.b)).then_some(m)

@@ -6,16 +6,18 @@
 //! `gpu_tensor`; where a step or the lowering refuses, the nest is left to the other schedules.
 
 use warploom_ir::affine::Name;
+use warploom_ir::expr::Access;
 use warploom_ir::schedule::step::{LayoutTerm, Ref, StepKind};
 use warploom_ir::schedule::{TreeLoop, Unit};
 use warploom_ir::target::{Axis, Place};
 
-use super::Auto;
 use super::gpu::GpuOptions;
 use super::gpu_tensor_product::{By, Filler, Line, Product};
 use super::gpu_tensor_size::group;
 use super::gpu_warps_size::{WarpSize, WarpTiles};
-use crate::steps::stage::local_name;
+use super::tiles::extent;
+use super::{Auto, stage_at};
+use crate::steps::stage::{accesses, local_name};
 
 /// Most work of instructions for each piece of work that is worth it, of which the rest is zeros:
 /// for f64, whose tensor cores are twice as fast as threads, and for other types.
@@ -55,6 +57,7 @@ impl Auto {
             others: p.others.iter().map(|l| l.extent).product(),
             bytes: p.factors.iter().chain([&p.target]).map(|a| self.whole(a)).sum(),
             out: self.bytes_of(&p.target.array),
+            in_order: p.in_order,
             scattered: p.scattered(),
             transposed: [0, 1].map(|side| transposed(p, side)),
             matrix: p.matrix,
@@ -136,7 +139,11 @@ impl Auto {
         let tiles = [count(p.row.extent, t.block[0]), count(p.column.extent, t.block[1])];
         let together = options.multiprocessors * t.resident;
         let rows = group(tiles[0], tiles[1], t.block, together);
-        let grouped = p.batch.is_empty() && rows > 1 && tiles[0] * tiles[1] > together;
+        let poly = self.at.poly();
+        let s = poly.statement(&p.statement)?;
+        // tiles of a triangle have no groups
+        let whole = [&p.row, &p.column].iter().all(|l| extent(poly, s, &l.iter).is_some());
+        let grouped = whole && p.batch.is_empty() && rows > 1 && tiles[0] * tiles[1] > together;
         let all = if grouped {
             let (outer, inner) = self.halves(&m, rows)?;
             let all = vec![outer, n, inner];
@@ -163,17 +170,8 @@ impl Auto {
 
     /// Stages the sums, and the factors in rows without bank conflicts.
     fn warps_staged(&mut self, p: &Product, at: &Name, ring: &Name, t: &WarpTiles) -> Option<()> {
-        let stage = |array: &Name, at: &Name, layout: Vec<LayoutTerm>, pad: i64| StepKind::Stage {
-            array: Ref::from(array.clone()),
-            readers: Vec::new(),
-            at: Some(Ref::from(at.clone())),
-            name: None,
-            layout,
-            pad,
-            across: Vec::new(),
-        };
-        self.must(stage(&p.target.array, at, Vec::new(), 0))?;
-        for (side, (factor, filler)) in p.factors.iter().zip(&p.fillers).enumerate() {
+        self.must(stage_at(&p.target.array, at))?;
+        for (side, filler) in p.fillers.iter().enumerate() {
             let mut layout = Vec::new();
             if let Filler::Threads(order) = filler {
                 let whole = |dim: &usize| LayoutTerm { dimension: *dim, modulus: None, divisor: 1 };
@@ -182,14 +180,41 @@ impl Auto {
             let transposed = transposed(p, side);
             let row = if transposed { t.block[side] } else { t.slice };
             let pad = padding(row, p.matrix.a.size_bytes() as i64, transposed);
-            self.must(stage(&factor.array, ring, layout, pad))?;
-            let first = Ref::from(Name::from(format!("{}.0", local_name(&factor.array, ring))));
+            let buffer = self.factor_staged(p, side, ring, (layout, pad))?;
+            let first = Ref::from(Name::from(format!("{buffer}.0")));
             self.must(match filler {
                 Filler::Engine => StepKind::Unit(first, Unit::AsyncCopy),
                 Filler::Threads(_) => StepKind::Map(first, Place::Thread(Axis::X)),
             })?;
         }
         Some(())
+    }
+}
+
+impl Auto {
+    /// Stages a factor at the ring's loop; its buffer. Two factors of one array have a buffer each.
+    fn factor_staged(
+        &mut self,
+        p: &Product,
+        side: usize,
+        ring: &Name,
+        (rows, padding): (Vec<LayoutTerm>, i64),
+    ) -> Option<Name> {
+        let factor = &p.factors[side];
+        let mut step = stage_at(&factor.array, ring);
+        let mut buffer = local_name(&factor.array, ring);
+        let StepKind::Stage { readers, name, layout, pad, .. } = &mut step else { return None };
+        (*layout, *pad) = (rows, padding);
+        if p.factors[0].array == p.factors[1].array {
+            let s = &self.at.poly().statement(&p.statement)?.statement;
+            let own = |a: &Access| a.indices == factor.indices;
+            let number = accesses(s, &factor.array).iter().position(own)?;
+            readers.push(Ref::from(Name::from(format!("{}.{number}", p.statement))));
+            buffer = format!("{buffer}_{}", ["m", "n"][side]).into();
+            *name = Some(Ref::from(buffer.clone()));
+        }
+        self.must(step)?;
+        Some(buffer)
     }
 }
 

@@ -67,6 +67,8 @@ pub(super) struct WarpSize {
     /// Bytes of the three arrays, and of a result.
     pub(super) bytes: i64,
     pub(super) out: i64,
+    /// The sum is in the order of the text, so that it has no parts.
+    pub(super) in_order: bool,
     /// Neighbours of a tile's results are far from each other in memory.
     pub(super) scattered: bool,
     /// Rows of a factor in shared memory run along its own index, not along the sum.
@@ -175,7 +177,7 @@ impl WarpSize {
         let free = self.multiprocessors / self.blocks(&whole);
         let slices = self.sum / whole.slice;
         let fits = |n: &i64| slices % n == 0 && slices / n >= FEWEST_SLICES;
-        let alone = self.sum % whole.slice == 0 && self.others == 1;
+        let alone = self.sum % whole.slice == 0 && self.others == 1 && !self.in_order;
         let parts = (2..=free).rev().find(fits).filter(|_| alone)?;
         Some(WarpTiles { part: Some(self.sum / parts), ..whole })
     }
@@ -247,6 +249,7 @@ mod tests {
             others: 1,
             bytes: a * (rows + columns) * sum + out * rows * columns,
             out,
+            in_order: false,
             scattered: false,
             transposed: [false, true],
             matrix,

@@ -190,6 +190,53 @@ pub(super) fn extent(poly: &Poly, s: &PolyStatement, iter: &Name) -> Option<i64>
     high?.checked_sub(low?)?.checked_add(1)
 }
 
+/// How many values an iterator of a statement has at most, whatever those of others are; none where
+/// its ends are not known.
+pub(super) fn span(poly: &Poly, s: &PolyStatement, iter: &Name) -> Option<i64> {
+    let (low, high) = ends(poly, s, iter, &mut vec![iter.clone()])?;
+    high.checked_sub(low)?.checked_add(1)
+}
+
+/// The least and greatest value of an iterator; bounds by iterators that are asked about already
+/// say nothing.
+fn ends(poly: &Poly, s: &PolyStatement, iter: &Name, asked: &mut Vec<Name>) -> Option<(i64, i64)> {
+    let (mut low, mut high): (Option<i64>, Option<i64>) = (None, None);
+    for c in s.domain.iter().filter(|c| !c.equality) {
+        let factor = c.expr.coefficient(iter);
+        let own = Affine::var(iter.clone()).scale(factor).ok()?;
+        let Some(most) = (factor == 1 || factor == -1)
+            .then(|| most(poly, s, &c.expr.sub(&own).ok()?, asked))
+            .flatten()
+        else {
+            continue;
+        };
+        match factor {
+            1 => low = low.max(Some(most.checked_neg()?)),
+            _down => high = Some(high.map_or(most, |h| h.min(most))),
+        }
+    }
+    Some((low?, high?))
+}
+
+/// The greatest value of an expression of iterators.
+fn most(poly: &Poly, s: &PolyStatement, e: &Affine, asked: &mut Vec<Name>) -> Option<i64> {
+    let mut rest = e.clone();
+    let mut sum = 0_i64;
+    for other in e.vars().iter().filter(|v| s.iters.contains(v)) {
+        if asked.contains(other) {
+            return None;
+        }
+        asked.push((*other).clone());
+        let found = ends(poly, s, other, asked);
+        asked.pop();
+        let (low, high) = found?;
+        let c = e.coefficient(other);
+        rest = rest.sub(&Affine::var((*other).clone()).scale(c).ok()?).ok()?;
+        sum = sum.checked_add(c.checked_mul(if c > 0 { high } else { low })?)?;
+    }
+    sum.checked_add(poly.fixed(&rest)?)
+}
+
 /// How an access moves when an iterator advances by one.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stride {

@@ -1,27 +1,29 @@
 //! What of a factor is an element of an operand in shared memory, and what the product adds.
 //!
-//! In: a factor of the tensorized statement: an element of a buffer, converted or computed with.
+//! In: a factor of the tensorized statement: an element of a buffer, converted or computed with,
+//! also with numbers that stand for themselves (`alpha * A[i, k]`).
 //! Out: the value that the instruction takes, in a type whose values are all values of the
 //! instruction's. Keeps: what is left out converts without loss, so the product is the same.
-//! Why here: threads compute this value on the way to shared memory, where the copy engine cannot.
+//! Why here: threads compute this value on the way to shared memory, where the copy engine cannot,
+//! or on the way from there to registers.
 
 use warploom_ir::affine::{Affine, Name};
 use warploom_ir::dtype::DType;
-use warploom_ir::expr::Rounding;
+use warploom_ir::expr::{BinOp, Literal, Rounding, UnOp};
 use warploom_ir::kernel::{Typed, TypedKind};
 use warploom_ir::value::float::Format;
 
 /// A factor without the conversions that widen it.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Factor {
-    /// The one array that it reads.
+    /// The one array that it reads, but for arrays without dimensions.
     pub(crate) array: Name,
     /// Its value.
     pub(crate) value: Typed<Affine>,
 }
 
 impl Factor {
-    /// The factor, where it reads one element and no index.
+    /// The factor, where it reads one element, numbers and no index.
     pub(crate) fn of(value: &Typed<Affine>) -> Option<Self> {
         let mut inner = value;
         while let TypedKind::Convert { value, .. } = &inner.kind {
@@ -30,8 +32,9 @@ impl Factor {
             }
             inner = value;
         }
-        let (mut arrays, mut others) = (Vec::new(), false);
+        let (mut arrays, mut numbers, mut others) = (Vec::new(), Vec::new(), false);
         inner.visit(&mut |v| match &v.kind {
+            TypedKind::Read { array, indices } if indices.is_empty() => numbers.push(array.clone()),
             TypedKind::Read { array, .. } => arrays.push(array.clone()),
             TypedKind::Index(_) => others = true,
             TypedKind::Literal(_)
@@ -42,6 +45,9 @@ impl Factor {
             | TypedKind::Convert { .. }
             | TypedKind::Bitcast(_) => {}
         });
+        if arrays.is_empty() {
+            arrays = numbers;
+        }
         let first = arrays.first().cloned();
         let array = first.filter(|a| !others && arrays.iter().all(|other| other == a))?;
         Some(Self { array, value: inner.clone() })
@@ -58,13 +64,68 @@ impl Factor {
     }
 
     /// The value in this type, where `element` stands for the element that it reads.
-    pub(crate) fn with(&self, element: &Typed<Affine>, dtype: DType) -> Typed<Affine> {
-        converted(put(&self.value, element), dtype)
+    pub(crate) fn with<I: Clone>(&self, element: &Typed<I>, dtype: DType) -> Typed<I> {
+        converted(put(&self.value, (&self.array, element)), dtype)
+    }
+
+    /// The numbers that it reads beside the element.
+    pub(crate) fn numbers(&self) -> Vec<Name> {
+        let mut out = Vec::new();
+        self.value.visit(&mut |v| {
+            if let TypedKind::Read { array, .. } = &v.kind
+                && *array != self.array
+            {
+                out.push(array.clone());
+            }
+        });
+        out
+    }
+
+    /// Whether it is zero where the element is, as long as the numbers that it reads are finite.
+    pub(crate) fn keeps_zero(&self) -> bool {
+        zero(&self.value, &self.array)
+    }
+}
+
+/// Whether a value is zero with an element of this array.
+fn zero(value: &Typed<Affine>, array: &Name) -> bool {
+    match &value.kind {
+        TypedKind::Read { array: read, .. } => read == array,
+        TypedKind::Unary(UnOp::Neg | UnOp::Abs, a) => zero(a, array),
+        TypedKind::Binary(BinOp::Mul, a, b) => {
+            zero(a, array) && finite(b) || finite(a) && zero(b, array)
+        }
+        TypedKind::Convert { value, .. } => zero(value, array),
+        TypedKind::Literal(_)
+        | TypedKind::Index(_)
+        | TypedKind::Unary(..)
+        | TypedKind::Binary(..)
+        | TypedKind::Fma(..)
+        | TypedKind::Select(..)
+        | TypedKind::Bitcast(_) => false,
+    }
+}
+
+/// Whether a value is a number.
+fn finite(value: &Typed<Affine>) -> bool {
+    match &value.kind {
+        TypedKind::Literal(Literal::Float(x)) => x.is_finite(),
+        TypedKind::Literal(Literal::Int(_)) => true,
+        TypedKind::Read { indices, .. } => indices.is_empty(),
+        TypedKind::Unary(UnOp::Neg | UnOp::Abs, a) => finite(a),
+        TypedKind::Convert { value, .. } => finite(value),
+        TypedKind::Literal(_)
+        | TypedKind::Index(_)
+        | TypedKind::Unary(..)
+        | TypedKind::Binary(..)
+        | TypedKind::Fma(..)
+        | TypedKind::Select(..)
+        | TypedKind::Bitcast(_) => false,
     }
 }
 
 /// A value in a type, rounded to nearest.
-pub(crate) fn converted(value: Typed<Affine>, dtype: DType) -> Typed<Affine> {
+pub(crate) fn converted<I>(value: Typed<I>, dtype: DType) -> Typed<I> {
     if value.dtype == dtype {
         return value;
     }
@@ -72,12 +133,17 @@ pub(crate) fn converted(value: Typed<Affine>, dtype: DType) -> Typed<Affine> {
     Typed { dtype, kind: TypedKind::Convert { rounding, saturate: false, value } }
 }
 
-/// A value with another one in the place of every read.
-fn put(value: &Typed<Affine>, element: &Typed<Affine>) -> Typed<Affine> {
-    let go = |v: &Typed<Affine>| Box::new(put(v, element));
+/// A factor's value with another one in the place of the element that it reads; what else it reads
+/// are numbers.
+fn put<I: Clone>(value: &Typed<Affine>, of: (&Name, &Typed<I>)) -> Typed<I> {
+    let go = |v: &Typed<Affine>| Box::new(put(v, of));
     let kind = match &value.kind {
-        TypedKind::Read { .. } => return element.clone(),
-        TypedKind::Literal(_) | TypedKind::Index(_) => value.kind.clone(),
+        TypedKind::Read { array, .. } if array == of.0 => return of.1.clone(),
+        TypedKind::Read { array, .. } => {
+            TypedKind::Read { array: array.clone(), indices: Vec::new() }
+        }
+        TypedKind::Index(_) => unreachable!("a factor is of no index"),
+        TypedKind::Literal(literal) => TypedKind::Literal(*literal),
         TypedKind::Unary(op, a) => TypedKind::Unary(*op, go(a)),
         TypedKind::Binary(op, a, b) => TypedKind::Binary(*op, go(a), go(b)),
         TypedKind::Fma(a, b, c) => TypedKind::Fma(go(a), go(b), go(c)),

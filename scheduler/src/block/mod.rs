@@ -1,9 +1,10 @@
 //! Schedule -> block program: statements on tensor cores, with copies by the copy engine.
 //!
 //! In: a poly and a legal tree in which three loops of one statement or several are `tensorize`d.
-//! Out: a kernel whose launch for that nest is a block program; other nests are lowered as always.
-//! Requires: the operands of each are staged at one loop, but for those that stay on the chip
-//! ([`held`]), its accumulator at a loop around it, all inside the same loops mapped to blocks.
+//! Out: a kernel whose launches for their nests are block programs; other nests are lowered as
+//! always. Requires: the operands of each are staged at one loop, but for those that stay on the
+//! chip ([`held`]), its accumulator at a loop around it. Those of one launch are inside the same
+//! loops mapped to blocks, and one program.
 //! Keeps: nothing here knows what is computed. Tiles are the boxes that accesses touch, an index is
 //! an instruction's `m`, `n` or `k` by the accesses it appears in, and what runs where follows from
 //! which buffers a statement touches. What a box holds beyond what the statement touches is shown
@@ -14,6 +15,7 @@
 //! iteration of the loop where the operands are staged has a slot of a ring; a barrier pair per
 //! slot says when it is full and when it is empty.
 
+mod ascending;
 mod boxes;
 mod chosen;
 mod combined;
@@ -89,10 +91,13 @@ pub(crate) fn wanted(tree: &Tree) -> bool {
 /// no place in a block program, `E0601` when isl takes too long.
 pub(crate) fn lower(model: &Model, tree: &Tree, source: &Source, limit: u32) -> Result<Kernel> {
     let poly = &*model.poly;
-    let plan = Plan::of(model, tree, source, limit)?;
-    let (reduced, order) = skeleton::reduced(poly, tree, &plan)?;
+    let plans = Plan::all(model, tree, source, limit)?;
+    let (mut reduced, mut order) = (poly.clone(), tree.clone());
+    for plan in &plans {
+        (reduced, order) = skeleton::reduced(&reduced, &order, plan)?;
+    }
     let kernel = crate::lower::generated(Some(model), &reduced, &order, source, limit)?;
-    skeleton::completed(kernel, poly, &plan).map_err(|d| with_source(d, source))
+    skeleton::completed(kernel, poly, &plans).map_err(|d| with_source(d, source))
 }
 
 /// Where a tensorized statement stands.
@@ -168,6 +173,8 @@ impl Work {
 
 /// All that is known before code is made.
 struct Plan {
+    /// Its place among the programs of the tree.
+    number: usize,
     products: Vec<Product>,
     fills: Vec<Move>,
     works: Vec<Work>,
@@ -221,37 +228,58 @@ fn misplaced(message: impl Into<String>) -> Box<Diagnostic> {
 }
 
 impl<'a> Site<'a> {
-    /// All tensorized statements, in the tree's order. They stand inside the same blocks.
-    fn all(poly: &'a Poly, tree: &'a Tree, source: &'a Source) -> Result<Vec<Self>> {
+    /// All tensorized statements, in the tree's order, those of each launch together. They stand
+    /// inside the same blocks.
+    fn all(poly: &'a Poly, tree: &'a Tree, source: &'a Source) -> Result<Vec<Vec<Self>>> {
         let marked = |s: &Name| ancestors(tree, s).iter().any(|l| l.marks.tensor.is_some());
-        let names: Vec<Name> = tree.statements().into_iter().filter(marked).collect();
-        let at: Vec<usize> = names.iter().map(|name| place_of(poly, name)).collect();
-        let target = |at: &usize| poly.statements[*at].statement.target.array.clone();
-        let accumulators: Vec<Name> = at.iter().map(target).collect();
-        let mut out: Vec<Self> = Vec::new();
-        for (name, statement) in names.iter().zip(at) {
-            let path = ancestors(tree, name);
-            let block = |l: &&TreeLoop| matches!(l.marks.map, Some(Place::Block(_)));
-            let Some(last) = path.iter().rposition(block) else {
-                let refusal = misplaced(format!("`{name}` is tensorized outside blocks"));
-                let help = "map loops around it to blocks: `map m.0 to block.y`";
-                return Err(Box::new(refusal.help(help)));
+        let mut out: Vec<Vec<Self>> = Vec::new();
+        for name in tree.statements().iter().filter(|s| marked(s)) {
+            let one = Self::of(poly, tree, source, name)?;
+            let Some(launch) = out.iter_mut().find(|l| l[0].launch() == one.launch()) else {
+                out.push(vec![one]);
+                continue;
             };
-            let (outside, accumulators) = (last + 1, accumulators.clone());
-            let block = |site: &Self| site.path[site.outside - 1].name.clone();
-            let one = Self { poly, tree, source, statement, path, outside, accumulators };
-            if let Some(first) = out.first().filter(|first| block(first) != block(&one)) {
+            let block = |site: &Self| &site.path[site.outside - 1].name;
+            if block(&launch[0]) != block(&one) {
                 let refusal = misplaced(format!(
-                    "`{}` and `{name}` are tensorized in different blocks, and a schedule has one \
-                     block program",
-                    first.name()
+                    "`{}` and `{name}` are tensorized in different blocks of one launch, which has \
+                     one block program",
+                    launch[0].name()
                 ));
-                let help = "fuse them: `fuse-at` computes a product inside the loops of another";
+                let help = "fuse them: `fuse-at` computes a product inside the loops of another; \
+                            or `distribute` the loops around both";
                 return Err(Box::new(refusal.help(help)));
             }
-            out.push(one);
+            launch.push(one);
+        }
+        for launch in &mut out {
+            let accumulators: Vec<Name> = launch.iter().map(|s| s.target().clone()).collect();
+            launch.iter_mut().for_each(|site| site.accumulators.clone_from(&accumulators));
         }
         Ok(out)
+    }
+
+    /// One tensorized statement, before it is known what the others of its launch add to.
+    fn of(poly: &'a Poly, tree: &'a Tree, source: &'a Source, name: &Name) -> Result<Self> {
+        let path = ancestors(tree, name);
+        let Some(last) = path.iter().rposition(|l| on_blocks(l)) else {
+            let refusal = misplaced(format!("`{name}` is tensorized outside blocks"));
+            let help = "map loops around it to blocks: `map m.0 to block.y`";
+            return Err(Box::new(refusal.help(help)));
+        };
+        let (statement, outside) = (place_of(poly, name), last + 1);
+        Ok(Self { poly, tree, source, statement, path, outside, accumulators: Vec::new() })
+    }
+
+    /// The outermost loop mapped to blocks: its launch.
+    fn launch(&self) -> &Name {
+        let first = self.path.iter().find(|l| on_blocks(l));
+        &first.expect("tensorized statements are in blocks").name
+    }
+
+    /// What the statement adds to.
+    fn target(&self) -> &'a Name {
+        &self.poly.statements[self.statement].statement.target.array
     }
 
     /// The tensorized statement's name.
@@ -271,6 +299,11 @@ impl<'a> Site<'a> {
     }
 }
 
+/// Whether iterations of a loop are blocks.
+const fn on_blocks(l: &TreeLoop) -> bool {
+    matches!(l.marks.map, Some(Place::Block(_)))
+}
+
 /// The place of a statement of the tree in its poly.
 fn place_of(poly: &Poly, name: &Name) -> usize {
     let found = poly.statements.iter().position(|s| s.statement.name == *name);
@@ -278,23 +311,31 @@ fn place_of(poly: &Poly, name: &Name) -> usize {
 }
 
 impl Plan {
-    fn of(model: &Model, tree: &Tree, source: &Source, limit: u32) -> Result<Self> {
+    /// The programs of a tree, in its order.
+    fn all(model: &Model, tree: &Tree, source: &Source, limit: u32) -> Result<Vec<Self>> {
+        let launches = Site::all(&model.poly, tree, source).map_err(|d| with_source(d, source))?;
+        let plan = |(number, sites): (usize, &Vec<Site<'_>>)| {
+            Ok(Self { number, ..Self::of(sites, model, source, limit)? })
+        };
+        launches.iter().enumerate().map(plan).collect()
+    }
+
+    fn of(sites: &[Site<'_>], model: &Model, source: &Source, limit: u32) -> Result<Self> {
         let make = || -> Answer<Self> {
-            let sites = Site::all(&model.poly, tree, source)?;
             let ctx = model.ctx.clone();
             let made = || {
                 let mut padded = false;
-                for site in &sites {
+                for site in sites {
                     padded |= model.unguarded(site.statement)?.is_some();
                 }
                 // where guards leave out iterations, zeros may take their place: of those that
                 // are zeros alone, only if they cannot be left out
-                match padded.then(|| Self::make(&sites, model, true)) {
-                    Some(Ok(plan)) if plan.adds_zeros(&sites, model)? => {
-                        Ok(Self::make(&sites, model, false).unwrap_or(plan))
+                match padded.then(|| Self::make(sites, model, true)) {
+                    Some(Ok(plan)) if plan.adds_zeros(sites, model)? => {
+                        Ok(Self::make(sites, model, false).unwrap_or(plan))
                     }
                     Some(Ok(plan)) => Ok(plan),
-                    Some(Err(_)) | None => Self::make(&sites, model, false),
+                    Some(Err(_)) | None => Self::make(sites, model, false),
                 }
             };
             ctx.with_deadline(LIMIT, || ctx.with_quota(limit, made))
@@ -327,6 +368,7 @@ impl Plan {
         let scopes = products.iter().enumerate().map(|(p, product)| (product.scope, p));
         let outside = sites[0].path[..sites[0].outside].iter().map(|l| l.name.clone()).collect();
         let mut plan = Self {
+            number: 0,
             fills: Vec::new(),
             works: Vec::new(),
             owners: Vec::new(),

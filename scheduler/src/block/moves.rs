@@ -185,7 +185,8 @@ impl Move {
             let help = format!("let threads fill it: `map {}.0 to thread.x`", self.buffer);
             return Err(Box::new(misplaced(text).help(help)).into());
         }
-        if operand.value.is_some() {
+        let whole = site.poly.array(&self.array).is_some_and(|a| a.dtype == operand.dtype);
+        if operand.value.is_some() && !(whole && operand.computes_late(product.by_warps())) {
             let text = format!("the product computes with elements of `{}` first", self.buffer);
             let help = format!(
                 "let threads fill it with what the product takes: `map {}.0 to thread.x`",

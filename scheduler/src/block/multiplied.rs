@@ -104,9 +104,13 @@ pub(super) fn factors(site: &Site<'_>, store: &Store<Affine>, matrix: &Matrix) -
     if store.op != AssignOp::Add {
         return wrong("does not add a product to each of its elements");
     }
-    // integers wrap: every order gives the same bits
-    if matrix.adder != Adder::Wrapping && (store.strict || store.order == Order::Serial) {
-        return wrong("sums in a fixed order, which tensor cores do not keep (`order fixed`)");
+    if matrix.adder != Adder::Wrapping && store.strict {
+        return wrong("is `strict`, and tensor cores fuse multiplication and addition");
+    }
+    if !matrix.adder.in_order() && store.order == Order::Serial {
+        return wrong(
+            "sums in a fixed order, which this instruction does not keep (`order fixed`)",
+        );
     }
     if store.dtype != matrix.acc || store.value.dtype != matrix.acc {
         return wrong(&format!("sums in {}, the instruction in {}", store.value.dtype, matrix.acc));
@@ -124,6 +128,11 @@ pub(super) fn factors(site: &Site<'_>, store: &Store<Affine>, matrix: &Matrix) -
             format!("elements of types {} and {}", matrix.a, matrix.b)
         };
         return wrong(&format!("does not multiply {both}"));
+    }
+    for number in first.numbers().iter().chain(&second.numbers()) {
+        if site.poly.scopes.contains_key(number) {
+            return wrong(&format!("multiplies by `{number}`, which is staged: read the array"));
+        }
     }
     let access = |array: &Name| accesses.iter().find(|a| a.array == *array).map(|a| (*a).clone());
     let scales = match scales.map(|both| both.map(|s| access(&s.array))) {

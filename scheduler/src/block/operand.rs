@@ -28,7 +28,8 @@ pub(super) struct Operand {
     pub(super) buffer: Name,
     /// Element type, as the instruction takes it.
     pub(super) dtype: DType,
-    /// What an element is computed as, where it is not the staged buffer's as it is.
+    /// What an element is computed as, where it is not the staged buffer's as it is: by threads
+    /// that fill the buffer, or where it was copied on the way to registers.
     pub(super) value: Option<Factor>,
     /// Extents of the buffer's dimensions, enough for all instructions.
     pub(super) extents: Vec<i64>,
@@ -48,6 +49,14 @@ pub(super) struct Operand {
 }
 
 impl Operand {
+    /// Whether what it is computed as can be computed on the way to registers: those of warps are
+    /// loaded element by element where these have 64 bits. Zeros beyond what the product touches
+    /// stay zeros.
+    pub(super) fn computes_late(&self, by_warps: bool) -> bool {
+        let each = by_warps && self.dtype.size_bytes() == 8;
+        each && self.value.as_ref().is_some_and(Factor::keeps_zero)
+    }
+
     /// The side that is not the contraction's.
     pub(super) fn own(&self) -> usize {
         usize::from(self.transposed)

@@ -10,6 +10,7 @@ use warploom_ir::affine::Name;
 use warploom_ir::schedule::{Tree, TreeLoop, Unit};
 
 use super::elements::{self, Elements};
+use super::factor::Factor;
 use super::filling::Filling;
 use super::moves::{self, Move};
 use super::slabs::Slabs;
@@ -244,6 +245,9 @@ impl Plan {
         };
         let mut read: Vec<Name> = self.fills.iter().map(|f| f.array.clone()).collect();
         read.extend(fillings().flat_map(Filling::reads));
+        let values =
+            self.products.iter().flat_map(|p| &p.operands).filter_map(|o| o.value.as_ref());
+        read.extend(values.flat_map(Factor::numbers));
         match read.iter().find(|array| written(array)) {
             Some(array) => {
                 let text = format!("`{array}` is read ahead and written in the same program");

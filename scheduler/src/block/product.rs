@@ -9,7 +9,7 @@
 use warploom_ir::affine::{Affine, Atom, Name};
 use warploom_ir::expr::Access;
 use warploom_ir::instruction::{Action, Matrix, Part, find};
-use warploom_ir::nest::{Array, Constraint};
+use warploom_ir::nest::{Array, Constraint, Order};
 use warploom_ir::schedule::{TreeLoop, Unit};
 use warploom_isl::{Map, Set};
 
@@ -86,12 +86,12 @@ pub(super) struct Product {
 /// What is asked about the statement.
 pub(super) struct Question<'a> {
     pub(super) site: &'a Site<'a>,
-    model: &'a Model,
+    pub(super) model: &'a Model,
     pub(super) matrix: Matrix,
     /// The tensorized loops: `m`, `n`, `k`.
-    tensor: [&'a TreeLoop; 3],
+    pub(super) tensor: [&'a TreeLoop; 3],
     /// The iterations of the innermost loop around them.
-    iterations: Iterations,
+    pub(super) iterations: Iterations,
     /// What the coordinates of that loop are: those of the ring, then expressions over these and
     /// the counters.
     values: Vec<Affine>,
@@ -143,6 +143,9 @@ impl Product {
             )
             .into());
         };
+        if store.order == Order::Serial {
+            question.ascending(&sides)?;
+        }
         let operands =
             [question.operand(a.0, &a.1, Part::A)?, question.operand(b.0, &b.1, Part::B)?];
         let scales = match &scales {

@@ -1,8 +1,8 @@
 //! The loops around the pieces of work, by isl, and the program in their place.
 //!
-//! In: the plan. Out: first a poly and a tree in which each piece of work is one statement at the
+//! In: the plans. Out: first a poly and a tree in which each piece of work is one statement at the
 //! loop that it belongs to; then, of the kernel that isl's loops give, one in which the nodes
-//! inside the block loops are a block program.
+//! inside the block loops of each plan are a block program.
 //! Keeps: all pieces have the same iterations of the loops that they share, so that what one role
 //! waits for another one does.
 
@@ -21,14 +21,20 @@ use super::product::Product;
 use super::roles::Program;
 use super::{Plan, Work};
 
-/// What a piece of work is called while isl makes the loops; no user's name has an `@`.
-fn placeholder(number: usize) -> Name {
-    format!("@work{number}").into()
+/// What a program's piece of work is called while isl makes the loops; no user's name has an `@`.
+fn placeholder(plan: &Plan, number: usize) -> Name {
+    format!("@work{}.{number}", plan.number).into()
 }
 
-/// The piece of work that a store stands for.
+/// The program and its piece of work that a name stands for.
+fn numbers(name: &str) -> Option<(usize, usize)> {
+    let (plan, work) = name.strip_prefix("@work")?.split_once('.')?;
+    Some((plan.parse().ok()?, work.parse().ok()?))
+}
+
+/// The piece of work that a store stands for, of the program that it is in.
 pub(super) fn work_of(store: &Store<Index>) -> Option<usize> {
-    store.statement.strip_prefix("@work")?.parse().ok()
+    Some(numbers(&store.statement)?.1)
 }
 
 /// The poly and tree with pieces of work in the place of their statements.
@@ -56,7 +62,7 @@ pub(super) fn reduced(poly: &Poly, tree: &Tree, plan: &Plan) -> Result<(Poly, Tr
         let rank = made.statement.target.indices.len();
         out.statements.push(made);
         out.arrays.push(Array {
-            name: placeholder(number),
+            name: placeholder(plan, number),
             role: Role::Temp,
             dtype: DType::I32,
             shape: vec![Affine::constant(1); rank],
@@ -68,7 +74,7 @@ pub(super) fn reduced(poly: &Poly, tree: &Tree, plan: &Plan) -> Result<(Poly, Tr
 
 /// A piece of work as a statement over the coordinates of `depth` loops.
 fn statement(plan: &Plan, product: &Product, number: usize, depth: usize) -> Result<PolyStatement> {
-    let name = placeholder(number);
+    let name = placeholder(plan, number);
     let cluster = plan.cluster.as_ref().map(|c| c.depth);
     let all = product.coordinates[..depth].iter().zip(&product.determined).enumerate();
     let all = all.filter(|(at, _)| cluster != Some(*at)).map(|(_, both)| both);
@@ -117,7 +123,8 @@ fn shortened(tree: &Tree, plan: &Plan) -> Tree {
             let below = body.statements();
             rows.retain(|name, _| below.contains(name));
             let row = Affine::var(coordinate);
-            for name in below.into_iter().filter(|n| n.starts_with('@')) {
+            let own = |name: &Name| numbers(name).is_some_and(|(of, _)| of == plan.number);
+            for name in below.into_iter().filter(own) {
                 rows.insert(name, row.clone());
             }
             let (name, mut marks) = (l.name.clone(), l.marks.clone());
@@ -130,21 +137,23 @@ fn shortened(tree: &Tree, plan: &Plan) -> Tree {
         piece @ (Tree::Loop(_) | Tree::Statement(_)) => {
             let names = piece.statements();
             match plan.members.iter().position(|m| *m == names) {
-                Some(number) => Tree::Statement(placeholder(number)),
+                Some(number) => Tree::Statement(placeholder(plan, number)),
                 None => piece.clone(),
             }
         }
     }
 }
 
-/// The kernel with the program in place of the pieces of work.
-pub(super) fn completed(mut kernel: Kernel, poly: &Poly, plan: &Plan) -> Result<Kernel> {
+/// The kernel with the programs in place of their pieces of work.
+pub(super) fn completed(mut kernel: Kernel, poly: &Poly, plans: &[Plan]) -> Result<Kernel> {
     kernel.buffers.retain(|b| !b.name.starts_with('@'));
     let mut taken: BTreeSet<Name> = kernel.params.iter().cloned().collect();
     taken.extend(poly.arrays.iter().map(|a| a.name.clone()));
     variables(&kernel.body, &mut taken);
-    let body = replaced(kernel.body, None, plan, &mut taken)?;
-    kernel.body = in_blocks(body, false, &mut taken);
+    for plan in plans {
+        kernel.body = replaced(kernel.body, None, plan, &mut taken)?;
+    }
+    kernel.body = in_blocks(kernel.body, false, &mut taken);
     Ok(kernel)
 }
 
@@ -168,14 +177,19 @@ fn variables(nodes: &[KernelNode], out: &mut BTreeSet<Name>) {
     }
 }
 
-/// Whether a piece of work is in a node.
+/// Whether a piece of work is in a node of its program.
 pub(super) fn holds(node: &KernelNode, such: &dyn Fn(usize) -> bool) -> bool {
-    let any = |nodes: &[KernelNode]| nodes.iter().any(|n| holds(n, such));
+    stands_for(node, &|(_, work)| such(work))
+}
+
+/// Whether a piece of work, with its program, is in a node.
+fn stands_for(node: &KernelNode, such: &dyn Fn((usize, usize)) -> bool) -> bool {
+    let any = |nodes: &[KernelNode]| nodes.iter().any(|n| stands_for(n, such));
     match node {
         KernelNode::Loop(l) => any(&l.body),
         KernelNode::If(_, a, b) => any(a) || any(b),
         KernelNode::Local(l) => any(&l.body),
-        KernelNode::Store(s) => work_of(s).is_some_and(such),
+        KernelNode::Store(s) => numbers(&s.statement).is_some_and(such),
         KernelNode::Device(_) => false,
     }
 }
@@ -188,7 +202,7 @@ fn replaced(
     plan: &Plan,
     taken: &mut BTreeSet<Name>,
 ) -> Result<Vec<KernelNode>> {
-    let any = |_: usize| true;
+    let own = |(of, _): (usize, usize)| of == plan.number;
     let mut out = Vec::new();
     let (mut inside, mut place) = (Vec::new(), 0);
     for node in nodes {
@@ -197,7 +211,7 @@ fn replaced(
                 let body = replaced(std::mem::take(&mut l.body), Some(&l), plan, taken)?;
                 out.push(KernelNode::Loop(KernelLoop { body, ..l }));
             }
-            node if holds(&node, &any) => {
+            node if stands_for(&node, &own) => {
                 // loops that run once are not there: other launches stand beside
                 if inside.is_empty() {
                     place = out.len();

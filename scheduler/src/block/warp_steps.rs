@@ -245,13 +245,19 @@ impl Program<'_> {
         }
         let dtype = factor.dtype;
         let kind = TypedKind::Read { array: factor.buffer.clone(), indices };
+        let element = Typed { dtype, kind };
+        let copied = self.plan.fills.iter().any(|f| f.buffer == factor.buffer);
+        let value = match factor.value.as_ref().filter(|_| copied) {
+            Some(value) => value.with(&element, dtype),
+            None => element,
+        };
         let store = Store {
             statement: name.clone(),
             array: name.clone(),
             dtype,
             indices: vars.iter().map(var).collect(),
             op: AssignOp::Set,
-            value: Typed { dtype, kind },
+            value,
             guard: None,
             order: Order::Serial,
             strict: false,

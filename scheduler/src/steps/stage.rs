@@ -502,7 +502,15 @@ impl Copy<'_> {
         direction: Direction,
     ) -> Answer<Option<Vec<Constraint>>> {
         let places: Vec<Name> = (0..element.len()).map(|k| format!("@{k}").into()).collect();
-        if let Some(exact) = self.iterations.constraints(touched, &places)? {
+        // which equalities isl knows depends on what it was asked before, and so does the order of
+        // bounds where those of several indices are of each other
+        let touched = &touched.detect_equalities()?;
+        if let Some(mut exact) = self.iterations.constraints(touched, &places)? {
+            let both =
+                |c: &Constraint| places.iter().filter(|p| c.expr.vars().contains(*p)).count() > 1;
+            if exact.iter().any(both) {
+                exact.sort_by_cached_key(|c| (c.equality, c.expr.to_string()));
+            }
             let lookup = |v: &str| {
                 let at = places.iter().position(|p| &**p == v)?;
                 element.get(at).cloned()

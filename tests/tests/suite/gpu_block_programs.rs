@@ -10,11 +10,13 @@ use warploom::device::{Device, LoadedProgram, time_launches};
 use warploom::ozaki::{Pairs, SliceOptions, Sliced};
 use warploom_ir::affine::Name;
 use warploom_ir::dtype::DType;
+use warploom_ir::instruction::numerics::Adder;
 use warploom_ir::instruction::{Action, matrix_instructions};
 use warploom_ir::kernel::Kernel;
 use warploom_ir::nest::Nest;
 use warploom_ir::target::Target;
 use warploom_ir::tensor::{Tensor, random_word};
+use warploom_ir::value::Scalar;
 use warploom_tests::instructions as one;
 use warploom_tests::programs::PersistentProduct;
 
@@ -264,6 +266,48 @@ fn instructions_are_what_they_declare() {
         bad.len(),
         bad[..bad.len().min(20)].join("\n")
     );
+}
+
+/// Instructions that are declared to add in order give the bits of fused multiply-adds of their
+/// terms one after the other, from the accumulator on: what lets them take sums in the order of the
+/// text (decision 0037). Random numbers of many magnitudes, so that any other order shows.
+#[test]
+fn sums_of_f64_are_chains_of_fused_multiply_adds() {
+    let Some((device, target, _alone)) = gpu("sums in order") else { return };
+    let wide = |word: u64| {
+        let mantissa = 1.0 + (word >> 12) as f64 / (1_u64 << 52) as f64;
+        let sign = if word & 1 == 0 { 1.0 } else { -1.0 };
+        sign * mantissa * 2.0_f64.powi((word >> 1 & 63) as i32 - 32)
+    };
+    for instruction in matrix_instructions() {
+        let Action::Matrix(m) = instruction.action else { continue };
+        if m.adder != Adder::Sequential || !instruction.targets.contains(&target) {
+            continue;
+        }
+        let layout = one::layouts(&m)[0];
+        let program = load(&device, target, &one::kernel(&instruction, &m, layout));
+        let (mut elements, mut backwards) = (0_usize, 0_usize);
+        for seed in 0..200 {
+            let mut inputs = one::inputs(&m, layout, 3);
+            for (array, tensor) in (0..).zip(inputs.values_mut()) {
+                for i in 0..tensor.shape().iter().product() {
+                    let word = random_word(2 * seed + array, i as u64);
+                    tensor.set_flat(i, Scalar::f64(wide(word)));
+                }
+            }
+            let found = program.run(&inputs, &BTreeMap::new()).unwrap_or_else(|e| panic!("{e}"));
+            for (at, want) in one::expected(&m, layout, &inputs).into_iter().enumerate() {
+                let have = found["D"].get_flat(at);
+                assert!(have.same(want), "{} [{at}]: {have}, not {want}", instruction.name);
+                elements += 1;
+            }
+            let turned = one::backwards(&m, &inputs);
+            let differ = one::expected(&m, layout, &turned).into_iter().enumerate();
+            backwards += differ.filter(|(at, v)| !found["D"].get_flat(*at).same(*v)).count();
+        }
+        assert!(backwards > elements / 4, "the numbers tell orders apart: {backwards}");
+        println!("{}: {elements} elements have the bits of the chain", instruction.name);
+    }
 }
 
 #[test]

@@ -38,6 +38,7 @@ mod round_trips;
 mod row_reductions;
 mod scaled_products;
 mod stencil_orders;
+mod sums_in_order;
 mod taken_tiles;
 mod tensor_boxes;
 mod tensor_memory;

@@ -98,7 +98,9 @@ impl<'k> Walk<'_, 'k> {
                 (None, None) => 0,
             }
         };
-        if shared.is_none() && array.is_none() {
+        // a number of which nothing is written is in a register before any loop
+        let number = read && indices.is_empty();
+        if shared.is_none() && array.is_none() || number {
             return 0.0;
         }
         let near = run > 1 && address(0, 1) - address(0, 0) == element;

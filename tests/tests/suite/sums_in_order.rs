@@ -1,0 +1,223 @@
+//! Sums in the order of the text on tensor cores that add in order (f64): their bits are those of a
+//! chain of fused multiply-adds, whatever the tiles are; what would change the order is refused.
+//!
+//! The expectation is another nest, whose statement says `fma`, in the interpreter of nests; data
+//! are random and of many magnitudes, so that another order or a product rounded by itself shows.
+
+use std::collections::BTreeMap;
+
+use warploom::{Kernel, Name, Nest, Schedule, compile};
+use warploom_ir::dtype::DType;
+use warploom_ir::interp;
+use warploom_ir::nest::Role;
+use warploom_ir::target::Target;
+use warploom_ir::tensor::{Tensor, random_word};
+use warploom_scheduler::{GpuOptions, auto_gpu};
+use warploom_tests::tensor::{agrees_on, refused, replayed};
+
+/// Numbers of many magnitudes.
+fn values(shape: &[usize], seed: u64) -> Tensor {
+    let value = |i: usize| {
+        let word = random_word(seed, i as u64);
+        let mantissa = 1.0 + (word >> 12) as f64 / (1_u64 << 52) as f64;
+        let sign = if word & 1 == 0 { 1.0 } else { -1.0 };
+        sign * mantissa * 2.0_f64.powi((word >> 1 & 31) as i32 - 16)
+    };
+    let all: Vec<f64> = (0..shape.iter().product()).map(value).collect();
+    Tensor::from_f64s(DType::F64, shape, &all).expect("a small tensor")
+}
+
+fn inputs(nest: &Nest) -> BTreeMap<Name, Tensor> {
+    let given = nest.arrays.iter().filter(|a| matches!(a.role, Role::In | Role::InOut));
+    let shape = |e: &warploom_ir::affine::Affine| {
+        usize::try_from(e.as_constant().expect("sizes are fixed")).expect("positive")
+    };
+    let shaped = (1..).zip(given).map(|(seed, a)| {
+        let shape: Vec<usize> = a.shape.iter().map(shape).collect();
+        (a.name.clone(), values(&shape, seed))
+    });
+    shaped.collect()
+}
+
+fn parsed(text: &str) -> Nest {
+    text.parse().unwrap_or_else(|e| panic!("{e}\n{text}"))
+}
+
+/// Compares a schedule's kernel, bit for bit, with a nest that says `fma`.
+fn same_bits(schedule: &Schedule, fused: &str) -> Kernel {
+    let fused = parsed(fused);
+    let inputs = inputs(&fused);
+    let want = interp::nest::run(&fused, &BTreeMap::new(), &inputs);
+    let want = want.unwrap_or_else(|e| panic!("{e}"));
+    let lowered = compile::lower(schedule).unwrap_or_else(|e| panic!("{e}\n{}", schedule.script()));
+    let have = interp::kernel::run(lowered.kernel(), &BTreeMap::new(), &inputs);
+    let have = have.unwrap_or_else(|e| panic!("{e}\n{}", lowered.kernel()));
+    for (name, tensor) in &want {
+        assert!(have[name].bytes() == tensor.bytes(), "{name}\n{}", lowered.kernel());
+    }
+    lowered.kernel().clone()
+}
+
+/// The automatic schedule on tensor cores: bits, and code that assembles without spills.
+fn automatic(text: &str, fused: &str, target: Target, programs: usize) {
+    let nest = parsed(text);
+    let start = Schedule::new(&nest).unwrap_or_else(|e| panic!("{e}"));
+    let schedule = auto_gpu(&start, &GpuOptions::of(target)).unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!(start.replay(schedule.script()).ok().as_ref(), Some(&schedule));
+    let kernel = same_bits(&schedule, fused).to_string();
+    assert_eq!(kernel.matches("role multiply").count(), programs, "{kernel}");
+    assert_eq!(kernel.parse::<Kernel>().map(|k| k.to_string()).ok(), Some(kernel.clone()));
+    let code = compile::lower(&schedule).and_then(|l| l.gpu(target));
+    let said = code.and_then(|c| compile::resources(&c)).unwrap_or_else(|e| panic!("{e}"));
+    assert!(!said.contains("C75") && said.contains("0 bytes spill stores"), "{said}");
+}
+
+/// `C = alpha A B + beta C`, where `add` adds a product.
+fn scaled(add: &str, [i, j, k]: [i64; 3]) -> String {
+    format!(
+        "in alpha: f64  in beta: f64  in A: f64[{i}, {k}]  in B: f64[{k}, {j}]\n\
+         inout C: f64[{i}, {j}]\n\
+         for i in 0..{i} {{\nfor j in 0..{j} {{ S0: C[i, j] *= beta }}\n\
+         for k in 0..{k}, j in 0..{j} {{ S1: {add} }}\n}}\n"
+    )
+}
+
+/// `G = (A B) (C D)`.
+fn chained(fuse: bool, [i, j, k, l]: [i64; 4]) -> String {
+    let product = |s: &str, [d, a, b]: [&str; 3], [m, n, o]: [i64; 3]| {
+        let add = match fuse {
+            true => format!("{d}[i, j] = fma({a}[i, k], {b}[k, j], {d}[i, j])"),
+            false => format!("{d}[i, j] += {a}[i, k] * {b}[k, j]"),
+        };
+        format!(
+            "for i in 0..{m}, j in 0..{n} {{\n{s}0: {d}[i, j] = 0\n\
+             for k in 0..{o} {{ {s}1: {add} }}\n}}\n"
+        )
+    };
+    format!(
+        "in A: f64[{i}, {k}]  in B: f64[{k}, {j}]  in C: f64[{j}, {k}]  in D: f64[{k}, {l}]\n\
+         temp E: f64[{i}, {j}]  temp F: f64[{j}, {l}]  out G: f64[{i}, {l}]\n{}{}{}",
+        product("R", ["E", "A", "B"], [i, j, k]),
+        product("S", ["F", "C", "D"], [j, l, k]),
+        product("T", ["G", "E", "F"], [i, l, j]),
+    )
+}
+
+const GPUS: [Target; 2] = [Target::Sm80, Target::Sm90a];
+
+#[test]
+fn scaled_products_start_from_what_the_array_holds() {
+    let plain = "C[i, j] += alpha * A[i, k] * B[k, j]";
+    let fused = "C[i, j] = fma(alpha * A[i, k], B[k, j], C[i, j])";
+    for target in GPUS {
+        for shape in [[64, 64, 64], [29, 37, 41], [70, 45, 50]] {
+            automatic(&scaled(plain, shape), &scaled(fused, shape), target, 1);
+        }
+    }
+    // the number belongs to the other factor
+    let plain = "C[i, j] += A[i, k] * (B[k, j] * -alpha)";
+    let fused = "C[i, j] = fma(A[i, k], B[k, j] * -alpha, C[i, j])";
+    automatic(&scaled(plain, [40, 24, 36]), &scaled(fused, [40, 24, 36]), Target::Sm90a, 1);
+}
+
+#[test]
+fn each_launch_has_a_program() {
+    for target in GPUS {
+        let sizes = [30, 31, 33, 37];
+        automatic(&chained(false, sizes), &chained(true, sizes), target, 3);
+    }
+}
+
+/// `C = alpha A A' + C / 2`, the lower triangle.
+fn lower(add: &str, [n, m]: [i64; 2]) -> String {
+    format!(
+        "in alpha: f64  in A: f64[{n}, {m}]  inout C: f64[{n}, {n}]\n\
+         for i in 0..{n} {{\nfor j in 0..i + 1 {{ S0: C[i, j] *= 0.5 }}\n\
+         for k in 0..{m}, j in 0..i + 1 {{ S1: {add} }}\n}}\n"
+    )
+}
+
+/// `C = A' A / m`, the upper triangle, and the lower one by symmetry.
+fn symmetric(add: &str, [n, m]: [i64; 2]) -> String {
+    format!(
+        "in A: f64[{m}, {n}]  out C: f64[{n}, {n}]\n\
+         for i in 0..{n}, j in i..{n} {{\nS0: C[i, j] = 0\n\
+         for k in 0..{m} {{ S1: {add} }}\n\
+         S2: C[i, j] = C[i, j] / {m}.0\nS3: C[j, i] = C[i, j]\n}}\n"
+    )
+}
+
+#[test]
+fn triangles_of_an_array_with_itself() {
+    for target in GPUS {
+        for shape in [[50, 37], [70, 48]] {
+            let plain = lower("C[i, j] += alpha * A[i, k] * A[j, k]", shape);
+            let fused = lower("C[i, j] = fma(alpha * A[i, k], A[j, k], C[i, j])", shape);
+            automatic(&plain, &fused, target, 1);
+            let plain = symmetric("C[i, j] += A[k, i] * A[k, j]", shape);
+            let fused = symmetric("C[i, j] = fma(A[k, i], A[k, j], C[i, j])", shape);
+            automatic(&plain, &fused, target, 1);
+        }
+    }
+}
+
+#[test]
+fn threads_multiply_factors_of_other_types_by_numbers() {
+    let text = "in s: f32  in A: f32[40, 48]  in B: bf16[48, 24]  out C: f32[40, 24]\n\
+                for m in 0..40, n in 0..24 {\nS0: C[m, n] = 0\n\
+                for k in 0..48 { S1: C[m, n] += cast_bf16(s * A[m, k]) * B[k, n] order any }\n}\n";
+    let nest = parsed(text);
+    for target in GPUS {
+        let start = Schedule::new(&nest).unwrap_or_else(|e| panic!("{e}"));
+        let schedule = auto_gpu(&start, &GpuOptions::of(target)).unwrap_or_else(|e| panic!("{e}"));
+        let kernel = agrees_on(&nest, &schedule, target).0;
+        assert!(kernel.contains("mul.f32(s[]:f32, A["), "{kernel}");
+    }
+}
+
+/// A product in the order of the text, and a script that puts it on an instruction.
+fn product(add: &str, k: &str, dtype: &str) -> String {
+    format!(
+        "in A: {dtype}[40, 36]  in B: {dtype}[36, 24]  inout C: {}[40, 24]\n\
+         for m in 0..40, n in 0..24 {{ for k in {k} {{ S1: C[m, n] += {add} }} }}\n",
+        if dtype == "f64" { "f64" } else { "f32" }
+    )
+}
+
+fn script(first: &str, instruction: &str) -> String {
+    format!(
+        "{first}tile m, n by 32, 16\nsplit k by 16\nreorder k.0, m.1, n.1, k.1\n\
+         split m.1 by 16\nsplit n.1 by 8\nsplit k.1 by 8\n\
+         reorder k.0, m.1.0, k.1.0, n.1.0, m.1.1, n.1.1, k.1.1\n\
+         stage C at n.0 as acc\nstage A at k.0 as As pad 4\nstage B at k.0 as Bs pad 4\n\
+         map As.0 to async\nmap Bs.0 to async\nmap m.1.0 to warp\n\
+         tensorize m.1.1, n.1.1, k.1.1 with {instruction}\nring k.0 by 3\n\
+         map n.0 to block.x\nmap m.0 to block.y\n"
+    )
+}
+
+const F64: &str = "mma.m16n8k8.f64.f64.f64";
+
+#[test]
+fn scripts_keep_the_order() {
+    let text = product("A[m, k] * B[k, n]", "0..36", "f64");
+    let (_, schedule) = replayed(&text, &script("", F64));
+    let fused = "C[m, n] = fma(A[m, k], B[k, n], C[m, n])";
+    let whole = text.replace("C[m, n] += A[m, k] * B[k, n]", fused);
+    same_bits(&schedule, &whole);
+}
+
+#[test]
+fn other_orders_are_refused() {
+    let text = product("A[m, k] * B[k, n]", "0..36", "f64");
+    refused(&text, &script("reverse k\n", F64), "E0701", "C");
+    // the dependences allow what the text says; the instruction goes the other way
+    let down = product("A[m, k] * B[k, n]", "35 downto 0", "f64");
+    refused(&down, &script("", F64), "E0731", "one element after the other");
+    let parts = "split k by 12\nreorder k.0, m, n, k.1\nsplit-reduction k.0 as P\n";
+    refused(&text, parts, "E0727", "order serial");
+    let strict = product("A[m, k] * B[k, n] strict", "0..36", "f64");
+    refused(&strict, &script("", F64), "E0702", "matrix instruction");
+    let narrow = product("A[m, k] * B[k, n]", "0..36", "tf32");
+    refused(&narrow, &script("", "mma.m16n8k8.f32.tf32.tf32"), "E0702", "matrix instruction");
+}
