@@ -5,7 +5,7 @@
 //! (`index(2*i + 1)` writes a whole affine expression as one value).
 
 use super::parse::Parser;
-use super::print::{NAN_BITS, binary_name, rounding_suffix, unary_name};
+use super::print::{NAN_BITS, binary_name, rounding_suffix, unary_name, word_strength};
 use super::{Array, Constraint, Role};
 use crate::affine::{Affine, Name, Overflow};
 use crate::diag::{Result, Span};
@@ -283,12 +283,9 @@ impl Parser {
             Tok::Punct("*") => BinOp::Mul,
             Tok::Punct("/") => BinOp::Div,
             Tok::Ident(name) => {
-                return match &**name {
-                    "mod" => Some((BinOp::Mod, 5)),
-                    "and" => Some((BinOp::And, 2)),
-                    "or" => Some((BinOp::Or, 1)),
-                    _ => None,
-                };
+                let words = [BinOp::Mod, BinOp::And, BinOp::Or];
+                let op = words.into_iter().find(|op| op.name() == &**name)?;
+                return word_strength(op).map(|strength| (op, strength));
             }
             _ => self.comparison()?,
         };

@@ -84,6 +84,34 @@ pub(crate) const fn binary_name(op: BinOp) -> (&'static str, u8) {
     }
 }
 
+/// The binding strength of a function that may stand between its operands, as a word.
+pub(crate) const fn word_strength(op: BinOp) -> Option<u8> {
+    if matches!(op, BinOp::Mod) {
+        Some(5)
+    } else if matches!(op, BinOp::And) {
+        Some(2)
+    } else if matches!(op, BinOp::Or) {
+        Some(1)
+    } else {
+        None
+    }
+}
+
+/// The binding strength that an operator with this right operand is printed with; 0 for a function.
+/// Words stand between operands where the right one needs no parentheses: so chains, which texts
+/// may have of any length, do not nest.
+fn strength(op: BinOp, right: &Expr) -> u8 {
+    match (binary_name(op).1, word_strength(op)) {
+        (0, Some(word)) if !in_parentheses(right, word + 1) => word,
+        (strength, _) => strength,
+    }
+}
+
+/// Whether an operand has parentheses where one that binds at least as strongly as `min` may stand.
+fn in_parentheses(e: &Expr, min: u8) -> bool {
+    matches!(e, Expr::Binary(op, _, b) if (1..min).contains(&strength(*op, b)))
+}
+
 /// The suffix of a cast's name for its rounding.
 pub(crate) const fn rounding_suffix(rounding: Rounding) -> &'static str {
     match rounding {
@@ -111,7 +139,7 @@ fn expr(f: &mut Formatter<'_>, e: &Expr, min: u8) -> fmt::Result {
             }
         },
         Expr::Unary(op, a) => call(f, unary_name(*op), &[a]),
-        Expr::Binary(op, a, b) => match binary_name(*op) {
+        Expr::Binary(op, a, b) => match (binary_name(*op).0, strength(*op, b)) {
             (name, 0) => call(f, name, &[a, b]),
             (name, strength) => {
                 let parens = strength < min;

@@ -41,6 +41,25 @@ fn examples_round_trip() {
 }
 
 #[test]
+fn long_chains_round_trip() {
+    // found by fuzzing: words between operands may be as many as an expression may be high
+    let chain = |word: &str, operand: &str| vec![operand; 500].join(word);
+    for value in [
+        chain(" and ", "A[x] > 0"),
+        chain(" or ", "A[x] > 0 and A[x] < 9"),
+        "A[x] > 0 and (A[x] < 9 or A[x] == 3 and not(A[x] == 4)) or A[x] == 5".to_owned(),
+        "(A[x] > 0 or A[x] < 9) and (A[x] == 3 or A[x] == 4)".to_owned(),
+        format!("{} > 0", chain(" mod ", "A[x]")),
+        "A[x] mod (A[x] * 3) + 5 * (A[x] mod 7) mod -A[x] > 0".to_owned(),
+    ] {
+        let text = format!(
+            "in A: i32[4]  out C: i32[4]\nfor x in 0..4 {{ S: C[x] = A[x] when {value} }}\n"
+        );
+        round_trip(&parse(&text));
+    }
+}
+
+#[test]
 fn a_formula_is_its_loops() {
     let loops = "param M, N, K in A: bf16[M, K] in B: bf16[K, N] out C: f32[M, N]
 for m in 0..M, n in 0..N { C[m, n] = 0

@@ -446,23 +446,38 @@ impl<'w> Writer<'w> {
         } else {
             (l.to_owned(), String::new())
         };
-        let mut out = format!(
-            "for {l} in 0..{n}, {around}{parts} {{\n  \
-             S{u}: {} = cast_i8(mulhi({fraction}, P[{l}])){}\n}}\n",
-            at(&each),
-            self.when(l, false),
-        );
-        if self.options.complex {
-            let both = format!("(cast_i32({}) + cast_i32({}))", at(l), at(&format!("{n} + {l}")));
+        let both = format!("(cast_i32({}) + cast_i32({}))", at(l), at(&format!("{n} + {l}")));
+        let mut out = String::new();
+        for (numbers, name, when) in self.residue_loops() {
             let _ = writeln!(
                 out,
-                "for {l} in 0..{n}, {around} {{\n  D{u}: {} = cast_i8({both}\n    \
-                 - select({both} > 127, P[{l}], select({both} < -128, 0 - P[{l}], 0))){}\n}}",
-                at(&format!("{} + {l}", 2 * n)),
-                self.when(l, false),
+                "for {numbers}, {around}{parts} {{\n  \
+                 S{u}{name}: {} = cast_i8(mulhi({fraction}, P[{l}])){when}\n}}",
+                at(&each),
             );
+            if self.options.complex {
+                let _ = writeln!(
+                    out,
+                    "for {numbers}, {around} {{\n  D{u}{name}: {} = cast_i8({both}\n    \
+                     - select({both} > 127, P[{l}], select({both} < -128, 0 - P[{l}], 0))){when}\n}}",
+                    at(&format!("{} + {l}", 2 * n)),
+                );
+            }
         }
         out + &self.padding(side) + &self.unused(side)
+    }
+
+    /// The loops over moduli that residues are made in, what names their statements, and guards:
+    /// those that every choice takes are made together, so that they share their first steps.
+    fn residue_loops(&self) -> Vec<(String, &'static str, String)> {
+        let (l, n) = (self.l, self.scheme.moduli);
+        match self.fewest() {
+            None => vec![(format!("{l} in 0..{n}"), "", String::new())],
+            Some(fewest) => vec![
+                (format!("{l} in 0..{fewest}"), "", String::new()),
+                (format!("{l} in {fewest}..{n}"), "1", self.when(l, false)),
+            ],
+        }
     }
 
     /// The loops over an operand's elements.
