@@ -459,7 +459,8 @@ impl<'w> Writer<'w> {
                 let _ = writeln!(
                     out,
                     "for {numbers}, {around} {{\n  D{u}{name}: {} = cast_i8({both}\n    \
-                     - select({both} > 127, P[{l}], select({both} < -128, 0 - P[{l}], 0))){when}\n}}",
+                     - select({both} > 127, P[{l}], \
+                     select({both} < -128, 0 - P[{l}], 0))){when}\n}}",
                     at(&format!("{} + {l}", 2 * n)),
                 );
             }
