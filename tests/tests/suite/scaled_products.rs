@@ -211,7 +211,11 @@ fn what_instructions_do_not_compute_is_refused() {
     refuse(&flat, &plain, "does not move along");
     let both = ["SA[m, floor(k / 32)]", "SB[m mod 16, floor(k / 32)]"];
     refuse(&fixed(both), &plain, "are not a scale of each factor");
-    refuse(&of(BY_32, "order fixed strict"), &plain, "sums in a fixed order");
+    refuse(
+        &of(BY_32, "order fixed strict"),
+        &plain,
+        "tensor cores fuse multiplication and addition",
+    );
     let unscaled = plain.replace(".e5m2.ue8m0", ".e5m2");
     refuse(&fixed(BY_32), &unscaled, "multiplies by scales, which the instruction does not");
     let alone = fixed(BY_32).replace("(A[m, k] * SA[m, floor(k / 32)])", "A[m, k]");
