@@ -126,7 +126,7 @@ fn uses(access: &Access, iter: &Name) -> bool {
 
 /// Where each operand is staged, by whom, and along which index its rows are.
 fn operands(poly: &Poly, tree: &Tree, s: &PolyStatement, working: &PolyStatement) -> String {
-    let (target, mut reads) = (&s.statement.target, s.statement.value.reads());
+    let (target, reads) = (&s.statement.target, s.statement.value.reads());
     let one = |(access, held): (&&Access, &&Access)| {
         let last = access.indices.last().map(|e| e.vars()).unwrap_or_default();
         let sum = last.iter().any(|v| !uses(target, v));
@@ -145,15 +145,11 @@ fn operands(poly: &Poly, tree: &Tree, s: &PolyStatement, working: &PolyStatement
         };
         format!("{} staged at {}{by}, {rows}", access.array, scope.at)
     };
-    let mut held = working.statement.value.reads();
-    if reads.len() > 2 {
-        let numbers: Vec<bool> = reads.iter().map(|a| a.indices.is_empty()).collect();
-        let mut at = numbers.iter();
-        reads.retain(|_| !at.next().is_some_and(|number| *number));
-        let mut at = numbers.iter();
-        held.retain(|_| !at.next().is_some_and(|number| *number));
-    }
-    reads.iter().zip(&held).map(one).collect::<Vec<_>>().join("; ")
+    let held = working.statement.value.reads();
+    // numbers are parts of factors
+    let factor =
+        |(access, _): &(&&Access, &&Access)| reads.len() <= 2 || !access.indices.is_empty();
+    reads.iter().zip(&held).filter(factor).map(one).collect::<Vec<_>>().join("; ")
 }
 
 /// The first condition for tensor cores that a statement does not meet.

@@ -211,6 +211,7 @@ impl Builder<'_> {
     /// The product of all factors in the accumulation type.
     fn product(&self, factors: &[Factor]) -> Expr {
         let acc = self.types.acc;
+        let op = if acc == DType::Bool { BinOp::And } else { BinOp::Mul };
         // alone, a product has the type its factors join to: where that does not become `acc`, or
         // is narrower and wraps, the first factor brings `acc`
         let joined = factors.iter().try_fold(DType::Bool, |t, f| {
@@ -224,11 +225,7 @@ impl Builder<'_> {
             let lifted = lift && i == 0 && f.dtype != acc;
             if lifted { cast(read(f), acc) } else { convert(read(f), f.dtype, acc) }
         });
-        let product = if acc == DType::Bool {
-            conjunction(terms.collect())
-        } else {
-            terms.reduce(|a, b| Expr::Binary(BinOp::Mul, Box::new(a), Box::new(b)))
-        };
+        let product = terms.reduce(|a, b| Expr::Binary(op, Box::new(a), Box::new(b)));
         product.unwrap_or(Expr::Literal(Literal::Int(1)))
     }
 
@@ -267,22 +264,6 @@ impl Builder<'_> {
             })]
         })
     }
-}
-
-/// All terms, in pairs of pairs: in texts a conjunction is a call, and calls nest only so deep.
-fn conjunction(mut terms: Vec<Expr>) -> Option<Expr> {
-    while terms.len() > 1 {
-        let mut rest = terms.into_iter();
-        let mut pairs = Vec::new();
-        while let Some(first) = rest.next() {
-            pairs.push(match rest.next() {
-                Some(second) => Expr::Binary(BinOp::And, Box::new(first), Box::new(second)),
-                None => first,
-            });
-        }
-        terms = pairs;
-    }
-    terms.pop()
 }
 
 fn read(factor: &Factor) -> Expr {

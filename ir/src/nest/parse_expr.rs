@@ -283,8 +283,7 @@ impl Parser {
             Tok::Punct("*") => BinOp::Mul,
             Tok::Punct("/") => BinOp::Div,
             Tok::Ident(name) => {
-                let words = [BinOp::Mod, BinOp::And, BinOp::Or];
-                let op = words.into_iter().find(|op| op.name() == &**name)?;
+                let op = BinOp::ALL.into_iter().find(|op| op.name() == &**name)?;
                 return word_strength(op).map(|strength| (op, strength));
             }
             _ => self.comparison()?,

@@ -20,20 +20,12 @@ pub(super) fn guard(l: &KernelLoop) -> Option<&Typed<Index>> {
     let first = stores.first()?.guard.as_ref()?;
     let same = |s: &&Store<Index>| s.op != AssignOp::Set && s.guard.as_ref() == Some(first);
     let (mut reads, mut moves) = (false, false);
-    first.visit(&mut |t| match &t.kind {
-        TypedKind::Read { array, indices } => {
+    first.visit_indices(&mut |i| moves |= vars.iter().any(|v| i.uses(v)));
+    first.visit(&mut |t| {
+        if let TypedKind::Read { array, .. } = &t.kind {
             reads = true;
             moves |= stores.iter().any(|s| s.array == *array);
-            moves |= indices.iter().any(|i| vars.iter().any(|v| i.uses(v)));
         }
-        TypedKind::Index(i) => moves |= vars.iter().any(|v| i.uses(v)),
-        TypedKind::Literal(_)
-        | TypedKind::Unary(..)
-        | TypedKind::Binary(..)
-        | TypedKind::Fma(..)
-        | TypedKind::Select(..)
-        | TypedKind::Convert { .. }
-        | TypedKind::Bitcast(_) => {}
     });
     (reads && !moves && stores.iter().all(same)).then_some(first)
 }
