@@ -11,13 +11,15 @@
 //! slot.
 //! Why here: which tiles there are is known when the roles are made.
 
+use std::collections::BTreeSet;
+
 use warploom_ir::affine::{Affine, Name};
 use warploom_ir::diag::{Diagnostic, Result};
 use warploom_ir::kernel::device::{Choosing, Device};
 use warploom_ir::kernel::{Index, KernelLoop, KernelNode, Store, Typed, TypedKind};
 
 use super::roles::{Around, Program, Scope, by_name, unused, var};
-use super::skeleton::{holds, work_of};
+use super::skeleton::{holds, variables, work_of};
 use super::{Answer, Plan, Site, Work, misplaced, place_of};
 use crate::footprint::Iterations;
 use crate::index::substitute;
@@ -203,7 +205,7 @@ impl Program<'_> {
         let values = self.values(&tiles.scope, store);
         let lookup = by_name(&chosen.names, &values);
         let when = chosen.value.map_index(&mut |e| substitute(e, &lookup));
-        let mut inside = Vec::new();
+        let mut inside = BTreeSet::new();
         variables(&tiles.nodes, &mut inside);
         let mut moves = false;
         when.visit_indices(&mut |i| moves |= inside.iter().any(|v| i.uses(v)));
@@ -223,22 +225,4 @@ fn first<'n>(nodes: &'n [KernelNode], such: &dyn Fn(usize) -> bool) -> Option<&'
         KernelNode::Store(s) => work_of(s).is_some_and(such).then_some(s),
         KernelNode::Device(_) => None,
     })
-}
-
-/// The variables of these loops.
-fn variables(nodes: &[KernelNode], out: &mut Vec<Name>) {
-    for node in nodes {
-        match node {
-            KernelNode::Loop(l) => {
-                out.push(l.var.clone());
-                variables(&l.body, out);
-            }
-            KernelNode::If(_, a, b) => {
-                variables(a, out);
-                variables(b, out);
-            }
-            KernelNode::Local(l) => variables(&l.body, out),
-            KernelNode::Store(_) | KernelNode::Device(_) => {}
-        }
-    }
 }

@@ -157,7 +157,8 @@ pub(super) fn completed(mut kernel: Kernel, poly: &Poly, plans: &[Plan]) -> Resu
     Ok(kernel)
 }
 
-fn variables(nodes: &[KernelNode], out: &mut BTreeSet<Name>) {
+/// The names that these nodes give: variables of loops, and local buffers.
+pub(super) fn variables(nodes: &[KernelNode], out: &mut BTreeSet<Name>) {
     for node in nodes {
         match node {
             KernelNode::Loop(l) => {
