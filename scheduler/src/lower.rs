@@ -174,7 +174,7 @@ fn generate(model: &Model, tree: &Tree) -> Answer<Option<AstNode>> {
     let root = ScheduleNode::from_domain(&domain)?;
     let swapped = planted(Bug::SwappedLoops).then(|| swap_loops(tree));
     let tree = swapped.as_ref().unwrap_or(tree);
-    let schedule = insert(model, root.child(0)?, tree, &mut 0)?.schedule()?;
+    let schedule = insert(model, root.child(0)?, tree, &mut 0, false)?.schedule()?;
     let options = AstOptions { detect_min_max: true, ..AstOptions::default() };
     let build = AstBuild::from_context(&model.context)?.with_options(options);
     Ok(Some(build.node_from_schedule(&schedule)?))
@@ -198,8 +198,15 @@ fn swap_loops(tree: &Tree) -> Tree {
     }
 }
 
-/// Puts a subtree at a leaf; the answer stands at its top.
-fn insert(model: &Model, at: ScheduleNode, tree: &Tree, next: &mut usize) -> Answer<ScheduleNode> {
+/// Puts a subtree at a leaf, which is inside a loop over blocks or threads or not; the answer stands
+/// at its top.
+fn insert(
+    model: &Model,
+    at: ScheduleNode,
+    tree: &Tree,
+    next: &mut usize,
+    launched: bool,
+) -> Answer<ScheduleNode> {
     match tree {
         Tree::Loop(l) => {
             let mut rows = UnionMap::empty(&model.ctx)?;
@@ -219,15 +226,18 @@ fn insert(model: &Model, at: ScheduleNode, tree: &Tree, next: &mut usize) -> Ans
             *next += 1;
             let partial = MultiUnionPwAff::from_union_map(&rows)?;
             let mut band = at.insert_partial_schedule(&partial)?;
-            if l.marks.unroll && l.body.loops().iter().any(|l| l.marks.map.is_some()) {
+            let maps = l.body.loops().iter().any(|l| l.marks.map.is_some());
+            let together = l.marks.map.is_some() || launched && maps;
+            if l.marks.unroll && maps {
                 // an iteration of launches: each gets the bounds of its own number
                 band = band.band_member_set_ast_loop_type(0, LoopType::Unroll)?;
-            } else if l.marks.map.is_some() && l.body.statements().len() > 1 {
-                // one launch for all of them, whose threads have guards
+            } else if together && l.body.statements().len() > 1 {
+                // one launch for all of them, whose threads have guards and meet in every iteration
                 band = band.band_member_set_ast_loop_type(0, LoopType::Atomic)?;
             }
             let marked = band.insert_mark(&mark)?;
-            let body = insert(model, marked.child(0)?.child(0)?, &l.body, next)?;
+            let launched = launched || l.marks.map.is_some();
+            let body = insert(model, marked.child(0)?.child(0)?, &l.body, next, launched)?;
             Ok(body.parent()?.parent()?)
         }
         Tree::Sequence(children) if children.is_empty() => Ok(at),
@@ -243,7 +253,7 @@ fn insert(model: &Model, at: ScheduleNode, tree: &Tree, next: &mut usize) -> Ans
             let mut node = at.insert_sequence(&filters)?;
             for (position, child) in children.iter().enumerate() {
                 let leaf = node.child(position)?.child(0)?;
-                node = insert(model, leaf, child, next)?.parent()?.parent()?;
+                node = insert(model, leaf, child, next, launched)?.parent()?.parent()?;
             }
             Ok(node)
         }

@@ -57,7 +57,7 @@ impl Auto {
     }
 
     /// Instances of a statement in the box around its domain.
-    fn instances(&mut self, name: &Name) -> Result<Option<i64>> {
+    pub(super) fn instances(&mut self, name: &Name) -> Result<Option<i64>> {
         let iters = self.at.poly().statement(name).map(|s| s.iters.clone()).unwrap_or_default();
         let rows: Vec<Affine> = iters.into_iter().map(Affine::var).collect();
         self.box_of(name, &rows.iter().collect::<Vec<_>>())

@@ -540,7 +540,7 @@ fn is_phase(node: &KernelNode) -> bool {
 }
 
 /// Whether a loop tells instances apart by a quotient: before tiles are made, phases do.
-fn divides(l: &TreeLoop) -> bool {
+pub(super) fn divides(l: &TreeLoop) -> bool {
     let quotient = |(a, _): (&Atom, i64)| !matches!(a, Atom::Var(_));
     l.rows.values().any(|row| row.terms().any(quotient))
 }

@@ -12,7 +12,7 @@ use warploom_ir::schedule::step::{Ref, StepKind};
 use warploom_ir::schedule::{Marks, Tree, TreeLoop};
 
 use super::Auto;
-use super::gpu::{is_mapped, measure, tensorized};
+use super::gpu::{divides, is_mapped, tensorized};
 use super::tiles::{Stride, stride};
 use crate::steps::ancestors;
 
@@ -56,7 +56,9 @@ impl Auto {
             let threads = self.threads_around(&around)?;
             let few = threads.is_some_and(|n| (2..=FEW).contains(&n));
             let long = self.length(l)?.is_some_and(|n| n >= 4 * AHEAD);
-            if l.marks != Marks::default() || tensorized(&tree, first) || !few || !long {
+            // a loop over points of a tile may be told by those around it
+            let plain = l.marks == Marks::default() && !divides(l);
+            if !plain || tensorized(&tree, first) || !few || !long {
                 continue;
             }
             let before = self.at.clone();
@@ -95,7 +97,7 @@ impl Auto {
         }
         let threads = self.threads_around(&around)?;
         let loads = i64::try_from(s.value.reads().len()).unwrap_or(LOADS).max(1);
-        let far = measure(&poly, tree, inner).0.filter(|_| threads.is_some_and(|n| n <= FEW));
+        let far = self.length(inner)?.filter(|_| threads.is_some_and(|n| n <= FEW));
         let fits = |n: i64| FAR_AHEAD.into_iter().find(|a| n >= 4 * a && a * loads <= LOADS);
         Ok(Some((inner.name.clone(), far.and_then(fits).unwrap_or(AHEAD))))
     }

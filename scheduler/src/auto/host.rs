@@ -5,12 +5,13 @@
 //! does one after another, of all instances.
 //! Keeps: the candidates are isl's orders ([Bondhugula08], and [Feautrier92], whose outer loops
 //! carry all dependences they can), the former's wavefronts and with another loop of a band
-//! outermost, sweeps over single iterators (`sweeps`), and the order of the text with the phases
-//! before, at and after a pivot. Each is checked as any other order is.
+//! outermost, sweeps over single iterators (`sweeps`), several of these in tiles
+//! (`gpu_wavefronts`), and the order of the text with the phases before, at and after a pivot. Each
+//! is checked as any other order is.
 
 use std::time::{Duration, Instant};
 
-use warploom_ir::affine::Affine;
+use warploom_ir::affine::{Affine, Name};
 use warploom_ir::diag::Result;
 use warploom_ir::schedule::step::{Ref, Step, StepKind};
 use warploom_ir::schedule::{Tree, TreeLoop};
@@ -28,7 +29,7 @@ const BUDGET: Duration = Duration::from_secs(20);
 const QUOTA: u32 = 20_000_000;
 
 /// Nanoseconds of a launch in a row of launches.
-const LAUNCH: f64 = 2500.0;
+pub(super) const LAUNCH: f64 = 2500.0;
 /// Nanoseconds until a thread's next instance.
 const STEP: f64 = 100.0;
 /// Nanoseconds of an instance where all threads have work.
@@ -40,7 +41,7 @@ const ENOUGH: f64 = 64.0;
 /// How much slower instances are whose neighbours touch elements far from each other.
 const SCATTERED: f64 = 8.0;
 /// Iterations of a loop whose length is not known.
-const UNKNOWN: i64 = 1000;
+pub(super) const UNKNOWN: i64 = 1000;
 /// How much faster another order has to be, as a part of the time of the text's.
 pub(super) const GAIN: f64 = 0.9;
 
@@ -71,6 +72,10 @@ impl Auto {
         let step = order_step(self.at.poly(), &chosen);
         let changed = self.step(step);
         self.distribute_some(false, true);
+        for part in chosen.iter().filter(|p| changed && p.kind == Kind::Tiles) {
+            let names = part.names(self.at.poly());
+            self.wavefront_of_tiles(&names)?;
+        }
         Ok(changed)
     }
 
@@ -82,20 +87,20 @@ impl Auto {
         let names = part.names(self.at.poly());
         let Some(text) = own(self.at.tree(), &names) else { return Ok(None) };
         let now = self.price(&text)?;
-        if now.alone > ENOUGH * now.time {
+        // then tiles alone may be better: what a block does one after another is in its cache
+        let parallel = now.alone > ENOUGH * now.time;
+        if parallel && self.starts_parallel(&text)? {
             return Ok(None);
         }
         let before = self.at.clone();
         let mut tried: Vec<(f64, Part, Schedule)> = Vec::new();
-        for candidate in self.candidates(part)? {
+        for candidate in self.candidates(part, parallel)? {
             if let Some(trial) = self.trial(&candidate) {
                 self.at = trial;
                 self.distribute_some(false, true);
-                if let Some(nest) = own(self.at.tree(), &names) {
-                    let time = self.price(&nest)?.time;
-                    if time < now.time * GAIN {
-                        tried.push((time, candidate, self.at.clone()));
-                    }
+                let time = self.time_of(&candidate, &names)?;
+                if let Some(time) = time.filter(|time| *time < now.time * GAIN) {
+                    tried.push((time, candidate, self.at.clone()));
                 }
                 self.at = before.clone();
             }
@@ -115,11 +120,46 @@ impl Auto {
         Ok(None)
     }
 
-    /// Orders that may be better than the text's.
-    fn candidates(&mut self, part: &Part) -> Result<Vec<Part>> {
+    /// The time of a nest in the order of a candidate, with its tiles.
+    fn time_of(&mut self, candidate: &Part, names: &[Name]) -> Result<Option<f64>> {
+        if candidate.kind == Kind::Tiles {
+            let holes = self.holes.clone();
+            let time = self.wavefront_of_tiles(names);
+            // those of the order that is taken are asked for again
+            self.holes = holes;
+            return time;
+        }
+        let nest = own(self.at.tree(), names);
+        nest.map(|nest| Ok(self.price(&nest)?.time)).transpose()
+    }
+
+    /// Whether the outermost loops of a nest are independent.
+    fn starts_parallel(&mut self, nest: &Tree) -> Result<bool> {
+        let tree = self.at.tree().clone();
+        for child in children(nest) {
+            if let Tree::Loop(l) = child
+                && !self.session.deps(&self.at)?.independent(&tree, &l.name)?
+            {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Orders that may be better than the text's; only those with tiles if asked.
+    fn candidates(&mut self, part: &Part, tiles_only: bool) -> Result<Vec<Part>> {
         let chosen = part.statements();
         let deps = self.session.deps(&self.at)?;
-        let mut found: Vec<Vec<Solved>> = Vec::new();
+        let parts = |solved: Vec<Vec<Solved>>, kind| {
+            solved.into_iter().map(move |solved| Part { solved, kind })
+        };
+        if tiles_only {
+            let bands = solve_with(deps, &chosen, &ScheduleOptions::default(), QUOTA);
+            return Ok(
+                parts(bands.into_iter().filter(|b| permutable(b)).collect(), Kind::Tiles).collect()
+            );
+        }
+        let (mut found, mut tiles): (Vec<Vec<Solved>>, Vec<Vec<Solved>>) = Default::default();
         for apart in [false, true] {
             let options = ScheduleOptions { serialize_sccs: apart, ..ScheduleOptions::default() };
             let algorithm = ScheduleAlgorithm::Feautrier;
@@ -128,12 +168,14 @@ impl Auto {
             let Some(bands) = solve_with(deps, &chosen, &options, QUOTA) else { continue };
             found.extend(wavefront(&bands));
             found.extend(rotations(&bands));
+            tiles.extend(permutable(&bands).then(|| bands.clone()));
             found.push(bands);
         }
-        found.extend(self.sweeps(part)?);
+        let sweeps = self.sweeps(part)?;
+        found.extend(sweeps.orders);
+        tiles.extend(sweeps.band);
         found.extend(self.phases(part)?);
-        let parts = found.into_iter().map(|solved| Part { solved, kind: Kind::Bands });
-        Ok(parts.collect())
+        Ok(parts(found, Kind::Bands).chain(parts(tiles, Kind::Tiles)).collect())
     }
 
     /// The order of the text where the iterations of inner loops before, at and after that of the
@@ -255,6 +297,16 @@ fn rotations(solved: &[Solved]) -> Vec<Vec<Solved>> {
         out
     };
     (1..band).map(first).collect()
+}
+
+/// Whether the outermost band is two loops and all that these statements have: more that are skewed
+/// take isl longer than it may.
+fn permutable(solved: &[Solved]) -> bool {
+    let inside = |s: &Solved| {
+        let rest = s.rows.get(s.band..).unwrap_or_default();
+        s.band == 2 && rest.iter().all(|r| r.as_constant().is_some())
+    };
+    solved.iter().all(inside)
 }
 
 /// The order whose outermost loop runs over the hyperplanes of the outermost band.

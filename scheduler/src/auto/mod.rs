@@ -46,6 +46,7 @@ mod gpu_tiles;
 mod gpu_transpose;
 mod gpu_warps;
 mod gpu_warps_size;
+mod gpu_wavefronts;
 mod holes;
 mod host;
 mod order;

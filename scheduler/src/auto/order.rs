@@ -43,6 +43,8 @@ pub(super) enum Kind {
     Fused,
     /// Bands that isl found.
     Bands,
+    /// Loops that may be permuted, for tiles on a GPU's blocks.
+    Tiles,
 }
 
 /// How good an order of a nest is, worst first.
@@ -190,7 +192,7 @@ impl Auto {
     /// Two neighbours in the loops of one, where all of these stay parallel and the innermost can
     /// become lanes.
     fn fused(&mut self, first: &Part, second: &Part) -> Option<Part> {
-        if first.kind == Kind::Bands || first.solved.len() >= MOST_FUSED {
+        if matches!(first.kind, Kind::Bands | Kind::Tiles) || first.solved.len() >= MOST_FUSED {
             return None;
         }
         let both: Vec<usize> = first.statements().into_iter().chain(second.statements()).collect();

@@ -5,7 +5,7 @@
 //! a factorisation or a triangular system then does at each step what the step makes possible.
 //! Where single iterators leave dependences within a step, so do differences of two (diagonals).
 //! Statements that depend on each other within a step follow each other there; others share their
-//! loops.
+//! loops. Several sweeps over different iterators are a band of loops that may be permuted.
 //! Keeps: few orders, those first that leave least to be done in order within a step. The caller
 //! checks them as it checks any other.
 //! Source: one-dimensional schedules, P. Feautrier, Some Efficient Solutions to the Affine
@@ -41,6 +41,18 @@ enum Points {
 /// A step for each of some statements.
 type Steps = Vec<Affine>;
 
+/// Steps with how many dependences they leave within steps, and the statements' levels there.
+type Graded = (usize, Steps, Vec<i64>);
+
+/// Orders that sweep over a part.
+pub(super) struct Sweeps {
+    /// With one sweep outermost.
+    pub(super) orders: Vec<Vec<Solved>>,
+    /// With a sweep over each iterator, so that these loops may be permuted; the first leaves
+    /// nothing to be done in order within a step.
+    pub(super) band: Option<Vec<Solved>>,
+}
+
 /// The dependences among some statements, and where they point.
 struct Sweep<'a> {
     deps: &'a DepContext,
@@ -53,7 +65,7 @@ struct Sweep<'a> {
 
 impl Auto {
     /// Orders of a part by sweeps.
-    pub(super) fn sweeps(&mut self, part: &Part) -> Result<Vec<Vec<Solved>>> {
+    pub(super) fn sweeps(&mut self, part: &Part) -> Result<Sweeps> {
         let deps = self.session.deps(&self.at)?;
         let chosen = part.statements();
         let place = |k: usize| chosen.iter().position(|c| *c == k);
@@ -66,9 +78,12 @@ impl Auto {
             .filter_map(|(_, c)| Some((place(c.source.statement)?, place(c.target.statement)?, c)));
         let conflicts = conflicts.collect();
         let mut sweep = Sweep { deps, chosen: chosen.clone(), conflicts, known: BTreeMap::new() };
-        let mut orders = sweep.orders(&options(deps, part, false))?;
+        let found = sweep.found(&options(deps, part, false))?;
+        let mut orders = sweep.graded(&found)?;
+        let band = sweep.band(&orders, &found);
         if orders.first().is_none_or(|(left, ..)| *left > 0) {
-            orders = sweep.orders(&options(deps, part, true))?;
+            let found = sweep.found(&options(deps, part, true))?;
+            orders = sweep.graded(&found)?;
         }
         let mut out = Vec::new();
         for (_, steps, levels) in orders.iter().take(TRIED) {
@@ -77,7 +92,7 @@ impl Auto {
                 out.extend((0..chosen.len()).map(rows).collect::<Option<Vec<Solved>>>());
             }
         }
-        Ok(out)
+        Ok(Sweeps { orders: out, band })
     }
 }
 
@@ -123,15 +138,20 @@ fn options(deps: &DepContext, part: &Part, differences: bool) -> Vec<Vec<Affine>
 }
 
 impl Sweep<'_> {
-    /// Orders with how many dependences they leave within steps and the statements' levels, those
-    /// that leave least first.
-    fn orders(&mut self, options: &[Vec<Affine>]) -> Result<Vec<(usize, Steps, Vec<i64>)>> {
+    /// Steps such that no dependence points back.
+    fn found(&mut self, options: &[Vec<Affine>]) -> Result<Vec<Steps>> {
         let (deps, mut found) = (self.deps, Vec::new());
         deps.ask("looking for sweeps", || self.extend(options, &mut Vec::new(), &mut found))?;
+        Ok(found)
+    }
+
+    /// Steps with what they leave, those that leave least first; not those in which statements
+    /// depend on each other in a cycle.
+    fn graded(&mut self, found: &[Steps]) -> Result<Vec<Graded>> {
         let mut orders = Vec::new();
         for steps in found {
-            let graded = deps.ask("looking for sweeps", || self.levels(&steps))?;
-            orders.extend(graded.map(|(left, levels)| (left, steps, levels)));
+            let graded = self.deps.ask("looking for sweeps", || self.levels(steps))?;
+            orders.extend(graded.map(|(left, levels)| (left, steps.clone(), levels)));
         }
         orders.sort_by_key(|(left, ..)| *left);
         Ok(orders)
@@ -220,6 +240,37 @@ impl Sweep<'_> {
             }
         }
         Ok(None)
+    }
+
+    /// Sweeps over different iterators of each statement, until all of those of the statements in
+    /// most loops are told.
+    fn band(&self, orders: &[Graded], found: &[Steps]) -> Option<Vec<Solved>> {
+        let (0, first, levels) = orders.first()? else { return None };
+        let statements = &self.deps.model.poly.statements;
+        let depth = |n: usize| statements[self.chosen[n]].iters.len();
+        let most = (0..first.len()).map(depth).max()?;
+        let mut band: Vec<&Steps> = vec![first];
+        for steps in found {
+            let new = |n: &usize| band.iter().all(|other| other[*n].vars() != steps[*n].vars());
+            if band.len() < most
+                && (0..steps.len()).filter(|n| depth(*n) > band.len()).all(|n| new(&n))
+            {
+                band.push(steps);
+            }
+        }
+        if band.len() < most.max(2) {
+            return None;
+        }
+        // those that follow others in a step, then in the order of the text
+        let mut order: Vec<usize> = (0..first.len()).collect();
+        order.sort_by_key(|n| levels[*n]);
+        let solved = |n: usize| {
+            let place = i64::try_from(order.iter().position(|m| *m == n)?).ok()?;
+            let rows = band.iter().map(|steps| steps[n].clone());
+            let rows = rows.chain([Affine::constant(place)]).collect();
+            Some(Solved { statement: self.chosen[n], rows, band: band.len() })
+        };
+        (0..first.len()).map(solved).collect()
     }
 
     /// A statement's time.

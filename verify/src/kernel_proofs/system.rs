@@ -344,15 +344,19 @@ impl Env {
         if self.refuted(None)? {
             return Ok(None);
         }
-        let mut set = self.basic(ctx, None)?.to_set()?;
+        let basic = self.basic(ctx, None)?;
+        if basic.is_empty()? {
+            return Ok(None);
+        }
+        let mut set = basic.to_set()?;
         if !self.formulas.is_empty() {
             let dims: Vec<String> = (0..self.dims).map(dim).collect();
             let all = self.formulas.join(" and ");
             let other = Set::parse(ctx, &format!("{{ [{}] : {all} }}", dims.join(",")))?;
             set = set.intersect(&other)?;
-        }
-        if set.is_empty()? {
-            return Ok(None);
+            if set.is_empty()? {
+                return Ok(None);
+            }
         }
         match set.lexmin()?.sample_point()? {
             Some(point) => Ok(Some(point.coordinates()?)),

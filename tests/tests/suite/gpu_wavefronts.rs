@@ -1,0 +1,119 @@
+//! Wavefronts of tiles on GPUs: recurrences in several directions, from the nest to machine code.
+//!
+//! Integer nests, fixed and symbolic: the automatic schedule has tiles where it should, computes the
+//! nest's bits in every order of blocks and threads, and assembles for every GPU.
+
+use std::collections::BTreeMap;
+
+use warploom::{Name, Nest, Schedule, Target, compile};
+use warploom_ir::interp;
+use warploom_ir::interp::kernel::{ParallelOrder, run_with};
+use warploom_ir::schedule::step::{Step, StepKind};
+use warploom_tests::random_inputs;
+
+/// The automatic schedule of a nest, after its kernel was compared with it.
+fn same(text: &str, sizes: &[(&str, i64)]) -> Schedule {
+    let nest: Nest = text.parse().unwrap_or_else(|d| panic!("{d}"));
+    let schedule = compile::auto_for(&nest, Target::Sm80).unwrap_or_else(|d| panic!("{d}"));
+    let sizes: BTreeMap<Name, i64> = sizes.iter().map(|(n, v)| ((*n).into(), *v)).collect();
+    let inputs = random_inputs(&nest, &sizes, 7);
+    let want = interp::nest::run(&nest, &sizes, &inputs).unwrap_or_else(|d| panic!("{d}"));
+    let lowered =
+        compile::lower(&schedule).unwrap_or_else(|d| panic!("{d}\n{}", schedule.script()));
+    for order in [ParallelOrder::Reverse, ParallelOrder::Shuffled(3)] {
+        let have = run_with(lowered.kernel(), &sizes, &inputs, order);
+        let have = have.unwrap_or_else(|d| panic!("{d}\n{}", lowered.kernel()));
+        for (name, tensor) in &want {
+            let equal = tensor.bytes() == have[name].bytes();
+            assert!(equal, "{name}, {order:?}\n{}\n{}", schedule.script(), lowered.kernel());
+        }
+    }
+    for target in [Target::Sm80, Target::Sm90a, Target::Sm100a] {
+        let code = lowered.gpu(target).unwrap_or_else(|d| panic!("{d}"));
+        let said = compile::resources(&code).unwrap_or_else(|d| panic!("{d}"));
+        assert!(said.contains("registers"), "{said}");
+    }
+    schedule
+}
+
+/// The sizes of the tiles whose wavefronts are launches.
+fn sides(schedule: &Schedule) -> Option<Vec<i64>> {
+    schedule.script().steps.iter().find_map(|step| match &step.kind {
+        StepKind::Atomically(inside) => match inside.as_slice() {
+            [Step { kind: StepKind::Tile { sizes, .. }, .. }, ..] => Some(sizes.clone()),
+            _other => None,
+        },
+        _other => None,
+    })
+}
+
+/// As [`same`], at two sizes, one of which tiles do not divide: tiles of these sides.
+fn in_tiles(text: &str, sizes: [i64; 2], want: &[i64]) {
+    for n in sizes {
+        let fixed = text.replacen("param N", &format!("param N = {n}"), 1);
+        let schedule = same(&fixed, &[("N", n)]);
+        assert_eq!(sides(&schedule).as_deref(), Some(want), "{}", schedule.script());
+    }
+}
+
+#[test]
+fn a_factorisation_in_place() {
+    in_tiles(
+        "param N\ninout A: i32[N, N]
+for k in 0..N {
+  for i in k + 1..N { S0: A[i, k] = A[i, k] - A[k, k] }
+  for i in k + 1..N, j in k + 1..N { S1: A[i, j] = A[i, j] - A[i, k] * A[k, j] } }\n",
+        [48, 53],
+        &[16, 16, 16],
+    );
+}
+
+#[test]
+fn a_factorisation_of_a_triangle_row_by_row() {
+    in_tiles(
+        "param N\ninout A: i32[N, N]
+for i in 0..N {
+  for j in 0..i {
+    for k in 0..j { S0: A[i, j] = A[i, j] - A[i, k] * A[j, k] }
+    S1: A[i, j] = A[i, j] + A[j, j] }
+  for k in 0..i { S2: A[i, i] = A[i, i] - A[i, k] * A[i, k] }
+  S3: A[i, i] = abs(A[i, i]) }\n",
+        [32, 45],
+        &[16, 16, 16],
+    );
+}
+
+#[test]
+fn a_triangular_system() {
+    in_tiles(
+        "param N\nin L: i32[N, N]\nin b: i32[N]\ninout x: i32[N]
+for i in 0..N {
+  for j in 0..i { S1: x[i] = x[i] - L[i, j] * x[j] }
+  S2: x[i] = x[i] * L[i, i] + b[i] }\n",
+        [256, 203],
+        &[32, 128],
+    );
+}
+
+#[test]
+fn a_stencil_along_one_dimension_is_tiled_in_time() {
+    in_tiles(
+        "param N\ninout A: i32[N]\ninout B: i32[N]
+for t in 0..40 {
+  for i in 1..N - 1 { S0: B[i] = A[i - 1] + 3 * A[i] - A[i + 1] }
+  for i in 1..N - 1 { S1: A[i] = B[i - 1] - B[i] + 2 * B[i + 1] } }\n",
+        [384, 301],
+        &[32, 128],
+    );
+}
+
+#[test]
+fn a_table_whose_elements_follow_two_neighbours() {
+    in_tiles(
+        "param N\nin A: i32[N]\nin B: i32[N]\ninout L: i32[N + 1, N + 1]
+for i in 1..N + 1, j in 1..N + 1 { S: L[i, j] = max(max(L[i - 1, j], L[i, j - 1]),
+  L[i - 1, j - 1] + select(A[i - 1] == B[j - 1], 1, 0)) }\n",
+        [128, 150],
+        &[32, 128],
+    );
+}
