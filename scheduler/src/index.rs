@@ -165,6 +165,7 @@ fn scaled(factor: i64, index: Index) -> Index {
 /// A sum, with an affine operand pushed into a minimum or maximum.
 fn add(a: Index, b: Index) -> Index {
     match (a, b) {
+        (Index::Const(0), c) | (c, Index::Const(0)) => c,
         (Index::Min(x, y), c) | (c, Index::Min(x, y)) if to_affine(&c).is_some() => {
             min(add(*x, c.clone()), add(*y, c))
         }

@@ -42,7 +42,7 @@ type Answer<T> = std::result::Result<T, Trouble>;
 ///
 /// # Errors
 /// `E0601` when isl takes too long, `E0704` for a tree that does not fit the poly, `E0732` for a
-/// loop that is taken without a block program, typing errors of a statement.
+/// loop that is taken or shared out without a block program, typing errors of a statement.
 pub fn lower(poly: &Poly, tree: &Tree, source: &Source) -> Result<Kernel> {
     lower_within(poly, tree, source, u32::MAX)
 }
@@ -60,6 +60,7 @@ pub(crate) fn lower_within(
         return block::lower(&model, tree, source, limit);
     }
     block::taking::none(tree).map_err(|d| with_source(d, source))?;
+    block::streaming::none(tree).map_err(|d| with_source(d, source))?;
     block::pingpong::none(tree).map_err(|d| with_source(d, source))?;
     let kernel = generated(None, poly, tree, source, limit)?;
     match lanes::apart(poly, tree) {

@@ -306,6 +306,9 @@ impl Schedule {
             StepKind::Map(l, place) => steps::mark(tree, l, Mark::Map(*place))?,
             StepKind::Unit(l, unit) => steps::mark(tree, l, Mark::Unit(*unit))?,
             StepKind::Take { target, ahead } => steps::mark(tree, target, Mark::Take(*ahead))?,
+            StepKind::Stream { target, blocks } => {
+                steps::mark(tree, target, Mark::Stream(*blocks))?
+            }
             StepKind::Ring { target, stages } => steps::mark(tree, target, Mark::Ring(*stages))?,
             StepKind::Tensorize { loops, instruction } => {
                 steps::tensorize(tree, loops, instruction)?
@@ -375,6 +378,7 @@ const fn affected(kind: &StepKind) -> Affected<'_> {
         | StepKind::Raster { .. }
         | StepKind::Unroll(_)
         | StepKind::Take { .. }
+        | StepKind::Stream { .. }
         | StepKind::Ring { .. }
         | StepKind::Require(..)
         | StepKind::RequireCode(_) => Affected::Nothing,

@@ -63,6 +63,7 @@ pub(crate) fn nearest(
         | StepKind::Unit(..)
         | StepKind::Tensorize { .. }
         | StepKind::Take { .. }
+        | StepKind::Stream { .. }
         | StepKind::Ring { .. }
         | StepKind::Privatise { .. }
         | StepKind::Distribute { .. }

@@ -157,6 +157,8 @@ pub struct Marks {
     pub map: Option<Place>,
     /// Blocks take iterations that no block has begun, and ask for so many ahead.
     pub taken: Option<i64>,
+    /// So many blocks, or clusters of them, share out the iterations and parts of their sums.
+    pub streamed: Option<i64>,
     /// A unit of the multiprocessor runs the iterations.
     pub unit: Option<Unit>,
     /// The iterations are an index of a matrix instruction.
@@ -175,7 +177,8 @@ impl Marks {
         let tensor = self.tensor.as_ref().map(|_| "tensorize");
         let ring = self.ring.map(|_| "ring");
         let taken = self.taken.map(|_| "take");
-        let place = self.map.map(Place::name).into_iter().chain(taken);
+        let streamed = self.streamed.map(|_| "stream");
+        let place = self.map.map(Place::name).into_iter().chain(taken).chain(streamed);
         let place = place.chain(self.unit.map(Unit::name));
         set.chain(place).chain(tensor).chain(ring).collect()
     }

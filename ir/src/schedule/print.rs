@@ -109,11 +109,9 @@ fn write_step(f: &mut fmt::Formatter<'_>, kind: &StepKind, depth: usize) -> fmt:
         StepKind::Distribute { target, at, names } => {
             write!(f, "distribute {target}{}{}", placed(at.as_ref()), named(names))
         }
-        StepKind::Skew { target, factor, by } => match factor {
-            1 => write!(f, "skew {target} by {by}"),
-            -1 => write!(f, "skew {target} by -{by}"),
-            factor => write!(f, "skew {target} by {factor}*{by}"),
-        },
+        StepKind::Skew { target, factor: 1, by } => write!(f, "skew {target} by {by}"),
+        StepKind::Skew { target, factor: -1, by } => write!(f, "skew {target} by -{by}"),
+        StepKind::Skew { target, factor, by } => write!(f, "skew {target} by {factor}*{by}"),
         StepKind::Shift { target, by } => write!(f, "shift {target} by {by}"),
         StepKind::Coalesce { outer, inner, name } => joined(f, "coalesce", [outer, inner], name),
         StepKind::Fold { outer, inner, name } => joined(f, "fold", [outer, inner], name),
@@ -127,6 +125,7 @@ fn write_step(f: &mut fmt::Formatter<'_>, kind: &StepKind, depth: usize) -> fmt:
             write!(f, "tensorize {} with {instruction}", list(loops))
         }
         StepKind::Take { target, ahead } => write!(f, "take {target} by {ahead}"),
+        StepKind::Stream { target, blocks } => write!(f, "stream {target} by {blocks}"),
         StepKind::Ring { target, stages } => write!(f, "ring {target} by {stages}"),
         StepKind::Reverse(l) => write!(f, "reverse {l}"),
         StepKind::Order(tree) => {

@@ -214,6 +214,14 @@ pub enum StepKind {
         /// How many answers there are at once, positive.
         ahead: i64,
     },
+    /// `stream l by 132`: so many blocks share out the iterations of a loop mapped to `block.x`,
+    /// tiles of sums; those that would leave blocks idle in parts of their sums.
+    Stream {
+        /// The loop.
+        target: Ref,
+        /// How many blocks, or clusters of them, positive.
+        blocks: i64,
+    },
     /// `ring l by 4`: the buffers of so many iterations exist at once and are filled ahead.
     Ring {
         /// The loop, each iteration of which has buffers.
@@ -304,6 +312,7 @@ impl StepKind {
             | Self::Unit(..)
             | Self::Tensorize { .. }
             | Self::Take { .. }
+            | Self::Stream { .. }
             | Self::Ring { .. }
             | Self::Unroll(_)
             | Self::Vectorize(_)

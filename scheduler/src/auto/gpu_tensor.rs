@@ -113,6 +113,15 @@ impl Auto {
                 self.at = before;
                 self.tiled(p, Tiles { part: None, ..tiles }, turns, options)
             }
+            None if turns.streamed => {
+                let before = self.at.clone();
+                let done = self.tiled(p, tiles, turns, options);
+                if done.is_some() && self.lowers(options.target) {
+                    return done;
+                }
+                self.at = before;
+                self.tiled(p, tiles, Turns { streamed: false, ..turns }, options)
+            }
             None => self.tiled(p, tiles, turns, options),
         }
     }
@@ -204,7 +213,7 @@ impl Auto {
             }
             return Some(n);
         }
-        let Turns { persistent, cluster, group } = turns;
+        let Turns { persistent, cluster, group, streamed } = turns;
         let (mut m, mut member) = (m, None);
         if cluster > 1 {
             let (pair, row) = self.halves(&m, cluster)?;
@@ -227,8 +236,8 @@ impl Auto {
         self.must(StepKind::Raster { loops, name: Ref::from(name.clone()) })?;
         let last = tiles.last().cloned();
         let (mut block, mut turn) = (name.clone(), None);
-        if persistent {
-            let blocks = options.multiprocessors / cluster;
+        let blocks = options.multiprocessors / cluster;
+        if persistent && !streamed {
             let (outer, each) = self.halves(&name, blocks)?;
             let (target, by) = (Ref::from(each.clone()), Ref::from(outer.clone()));
             self.must(StepKind::Skew { target, factor: -blocks, by })?;
@@ -238,6 +247,9 @@ impl Auto {
         order.extend(member.iter().chain(&turn).cloned().chain(tiles));
         self.ordered(&order).then_some(())?;
         self.must(map(&block, Axis::X))?;
+        if streamed {
+            self.must(StepKind::Stream { target: Ref::from(block), blocks })?;
+        }
         if let Some(turn) = turn.filter(|_| pingpong) {
             self.must(StepKind::Unit(Ref::from(turn), Unit::PingPong))?;
         }
@@ -345,6 +357,7 @@ impl Auto {
             }),
             partial: p.partial.map(|terms| terms / p.matrix.k * p.matrix.k),
             chosen: p.chosen,
+            divisible: !p.in_order && !p.chosen && p.others.is_empty(),
             out: out.unwrap_or(held),
             staged: out.is_some(),
             kept: p.out.as_ref().is_some_and(|o| o.0.is_none()),

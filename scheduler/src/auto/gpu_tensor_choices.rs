@@ -12,7 +12,7 @@ use super::gpu_tensor_size::{Size, Tiles, group, up};
 use super::holes::Hole;
 
 /// Names of the sizes.
-const SIZES: [&str; 13] = [
+const SIZES: [&str; 14] = [
     "rows",
     "columns",
     "slice",
@@ -26,6 +26,7 @@ const SIZES: [&str; 13] = [
     "group",
     "paired",
     "pingpong",
+    "streamed",
 ];
 
 /// Rows and columns of tiles.
@@ -48,11 +49,14 @@ pub(super) struct Turns {
     pub(super) cluster: i64,
     /// Rows of tiles in a group that neighbouring blocks share.
     pub(super) group: i64,
+    /// Tiles that whole waves leave are shared out in parts of their sums.
+    pub(super) streamed: bool,
 }
 
 impl Turns {
     /// A block for each tile, in the order of the loops.
-    pub(super) const PLAIN: Self = Self { persistent: false, cluster: 1, group: 1 };
+    pub(super) const PLAIN: Self =
+        Self { persistent: false, cluster: 1, group: 1, streamed: false };
 }
 
 /// How many tiles there are, and on how many multiprocessors they run.
@@ -93,13 +97,18 @@ impl Grid {
         if !self.more() && !self.paired {
             return Turns::PLAIN;
         }
+        Turns { persistent: self.more(), streamed: false, ..self.streamed() }
+    }
+
+    /// The same groups, whose tiles blocks share out to the last slice.
+    pub(super) fn streamed(&self) -> Turns {
         // two blocks with neighbouring rows load half of the columns' operand each, for both
         let cluster = if self.rows % PAIR == 0 { PAIR } else { 1 };
         let [along, across] = self.tile;
         let blocks = self.multiprocessors / cluster;
         let sides = [along * cluster, across];
         let group = group(self.rows / cluster, self.columns, sides, blocks);
-        Turns { persistent: self.more(), cluster, group }
+        Turns { persistent: true, cluster, group, streamed: true }
     }
 
     /// Whether there are more tiles than can run at once.
@@ -108,17 +117,21 @@ impl Grid {
     }
 
     /// All turns that these tiles can take, the usual ones first.
-    fn all(&self, usual: Turns) -> Vec<Turns> {
+    fn all(&self, usual: Turns, streams: bool) -> Vec<Turns> {
         let mut out = vec![usual];
         for persistent in [true, false] {
             for cluster in [1, PAIR].into_iter().filter(|c| self.rows % c == 0) {
                 let groups = GROUPS.into_iter().filter(|g| (self.rows / cluster) % g == 0);
-                out.extend(groups.map(|group| Turns { persistent, cluster, group }));
+                let all = groups.map(|group| Turns { persistent, cluster, group, streamed: false });
+                let all: Vec<Turns> = all.collect();
+                let shared = all.iter().map(|turns| Turns { streamed: true, ..*turns });
+                out.extend(shared.filter(|_| persistent && streams));
+                out.extend(all);
             }
         }
         let fits =
             |t: &Turns| (!self.paired || t.cluster == PAIR) && (!self.pingpong || t.persistent);
-        out.retain(|t| (self.more() || !t.persistent) && fits(t));
+        out.retain(|t| (self.more() || t.streamed || !t.persistent) && fits(t));
         out
     }
 }
@@ -152,7 +165,7 @@ pub(super) fn hole(of: &str, size: &Size) -> Option<Hole> {
 
 /// Tiles with fewer stages and in other turns, with their estimates.
 fn variants(size: &Size, tiles: &Tiles) -> Vec<(i64, Vec<i64>)> {
-    let turns = Grid::of(size, tiles).all(size.usual(tiles));
+    let turns = Grid::of(size, tiles).all(size.usual(tiles), size.streams(tiles));
     let mut out = Vec::new();
     for stages in (FEWEST_STAGES..=tiles.stages).rev() {
         for turn in &turns {
@@ -161,6 +174,7 @@ fn variants(size: &Size, tiles: &Tiles) -> Vec<(i64, Vec<i64>)> {
                 turn.persistent != usual.persistent,
                 turn.cluster != usual.cluster,
                 turn.group != usual.group,
+                turn.streamed != usual.streamed,
             ];
             let differences = other.into_iter().filter(|o| *o).count() as i64;
             let tiles = Tiles { stages, ..*tiles };
@@ -187,6 +201,7 @@ fn values(t: &Tiles, turns: Turns) -> Vec<i64> {
         turns.group,
         i64::from(t.paired),
         i64::from(t.pingpong),
+        i64::from(turns.streamed),
     ]
 }
 
@@ -206,16 +221,18 @@ pub(super) fn read(values: &[i64]) -> Option<(Tiles, Turns)> {
         group,
         paired,
         pingpong,
+        streamed,
     ] = values
     else {
         return None;
     };
     let some = |n: i64| (n > 0).then_some(n);
-    let [swapped, paired, pingpong] = [swapped, paired, pingpong].map(|n| n != 0);
+    let [swapped, paired, pingpong, streamed] =
+        [swapped, paired, pingpong, streamed].map(|n| n != 0);
     let (slab, part) = (some(slab), some(part));
     let tiles =
         Tiles { rows, columns, slice, teams, swapped, stages, slab, part, paired, pingpong };
-    Some((tiles, Turns { persistent: persistent != 0, cluster, group }))
+    Some((tiles, Turns { persistent: persistent != 0, cluster, group, streamed }))
 }
 
 #[cfg(test)]

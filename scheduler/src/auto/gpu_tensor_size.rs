@@ -13,7 +13,7 @@ use super::gpu::Paired;
 use super::gpu_tensor_choices::{FEWEST_STAGES, Grid, Turns};
 use crate::block;
 use crate::block::pingpong::GROUPS;
-use crate::model::product::{Operand, Results, Tiled, combine};
+use crate::model::product::{Operand, Results, Tiled, combine, combine_parts};
 use crate::model::{Machine, predict};
 
 /// Bytes of a row of an operand's tile along the sum.
@@ -38,7 +38,7 @@ const PARTIAL_SUMS: i64 = 96;
 /// Swapped tiles, where the others have no rows to spare, and tiles that two groups take in turn
 /// are taken if they are predicted to be faster by more than one in so many: what turning results
 /// costs is not measured well, and in turns 64 products of 512³ were predicted to be 3 % faster and
-/// took 5 % longer.
+/// took 5 % longer. So are tiles that blocks share out in parts.
 const CLEARLY: i64 = 20;
 /// Elements of results that threads write to shared memory in a clock where banks clash.
 const CLASHING: f64 = 5.0;
@@ -107,6 +107,9 @@ pub(super) struct Size {
     pub(super) partial: Option<i64>,
     /// Data may leave out tiles.
     pub(super) chosen: bool,
+    /// Sums may be added in parts by different blocks, and what uses them does so element by
+    /// element.
+    pub(super) divisible: bool,
     /// The results go through shared memory.
     pub(super) staged: bool,
     /// The sums are the results: threads write small tiles of them themselves.
@@ -141,8 +144,10 @@ impl Size {
                 for columns in [256, 192, 128, 64, 32, 16, 8] {
                     let Some(whole) = self.tiles(rows, columns, swapped) else { continue };
                     for tiles in self.ways(whole) {
-                        let time = self.time(&tiles);
-                        let turned = swapped && self.rows >= self.deep || tiles.pingpong;
+                        let turns = self.usual(&tiles);
+                        let time = self.time_in(&tiles, turns);
+                        let turned =
+                            swapped && self.rows >= self.deep || tiles.pingpong || turns.streamed;
                         let time = time + i64::from(turned) * time / CLEARLY;
                         let time = (self.pairs == Paired::Always && !tiles.paired, time);
                         if best.as_ref().is_none_or(|b| time < b.0) {
@@ -289,7 +294,22 @@ impl Size {
     pub(super) fn usual(&self, t: &Tiles) -> Turns {
         let grouped = Grid::of(self, t).grouped();
         let plain = || self.time_in(t, Turns::PLAIN) <= self.time_in(t, grouped);
-        if self.batch > 1 && !t.paired && !t.pingpong && plain() { Turns::PLAIN } else { grouped }
+        let batch = self.batch > 1 && !t.paired && !t.pingpong;
+        let whole = if batch && plain() { Turns::PLAIN } else { grouped };
+        let streamed = Grid::of(self, t).streamed();
+        // sums in tensor memory were never measured so
+        let pays = || {
+            let [parts, whole] = [streamed, whole].map(|turns| self.time_in(t, turns));
+            parts + parts / CLEARLY < whole
+        };
+        if !self.tensor && self.streams(t) && pays() { streamed } else { whole }
+    }
+
+    /// Whether blocks can share these tiles out in parts of their sums: some are left after whole
+    /// waves.
+    pub(super) fn streams(&self, t: &Tiles) -> bool {
+        let slots = self.multiprocessors;
+        self.divisible && !t.pingpong && t.part.is_none() && self.blocks(t) % slots != 0
     }
 
     /// Nanoseconds until all is done, in these turns.
@@ -301,7 +321,21 @@ impl Size {
             let sums = parts * self.rows * self.columns * self.batch;
             seconds += combine(sums as f64, m);
         }
+        if turns.streamed {
+            let elements = (t.rows * t.columns) as f64;
+            let [parts, tiles] = self.parts_left(t, turns).map(|n| n as f64 * elements);
+            seconds += combine_parts(parts, tiles, m);
+        }
         (seconds * 1e9) as i64
+    }
+
+    /// Parts of tiles that all blocks write, where they share out those that whole waves leave, and
+    /// how many tiles these are: a tile begins a part, and so does a block.
+    fn parts_left(&self, t: &Tiles, turns: Turns) -> [i64; 2] {
+        let slots = self.multiprocessors / turns.cluster * turns.cluster;
+        let left = self.blocks(t) % slots;
+        let slices = up(self.sum, t.slice);
+        [left + slots.min(left * slices) - 1, left]
     }
 
     /// How a tile's results of so many bytes each leave.
@@ -327,7 +361,10 @@ impl Size {
         let stay = turns.persistent && t.part.is_none();
         let cluster = if t.part.is_none() { turns.cluster } else { 1 };
         let slots = self.multiprocessors / cluster * cluster;
-        let blocks = if stay { tiles.min(slots) } else { tiles };
+        let blocks = if stay && !turns.streamed { tiles.min(slots) } else { tiles };
+        let blocks = if turns.streamed { slots } else { blocks };
+        let parted = if turns.streamed { self.parts_left(t, turns)[0] } else { 0 };
+        let written = parted * t.rows * t.columns * HELD;
         let terms = self.bytes_of(t.slice);
         let sides = if t.swapped { [1, 0] } else { [0, 1] };
         // blocks of a cluster are neighbours along the result's rows and share its columns'
@@ -369,6 +406,7 @@ impl Size {
             tiles: tiles as f64,
             blocks: blocks as f64,
             stay,
+            parts: parted as f64 / blocks as f64,
             groups: if t.pingpong { GROUPS as f64 } else { 1.0 },
             teams: t.teams as f64,
             slices: (up(up(self.sum, t.slice) * self.others, parts)) as f64,
@@ -385,7 +423,7 @@ impl Size {
             shared: (self.staged_bytes(t)
                 + t.stages * ((t.rows + width) * terms + self.scales_of(t)))
                 as f64,
-            bytes: self.bytes as f64,
+            bytes: (self.bytes + written) as f64,
             apart: self.apart(t, turns),
         }
     }
@@ -452,6 +490,7 @@ pub(super) mod tests {
             stored: [Stored { along_sum: true, pitch: 2 * sum }; 2],
             partial: None,
             chosen: false,
+            divisible: true,
             out: 2,
             staged: true,
             kept: false,
@@ -496,6 +535,25 @@ pub(super) mod tests {
         assert_eq!(size(256, 256, 512).best().unwrap().part, None);
         // equal parts only
         assert_eq!(size(64, 64, 64 * 1021).best().unwrap().part, None);
+    }
+
+    #[test]
+    fn tiles_are_shared_out_where_waves_are_half_empty_and_sums_long() {
+        // 200 tiles for 132 multiprocessors
+        let turns = |s: &Size| s.usual(&s.tiles(128, 256, false).unwrap());
+        let long = size(2560, 2560, 16384);
+        assert!(turns(&long).streamed, "{:?}", turns(&long));
+        assert!(long.usual(&long.best().unwrap()).streamed, "{:?}", long.best());
+        // a second launch costs more than the wave
+        assert!(!turns(&size(2560, 2560, 512)).streamed);
+        // whole waves, and what may not have parts
+        assert!(!turns(&size(4224, 4096, 16384)).streamed);
+        for other in [
+            Size { divisible: false, ..size(2560, 2560, 16384) },
+            Size { tensor: true, ..size(2560, 2560, 16384) },
+        ] {
+            assert!(!turns(&other).streamed);
+        }
     }
 
     #[test]

@@ -193,7 +193,7 @@ impl Program<'_> {
         scope.renamed.insert(l.var.clone(), var(&vars[0]));
         let (each, before) = (self.all_runs(&l.body), self.none());
         let (label, at, lower) = (l.label.clone(), var(&vars[1]), Index::Const(0));
-        scope.around.push(Around { label, at, lower, each, before });
+        scope.around.push(Around { label, at, lower, each, before, parts: None });
         let KernelLoop { lower, upper, body: nodes, .. } = l.clone();
         Ok(Tiles { vars, lower, upper, nodes, scope })
     }

@@ -14,7 +14,7 @@ use warploom_ir::kernel::{
 use warploom_ir::nest::{AssignOp, Constraint};
 
 use super::digits::Digits;
-use super::elements::Elements;
+use super::elements::{Elements, Instance};
 use super::moves::Move;
 use super::product::Counter;
 use super::roles::{Program, add, by_name, call, number, one, tile, unused, var};
@@ -99,25 +99,14 @@ impl Program<'_> {
         into: Option<(&Name, &[Index])>,
     ) -> KernelNode {
         let of = &elements.of;
-        let mut values = coordinates[..=of.scope].to_vec();
-        let mut places = vec![Index::Const(0); of.rank];
-        for (side, (v, first)) in of.sides.iter().zip(vars.iter().zip(first)) {
-            for (dim, place) in side.places(&add(first, var(v))) {
-                places[dim] = place;
-            }
-        }
-        values.extend(places);
-        values.extend(vars.iter().map(var));
+        let own = vars.each_ref().map(var);
+        let [row, column] = first;
+        let at = [add(row, own[0].clone()), add(column, own[1].clone())];
+        let values = of.values(coordinates, &at, &own);
         let lookup = by_name(&elements.names, &values);
         let mut body = Vec::new();
         for instance in &elements.statements {
-            let iterators: Vec<Index> =
-                instance.iterators.iter().map(|e| substitute(e, &lookup)).collect();
-            let inner = |n: &str| {
-                let at = instance.names.iter().position(|i| &**i == n);
-                at.map_or_else(|| lookup(n), |at| iterators.get(at).cloned())
-            };
-            let mut store = instance.store.map_index(&mut |e| substitute(e, &inner));
+            let mut store = stored_at(instance, &lookup);
             let mut otherwise = Vec::new();
             if let Some((array, indices)) = into {
                 (store.array, store.indices) = (array.clone(), indices.to_vec());
@@ -299,6 +288,19 @@ impl Program<'_> {
         out.push(one(stores));
         out
     }
+}
+
+/// The store of an instance.
+pub(super) fn stored_at(
+    instance: &Instance,
+    lookup: &dyn Fn(&str) -> Option<Index>,
+) -> Store<Index> {
+    let iterators: Vec<Index> = instance.iterators.iter().map(|e| substitute(e, lookup)).collect();
+    let inner = |n: &str| {
+        let at = instance.names.iter().position(|i| &**i == n);
+        at.map_or_else(|| lookup(n), |at| iterators.get(at).cloned())
+    };
+    instance.store.map_index(&mut |e| substitute(e, &inner))
 }
 
 pub(super) fn condition(c: &Constraint, lookup: &dyn Fn(&str) -> Option<Index>) -> Condition {

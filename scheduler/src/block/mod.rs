@@ -19,6 +19,7 @@ mod ascending;
 mod boxes;
 mod chosen;
 mod combined;
+mod combining;
 mod consumer;
 mod determined;
 mod digits;
@@ -44,6 +45,7 @@ mod rounds;
 mod scaled;
 mod skeleton;
 mod slabs;
+pub(crate) mod streaming;
 mod sums;
 pub(crate) mod taking;
 mod tensor_memory;
@@ -73,6 +75,7 @@ use moves::Move;
 use pingpong::Pong;
 use product::Product;
 use slabs::Slabs;
+use streaming::Streamed;
 use taking::Taken;
 
 pub(crate) use warps::fragment_parts;
@@ -92,6 +95,7 @@ pub(crate) fn wanted(tree: &Tree) -> bool {
 pub(crate) fn lower(model: &Model, tree: &Tree, source: &Source, limit: u32) -> Result<Kernel> {
     let poly = &*model.poly;
     let plans = Plan::all(model, tree, source, limit)?;
+    streaming::check(tree, &plans).map_err(|d| with_source(d, source))?;
     let (mut reduced, mut order) = (poly.clone(), tree.clone());
     for plan in &plans {
         (reduced, order) = skeleton::reduced(&reduced, &order, plan)?;
@@ -181,7 +185,7 @@ struct Plan {
     /// The product that each piece of work belongs to: the one it is, whose operand it fills, or
     /// whose sums it uses.
     owners: Vec<usize>,
-    /// The statements of each piece of work.
+    /// The statements of each piece of work; none of what writes parts of tiles.
     members: Vec<Vec<Name>>,
     /// The loops outside the program.
     outside: BTreeSet<Name>,
@@ -191,6 +195,8 @@ struct Plan {
     cluster: Option<Cluster>,
     /// The loop mapped to blocks whose iterations blocks take.
     taken: Option<Taken>,
+    /// The loop mapped to blocks whose iterations, and parts of their sums, blocks share out.
+    streamed: Option<Streamed>,
     /// The loop whose iterations two groups of warpgroups take in turn.
     pong: Option<Pong>,
     /// Under which condition a tile is made, if data leave out some.
@@ -377,6 +383,7 @@ impl Plan {
             root: scopes.min().map_or(0, |(_, p)| p),
             cluster,
             taken: Taken::of(&sites[0])?,
+            streamed: None,
             pong: Pong::of(&sites[0])?,
             chosen: None,
             staging: BTreeMap::new(),
@@ -394,6 +401,7 @@ impl Plan {
         plan.check_pair()?;
         plan.check_taken()?;
         plan.check_pingpong()?;
+        plan.stream(sites)?;
         Ok(plan)
     }
 

@@ -124,7 +124,7 @@ impl Plan {
     }
 
     /// Whether statements read a buffer that elements are staged in.
-    fn reads_staged(&self, work: &Work) -> bool {
+    pub(super) fn reads_staged(&self, work: &Work) -> bool {
         let reads = |Instance { store, .. }: &Instance| {
             let mut found = false;
             store.value.visit(&mut |v| {

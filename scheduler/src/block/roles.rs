@@ -23,6 +23,7 @@ use super::pingpong::Turns;
 use super::product::Product;
 use super::rounds::Runs;
 use super::scaled::in_shared;
+use super::streaming::Division;
 use super::taking::Answers;
 use super::tensor_memory::Memory;
 use super::{Cluster, Plan, Staged, misplaced};
@@ -54,6 +55,8 @@ pub(super) struct Program<'a> {
     pub(super) answers: Option<Answers>,
     /// Whose turn it is, where two groups of warpgroups take tiles in turn.
     pub(super) turns: Option<Turns>,
+    /// How tiles and their slices are shared out, if they are.
+    pub(super) division: Option<Division>,
 }
 
 /// A loop of the program around a place.
@@ -67,6 +70,8 @@ pub(super) struct Around {
     pub(super) each: Runs,
     /// What has run before its first one since the iteration around began.
     pub(super) before: Runs,
+    /// Of a loop over parts of tiles, the iterations of the ring that have run in it before.
+    pub(super) parts: Option<Index>,
 }
 
 /// What loop variables of isl's loops are called in a role, and the loops around.
@@ -157,6 +162,7 @@ impl<'a> Program<'a> {
             memory: None,
             answers: None,
             turns: None,
+            division: None,
         }
     }
 

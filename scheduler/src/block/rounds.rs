@@ -89,7 +89,8 @@ impl Program<'_> {
     /// A loop around a place, at an iteration, behind others.
     pub(super) fn around(&self, l: &KernelLoop, at: Index, lower: Index, before: Runs) -> Around {
         let each = self.all_runs(&l.body);
-        Around { label: l.label.clone(), at, lower, each, before }
+        let parts = self.before_part(&l.var, &at);
+        Around { label: l.label.clone(), at, lower, each, before, parts }
     }
 
     /// The scope inside a loop of isl's, at an iteration of those from `lower` on, behind others.
@@ -115,6 +116,10 @@ impl Program<'_> {
         let mut out = Index::Const(0);
         for l in &scope.around {
             let at = simplify(&Index::Sub(Box::new(l.at.clone()), Box::new(l.lower.clone())));
+            if let (true, Some(parts), Some(before)) = (ring, &l.parts, l.before[p][unit]) {
+                out = add(out, add(Index::Const(before), parts.clone()));
+                continue;
+            }
             // in its only iteration it does not matter how long that is
             let each = if at == Index::Const(0) { Some(0) } else { l.each[p][unit] };
             let (Some(each), Some(before)) = (each, l.before[p][unit]) else {
@@ -149,8 +154,8 @@ impl Program<'_> {
                 continue;
             }
             for at in *lower..*upper {
-                let body = self.peeled(fixed(&l.body, &l.var, at));
                 let (lower, upper) = (Index::Const(at), Index::Const(at + 1));
+                let body = self.peeled(fixed(&l.body, &l.var, &lower));
                 out.push(KernelNode::Loop(KernelLoop { body, lower, upper, ..l.clone() }));
             }
         }
@@ -175,9 +180,9 @@ fn decides(nodes: &[KernelNode], var: &Name) -> bool {
     })
 }
 
-/// Nodes with a number for a variable; pieces of work stay what they are.
-fn fixed(nodes: &[KernelNode], var: &Name, at: i64) -> Vec<KernelNode> {
-    let lookup = |n: &str| (*n == **var).then_some(Index::Const(at));
+/// Nodes with a value for a variable; pieces of work stay what they are.
+pub(super) fn fixed(nodes: &[KernelNode], var: &Name, at: &Index) -> Vec<KernelNode> {
+    let lookup = |n: &str| (*n == **var).then(|| at.clone());
     let index = |e: &Index| simplify(&replace(e, &lookup));
     let all = |nodes: &[KernelNode]| fixed(nodes, var, at);
     nodes

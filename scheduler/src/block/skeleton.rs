@@ -12,17 +12,18 @@ use warploom_ir::affine::{Affine, Name};
 use warploom_ir::diag::{Result, Span};
 use warploom_ir::dtype::DType;
 use warploom_ir::expr::{Access, Expr, Literal};
-use warploom_ir::kernel::{Index, Kernel, KernelLoop, KernelNode, LoopMode, Store};
+use warploom_ir::kernel::{Buffer, Index, Kernel, KernelLoop, KernelNode, LoopMode, Store};
 use warploom_ir::nest::{Array, AssignOp, Order, Role, Statement};
 use warploom_ir::schedule::{Poly, PolyStatement, Tree, TreeLoop};
 use warploom_ir::target::{Axis, Place};
 
 use super::product::Product;
 use super::roles::Program;
+use super::streaming::launches;
 use super::{Plan, Work};
 
 /// What a program's piece of work is called while isl makes the loops; no user's name has an `@`.
-fn placeholder(plan: &Plan, number: usize) -> Name {
+pub(super) fn placeholder(plan: &Plan, number: usize) -> Name {
     format!("@work{}.{number}", plan.number).into()
 }
 
@@ -51,7 +52,8 @@ pub(super) fn reduced(poly: &Poly, tree: &Tree, plan: &Plan) -> Result<(Poly, Tr
     let dropped = |name: &Name| poly.scopes.contains_key(name) && !left.contains(name);
     out.arrays.retain(|a| !dropped(&a.name));
     out.scopes.retain(|name, _| left.contains(name));
-    for (number, work) in plan.works.iter().enumerate() {
+    let pieces = plan.works.iter().enumerate().filter(|(w, _)| !plan.members[*w].is_empty());
+    for (number, work) in pieces {
         let product = &plan.products[plan.owners[number]];
         let depth = match work {
             Work::Product | Work::Fill(_) | Work::Threads(_) => product.loops.len(),
@@ -151,7 +153,9 @@ pub(super) fn completed(mut kernel: Kernel, poly: &Poly, plans: &[Plan]) -> Resu
     taken.extend(poly.arrays.iter().map(|a| a.name.clone()));
     variables(&kernel.body, &mut taken);
     for plan in plans {
-        kernel.body = replaced(kernel.body, None, plan, &mut taken)?;
+        let mut making = Making { plan, taken: &mut taken, buffers: Vec::new() };
+        kernel.body = making.replaced(kernel.body, None)?;
+        kernel.buffers.append(&mut making.buffers);
     }
     kernel.body = in_blocks(kernel.body, false, &mut taken);
     Ok(kernel)
@@ -195,40 +199,71 @@ fn stands_for(node: &KernelNode, such: &dyn Fn((usize, usize)) -> bool) -> bool 
     }
 }
 
-/// Replaces the nodes inside the innermost block loop, or those that stand where it would; `around`
-/// is the loop around them.
-fn replaced(
-    nodes: Vec<KernelNode>,
-    around: Option<&KernelLoop>,
-    plan: &Plan,
-    taken: &mut BTreeSet<Name>,
-) -> Result<Vec<KernelNode>> {
-    let own = |(of, _): (usize, usize)| of == plan.number;
-    let mut out = Vec::new();
-    let (mut inside, mut place) = (Vec::new(), 0);
-    for node in nodes {
-        match node {
-            KernelNode::Loop(mut l) if plan.outside.contains(&l.label) => {
-                let body = replaced(std::mem::take(&mut l.body), Some(&l), plan, taken)?;
-                out.push(KernelNode::Loop(KernelLoop { body, ..l }));
-            }
-            node if stands_for(&node, &own) => {
-                // loops that run once are not there: other launches stand beside
-                if inside.is_empty() {
-                    place = out.len();
+/// What one program's nodes are replaced by.
+struct Making<'p> {
+    plan: &'p Plan,
+    taken: &'p mut BTreeSet<Name>,
+    /// Arrays that its launches need.
+    buffers: Vec<Buffer>,
+}
+
+impl Making<'_> {
+    /// Replaces the nodes inside the innermost block loop, or those that stand where it would;
+    /// `around` is the loop around them.
+    fn replaced(
+        &mut self,
+        nodes: Vec<KernelNode>,
+        around: Option<&KernelLoop>,
+    ) -> Result<Vec<KernelNode>> {
+        let plan = self.plan;
+        let own = |(of, _): (usize, usize)| of == plan.number;
+        let mut out = Vec::new();
+        let (mut inside, mut place) = (Vec::new(), 0);
+        for node in nodes {
+            let mine = stands_for(&node, &own);
+            match node {
+                KernelNode::Loop(l) if mine && plan.streams(&l.label) => {
+                    out.extend(self.shared_out(&l)?);
                 }
-                inside.push(node);
+                KernelNode::Loop(mut l) if plan.outside.contains(&l.label) => {
+                    let body = self.replaced(std::mem::take(&mut l.body), Some(&l))?;
+                    out.push(KernelNode::Loop(KernelLoop { body, ..l }));
+                }
+                node if mine => {
+                    // loops that run once are not there: other launches stand beside
+                    if inside.is_empty() {
+                        place = out.len();
+                    }
+                    inside.push(node);
+                }
+                node => out.push(node),
             }
-            node => out.push(node),
         }
+        if inside.is_empty() {
+            return Ok(out);
+        }
+        let made = match &plan.streamed {
+            Some(streamed) => {
+                let one = streamed.one(inside, self.taken);
+                self.shared_out(&one)?
+            }
+            None => {
+                let mut program = Program::new(plan, self.taken);
+                program.name_answers(around);
+                vec![program.block(inside)?.into()]
+            }
+        };
+        out.splice(place..place, made);
+        Ok(out)
     }
-    if inside.is_empty() {
-        return Ok(out);
+
+    /// The launches of a loop that blocks share out.
+    fn shared_out(&mut self, l: &KernelLoop) -> Result<Vec<KernelNode>> {
+        let streamed = self.plan.streamed.as_ref().expect("asked by who calls this");
+        let (nodes, buffer) = launches(self.plan, streamed, l, self.taken)?;
+        self.buffers.extend(buffer);
+        Ok(nodes)
     }
-    let mut program = Program::new(plan, taken);
-    program.name_answers(around);
-    out.insert(place, program.block(inside)?.into());
-    Ok(out)
 }
 
 /// The kernel's body in which every block program stands in a block loop: isl leaves out loops that

@@ -126,7 +126,7 @@ impl Program<'_> {
         scope.renamed.insert(of, var(&vars[0]));
         let (each, before) = (self.all_runs(nodes), self.none());
         let (at, lower) = (var(&vars[1]), Index::Const(0));
-        scope.around.push(Around { label, at, lower, each, before });
+        scope.around.push(Around { label, at, lower, each, before, parts: None });
         (scope, Some(vars))
     }
 

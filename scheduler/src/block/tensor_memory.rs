@@ -192,9 +192,9 @@ impl<'a> Program<'a> {
     /// Waits until every slot is released for the last time: commits of other blocks arrive at this
     /// block's barriers, which must still be there.
     fn tail(&mut self, nodes: &[KernelNode], scope: &Scope) -> Result<KernelNode> {
-        let all = self.count(&self.last(nodes, scope))?;
+        let all = self.all_slices(nodes, scope)?;
         let later = unused("tail", self.taken);
-        let q = add(add(all, Index::Const(1)), var(&later));
+        let q = add(all, var(&later));
         let wait = vec![slot(self.empty(), self.slot_of(&q)), self.parity(&q, 1)];
         let body = vec![call("mbarrier.wait", wait)];
         Ok(one(vec![repeat(&later, self.product().stages, body)]))

@@ -9,7 +9,7 @@
 
 use warploom_ir::affine::{Affine, Name};
 use warploom_ir::dtype::DType;
-use warploom_ir::kernel::KernelNode;
+use warploom_ir::kernel::{Index, KernelNode};
 use warploom_ir::nest::{Array, Statement};
 
 use super::digits::{Digit, Digits};
@@ -40,6 +40,25 @@ impl Sums {
             out[digit.dim] = digit.extent;
         }
         out
+    }
+
+    /// The values of [`Elements::names`](super::elements::Elements) for the element at a row and
+    /// column, which a fragment has at others; what stands behind the coordinates of the sums' loop
+    /// comes last.
+    pub(super) fn values(
+        &self,
+        coordinates: &[Index],
+        at: &[Index; 2],
+        held: &[Index; 2],
+    ) -> Vec<Index> {
+        let (own, behind) = coordinates.split_at(self.scope + 1);
+        let mut places = vec![Index::Const(0); self.rank];
+        for (side, at) in self.sides.iter().zip(at) {
+            for (dim, place) in side.places(at) {
+                places[dim] = place;
+            }
+        }
+        own.iter().chain(&places).chain(held).chain(behind).cloned().collect()
     }
 
     /// The indices of an access to them that say which element it is, slowest first for `m`, then

@@ -16,6 +16,10 @@ const KEPT: f64 = 0.7;
 /// Bytes of a partial sum, and of a row of an operand that threads copy.
 const HELD: f64 = 4.0;
 const ROW: f64 = 128.0;
+/// Elements of a part that a warp's rows have side by side.
+const PART_RUN: f64 = 64.0;
+/// Elements of parts that a multiprocessor's threads add up at once.
+const ADDED: f64 = 8192.0;
 /// Threads of a warpgroup.
 const GROUP: f64 = 128.0;
 /// Bytes that a warpgroup turns around in a clock: `mk,kn->mn` of tf32, 4096, took 657 us.
@@ -61,6 +65,8 @@ pub(crate) struct Tiled {
     pub(crate) blocks: f64,
     /// Blocks stay, with registers dealt to roles: one is on a multiprocessor.
     pub(crate) stay: bool,
+    /// Parts of tiles that a block writes on average, where blocks share out to the last slice.
+    pub(crate) parts: f64,
     /// Groups of warpgroups that take tiles in turn, or one.
     pub(crate) groups: f64,
     /// Warpgroups that multiply a tile, or one thread for all.
@@ -101,13 +107,13 @@ impl Tiled {
 
     /// Clocks of a tile's results by the threads, those in which they leave, and those in which
     /// they are written to where they leave from.
-    fn epilogue(&self, m: &Machine) -> [f64; 3] {
+    fn epilogue(&self, results: Results, m: &Machine) -> [f64; 3] {
         let f = &m.fitted;
         let elements = self.tile[0] * self.tile[1];
         let warps = (self.teams * 4.0 / SCHEDULERS).ceil().max(f.dependent / 2.0);
         let each = elements / self.teams / GROUP;
         let row = |bytes: f64| elements * self.out / bytes * f.stored.max(bytes / m.shared);
-        match self.results {
+        match results {
             Results::Boxes { boxes, row: bytes, written } => {
                 let waits = boxes * (f.slab + 2.0 * f.meeting);
                 [waits + each * warps, row(bytes), elements / written]
@@ -121,7 +127,8 @@ impl Tiled {
         let f = &m.fitted;
         let mut w = Work::of(self.blocks, self.resident(m));
         let mine = self.tiles / self.blocks;
-        w.uneven = mine.ceil() / mine;
+        let even = self.parts > 0.0;
+        w.uneven = if even { 1.0 } else { mine.ceil() / mine };
         let slices = self.slices * mine;
         for o in self.operands {
             let rows = Rows::apart(slices * o.bytes / o.row, o.row, o.pitch);
@@ -136,9 +143,12 @@ impl Tiled {
         let filled = slices * ((filled / FLYING).ceil() * f.load).max(turned * GROUP / TURNED);
         let alone = slices * f.slice + tensor;
         let main = alone.max(ring.clocks(m)).max(filled);
-        let [epilogue, leaving, written] = self.epilogue(m).map(|clocks| clocks * mine);
+        let whole = if even { mine.floor() } else { mine };
+        let each = self.epilogue(self.results, m);
+        let [epilogue, leaving, written] = each.map(|clocks| clocks * whole);
         (w.leaving, w.written) = (leaving, written);
-        let epilogue = epilogue.max(leaving + written);
+        let [part, ..] = self.epilogue(Results::Threads(PART_RUN), m);
+        let epilogue = epilogue.max(leaving + written) + self.parts * part;
         // sums in tensor memory leave while the next ones are made
         (w.main, w.epilogue) = match self.matrix.tensor && mine > 1.0 {
             true => (main.max(epilogue), main.min(epilogue) / mine),
@@ -157,6 +167,14 @@ impl Tiled {
 /// Seconds until partial sums are added up by a launch of their own: so many elements of them.
 pub(crate) fn combine(sums: f64, m: &Machine) -> f64 {
     m.fitted.launch + 2.0 * HELD * sums / (m.cache * m.clock)
+}
+
+/// Seconds until parts of tiles are added up by a launch of their own: so many elements of them, of
+/// so many of tiles. A thread waits for one part after the other.
+pub(crate) fn combine_parts(parts: f64, tiles: f64, m: &Machine) -> f64 {
+    let waves = (tiles / (m.multiprocessors * ADDED)).ceil();
+    let waits = waves * (m.fitted.block + parts / tiles.max(1.0) * m.fitted.latency);
+    combine(parts, m) + waits / m.clock
 }
 
 /// A product whose factors warps load into registers from shared memory.

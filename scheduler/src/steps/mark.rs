@@ -1,14 +1,15 @@
-//! `parallel l`, `vectorize l`, `unroll l`, `map l to block.x`, `take l by 2`, `map l to
-//! warpgroup`, `ring l by 4`, `tensorize m, n, k with …`: annotations.
+//! `parallel l`, `vectorize l`, `unroll l`, `map l to block.x`, `take l by 2`, `stream l by 132`,
+//! `map l to warpgroup`, `ring l by 4`, `tensorize m, n, k with …`: annotations.
 //!
 //! Rows stay; the loops' marks change.
-//! Legal: `unroll`, `ring` and `take` always (whose iteration a block runs was free before);
+//! Legal: `unroll`, `ring` and `take` always (whose iteration a block runs was free before), and
+//! `stream` (whether the sums in its iterations may have parts is asked when it is lowered);
 //! `parallel` and `map` if no dependence is carried by the loop; `vectorize` and `tensorize` if
 //! none is but those of a reduction that may be reordered. Whether the statement is what the
 //! instruction computes is asked when the schedule is lowered.
 //! Errors: `E0712` for a loop that would be both vectors and threads, or vectors and copies, or
-//! mapped and anything else, for a loop that is taken and not on `block.x`, and for a place that a
-//! loop around it or inside has; `E0730` for an unknown instruction.
+//! mapped and anything else, for a loop that is taken or streamed and not on `block.x`, and for a
+//! place that a loop around it or inside has; `E0730` for an unknown instruction.
 
 use warploom_ir::affine::Name;
 use warploom_ir::diag::{Blame, Diagnostic, Result};
@@ -34,6 +35,8 @@ pub(crate) enum Mark {
     Unit(Unit),
     /// Blocks take iterations that no block has begun, so many ahead.
     Take(i64),
+    /// So many blocks share out the iterations and parts of their sums.
+    Stream(i64),
     /// So many iterations' buffers exist at once.
     Ring(i64),
 }
@@ -53,12 +56,13 @@ pub(crate) fn mark(tree: &Tree, target: &Ref, mark: Mark) -> Result<Tree> {
             Mark::Map(place) => marks.map = Some(place),
             Mark::Unit(unit) => marks.unit = Some(unit),
             Mark::Take(ahead) => {
-                if marks.map != Some(Place::Block(Axis::X)) {
-                    let message = format!("loop `{name}` is taken by blocks it is not mapped to");
-                    let help = format!("write `map {name} to block.x` before `take {name}`");
-                    return Err(Box::new(refuse(target.span, message).help(help)));
-                }
+                of_blocks(marks, &name, target, ["taken", "take"])?;
                 marks.taken = Some(ahead);
+                return Ok(Tree::Loop(l));
+            }
+            Mark::Stream(blocks) => {
+                of_blocks(marks, &name, target, ["shared out", "stream"])?;
+                marks.streamed = Some(blocks);
                 return Ok(Tree::Loop(l));
             }
             Mark::Ring(stages) => marks.ring = Some(stages),
@@ -72,6 +76,21 @@ pub(crate) fn mark(tree: &Tree, target: &Ref, mark: Mark) -> Result<Tree> {
         }
         Ok(Tree::Loop(l))
     })
+}
+
+/// Refuses a mark of the one loop over blocks where the loop is no such, or has the other one.
+fn of_blocks(marks: &Marks, name: &Name, target: &Ref, [done, step]: [&str; 2]) -> Result<()> {
+    if marks.map != Some(Place::Block(Axis::X)) {
+        let message = format!("loop `{name}` is {done} by blocks it is not mapped to");
+        let help = format!("write `map {name} to block.x` before `{step} {name}`");
+        return Err(Box::new(refuse(target.span, message).help(help)));
+    }
+    if marks.taken.is_some() || marks.streamed.is_some() {
+        let message = format!("who runs the iterations of loop `{name}` is said already");
+        let help = "write one of `take` and `stream`, once";
+        return Err(Box::new(refuse(target.span, message).help(help)));
+    }
+    Ok(())
 }
 
 /// Refuses a mark that excludes others beside another.
@@ -156,6 +175,10 @@ mod tests {
         let blocks = mark(&before, &i, wide).unwrap();
         let taken = mark(&blocks, &i, Mark::Take(2)).unwrap();
         assert_eq!(taken.find("i").unwrap().marks.words(), ["block.x", "take"]);
+        refused(mark(&taken, &i, Mark::Stream(4)), "E0712", "is said already");
+        refused(mark(&before, &i, Mark::Stream(4)), "E0712", "not mapped to");
+        let streamed = mark(&blocks, &i, Mark::Stream(4)).unwrap();
+        assert_eq!(streamed.find("i").unwrap().marks.words(), ["block.x", "stream"]);
         let two = t("loop i [S: i] block.x { loop j [S: j] { S } }");
         refused(mark(&two, &Ref::new("j"), wide), "E0712", "mapped to `block.x` already");
     }

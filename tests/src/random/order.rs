@@ -173,6 +173,7 @@ fn tree_after(tree: &Tree, step: &StepKind) -> Option<Tree> {
         | StepKind::Unit(..)
         | StepKind::Tensorize { .. }
         | StepKind::Take { .. }
+        | StepKind::Stream { .. }
         | StepKind::Ring { .. }
         | StepKind::Unroll(_)
         | StepKind::Vectorize(_)

@@ -39,6 +39,7 @@ mod round_trips;
 mod row_reductions;
 mod scaled_products;
 mod stencil_orders;
+mod streamed_tiles;
 mod sums_in_order;
 mod taken_tiles;
 mod tensor_boxes;

@@ -138,6 +138,7 @@ fn simpler(kind: &StepKind) -> Vec<StepKind> {
         | StepKind::Unit(..)
         | StepKind::Tensorize { .. }
         | StepKind::Take { .. }
+        | StepKind::Stream { .. }
         | StepKind::Ring { .. }
         | StepKind::Reverse(_)
         | StepKind::Order(_)

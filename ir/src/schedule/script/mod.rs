@@ -22,8 +22,9 @@ use lex::{Reader, Token};
 pub const MAX_DEPTH: usize = 64;
 
 const STEPS: &str = "a step (tile, split, reorder, fuse, distribute, skew, shift, coalesce, \
-                     raster, unroll, vectorize, parallel, map, take, tensorize, ring, reverse, \
-                     order, stage, fuse-at, split-reduction, privatise, atomically, require)";
+                     raster, unroll, vectorize, parallel, map, take, stream, tensorize, ring, \
+                     reverse, order, stage, fuse-at, split-reduction, privatise, atomically, \
+                     require)";
 
 const PLACES: &str = "a place (block.x, block.y, block.z, thread.x, thread.y, thread.z)";
 const UNITS: &str =
@@ -135,16 +136,9 @@ fn step(r: &mut Reader, depth: usize) -> Result<StepKind> {
             unit(r, target)
         }
         "tensorize" => tensorize(r, at),
-        "take" => {
-            let target = name(r)?;
-            r.expect_word("by")?;
-            Ok(StepKind::Take { target, ahead: size(r)? })
-        }
-        "ring" => {
-            let target = name(r)?;
-            r.expect_word("by")?;
-            Ok(StepKind::Ring { target, stages: size(r)? })
-        }
+        "take" => counted(r, |target, ahead| StepKind::Take { target, ahead }),
+        "stream" => counted(r, |target, blocks| StepKind::Stream { target, blocks }),
+        "ring" => counted(r, |target, stages| StepKind::Ring { target, stages }),
         "reverse" => Ok(StepKind::Reverse(name(r)?)),
         "order" => order(r),
         "stage" => stage(r),
@@ -154,6 +148,13 @@ fn step(r: &mut Reader, depth: usize) -> Result<StepKind> {
             r.error(at, format!("there is no step `{other}`")).help(format!("write {STEPS}")),
         )),
     }
+}
+
+/// A loop and how many of something.
+fn counted(r: &mut Reader, step: fn(Ref, i64) -> StepKind) -> Result<StepKind> {
+    let target = name(r)?;
+    r.expect_word("by")?;
+    Ok(step(target, size(r)?))
 }
 
 fn split_reduction(r: &mut Reader) -> Result<StepKind> {

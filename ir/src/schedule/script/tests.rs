@@ -44,6 +44,7 @@ const GOOD: &[&str] = &[
     "order {\n  S0\n}",
     "order {\n  S0[i, j] -> [i, 0, 2*i + j]\n  loop[] -> [N, 1]\n  S2[x] -> []\n}",
     "atomically {\n  order {\n    S[i] -> [floor((i) / 4), ((i) mod 4)]\n  }\n}",
+    "stream t by 132",
     "atomically {\n  reverse i\n  atomically {\n    reverse j\n  }\n}",
     "order {\n  loop t0 [S0: -m, S1: floor((m + n) / 2)] parallel unroll {\n    S0\n    \
      loop t1 [S1: n] {\n      seq {\n        S1\n      }\n    }\n  }\n}",

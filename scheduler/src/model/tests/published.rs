@@ -101,6 +101,7 @@ impl Published {
             tiles,
             blocks: if self.stay { slots } else { tiles },
             stay: self.stay,
+            parts: 0.0,
             groups: 1.0,
             teams: 1.0,
             slices: terms * self.factor / 128.0,

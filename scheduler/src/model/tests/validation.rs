@@ -457,3 +457,26 @@ fn tiles_in_turn_are_predicted_alike_before_and_after_lowering() {
         assert_eq!(kernel < together, shorter, "{kernel} {together} {best:?}");
     }
 }
+
+/// Tiles that blocks share out in parts: the estimate is that of the kernel's two launches, and
+/// less than that of tiles in turn where whole waves leave half of the multiprocessors idle.
+#[test]
+fn tiles_shared_out_are_predicted_alike_before_and_after_lowering() {
+    let sizes = [("m", 2560), ("n", 2560), ("k", 8192)];
+    let nest = product("mk,kn->mn", &sizes, DType::Bf16, DType::Bf16);
+    let start = Schedule::new(&nest).unwrap();
+    let made = |choices: &Choices| explore(&start, Target::Sm90a, None, choices).unwrap();
+    let time = |s: &Schedule| predict_kernel(&lowered(s), &H200).unwrap().time;
+    let usual = made(&Choices::default());
+    let hole = usual.holes.iter().find(|h| h.sizes.contains(&"streamed")).unwrap();
+    let best = &hole.options[0];
+    assert_eq!(best.values.last(), Some(&1), "{best:?}");
+    assert!(usual.schedule.script().to_string().contains("stream S1_tile by 66"));
+    let kernel = time(&usual.schedule);
+    let estimate = best.estimate.unwrap() as f64 * 1e-9;
+    assert!((estimate / kernel - 1.0).abs() < 0.06, "{estimate} {kernel}");
+    let values = [&best.values[..best.values.len() - 1], &[0]].concat();
+    let turns = Choices([(hole.name.clone(), values)].into());
+    let turns = time(&made(&turns).schedule);
+    assert!(kernel * 1.1 < turns, "{kernel} {turns}");
+}
