@@ -163,6 +163,11 @@ impl Emitter<'_> {
             let half = self.f.cast("bitcast", v, "half");
             return self.f.cast("fpext", &half, "float");
         }
+        if dtype == DType::Bf16 && self.machine == Machine::Gpu && v.lanes == 1 {
+            // one instruction, where an element is half of a register; a shift would be two
+            let halves = self.f.gather(&[Value::int("i16", 0), v.clone()]);
+            return self.f.def("float", 1, &format!("bitcast {} to float", halves.arg()));
+        }
         if dtype == DType::Bf16 {
             let high = self.f.bin_int("shl", &raw, 16);
             return self.f.cast("bitcast", &high, "float");
@@ -270,9 +275,9 @@ impl Emitter<'_> {
                 // two of them are one instruction where nothing stands between
                 return raw;
             }
-            let is_nan = self.f.cmp("uno", &wide, &wide);
+            // that NaN's bits are the greatest; two of these are one instruction
             let nan = Layout::of(to).expect("a float").nan();
-            return self.f.select(&is_nan, &Value::int("i16", nan), &raw);
+            return self.f.intrinsic("smin", &[&raw, &Value::int("i16", nan)]);
         }
         let wide = if to == DType::F64 { self.f.cast("fpext", &wide, "double") } else { wide };
         self.encode(&wide, to, rounding, saturate)

@@ -2,9 +2,9 @@
 //!
 //! In: the functions a module calls. Out: their definitions in LLVM IR: a host calls its library
 //! for them, and nothing links PTX.
-//! Keeps: correctly rounded operations, so the same bits on every GPU. Functions of f64 are off by
-//! less than 4 units in the last place, `pow` of f64 and of f32 (rounded from f64) by less than 1,
-//! the other functions of f32 by less than 2 (`single`); where C's functions have special values
+//! Keeps: functions of f64 are correctly rounded operations, so the same bits on every GPU, and off
+//! by less than 4 units in the last place, `pow` of f64 and of f32 (rounded from f64) by less than
+//! 1, the other functions of f32 by less than 2 (`single`); where C's functions have special values
 //! (infinities, NaN, negative arguments), so have these.
 //! `pow` in f64 takes the logarithm as the sum of two f64, so that its product with an exponent
 //! loses nothing (`pairs`).
@@ -19,7 +19,7 @@ use std::f64::consts::{FRAC_1_SQRT_2, LN_2, LOG2_E, PI};
 use crate::llvm::build::{Function, Value};
 use crate::llvm::emit::Extern;
 
-use scalar::{Format, Nearest, Scalar};
+use scalar::{Format, Scalar};
 
 /// The upper bits of ln 2: its products with integers up to 2^11 are exact.
 const LN2_HIGH: f64 = f64::from_bits(0x3fe6_2e42_fee0_0000);
@@ -70,13 +70,20 @@ fn c(value: f64) -> Value {
 /// One function being written; every value is a scalar f64 unless noted.
 struct Math(Function);
 
+/// An integer, as a number and as one.
+struct Nearest {
+    number: Value,
+    integer: Value,
+}
+
+/// A number whose last bit counts ones, as do those of its sums with integers up to 2^51.
+const ONES: f64 = 6_755_399_441_055_744.0;
+
 impl Scalar for Math {
     const FORMAT: Format = Format {
         elem: "double",
         int: "i64",
         fraction: 52,
-        one: 1.0_f64.to_bits() as i128,
-        large: 6_755_399_441_055_744.0_f64.to_bits() as i128,
         least: f64::MIN_POSITIVE,
         root_half: FRAC_1_SQRT_2.to_bits() as i128,
     };
@@ -87,6 +94,44 @@ impl Scalar for Math {
 }
 
 impl Math {
+    /// `x` inside a range; NaN stays.
+    fn clamp(&mut self, x: &Value, least: f64, most: f64) -> Value {
+        let above = self.0.cmp("ogt", x, &c(most));
+        let x = self.0.select(&above, &c(most), x);
+        let below = self.0.cmp("olt", &x, &c(least));
+        self.0.select(&below, &c(least), &x)
+    }
+
+    /// The integer nearest to `factor x`, of less than half the fraction's range. By a sum that
+    /// has no room for a fraction: the instruction that rounds has an eighth of the units.
+    fn nearest(&mut self, x: &Value, factor: f64) -> Nearest {
+        let sum = match factor == 1.0 {
+            true => self.add(x, &c(ONES)),
+            false => self.fma(x, &c(factor), &c(ONES)),
+        };
+        let number = self.sub(&sum, &c(ONES));
+        // from there on a number's bits count by one
+        let raw = self.0.cast("bitcast", &sum, "i64");
+        let integer = self.0.bin_int("sub", &raw, ONES.to_bits().into());
+        Nearest { number, integer }
+    }
+
+    /// `2^n` for an integer `n` whose power is a normal number.
+    fn power(&mut self, n: &Value) -> Value {
+        let field = self.0.bin_int("shl", n, Self::FORMAT.fraction.into());
+        let field = self.0.bin_int("add", &field, 1.0_f64.to_bits().into());
+        self.0.cast("bitcast", &field, "double")
+    }
+
+    /// `y · 2^n`, rounded once, for an integer `n` of less than twice the largest exponent.
+    fn scale(&mut self, y: &Value, n: &Value) -> Value {
+        let half = self.0.bin_int("ashr", n, 1);
+        let rest = self.0.bin("sub", n, &half);
+        let (a, b) = (self.power(&half), self.power(&rest));
+        let y = self.mul(y, &a);
+        self.mul(&y, &b)
+    }
+
     /// `(e^r - 1) / r` for `|r| <= ln 2 / 2`.
     fn exp_series(&mut self, r: &Value) -> Value {
         let mut terms = Vec::new();

@@ -6,8 +6,8 @@
 //! 1100 shifts 10 of them into the result's error.
 //! Source: [Dekker71] for sums and products of pairs; the series is that of `log_series`.
 
-use super::scalar::{Nearest, Scalar};
-use super::{LN2_HIGH, LN2_LOW, Math, c};
+use super::scalar::Scalar;
+use super::{LN2_HIGH, LN2_LOW, Math, Nearest, c};
 use crate::llvm::build::Value;
 
 /// A sum of two f64, the second one small.

@@ -14,19 +14,10 @@ pub(super) struct Format {
     pub(super) int: &'static str,
     /// Bits of the fraction.
     pub(super) fraction: i32,
-    /// The bits of 1, and of 1.5 · 2^fraction.
-    pub(super) one: i128,
-    pub(super) large: i128,
     /// The least normal number.
     pub(super) least: f64,
     /// The bits of √½.
     pub(super) root_half: i128,
-}
-
-/// An integer, as a number and as one.
-pub(super) struct Nearest {
-    pub(super) number: Value,
-    pub(super) integer: Value,
 }
 
 /// A function of one format being written; every value is a scalar of that format unless noted.
@@ -66,58 +57,11 @@ pub(super) trait Scalar {
         self.function().intrinsic("fabs", &[x])
     }
 
-    /// `x` inside a range; NaN stays.
-    fn clamp(&mut self, x: &Value, least: f64, most: f64) -> Value {
-        let f = self.function();
-        if Self::FORMAT.fraction < 24 {
-            // one instruction each, for f32 alone
-            let x = f.intrinsic("minimum", &[x, &Self::c(most)]);
-            return f.intrinsic("maximum", &[&x, &Self::c(least)]);
-        }
-        let above = f.cmp("ogt", x, &Self::c(most));
-        let x = f.select(&above, &Self::c(most), x);
-        let below = f.cmp("olt", &x, &Self::c(least));
-        f.select(&below, &Self::c(least), &x)
-    }
-
-    /// The integer nearest to `factor x`, of less than half the fraction's range. By a sum that
-    /// has no room for a fraction: the instruction that rounds has an eighth of the units.
-    fn nearest(&mut self, x: &Value, factor: f64) -> Nearest {
-        let of = Self::FORMAT;
-        let large = 1.5 * f64::from(of.fraction).exp2();
-        let sum = match factor == 1.0 {
-            true => self.add(x, &Self::c(large)),
-            false => self.fma(x, &Self::c(factor), &Self::c(large)),
-        };
-        let number = self.sub(&sum, &Self::c(large));
-        // from there on a number's bits count by one
-        let raw = self.function().cast("bitcast", &sum, of.int);
-        let integer = self.function().bin_int("sub", &raw, of.large);
-        Nearest { number, integer }
-    }
-
     /// `Σ coefficients[k] x^k`.
     fn polynomial<T: Copy + Into<f64>>(&mut self, x: &Value, coefficients: &[T]) -> Value {
         let (last, rest) = coefficients.split_last().expect("a polynomial has a coefficient");
         let start = Self::c((*last).into());
         rest.iter().rev().fold(start, |sum, k| self.fma(&sum, x, &Self::c((*k).into())))
-    }
-
-    /// `2^n` for an integer `n` whose power is a normal number.
-    fn power(&mut self, n: &Value) -> Value {
-        let of = Self::FORMAT;
-        let field = self.function().bin_int("shl", n, of.fraction.into());
-        let field = self.function().bin_int("add", &field, of.one);
-        self.function().cast("bitcast", &field, of.elem)
-    }
-
-    /// `y · 2^n`, rounded once, for an integer `n` of less than twice the largest exponent.
-    fn scale(&mut self, y: &Value, n: &Value) -> Value {
-        let half = self.function().bin_int("ashr", n, 1);
-        let rest = self.function().bin("sub", n, &half);
-        let (a, b) = (self.power(&half), self.power(&rest));
-        let y = self.mul(y, &a);
-        self.mul(&y, &b)
     }
 
     /// `x = m · 2^e` with `m` between √½ and √2, for positive finite `x`; `e` as a number too.
