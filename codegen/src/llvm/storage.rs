@@ -8,7 +8,7 @@
 //! Keeps: memory that is free again is used again, so unrolled copies need no more of it; two
 //! classes are said not to overlap only where their memory never does.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use warploom_ir::affine::Name;
@@ -76,6 +76,10 @@ pub(crate) struct Frame {
 #[derive(Debug, Default)]
 pub(crate) struct Storage {
     classes: Vec<Class>,
+    /// What single instructions leave alone: classes.
+    untouched: Vec<Vec<usize>>,
+    /// The most classes there can be.
+    most: usize,
     pub(crate) frame: Frame,
     /// Local buffers around what is being written, outermost first.
     pub(crate) live: Vec<Name>,
@@ -88,16 +92,17 @@ pub(crate) struct Storage {
 impl Storage {
     /// Classes for the kernel's buffers.
     pub(crate) fn new(buffers: usize) -> Self {
-        Self { classes: vec![Class::Whole; buffers], ..Self::default() }
+        let most = buffers.saturating_add(MAX_CLASSES);
+        Self { classes: vec![Class::Whole; buffers], most, ..Self::default() }
     }
 
-    fn class(&mut self, class: Class, buffers: usize) -> Option<usize> {
+    fn class(&mut self, class: Class) -> Option<usize> {
         let known = match class {
             Class::Whole => None,
             Class::Scratch { .. } => self.classes.iter().position(|c| *c == class),
         };
         known.or_else(|| {
-            let room = self.classes.len() < buffers.saturating_add(MAX_CLASSES);
+            let room = self.classes.len() < self.most;
             room.then(|| {
                 self.classes.push(class);
                 self.classes.len() - 1
@@ -107,7 +112,26 @@ impl Storage {
 
     /// The class of bytes of a block's shared memory.
     pub(crate) fn shared_class(&mut self, from: i64, to: i64) -> Option<usize> {
-        self.class(Class::Scratch { task: false, from, to }, 0)
+        self.class(Class::Scratch { task: false, from, to })
+    }
+
+    /// The annotation of a barrier around which other threads write these bytes of shared memory
+    /// alone, from and to.
+    pub(crate) fn shared_but(&mut self, written: &BTreeSet<(i64, i64)>) -> String {
+        let written: Vec<Class> = (written.iter())
+            .map(|&(from, to)| Class::Scratch { task: false, from, to })
+            .collect();
+        let shared = |c: &Class| matches!(c, Class::Scratch { task: false, .. });
+        let others = self.classes.iter().enumerate().filter(|(_, c)| shared(c));
+        let apart: Vec<usize> = others
+            .filter(|(_, c)| !written.iter().any(|w| w == *c || c.overlaps(*w)))
+            .map(|(i, _)| i)
+            .collect();
+        if apart.is_empty() {
+            return String::new();
+        }
+        self.untouched.push(apart);
+        format!(", !noalias !{}", FIXED + 3 * self.most + self.untouched.len() - 1)
     }
 
     /// Scopes that say that classes do not overlap.
@@ -122,6 +146,12 @@ impl Storage {
             let _ = writeln!(out, "!{at} = distinct !{{!{at}, !0}}");
             let _ = writeln!(out, "!{} = !{{!{at}}}", at + 1);
             let _ = writeln!(out, "!{} = !{{{}}}", at + 2, others.join(", "));
+        }
+        for (i, classes) in self.untouched.iter().enumerate() {
+            let scopes: Vec<String> =
+                classes.iter().map(|class| format!("!{}", FIXED + 3 * class)).collect();
+            let at = FIXED + 3 * self.most + i;
+            let _ = writeln!(out, "!{at} = !{{{}}}", scopes.join(", "));
         }
     }
 }
@@ -188,7 +218,7 @@ impl Emitter<'_> {
         }
         self.storage.frame.stack += bytes;
         let pointer = self.f.alloca(&format!("[{bytes} x i8]"), 1, 1, 64);
-        let class = self.storage.class(Class::Whole, self.kernel.buffers.len());
+        let class = self.storage.class(Class::Whole);
         Slot { pointer, class }
     }
 
@@ -200,7 +230,7 @@ impl Emitter<'_> {
         let storage = &mut self.storage;
         let most = if task { &mut storage.task_bytes } else { &mut storage.call_bytes };
         *most = to.max(*most);
-        let class = storage.class(Class::Scratch { task, from, to }, self.kernel.buffers.len());
+        let class = storage.class(Class::Scratch { task, from, to });
         let text = format!("getelementptr inbounds i8, ptr %scratch, i64 {from}");
         Slot { pointer: self.f.def("ptr", 1, &text).text, class }
     }
@@ -227,14 +257,14 @@ mod tests {
             }
         }
         let mut storage = Storage::new(1);
-        let classes: Vec<_> = all[1..].iter().map(|c| storage.class(*c, 1)).collect();
+        let classes: Vec<_> = all[1..].iter().map(|c| storage.class(*c)).collect();
         assert_eq!(classes, [Some(1), Some(2), Some(3), Some(4)]);
-        assert_eq!(storage.class(scratch(true, 64, 128), 1), Some(3));
+        assert_eq!(storage.class(scratch(true, 64, 128)), Some(3));
         let mut text = String::new();
         storage.metadata(&mut text);
         // class 4 overlaps 2 and 3, so it is apart from 0 and 1 only
         assert!(text.contains("!17 = !{!3, !6}\n"), "{text}");
-        let many = (1..).take_while(|i| storage.class(scratch(true, 0, i * 256), 1).is_some());
+        let many = (1..).take_while(|i| storage.class(scratch(true, 0, i * 256)).is_some());
         assert_eq!(many.count() + 5, MAX_CLASSES + 1);
     }
 }

@@ -61,7 +61,9 @@ impl Emitter<'_> {
     /// A node outside thread loops.
     pub(super) fn team_node(&mut self, team: Team, node: &KernelNode) {
         if team.plan.barriers.contains(&ptr::from_ref(node)) {
-            self.f.line(BARRIER);
+            let around = team.plan.around.get(&ptr::from_ref(node)).cloned().unwrap_or_default();
+            let apart = self.storage.shared_but(&around);
+            self.f.line(&format!("{BARRIER}{apart}"));
         }
         match node {
             KernelNode::Loop(l) if is_phase(l) => self.phase(&team, l),

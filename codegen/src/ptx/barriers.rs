@@ -9,7 +9,9 @@
 //! leaves behind meets the next one: the answer for a loop's body is that of the least state that
 //! holds before every iteration.
 //! Keeps: buffers that are not inside each other may lie in the same bytes, and then count as the
-//! same memory here. Which elements are touched is not asked: a barrier costs little.
+//! same memory here. Which elements are touched is asked only so far: where both phases touch the
+//! elements of the thread's own number, no thread needs another one. What is written in neither of
+//! the stretches that a barrier stands between is told, as values of it outlive the barrier.
 //! Why here: fork and join of threads is the kernel's meaning; how a machine joins them is codegen.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,11 +22,17 @@ use warploom_ir::kernel::{Index, Kernel, KernelLoop, KernelNode, Local, LoopMode
 use warploom_ir::kernel::{Store, TypedKind};
 use warploom_ir::target::Place;
 
+use crate::llvm::lin::{Env, Lin};
+use crate::llvm::team::{thread_loops, trip};
+
 /// What [`plan`] answers.
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
     /// Nodes before which the threads of the block meet.
     pub(crate) barriers: BTreeSet<*const KernelNode>,
+    /// Bytes of shared memory, from and to, that may be written between a barrier and the ones
+    /// next to it.
+    pub(crate) around: BTreeMap<*const KernelNode, BTreeSet<(i64, i64)>>,
     /// Offsets of local buffers in shared memory, in bytes.
     pub(crate) offsets: BTreeMap<*const Local, i64>,
     /// Bytes of shared memory of a block.
@@ -35,16 +43,17 @@ pub(crate) struct Plan {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Memory {
     Global(Name),
-    Shared { from: i64, to: i64 },
+    Shared { from: i64, to: i64, buffer: *const Local },
 }
 
 impl Memory {
     fn overlaps(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Global(a), Self::Global(b)) => a == b,
-            (Self::Shared { from, to }, Self::Shared { from: other_from, to: other_to }) => {
-                from < other_to && other_from < to
-            }
+            (
+                Self::Shared { from, to, .. },
+                Self::Shared { from: other_from, to: other_to, .. },
+            ) => from < other_to && other_from < to,
             (Self::Global(_), Self::Shared { .. }) | (Self::Shared { .. }, Self::Global(_)) => {
                 false
             }
@@ -52,11 +61,31 @@ impl Memory {
     }
 }
 
+/// The dimensions whose index is the number of the thread that touches an element: axis, dimension,
+/// index of the first thread, distance of neighbours; one for each axis with several threads.
+type Owner = Vec<(usize, usize, i64, i64)>;
+
+/// Elements that threads touch.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Elements {
+    memory: Memory,
+    /// Each belongs to one thread.
+    owner: Option<Owner>,
+}
+
+impl Elements {
+    /// Whether a thread may meet what another one touched.
+    fn meet(&self, other: &Self) -> bool {
+        let own = self.owner.is_some() && self == other;
+        !own && self.memory.overlaps(&other.memory)
+    }
+}
+
 /// What some threads touched.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Touched {
-    reads: BTreeSet<Memory>,
-    writes: BTreeSet<Memory>,
+    reads: BTreeSet<Elements>,
+    writes: BTreeSet<Elements>,
 }
 
 impl Touched {
@@ -66,12 +95,21 @@ impl Touched {
     }
 
     fn conflicts(&self, later: &Self) -> bool {
-        let meet = |a: &BTreeSet<Memory>, b: &BTreeSet<Memory>| {
-            a.iter().any(|x| b.iter().any(|y| x.overlaps(y)))
+        let meet = |a: &BTreeSet<Elements>, b: &BTreeSet<Elements>| {
+            a.iter().any(|x| b.iter().any(|y| x.meet(y)))
         };
         meet(&self.writes, &later.reads)
             || meet(&self.writes, &later.writes)
             || meet(&self.reads, &later.writes)
+    }
+
+    /// The bytes of shared memory that are written.
+    fn written(&self) -> BTreeSet<(i64, i64)> {
+        let bytes = |e: &Elements| match e.memory {
+            Memory::Shared { from, to, .. } => Some((from, to)),
+            Memory::Global(_) => None,
+        };
+        self.writes.iter().filter_map(bytes).collect()
     }
 }
 
@@ -82,12 +120,20 @@ struct Since {
     all: Touched,
     /// By the first thread alone.
     first: Touched,
+    /// The barriers where that may have been.
+    met: BTreeSet<*const KernelNode>,
 }
 
 impl Since {
     fn add(&mut self, other: &Self) {
         self.all.add(&other.all);
         self.first.add(&other.first);
+        self.met.extend(&other.met);
+    }
+
+    /// The bytes of shared memory that were written.
+    fn written(&self) -> BTreeSet<(i64, i64)> {
+        self.all.written().union(&self.first.written()).copied().collect()
     }
 
     fn conflicts(&self, later: &Self) -> bool {
@@ -188,7 +234,7 @@ impl Planner {
         if l.across.is_empty() {
             self.plan.offsets.insert(ptr::from_ref(l), below);
             self.top += l.bytes().expect("verified: positive extents, few bytes");
-            memory = Some(Memory::Shared { from: below, to: self.top });
+            memory = Some(Memory::Shared { from: below, to: self.top, buffer: ptr::from_ref(l) });
         }
         self.scope.insert(l.name.clone(), memory);
         self.plan.bytes = self.plan.bytes.max(self.top);
@@ -200,44 +246,57 @@ impl Planner {
 
     /// A node that threads run, after a barrier where it needs one.
     fn meet(&mut self, node: &KernelNode, mut before: Since) -> Since {
+        let at = ptr::from_ref(node);
         let mut mine = Since::default();
-        self.touched(node, if is_alone(node) { &mut mine.first } else { &mut mine.all });
+        self.touched(node, if is_alone(node) { &mut mine.first } else { &mut mine.all }, &[]);
         if before.conflicts(&mine) {
-            self.plan.barriers.insert(ptr::from_ref(node));
-            before = Since::default();
+            self.plan.barriers.insert(at);
+            self.plan.around.entry(at).or_default().extend(before.written());
+            before = Since { met: BTreeSet::from([at]), ..Since::default() };
         } else {
-            self.plan.barriers.remove(&ptr::from_ref(node));
+            self.plan.barriers.remove(&at);
+        }
+        for barrier in &before.met {
+            self.plan.around.entry(*barrier).or_default().extend(mine.written());
         }
         before.add(&mine);
         before
     }
 
-    fn touched(&self, node: &KernelNode, out: &mut Touched) {
-        let mut all =
-            |nodes: &[KernelNode]| nodes.iter().for_each(|node| self.touched(node, &mut *out));
+    fn touched(&self, node: &KernelNode, out: &mut Touched, threads: &[(&KernelLoop, usize)]) {
+        let mut all = |nodes: &[KernelNode], threads: &[(&KernelLoop, usize)]| {
+            nodes.iter().for_each(|node| self.touched(node, &mut *out, threads));
+        };
         match node {
-            KernelNode::Loop(l) => all(&l.body),
-            KernelNode::If(_, a, b) => {
-                all(a);
-                all(b);
+            KernelNode::Loop(l) if is_phase(l) => {
+                let (threads, body) = thread_loops(l);
+                all(body, &threads);
             }
-            KernelNode::Local(l) => all(&l.body),
-            KernelNode::Store(s) => self.store(s, out),
+            KernelNode::Loop(l) => all(&l.body, threads),
+            KernelNode::If(_, a, b) => {
+                all(a, threads);
+                all(b, threads);
+            }
+            KernelNode::Local(l) => all(&l.body, threads),
+            KernelNode::Store(s) => self.store(s, out, threads),
             KernelNode::Device(_) => {}
         }
     }
 
-    fn store(&self, s: &Store<Index>, out: &mut Touched) {
+    fn store(&self, s: &Store<Index>, out: &mut Touched, threads: &[(&KernelLoop, usize)]) {
         // a name that is not in scope is a buffer inside the thread loop: the thread's own
-        let at = |name: &Name| self.scope.get(name).cloned().flatten();
-        out.writes.extend(at(&s.array));
+        let at = |name: &Name, indices: &[Index]| {
+            let memory = self.scope.get(name).cloned().flatten()?;
+            Some(Elements { memory, owner: owner(indices, threads) })
+        };
+        out.writes.extend(at(&s.array, &s.indices));
         if s.op.is_update() {
-            out.reads.extend(at(&s.array));
+            out.reads.extend(at(&s.array, &s.indices));
         }
         let mut reads = |value: &Typed<Index>| {
             value.visit(&mut |v| {
-                if let TypedKind::Read { array, .. } = &v.kind {
-                    out.reads.extend(at(array));
+                if let TypedKind::Read { array, indices } = &v.kind {
+                    out.reads.extend(at(array, indices));
                 }
             });
         };
@@ -246,6 +305,23 @@ impl Planner {
             reads(guard);
         }
     }
+}
+
+/// Where an element's indices tell the thread that touches it.
+fn owner(indices: &[Index], threads: &[(&KernelLoop, usize)]) -> Option<Owner> {
+    let env = Env::new();
+    let several = threads.iter().filter(|(l, _)| trip(l) > 1);
+    let numbered = several.map(|(l, axis)| {
+        let Index::Const(first) = l.lower else { return None };
+        let var = Lin::var(&l.var);
+        let mut dims = indices.iter().enumerate();
+        let (dim, offset) =
+            dims.find_map(|(dim, i)| Some((dim, Lin::of(i, &env).difference(&var)?)))?;
+        Some((*axis, dim, first.checked_add(offset)?, l.step))
+    });
+    let mut owner: Owner = numbered.collect::<Option<_>>()?;
+    owner.sort_unstable();
+    Some(owner)
 }
 
 #[cfg(test)]
