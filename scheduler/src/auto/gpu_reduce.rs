@@ -33,6 +33,9 @@ const SHARE: i64 = 8;
 /// Elements that a thread loads before it uses the first, and pieces at least.
 const AHEAD: i64 = 4;
 const LEAST_AHEAD: i64 = 2;
+/// Elements of a row that a thread takes all at once at most: what several statements of the row
+/// compute of them stays in registers.
+const KEPT: i64 = 16;
 /// Rows that are too few to keep a GPU busy.
 const FEW: i64 = 96;
 /// Blocks that keep a large GPU busy.
@@ -84,12 +87,23 @@ struct Block {
     outside: Vec<Name>,
     shape: Shape,
     columns: bool,
+    /// Elements of the longest row, where known.
+    length: Option<i64>,
 }
 
 impl Block {
     /// Where the threads of a row lie, and the rows: neighbouring threads take neighbours.
     const fn axes(&self) -> (Axis, Axis) {
         if self.columns { (Axis::Y, Axis::X) } else { (Axis::X, Axis::Y) }
+    }
+
+    /// How many pieces of so many elements a thread loads before it uses the first.
+    fn ahead(&self, piece: i64) -> i64 {
+        let least = (AHEAD / piece).max(LEAST_AHEAD);
+        let step = self.shape.threads * piece;
+        let whole = self.length.filter(|n| !self.columns && n % step == 0);
+        let kept = whole.map(|n| n / step).filter(|n| n * piece <= KEPT);
+        kept.map_or(least, |n| n.max(least))
     }
 }
 
@@ -305,7 +319,8 @@ impl Auto {
         } else {
             Shape::of(rows.length)
         };
-        let mut block = Block { outside: rows.outer.clone(), shape, columns };
+        let (outside, length) = (rows.outer.clone(), rows.length);
+        let mut block = Block { outside, shape, columns, length };
         match block.outside.pop() {
             Some(row) if block.shape.rows > 1 => {
                 let (outer, inner) = self.halves(&row, block.shape.rows)?;
@@ -367,7 +382,7 @@ impl Auto {
             (lane.clone(), None)
         };
         let (strips, thread) = self.strided(&lane, block.shape.threads)?;
-        let (strips, ahead) = self.halves(&strips, (AHEAD / part.piece).max(LEAST_AHEAD))?;
+        let (strips, ahead) = self.halves(&strips, block.ahead(part.piece))?;
         let mut order = self.inside(&part.statement, block);
         order.retain(|l| ![&strips, &ahead, &thread].contains(&l) && Some(l) != mine.as_ref());
         order.insert(usize::from(block.shape.rows > 1), thread.clone());
