@@ -50,6 +50,11 @@ impl Value {
         format!("{} {}", self.ty(), self.text)
     }
 
+    /// True for a scalar literal.
+    pub(crate) fn is_literal(&self) -> bool {
+        self.literal
+    }
+
     /// True for `float` and `double`.
     pub(crate) fn is_float(&self) -> bool {
         is_float(self.elem)

@@ -12,6 +12,7 @@ use warploom_ir::kernel::{Buffer, Kernel, KernelLoop, KernelNode, LoopMode, Stor
 use super::build::{Function, Value};
 use super::guards;
 use super::lin::{Atom, Cond, Env, Lin};
+use super::quotients::Quotients;
 use super::range::{Range, Ranges};
 use super::storage::Storage;
 use super::team::Team;
@@ -139,6 +140,8 @@ pub(crate) struct Emitter<'k> {
     pub(crate) externs: BTreeSet<Extern>,
     /// The types that the module gives names.
     pub(crate) structures: Vec<String>,
+    /// Quotients that are being made together.
+    pub(super) quotients: Option<Quotients>,
 }
 
 impl<'k> Emitter<'k> {
@@ -161,6 +164,7 @@ impl<'k> Emitter<'k> {
             program: None,
             externs: BTreeSet::new(),
             structures: Vec::new(),
+            quotients: None,
         }
     }
 }
@@ -245,7 +249,7 @@ impl Emitter<'_> {
         }
         match self.expand(l, &self.env, self.width) {
             Expansion::Copies(copies) => {
-                if self.products_in_a_row(l, &copies) {
+                if self.products_in_a_row(l, &copies) || self.quotients_together(l, &copies) {
                     return;
                 }
                 let outside = self.width;

@@ -220,6 +220,7 @@ impl Emitter<'_> {
             BinOp::Add => self.arithmetic("add", a, b),
             BinOp::Sub => self.arithmetic("sub", a, b),
             BinOp::Mul => self.arithmetic("mul", a, b),
+            BinOp::Div if a.elem == "float" => self.quotient(a, b),
             BinOp::Div => self.f.bin("fdiv", a, b),
             BinOp::FloorDiv => self.div_mod(signed, a, b).0,
             BinOp::Mod => self.div_mod(signed, a, b).1,

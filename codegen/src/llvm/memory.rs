@@ -158,7 +158,7 @@ impl Emitter<'_> {
     }
 
     /// Elements to their tile or to memory.
-    fn store_at(&mut self, array: &Name, dims: &[Lin], value: &Value, mask: Option<&Value>) {
+    pub(super) fn store_at(&mut self, array: &Name, dims: &[Lin], value: &Value, mask: Option<&Value>) {
         let width = value.lanes;
         let key = TileKey { array: array.clone(), dims: dims.to_vec(), width, partial: None };
         let Some(tile) = self.tiles.get(&key) else {
@@ -230,7 +230,7 @@ impl Emitter<'_> {
         }
     }
 
-    fn stored(&mut self, value: Value) -> Value {
+    pub(super) fn stored(&mut self, value: Value) -> Value {
         if value.elem == "i1" { self.f.cast("zext", &value, "i8") } else { value }
     }
 
