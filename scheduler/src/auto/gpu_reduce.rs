@@ -28,8 +28,10 @@ use crate::footprint::around;
 const THREADS: i64 = 256;
 /// Threads of a warp: the fewest for a row.
 const WARP: i64 = 32;
-/// Elements of a row that a thread takes at least, where rows are short.
+/// Elements of a row that a thread takes at least, where rows are short: more where there are rows
+/// enough to keep a GPU busy all the same, as each thread of a row costs what combining them does.
 const SHARE: i64 = 8;
+const LARGE_SHARE: i64 = 16;
 /// Elements that a thread loads before it uses the first, and pieces at least.
 const AHEAD: i64 = 4;
 const LEAST_AHEAD: i64 = 2;
@@ -115,8 +117,11 @@ struct Shape {
 }
 
 impl Shape {
-    fn of(length: Option<i64>) -> Self {
-        let wanted = length.map_or(THREADS, |n| n / SHARE);
+    fn of(length: Option<i64>, rows: Option<i64>) -> Self {
+        let elements = length.zip(rows).map(|(n, rows)| n.saturating_mul(rows));
+        let many = elements.is_some_and(|n| n / LARGE_SHARE >= BUSY);
+        let share = if many { LARGE_SHARE } else { SHARE };
+        let wanted = length.map_or(THREADS, |n| n / share);
         let mut threads = WARP;
         while threads < THREADS && threads < wanted {
             threads *= 2;
@@ -317,7 +322,7 @@ impl Auto {
         let shape = if columns {
             Shape::of_columns(rows.length, rows.count)
         } else {
-            Shape::of(rows.length)
+            Shape::of(rows.length, rows.count)
         };
         let (outside, length) = (rows.outer.clone(), rows.length);
         let mut block = Block { outside, shape, columns, length };
