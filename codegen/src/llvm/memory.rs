@@ -158,7 +158,13 @@ impl Emitter<'_> {
     }
 
     /// Elements to their tile or to memory.
-    pub(super) fn store_at(&mut self, array: &Name, dims: &[Lin], value: &Value, mask: Option<&Value>) {
+    pub(super) fn store_at(
+        &mut self,
+        array: &Name,
+        dims: &[Lin],
+        value: &Value,
+        mask: Option<&Value>,
+    ) {
         let width = value.lanes;
         let key = TileKey { array: array.clone(), dims: dims.to_vec(), width, partial: None };
         let Some(tile) = self.tiles.get(&key) else {

@@ -7,8 +7,8 @@
 //! Keeps: every result, bit for bit but for NaNs' own bits: a quotient `q = x r` with `r` next to
 //! `1 / y` is corrected once by its remainder, which is exact while no exponent is near the ends of
 //! its range [Markstein90]. The one significand for which `r` may round to the wrong side is left
-//! out. Tried with all divisors and the dividends that come nearest to the middle between two
-//! numbers (`tests/suite/quotients.rs`).
+//! out. Tests run the code with the dividends that bring quotients nearest to the middle between two
+//! numbers.
 //! Why here: the assembler has a branch to a subroutine for each division, and shares nothing.
 
 use warploom_ir::dtype::DType;
@@ -68,7 +68,8 @@ impl Emitter<'_> {
         self.quotients = Some(Quotients::default());
         let fast = self.values(l, s, copies);
         let Quotients { certain, zero } = self.quotients.take().unwrap_or_default();
-        let (zeros, exact, end) = (self.f.label("zeros"), self.f.label("exact"), self.f.label("end"));
+        let (zeros, exact, end) =
+            (self.f.label("zeros"), self.f.label("exact"), self.f.label("end"));
         let all = self.all(&certain);
         let first = self.f.current_block();
         self.f.cond_br(&all, &end, &zeros);
@@ -159,3 +160,6 @@ impl Emitter<'_> {
         self.f.bin("and", &inside, &other)
     }
 }
+
+#[cfg(test)]
+mod tests;

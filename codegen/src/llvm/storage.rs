@@ -118,9 +118,8 @@ impl Storage {
     /// The annotation of a barrier around which other threads write these bytes of shared memory
     /// alone, from and to.
     pub(crate) fn shared_but(&mut self, written: &BTreeSet<(i64, i64)>) -> String {
-        let written: Vec<Class> = (written.iter())
-            .map(|&(from, to)| Class::Scratch { task: false, from, to })
-            .collect();
+        let written: Vec<Class> =
+            (written.iter()).map(|&(from, to)| Class::Scratch { task: false, from, to }).collect();
         let shared = |c: &Class| matches!(c, Class::Scratch { task: false, .. });
         let others = self.classes.iter().enumerate().filter(|(_, c)| shared(c));
         let apart: Vec<usize> = others

@@ -413,4 +413,53 @@ mod tests {
             + "}";
         assert_eq!(waits(&spread), (Vec::new(), 0));
     }
+
+    #[test]
+    fn elements_of_a_threads_own_number_need_no_barrier() {
+        let fill = phase("t", "S0: T[t]:f32 = A[t]:f32");
+        let waits = |next: &str| waits(&format!("local T: f32[72] {{ {fill}{next} }}")).0;
+        assert!(waits(&phase("u", "S1: B[u]:f32 = T[u]:f32")).is_empty());
+        assert!(waits(&phase("u", "S1: T[u]:f32 += A[63 - u]:f32")).is_empty());
+        // the same elements by other numbers, and other elements
+        let later = "for u in 8..72 thread.x { S1: B[u - 8]:f32 = T[u - 8]:f32 order serial } ";
+        assert!(waits(later).is_empty());
+        assert_eq!(waits(&phase("u", "S1: B[u]:f32 = T[u + 1]:f32")), ["S1"]);
+        let twice = "for u in 0..128 step 2 thread.x { S1: B[0]:f32 = T[u]:f32 order serial } ";
+        assert_eq!(waits(twice), ["S1"]);
+        // the first thread alone, and threads of which several touch an element
+        assert_eq!(waits("S1: B[0]:f32 = T[0]:f32 order serial "), ["S1"]);
+        let rows = "for v in 0..2 thread.y { for u in 0..64 thread.x {
+            S1: B[u]:f32 = T[u]:f32 order serial } } ";
+        assert_eq!(waits(rows), ["S1"]);
+    }
+
+    /// The bytes that may be written around each barrier, in order of the nodes' addresses.
+    fn written(body: &str) -> Vec<Vec<(i64, i64)>> {
+        let text = format!(
+            "kernel k(N) {{ in A: f32[64]\n out B: f32[64]\n for b in 0..1 block.x {{ {body} }} }}"
+        );
+        let kernel: Kernel = text.parse().unwrap_or_else(|e| panic!("{e}\n{text}"));
+        let [KernelNode::Loop(blocks)] = kernel.body.as_slice() else { panic!("{text}") };
+        let plan = plan(&kernel, &blocks.body);
+        let around = plan.around.iter().filter(|(node, _)| plan.barriers.contains(*node));
+        around.map(|(_, bytes)| bytes.iter().copied().collect()).collect()
+    }
+
+    #[test]
+    fn what_is_written_around_a_barrier() {
+        let fill = phase("t", "S0: T[t]:f32 = A[t]:f32");
+        let turn = phase("u", "S1: U[u]:f32 = T[63 - u]:f32");
+        let back = phase("v", "S2: B[v]:f32 = add.f32(T[63 - v]:f32, U[63 - v]:f32)");
+        let two = |body: &str| {
+            let mut all = written(&format!("local T: f32[64] {{ local U: f32[64] {{ {body} }} }}"));
+            all.sort();
+            all
+        };
+        let (t, u) = ((0, 256), (256, 512));
+        // between the barriers T is read alone: what it holds is known behind the second one
+        assert_eq!(two(&format!("{fill}{turn}{back}")), [vec![t, u], vec![u]]);
+        // in a loop it is filled again, behind a barrier of its own
+        let looped = two(&format!("for k in 0..N {{ {fill}{turn}{back} }}"));
+        assert_eq!(looped, [vec![t], vec![t, u], vec![u]]);
+    }
 }

@@ -301,4 +301,6 @@ impl Math {
 }
 
 #[cfg(test)]
+pub(crate) mod models;
+#[cfg(test)]
 mod tests;

@@ -10,7 +10,7 @@
 pub(crate) mod barriers;
 pub(crate) mod block;
 mod machine;
-mod math;
+pub(crate) mod math;
 mod module;
 mod tools;
 

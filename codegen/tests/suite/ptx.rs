@@ -254,7 +254,50 @@ fn f32_becomes_16_bits_by_one_instruction() {
         for (ptx, _) in assembled(&text) {
             assert!(ptx.contains(instruction), "{ptx}");
             // NaN stays the one of the interpreter
-            assert!(ptx.contains("setp.nan.f32"), "{ptx}");
+            assert!(ptx.contains("min.s16"), "{ptx}");
         }
+        let text = text.replace("512 thread.x {", "256 thread.x { for j in 0..2 unroll {");
+        let text = text.replace("order serial }", "order serial } }").replace("[i]", "[2 * i + j]");
+        let ptx = compile(&sealed(&text), Target::Sm90a).unwrap().ptx;
+        for pairs in [&*format!("cvt.rn.{dtype}x2.f32"), "min.s16x2"] {
+            assert_eq!(ptx.matches(pairs).count(), 1, "{ptx}");
+        }
+    }
+}
+
+#[test]
+fn quotients_with_one_divisor_share_its_reciprocal_and_a_branch() {
+    let text = "kernel rows() {\n  in A: f32[512]\n  in S: f32[128]\n  out B: f32[512]
+  for i in 0..128 thread.x { for j in 0..4 unroll {
+    S: B[4 * i + j]:f32 = div.f32(A[4 * i + j]:f32, S[i]:f32) order serial } }\n}";
+    for (ptx, _) in assembled(text) {
+        assert_eq!(ptx.matches("rcp.approx.ftz.f32").count(), 1, "{ptx}");
+        // what is not certain is divided
+        assert_eq!(ptx.matches("div.rn.f32").count(), 4, "{ptx}");
+        assert_eq!(ptx.matches("st.global.v4").count(), 1, "{ptx}");
+    }
+    // what is alone, and what divides by a literal, has the assembler's division
+    for text in [text.replace("0..4", "0..1"), text.replace("S[i]:f32)", "3.0:f32)")] {
+        for (ptx, _) in assembled(&text) {
+            assert!(ptx.contains("div.rn.f32") && !ptx.contains("rcp.approx"), "{ptx}");
+        }
+    }
+}
+
+#[test]
+fn what_a_block_knows_outlives_barriers_that_nothing_writes_around() {
+    let text = "kernel rows() {\n  in A: f32[64, 64]\n  out B: f32[64, 64]
+  for b in 0..64 block.x { local T: f32[64] { local U: f32[64] { local V: f32[64] {
+    for t in 0..64 thread.x { S0: T[t]:f32 = A[b, t]:f32 order serial }
+    for u in 0..64 thread.x { S1: U[u]:f32 = exp.f32(T[63 - u]:f32) order serial }
+    for v in 0..64 thread.x { S2: V[v]:f32 = U[63 - v]:f32 order serial }
+    for w in 0..64 thread.x {
+      S3: B[b, w]:f32 = mul.f32(exp.f32(T[63 - w]:f32), V[63 - w]:f32) order serial }
+  } } } }\n}";
+    for (ptx, _) in assembled(text) {
+        // one exponential, kept where T is not written again
+        assert_eq!(ptx.matches("ex2.approx").count(), 1, "{ptx}");
+        assert_eq!(ptx.matches("ld.shared").count(), 3, "{ptx}");
+        assert_eq!(ptx.matches("barrier").count(), 3, "{ptx}");
     }
 }

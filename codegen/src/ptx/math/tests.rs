@@ -7,53 +7,7 @@ use inkwell::memory_buffer::MemoryBuffer;
 use inkwell::targets::{InitializationConfig, Target};
 
 use super::*;
-
-/// Units in the last place by which a GPU's `2^x` and `1 / x` are off at most, `x` between 0 and 1
-/// and between 1 and 2 [Oberman05].
-const POWER_OFF: f64 = 1.41;
-const INVERSE_OFF: f64 = 0.98;
-
-/// Models of a GPU's instructions, off by as much as they may be to this side (0 is neither).
-fn models(side: f64) -> String {
-    let approximate = |name: &str, exact: &str, off: f64, flush: bool| {
-        // rounding is the rest
-        let (unit, least) = ((-23.0_f64).exp2() * side * (off - 0.5), f64::from(f32::MIN_POSITIVE));
-        let least = if flush { least } else { 0.0 };
-        format!(
-            "define internal float @{name}(float %x) {{
-  %w = fpext float %x to double
-  {exact}
-  %b = bitcast double %y to i64
-  %p = and i64 %b, 9218868437227405312
-  %f = bitcast i64 %p to double
-  %u = fmul double %f, 0x{:016X}
-  %finite = fcmp olt double %f, 0x{:016X}
-  %by = select i1 %finite, double %u, double 0.0
-  %o = fadd double %y, %by
-  %r = fptrunc double %o to float
-  %small = fcmp olt double %o, 0x{:016X}
-  %z = select i1 %small, float 0.0, float %r
-  ret float %z\n}}\n",
-            unit.to_bits(),
-            128_f64.exp2().to_bits(), // infinite in f32
-            least.to_bits(),
-        )
-    };
-    let power = "%y = call double @warploom_exp2_f64(double %w)";
-    let inverse = "%y = fdiv double 1.0, %w";
-    [
-        approximate("ex2_approx", power, POWER_OFF, false),
-        approximate("ex2_approx_ftz", power, POWER_OFF, true),
-        approximate("rcp_approx_ftz", inverse, INVERSE_OFF, true),
-        "define internal float @fma_rn_sat(float %x, float %y, float %z) {
-  %s = call float @llvm.fma.f32(float %x, float %y, float %z)
-  %l = call float @llvm.maxnum.f32(float %s, float 0.0)
-  %m = call float @llvm.minnum.f32(float %l, float 1.0)
-  ret float %m\n}\n"
-            .to_owned(),
-    ]
-    .concat()
-}
+use models::replaced;
 
 /// Calls `y = name(x...)` for each list of arguments, with instructions that are off to a side.
 fn run(name: &'static str, elem: &'static str, inputs: &[[f64; 2]], side: f64) -> Vec<f64> {
@@ -61,11 +15,9 @@ fn run(name: &'static str, elem: &'static str, inputs: &[[f64; 2]], side: f64) -
     let function = Extern { name, elem, operands };
     let exp2 = Extern { name: "exp2", elem: "double", operands: 1 };
     let mut text = definitions(&BTreeSet::from([function, exp2]));
-    for name in ["ex2.approx", "ex2.approx.ftz", "rcp.approx.ftz", "fma.rn.sat"] {
-        let call = format!("@llvm.nvvm.{name}.f(");
-        text = text.replace(&call, &format!("@{}(", name.replace('.', "_")));
-    }
-    text.push_str(&models(side));
+    text = replaced(&text);
+    text.push_str(&models::powers(side));
+    text.push_str(&models::inverse(side));
     let mut f = Function::new("define void @test(ptr %in, ptr %out)".to_owned());
     let mut args = Vec::new();
     for i in 0..operands {
