@@ -298,6 +298,6 @@ fn what_a_block_knows_outlives_barriers_that_nothing_writes_around() {
         // one exponential, kept where T is not written again
         assert_eq!(ptx.matches("ex2.approx").count(), 1, "{ptx}");
         assert_eq!(ptx.matches("ld.shared").count(), 3, "{ptx}");
-        assert_eq!(ptx.matches("barrier").count(), 3, "{ptx}");
+        assert_eq!(ptx.matches("bar.sync").count(), 3, "{ptx}");
     }
 }

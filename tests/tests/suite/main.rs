@@ -15,6 +15,7 @@ mod epilogues;
 mod folded;
 mod four_bits;
 mod gpu_block_programs;
+mod gpu_functions;
 mod gpu_kernels;
 mod gpu_polybench;
 mod gpu_tiles;
