@@ -7,8 +7,8 @@
 //! Keeps: every result, bit for bit but for NaNs' own bits: a quotient `q = x r` with `r` next to
 //! `1 / y` is corrected once by its remainder, which is exact while no exponent is near the ends of
 //! its range [Markstein90]. The one significand for which `r` may round to the wrong side is left
-//! out. Tests run the code with the dividends that bring quotients nearest to the middle between two
-//! numbers.
+//! out. Tests run the code with the dividends that bring quotients nearest to the middle between
+//! two numbers.
 //! Why here: the assembler has a branch to a subroutine for each division, and shares nothing.
 
 use warploom_ir::dtype::DType;
@@ -24,6 +24,8 @@ use super::lin::Lin;
 const LEAST_DIVISOR: i32 = -20;
 const MOST_DIVISOR: i32 = 80;
 const LEAST: i32 = -80;
+/// How many are made together at most: all are in registers at once.
+const TOGETHER: usize = 16;
 /// The fraction of an f32.
 const FRACTION: i128 = (1 << 23) - 1;
 
@@ -65,6 +67,14 @@ impl Emitter<'_> {
     pub(super) fn quotients_together(&mut self, l: &KernelLoop, copies: &[(Lin, u32)]) -> bool {
         let plain = self.machine == Machine::Gpu && self.program.is_none() && self.width == 1;
         let Some(s) = divides(l).filter(|_| plain && copies.len() > 1) else { return false };
+        for some in copies.chunks(TOGETHER) {
+            self.made_together(l, s, some);
+        }
+        self.env.remove(&l.var);
+        true
+    }
+
+    fn made_together(&mut self, l: &KernelLoop, s: &Store<Index>, copies: &[(Lin, u32)]) {
         self.quotients = Some(Quotients::default());
         let fast = self.values(l, s, copies);
         let Quotients { certain, zero } = self.quotients.take().unwrap_or_default();
@@ -98,8 +108,6 @@ impl Emitter<'_> {
             let value = self.stored(value);
             self.store_at(&s.array, &dims, &value, None);
         }
-        self.env.remove(&l.var);
-        true
     }
 
     /// The value of each copy.

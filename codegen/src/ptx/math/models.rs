@@ -1,4 +1,4 @@
-//! Models of a GPU's instructions that approximate, for tests that run a GPU's code on this machine.
+//! Models of a GPU's instructions that approximate, for tests that run its code on this machine.
 //!
 //! In: a side. Out: functions in LLVM IR whose results are off by as much as is published, to this
 //! side of the exact ones (0 is neither: rounded to nearest).
