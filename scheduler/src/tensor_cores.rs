@@ -129,7 +129,9 @@ fn operands(poly: &Poly, tree: &Tree, s: &PolyStatement, working: &PolyStatement
     let (target, reads) = (&s.statement.target, s.statement.value.reads());
     let one = |(access, held): (&&Access, &&Access)| {
         let last = access.indices.last().map(|e| e.vars()).unwrap_or_default();
-        let sum = last.iter().any(|v| !uses(target, v));
+        // an index of a temporary's sums may be no index of the temporary
+        let both = |v: &Name| reads.iter().filter(|a| uses(a, v)).count() > 1;
+        let sum = last.iter().any(|v| !uses(target, v) && both(v));
         let rows = if sum { "rows along the sum" } else { "rows along its own index" };
         let Some(scope) = poly.scopes.get(&held.array) else {
             return format!("{} from memory, {rows}", access.array);

@@ -323,9 +323,9 @@ fn parts_of<'t>(
             (true, true, true) => 3,
             _other => return None,
         };
-        // of rows and columns warps may have fewer in some tiles: those of a triangle
+        // warps may have fewer rows and columns in some tiles, and shorter sums: of a triangle
         let extent = match part {
-            0 | 1 if by.warps => span(poly, s, &iter)?,
+            0..=2 if by.warps => span(poly, s, &iter)?,
             _whole => extent(poly, s, &iter)?,
         };
         lines[part].push(Line { name: l.name.clone(), iter, extent });

@@ -81,8 +81,15 @@ impl Auto {
 
     fn warps_tiled(&mut self, p: &Product, t: &WarpTiles, options: &GpuOptions) -> Option<()> {
         let (m, n) = (p.row.name.clone(), p.column.name.clone());
-        let order: Vec<Name> =
+        let mut order: Vec<Name> =
             p.batch.iter().map(|l| l.name.clone()).chain([m.clone(), n.clone()]).collect();
+        let sums: Vec<Name> = p.sums().into_iter().map(|l| l.name.clone()).collect();
+        let all = self.at.tree().loops();
+        let first = all.iter().find(|l| order.contains(&l.name) || sums.contains(&l.name))?;
+        if sums.contains(&first.name) {
+            // tiles go around sums
+            order.extend(sums);
+        }
         self.ordered(&order).then_some(())?;
         let loops = vec![Ref::from(m.clone()), Ref::from(n.clone())];
         let sizes = t.block.to_vec();

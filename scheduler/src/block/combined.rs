@@ -57,7 +57,7 @@ impl Product {
 
     /// Whether elements and iteration of the ring decide all iterators, whose values do not depend
     /// on each other: then what elements are touched in says which instance combines them.
-    fn decides(&self, site: &Site<'_>, target: &Access, factors: &[Access; 2]) -> bool {
+    pub(super) fn decides(&self, site: &Site<'_>, target: &Access, factors: &[Access; 2]) -> bool {
         let statement = &site.poly.statements[site.statement];
         let Some(domain) = Domain::of(site.poly, statement).filter(Domain::is_rectangle) else {
             return false;
@@ -88,7 +88,7 @@ impl Product {
         target: &Access,
         factors: &[Access; 2],
     ) -> Answer<()> {
-        if self.decides(site, target, factors) {
+        if self.apart {
             return Ok(());
         }
         let iterations = Iterations::of(site.poly, site.tree, &site.path[self.ring].name);
@@ -149,12 +149,13 @@ impl Plan {
         // the least scale is no zero
         let zeros = |f: &Filling| !product.scaled_by(&f.buffer);
         let threads = own.into_iter().any(|(work, _)| work.threads().is_some_and(zeros));
+        let masks = product.operands.iter().any(|o| o.mask.is_some());
         let mut more = all.subtract(&product.had(site, model)?)?;
         for fill in self.fills.iter().filter(|f| product.operand(&f.buffer).is_some()) {
             more = more.subtract(&fill.beside(site, model, all)?)?;
         }
-        // threads write zeros where the statement touches nothing
-        if threads || more.is_empty()? {
+        // threads write zeros where the statement touches nothing, and masks let nothing through
+        if threads || masks || more.is_empty()? {
             return Ok(());
         }
         Err(unfit("iterations that guards leave out would add something").into())

@@ -12,14 +12,14 @@
 
 use warploom_ir::affine::{Affine, Name};
 use warploom_ir::nest::Constraint;
-use warploom_isl::{DimType, Map};
+use warploom_isl::{DimType, Map, Set};
 
 use crate::footprint::Iterations;
 use crate::isl_affine::Names;
 use crate::poly_isl::Model;
 
 use super::product::{Product, elements};
-use super::{Answer, Site, put};
+use super::{Answer, Site, place_of, put, unfit};
 
 impl Product {
     /// Whether the same coordinates follow from others in the loops that two products share.
@@ -39,7 +39,7 @@ impl Product {
         follow: bool,
     ) -> Answer<()> {
         let mut at = Iterations::of(site.poly, site.tree, &site.path[self.ring].name);
-        let one = [Affine::constant(0)];
+        let one = [zero()];
         let mut touched = elements(site, model, site.statement, &at, &one)?;
         if let Some(padded) = &self.padded {
             touched = Map::from_domain(padded)?;
@@ -67,10 +67,56 @@ impl Product {
             let outside = touched.project_out(DimType::In, scope, inner)?;
             at.names.truncate(scope);
             all.extend(at.hull_of_domain(&outside)?);
+            self.tiles = self.more_tiles(site, model, (&at, without, &values), &outside)?;
         }
         (self.around, self.determined) = (all, values);
         Ok(())
     }
+
+    /// The iterations of the accumulator's loop, where some have elements to work on and no terms:
+    /// the last rows of a triangle may have no sum. `outside` are those with terms.
+    fn more_tiles(
+        &self,
+        site: &Site<'_>,
+        model: &Model,
+        (at, without, values): (&Iterations, Option<usize>, &[Option<Affine>]),
+        outside: &Map,
+    ) -> Answer<Option<Vec<Constraint>>> {
+        let tiles = Iterations::of(site.poly, site.tree, &site.path[self.scope].name);
+        let mut more = all_work(site, model, &tiles)?;
+        for depth in (0..tiles.names.len()).rev() {
+            if without == Some(depth) || values.get(depth).is_some_and(Option::is_some) {
+                more = more.project_out(DimType::Set, depth, 1)?;
+            }
+        }
+        if more.is_subset(&outside.domain()?)? {
+            return Ok(None);
+        }
+        let facts = at.hull_of_domain(&Map::from_domain(&more)?)?;
+        if model.relation(&at.names, &[], &facts)?.domain()?.is_subset(&more)? {
+            return Ok(Some(facts));
+        }
+        let text =
+            format!("the tiles of `{}` with elements to work on are no convex set", site.name());
+        Err(unfit(text).into())
+    }
+}
+
+/// The iterations of a loop of a product's path in which some statement runs.
+pub(super) fn all_work(site: &Site<'_>, model: &Model, at: &Iterations) -> Answer<Set> {
+    let l = at.loops.last().and_then(|name| site.path.iter().find(|l| l.name == *name));
+    let mut out = elements(site, model, site.statement, at, &[zero()])?.domain()?;
+    for name in l.map(|l| l.body.statements()).unwrap_or_default() {
+        let own = elements(site, model, place_of(site.poly, &name), at, &[zero()])?.domain()?;
+        if !own.is_subset(&out)? {
+            out = out.union(&own)?;
+        }
+    }
+    Ok(out)
+}
+
+fn zero() -> Affine {
+    Affine::constant(0)
 }
 
 /// What each coordinate is, over those outside that are not determined themselves; none where it

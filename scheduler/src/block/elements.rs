@@ -12,8 +12,9 @@ use warploom_ir::expr::{Access, Literal};
 use warploom_ir::kernel::{Store, TypedKind};
 use warploom_ir::nest::{Array, AssignOp, Constraint, Order};
 use warploom_ir::schedule::Tree;
-use warploom_isl::Map;
+use warploom_isl::{Map, Set};
 
+use super::determined::all_work;
 use super::product::{Product, elements};
 use super::totals::Sums;
 use super::{Answer, Site, Staged, misplaced, place_of, unfit};
@@ -189,7 +190,12 @@ fn instance(
     if let Some(multiplied) = multiplied {
         touched = touched.intersect(&multiplied)?;
     }
-    let whole = whole(model, iterations, places, sums, &touched)?;
+    // where it runs in some iterations alone, the others' are no elements of its own
+    let (mut among, all) = (touched.domain()?, all_work(site, model, iterations)?);
+    if !all.is_subset(&among)? {
+        among = all;
+    }
+    let whole = whole(model, iterations, places, sums, &among)?;
     let guard = iterations.constraints(&touched.gist(&whole)?, places)?;
     let Some(guard) = guard else {
         return Err(Box::new(warploom_ir::diag::Diagnostic::new(
@@ -301,7 +307,7 @@ fn whole(
     iterations: &Iterations,
     places: &[Name],
     sums: &Sums,
-    touched: &Map,
+    among: &Set,
 ) -> Answer<Map> {
     let mut facts = Vec::new();
     for (place, extent) in places.iter().zip(sums.whole()) {
@@ -310,7 +316,7 @@ fn whole(
         facts.push(Constraint::non_negative(Affine::constant(extent - 1).sub(&e)?));
     }
     let all = model.relation(&iterations.names, places, &facts)?;
-    Ok(all.intersect_domain(&touched.domain()?)?)
+    Ok(all.intersect_domain(among)?)
 }
 
 /// Whether a piece sets every element that the products add to, to zero, and products follow in

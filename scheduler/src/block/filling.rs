@@ -3,9 +3,8 @@
 //! In: a statement at the ring's loop whose target is an operand's buffer, with loops mapped to
 //! threads. Out: its iterators over an element of the buffer, and for which elements it runs.
 //! Keeps: an element that the product does not touch becomes zero, whatever the statement would
-//! write there, so that tiles may reach over the ends of what is touched. What is touched is all
-//! combinations of some indices along each dimension: then a zero meets a zero in the other
-//! operand or a result that nobody has, and no infinity.
+//! write there, so that tiles may reach over the ends of what is touched, also where these are
+//! those of a triangle: products with zero are added then, as is allowed without `strict`.
 //! Why here: the copy engine cannot convert, compute, change a layout or read rows of any length.
 
 use warploom_ir::affine::{Affine, Name};
@@ -14,7 +13,7 @@ use warploom_ir::kernel::{Store, TypedKind};
 use warploom_ir::nest::{AssignOp, Constraint};
 use warploom_ir::schedule::{Tree, TreeLoop};
 use warploom_ir::target::Place;
-use warploom_isl::{DimType, Map, Set};
+use warploom_isl::{DimType, Map};
 
 use super::elements::iterators_of;
 use super::factor::converted;
@@ -105,8 +104,7 @@ impl Filling {
                 format!("`{name}` runs several times for an element of `{}`", operand.buffer);
             return Err(unfit(text).into());
         };
-        let whole = (&iterations, product.padded.as_ref());
-        let guard = guard(site, model, at, (operand, element), whole, &places)?;
+        let guard = guard(site, model, (at, element), (product, operand), &iterations, &places)?;
         if let Some(factor) = &operand.value {
             store.value = factor.with(&converted(store.value, store.dtype), operand.dtype);
             store.dtype = operand.dtype;
@@ -157,40 +155,25 @@ impl Filling {
 fn guard(
     site: &Site<'_>,
     model: &Model,
-    at: usize,
-    (operand, element): (&Operand, &[Affine]),
-    (iterations, padded): (&Iterations, Option<&Set>),
+    (at, element): (usize, &[Affine]),
+    (product, operand): (&Product, &Operand),
+    iterations: &Iterations,
     places: &[Name],
 ) -> Answer<Vec<Constraint>> {
     let name = &site.poly.statements[at].statement.name;
     let set = elements(site, model, at, iterations, element)?;
-    let product = &site.poly.statements[site.statement].statement;
-    let factor = product.value.reads().into_iter().find(|a| a.array == operand.buffer);
-    let factor = factor.expect("an operand is read by the product");
-    let own = site.poly.scopes[&operand.buffer].coordinates;
-    let touched = elements(site, model, site.statement, iterations, &factor.indices[own..])?;
-    let mut filled = set.intersect(&touched)?;
+    let mut filled = set.intersect(&product.touched(site, model, operand)?)?;
     if operand.parts > 1 {
         filled = of_pair(site, model, iterations)?.apply_range(&filled)?;
     }
-    if !independent(&filled)? {
-        return Err(unfit(format!(
-            "what the product touches of `{}` is not all combinations of some indices along each \
-             dimension, so zeros in the rest of its tile could meet infinities",
-            operand.buffer
-        ))
-        .into());
+    let mut among = product.padded.clone().map_or_else(|| filled.domain(), Ok)?;
+    if !product.apart {
+        let run = product.running(model)?;
+        if !run.is_subset(&among)? {
+            among = run;
+        }
     }
-    let mut facts = Vec::new();
-    for (place, extent) in places.iter().zip(&operand.extents) {
-        let e = Affine::var(place.clone());
-        facts.push(Constraint::non_negative(e.clone()));
-        facts.push(Constraint::non_negative(Affine::constant(extent - 1).sub(&e)?));
-    }
-    let all = model.relation(&iterations.names, places, &facts)?;
-    let among = padded.map_or_else(|| filled.domain(), |all| Ok(all.clone()))?;
-    let whole = all.intersect_domain(&among)?;
-    let guard = iterations.constraints(&filled.gist(&whole)?, places)?;
+    let guard = product.conditions(model, operand, (&filled, &among), places)?;
     Ok(guard.ok_or_else(|| {
         unfit(format!("the elements of `{}` that `{name}` fills are no convex set", operand.buffer))
     })?)

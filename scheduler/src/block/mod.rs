@@ -31,6 +31,7 @@ mod filling;
 mod held;
 mod joint;
 mod leaving;
+mod masked;
 mod moves;
 pub(crate) mod multiplied;
 mod operand;
@@ -335,9 +336,10 @@ impl Plan {
                     padded |= model.unguarded(site.statement)?.is_some();
                 }
                 // where guards leave out iterations, zeros may take their place: of those that
-                // are zeros alone, only if they cannot be left out
+                // are zeros alone, and of a sum's that are not the same for all of a tile, only if
+                // they cannot be left out
                 match padded.then(|| Self::make(sites, model, true)) {
-                    Some(Ok(plan)) if plan.adds_zeros(sites, model)? => {
+                    Some(Ok(plan)) if plan.masks() || plan.adds_zeros(sites, model)? => {
                         Ok(Self::make(sites, model, false).unwrap_or(plan))
                     }
                     Some(Ok(plan)) => Ok(plan),
@@ -393,6 +395,9 @@ impl Plan {
         plan.collect(sites, model)?;
         plan.choose(sites, model)?;
         plan.check_fills(sites)?;
+        for (p, site) in sites.iter().enumerate() {
+            plan.mask(p, site, model)?;
+        }
         for (p, site) in sites.iter().enumerate() {
             plan.check_padding(p, site, model)?;
         }

@@ -186,7 +186,7 @@ impl Move {
             return Err(Box::new(misplaced(text).help(help)).into());
         }
         let whole = site.poly.array(&self.array).is_some_and(|a| a.dtype == operand.dtype);
-        if operand.value.is_some() && !(whole && operand.computes_late(product.by_warps())) {
+        if operand.value.is_some() && !(whole && operand.computes_late(product)) {
             let text = format!("the product computes with elements of `{}` first", self.buffer);
             let help = format!(
                 "let threads fill it with what the product takes: `map {}.0 to thread.x`",
@@ -210,6 +210,13 @@ impl Move {
             return Err(Box::new(misplaced(text).help(help)).into());
         }
         self.extents.clone_from(&operand.extents);
+        if !product.apart {
+            // what else such boxes hold is asked of all operands together
+            if self.unit.is_some() {
+                self.in_rows(site, model)?;
+            }
+            return Ok(self);
+        }
         let own = &operand.sides[usize::from(operand.transposed)];
         let own: Vec<usize> = own.0.iter().map(|d| self.along[d.dim]).collect();
         self.checked(site, model, &own)
@@ -333,6 +340,33 @@ impl Move {
         }
         let all = model.relation(&self.coordinates, &places, &facts)?;
         Ok(all.intersect_domain(among)?)
+    }
+
+    /// The elements of its buffer that are elements of the array in these iterations.
+    pub(super) fn held(&self, model: &Model, among: &Set) -> Answer<Map> {
+        let places = fresh(&self.coordinates, "e", self.extents.len());
+        let mut facts: Vec<Constraint> = Vec::new();
+        for (place, extent) in places.iter().zip(&self.extents) {
+            let e = Affine::var(place.clone());
+            facts.push(Constraint::non_negative(e.clone()));
+            facts.push(Constraint::non_negative(Affine::constant(extent - 1).sub(&e)?));
+        }
+        for (d, (start, shape)) in self.start.iter().zip(&self.shape).enumerate() {
+            let inside = self.along.iter().position(|a| *a == d);
+            let inside = inside.map_or(Affine::constant(0), |at| Affine::var(places[at].clone()));
+            let element = start.add(&inside.scale(self.step[d])?)?;
+            facts.push(Constraint::non_negative(element.clone()));
+            facts.push(Constraint::non_negative(shape.add_const(-1)?.sub(&element)?));
+        }
+        let all = model.relation(&self.coordinates, &places, &facts)?;
+        Ok(all.intersect_domain(among)?)
+    }
+
+    /// The elements of the array that its boxes hold in these iterations and the statement does not
+    /// copy in any.
+    pub(super) fn beside_own(&self, site: &Site<'_>, model: &Model, among: &Set) -> Answer<Set> {
+        let all = self.boxed(site, model, among)?.range()?;
+        Ok(all.subtract(&self.touched.range()?)?)
     }
 
     /// The iterations among these in which its box holds no element of the array: it is zeros.

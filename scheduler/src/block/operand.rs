@@ -16,7 +16,8 @@ use warploom_ir::nest::Array;
 
 use super::digits::Digits;
 use super::factor::Factor;
-use super::product::{Footprint, Question, uneven};
+use super::masked::Mask;
+use super::product::{Footprint, Product, Question, uneven};
 use super::{Answer, unfit};
 
 /// Rows of a group in shared memory that matrix instructions step over.
@@ -31,6 +32,8 @@ pub(super) struct Operand {
     /// What an element is computed as, where it is not the staged buffer's as it is: by threads
     /// that fill the buffer, or where it was copied on the way to registers.
     pub(super) value: Option<Factor>,
+    /// Which elements are what lies in the buffer; all where there is none, others are zero.
+    pub(super) mask: Option<Mask>,
     /// Extents of the buffer's dimensions, enough for all instructions.
     pub(super) extents: Vec<i64>,
     /// Elements without use at the end of the buffer's rows.
@@ -49,12 +52,16 @@ pub(super) struct Operand {
 }
 
 impl Operand {
-    /// Whether what it is computed as can be computed on the way to registers: those of warps are
-    /// loaded element by element where these have 64 bits. Zeros beyond what the product touches
-    /// stay zeros.
-    pub(super) fn computes_late(&self, by_warps: bool) -> bool {
-        let each = by_warps && self.dtype.size_bytes() == 8;
-        each && self.value.as_ref().is_some_and(Factor::keeps_zero)
+    /// Whether its elements are loaded one by one on the way to registers: those of warps where
+    /// these have 64 bits.
+    pub(super) const fn loads_each(&self, product: &Product) -> bool {
+        product.by_warps() && self.dtype.size_bytes() == 8
+    }
+
+    /// Whether what it is computed as can be computed on the way to registers. Zeros beyond what
+    /// the product touches stay zeros.
+    pub(super) fn computes_late(&self, product: &Product) -> bool {
+        self.loads_each(product) && self.value.as_ref().is_some_and(Factor::keeps_zero)
     }
 
     /// The side that is not the contraction's.
@@ -149,8 +156,19 @@ impl Question<'_> {
             return Err(Box::new(unfit(text).help(help)).into());
         }
         let parts = if part == Part::B { self.matrix.blocks } else { 1 };
-        let mut operand =
-            Operand { buffer, dtype, value, extents, pad, sides, tile, transposed, on_chip, parts };
+        let mut operand = Operand {
+            buffer,
+            dtype,
+            value,
+            mask: None,
+            extents,
+            pad,
+            sides,
+            tile,
+            transposed,
+            on_chip,
+            parts,
+        };
         self.parted(&mut operand)?;
         self.laid_out(&operand)?;
         Ok(operand)

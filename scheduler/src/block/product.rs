@@ -50,6 +50,8 @@ pub(super) struct Product {
     /// These coordinates of all iterations, as constraints; without a cluster's and those that are
     /// determined.
     pub(super) around: Vec<Constraint>,
+    /// Those of the accumulator's loop, where these are more than have terms.
+    pub(super) tiles: Option<Vec<Constraint>>,
     /// What each coordinate is that follows from those outside.
     pub(super) determined: Vec<Option<Affine>>,
     /// Slots of the ring.
@@ -81,6 +83,9 @@ pub(super) struct Product {
     /// The coordinates of the ring's iterations where more of them run than the statement has:
     /// those that its guards leave out add zeros.
     pub(super) padded: Option<Set>,
+    /// Elements and iteration of the ring decide the statement's iterators, which do not depend on
+    /// each other.
+    pub(super) apart: bool,
 }
 
 /// What is asked about the statement.
@@ -159,6 +164,7 @@ impl Product {
         (product.scope, product.ring) = (scope, ring);
         product.loops = site.path[..=ring].iter().map(|l| l.name.clone()).collect();
         product.stages = site.path[ring].marks.ring.unwrap_or(1);
+        product.apart = product.decides(site, target, &factors);
         product.check(site, model, target, &factors)?;
         product.find_totals(site, model)?;
         Ok(product)
@@ -462,6 +468,12 @@ impl<'a> Question<'a> {
             let text = format!("the tile of `{}` moves by no multiple of a loop", access.array);
             return Err(unfit(text).into());
         }
+        // counters run upwards from 0
+        if first.constant_part() < 0 && first.terms().all(|(_, c)| c > 0) {
+            // where all of a triangle is one tile, what is staged may begin behind its first row
+            let text = format!("the tile of `{}` begins before what is staged of it", access.array);
+            return Err(unfit(text).into());
+        }
         Ok(first)
     }
 
@@ -615,6 +627,7 @@ impl<'a> Question<'a> {
             ring: 0,
             loops: Vec::new(),
             around: Vec::new(),
+            tiles: None,
             determined: Vec::new(),
             stages: 1,
             coordinates: self.iterations.names[..self.values.len() - self.counters.len()].to_vec(),
@@ -632,6 +645,7 @@ impl<'a> Question<'a> {
             partial: false,
             totals: Vec::new(),
             padded: None,
+            apart: false,
         })
     }
 }

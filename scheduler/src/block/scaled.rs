@@ -148,6 +148,7 @@ impl Question<'_> {
             buffer: name.clone(),
             dtype: self.matrix.scales.map_or(DType::Ue8m0, |s| s.dtype),
             value: None,
+            mask: None,
             extents,
             pad: 0,
             sides,

@@ -84,7 +84,8 @@ fn statement(plan: &Plan, product: &Product, number: usize, depth: usize) -> Res
     let indices =
         all.map(|(c, value)| value.clone().unwrap_or_else(|| Affine::var(c.clone()))).collect();
     // loops inside do not matter to work outside them
-    let mut domain = product.around.clone();
+    let outer = product.tiles.as_ref().filter(|_| depth <= product.scope + 1);
+    let mut domain = outer.unwrap_or(&product.around).clone();
     let inner: BTreeSet<&Name> = product.coordinates[depth..].iter().collect();
     domain.retain(|c| c.expr.vars().iter().all(|v| !inner.contains(v)));
     let target = Access { array: name.clone(), indices, span: Span::NONE };

@@ -15,10 +15,11 @@ use warploom_ir::kernel::{Index, KernelNode, Store, Typed, TypedKind};
 use warploom_ir::nest::{AssignOp, Order};
 
 use super::epilogue::unroll;
+use super::masked::Mask;
 use super::moves::divisor;
 use super::operand::Operand as Factor;
 use super::product::{Counter, is_counter};
-use super::roles::{Program, add, call, number, tile, unused, var};
+use super::roles::{Program, add, by_name, call, number, tile, unused, var};
 use crate::index::substitute;
 
 /// Bytes at whose multiples rows in shared memory start.
@@ -31,6 +32,12 @@ const MATRICES: i64 = 4;
 pub(super) struct Factors {
     names: [Name; 2],
     parts: i64,
+}
+
+/// A slot of the ring, and the coordinates of the iteration whose slice is in it.
+pub(super) struct Slot {
+    pub(super) at: Index,
+    pub(super) coordinates: Vec<Index>,
 }
 
 /// A step of a slice: the value of each counter of the sum, and which part its fragments are in.
@@ -88,7 +95,7 @@ impl Program<'_> {
     }
 
     /// The products of a slot, by one warp, each step's fragments loaded before.
-    pub(super) fn multiplied_by_warp(&mut self, factors: &Factors, at: &Index) -> Vec<KernelNode> {
+    pub(super) fn multiplied_by_warp(&mut self, factors: &Factors, at: &Slot) -> Vec<KernelNode> {
         let product = self.product();
         let sums: Vec<&Counter> = product.counters.iter().filter(|c| is_sum(c)).collect();
         let mut values = BTreeMap::new();
@@ -104,7 +111,7 @@ impl Program<'_> {
         &mut self,
         factors: &Factors,
         step: &Step,
-        at: &Index,
+        at: &Slot,
     ) -> Vec<KernelNode> {
         (0..2).flat_map(|side| self.taken_by_warp(side, factors, step, at)).collect()
     }
@@ -170,7 +177,7 @@ impl Program<'_> {
         side: usize,
         factors: &Factors,
         step: &Step,
-        at: &Index,
+        slot: &Slot,
     ) -> Vec<KernelNode> {
         let product = self.product();
         let name = &factors.names[side];
@@ -187,7 +194,7 @@ impl Program<'_> {
         let matrices = bytes < 8 && (!factor.transposed || bytes == 2);
         let k = product.matrix.k;
         if !matrices || !divides(own[0], 8) || !divides(own[1], ROW / bytes) {
-            let body = self.elements_by_warp((side, name), step, at, &values);
+            let body = self.elements_by_warp((side, name), step, slot, &values);
             return nest(loops, vec![body]);
         }
         let mut rows = size;
@@ -208,7 +215,7 @@ impl Program<'_> {
         let start = self.row_of(side, step, &substitute(&product.tile[side], &lookup));
         let held = Slice { start, extent: Some(rows), step: 1 };
         let all = Slice { start: Index::Const(0), extent: Some(k), step: 1 };
-        let mut from = vec![Slice { start: at.clone(), extent: None, step: 1 }];
+        let mut from = vec![Slice { start: slot.at.clone(), extent: None, step: 1 }];
         for d in [0, 1] {
             let extent = Some(if d == own[0] { rows } else { k });
             from.push(Slice { start: substitute(&factor.tile[d].0, &lookup), extent, step: 1 });
@@ -223,7 +230,7 @@ impl Program<'_> {
         &mut self,
         (side, name): (usize, &Name),
         step: &Step,
-        at: &Index,
+        slot: &Slot,
         values: &BTreeMap<Name, Index>,
     ) -> KernelNode {
         let product = self.product();
@@ -233,7 +240,7 @@ impl Program<'_> {
         let own = own(factor);
         let lookup = |n: &str| values.get(n).cloned();
         let start = self.row_of(side, step, &substitute(&product.tile[side], &lookup));
-        let mut indices = vec![at.clone()];
+        let mut indices = vec![slot.at.clone()];
         for d in [0, 1] {
             let first = substitute(&factor.tile[d].0, &lookup);
             indices.push(if d == own[0] {
@@ -244,12 +251,16 @@ impl Program<'_> {
             });
         }
         let dtype = factor.dtype;
-        let kind = TypedKind::Read { array: factor.buffer.clone(), indices };
+        let kind = TypedKind::Read { array: factor.buffer.clone(), indices: indices.clone() };
         let element = Typed { dtype, kind };
         let copied = self.plan.fills.iter().any(|f| f.buffer == factor.buffer);
         let value = match factor.value.as_ref().filter(|_| copied) {
             Some(value) => value.with(&element, dtype),
             None => element,
+        };
+        let value = match &factor.mask {
+            Some(mask) => masked(mask, value, slot, (factor, &indices[1..])),
+            None => value,
         };
         let store = Store {
             statement: name.clone(),
@@ -270,6 +281,24 @@ impl Program<'_> {
         let (fragment, reduce) = (name.clone(), false);
         Device::Across(Across { vars, fragment, part, reduce, body }).into()
     }
+}
+
+/// The value of an element of a factor, at this row and column of a slot, where its mask lets it
+/// through.
+fn masked(
+    mask: &Mask,
+    value: Typed<Index>,
+    slot: &Slot,
+    (factor, at): (&Factor, &[Index]),
+) -> Typed<Index> {
+    let mut places = vec![Index::Const(0); factor.extents.len()];
+    for (side, element) in factor.sides.iter().zip(at) {
+        for (d, digit) in side.places(element) {
+            places[d] = digit;
+        }
+    }
+    let values = [slot.coordinates.as_slice(), &places].concat();
+    mask.applied(value, &by_name(&mask.names, &values))
 }
 
 /// Which side of a factor's matrix is its own index, and which the summed one: 0 for rows.

@@ -18,11 +18,11 @@ use warploom_ir::kernel::{Condition, Index, KernelLoop, KernelNode, LoopMode, St
 
 use super::epilogue::unroll;
 use super::operand::Operand as Factor;
-use super::roles::{Program, Scope, add, call, number, remainder, unused, var};
+use super::roles::{Program, Scope, add, call, conditional, number, remainder, unused, var};
 use super::skeleton::{holds, work_of};
-use super::warp_steps::{Factors, Step};
+use super::warp_steps::{Factors, Slot, Step};
 use super::{Answer, Plan, Work, misplaced, unfit};
-use crate::index::{difference, replace, simplify, simplify_condition};
+use crate::index::{difference, replace, replace_condition, simplify, simplify_condition};
 
 /// Bytes at whose multiples rows in shared memory start.
 const ROW: i64 = 16;
@@ -36,6 +36,25 @@ struct Slices<'n> {
     /// Iterations of all of them together, and of each of them.
     total: Index,
     lengths: Vec<i64>,
+}
+
+impl Slices<'_> {
+    /// What is known in slice `q`.
+    fn scope(&self, scope: &Scope, q: &Index) -> Scope {
+        let mut inner = scope.clone();
+        let mut around: i64 = self.lengths.iter().skip(1).product();
+        for (depth, l) in self.loops.iter().enumerate() {
+            let mut count = Index::FloorDiv(Box::new(q.clone()), around);
+            if depth > 0 {
+                count = Index::Mod(Box::new(count), self.lengths[depth]);
+            }
+            let lookup = |n: &str| inner.renamed.get(n).cloned();
+            let value = add(replace(&l.lower, &lookup), simplify(&count));
+            inner.renamed.insert(l.var.clone(), value);
+            around /= self.lengths.get(depth + 1).copied().unwrap_or(1);
+        }
+        inner
+    }
 }
 
 impl Plan {
@@ -97,7 +116,7 @@ impl<'a> Program<'a> {
                     if self.product().starts_at_zero {
                         body.push(self.zeroed());
                     }
-                    body.extend(self.slices(&ring, scope)?);
+                    body.extend(self.where_added(&ring, scope)?);
                 }
                 continue;
             }
@@ -111,6 +130,18 @@ impl<'a> Program<'a> {
             }
         }
         Ok(vec![self.fragment_of_sums(&self.fragment(), body)])
+    }
+
+    /// All slices of a tile that has some: some tiles of a triangle have elements to work on and no
+    /// terms.
+    fn where_added(&mut self, nodes: &[KernelNode], scope: &Scope) -> Result<Vec<KernelNode>> {
+        let [KernelNode::If(c, then, otherwise)] = nodes else { return self.slices(nodes, scope) };
+        if !otherwise.is_empty() {
+            return Err(conditional());
+        }
+        let lookup = |n: &str| scope.renamed.get(n).cloned();
+        let there = replace_condition(c, &lookup);
+        Ok(vec![KernelNode::If(there, self.where_added(then, scope)?, Vec::new())])
     }
 
     /// What each warp does by itself.
@@ -165,7 +196,7 @@ impl<'a> Program<'a> {
                 body.extend(Self::where_any(slices, &later, next));
                 body.extend(p.end_of_copies());
             }
-            let at = p.slot_of(q);
+            let at = p.taken_slot(slices, scope, q);
             body.push(p.by_warp(|p| p.multiplied_by_warp(&factors, &at)));
             body
         })
@@ -191,19 +222,20 @@ impl<'a> Program<'a> {
             }
         };
         let mut body = self.arrived(ahead - 1);
-        body.push(self.by_warp(|p| p.loaded_step(&factors, &steps[0], &Index::Const(0))));
+        let first = self.taken_slot(slices, scope, &Index::Const(0));
+        body.push(self.by_warp(|p| p.loaded_step(&factors, &steps[0], &first)));
         let (filling, last) = (less(ahead), less(1));
         body.extend(self.counted_slices(slices, [Index::Const(0), filling.clone()], |p, q| {
             let later = add(q.clone(), Index::Const(ahead));
             let at = p.slot_of(&later);
             let mut body = p.filled_slice(slices, scope, &later, &at);
-            body.extend(p.slice_in_parts(&factors, steps, q));
+            body.extend(p.slice_in_parts((slices, scope), &factors, steps, q));
             body
         }));
         body.extend(self.counted_slices(slices, [filling, last.clone()], |p, q| {
-            p.slice_in_parts(&factors, steps, q)
+            p.slice_in_parts((slices, scope), &factors, steps, q)
         }));
-        let at = self.slot_of(&last);
+        let at = self.taken_slot(slices, scope, &last);
         body.push(self.by_warp(|p| {
             let later = steps[1..].iter().map(Some).chain([None]);
             let one = |(step, next): (&Step, Option<&Step>)| {
@@ -218,9 +250,15 @@ impl<'a> Program<'a> {
     }
 
     /// A slice that is not the last one: each step loads what the next one multiplies.
-    fn slice_in_parts(&mut self, factors: &Factors, steps: &[Step], q: &Index) -> Vec<KernelNode> {
+    fn slice_in_parts(
+        &mut self,
+        (slices, scope): (&Slices<'_>, &Scope),
+        factors: &Factors,
+        steps: &[Step],
+        q: &Index,
+    ) -> Vec<KernelNode> {
         let mut body = self.end_of_copies();
-        let at = self.slot_of(q);
+        let at = self.taken_slot(slices, scope, q);
         for (step, next) in steps.iter().zip(&steps[1..]) {
             body.push(self.by_warp(|p| {
                 let mut body = p.loaded_step(factors, next, &at);
@@ -228,7 +266,7 @@ impl<'a> Program<'a> {
                 body
             }));
         }
-        let next = self.slot_of(&add(q.clone(), Index::Const(1)));
+        let next = self.taken_slot(slices, scope, &add(q.clone(), Index::Const(1)));
         body.extend(self.arrived(self.product().stages - 2));
         if let (Some(first), Some(last)) = (steps.first(), steps.last()) {
             body.push(self.by_warp(|p| {
@@ -339,19 +377,7 @@ impl<'a> Program<'a> {
         q: &Index,
         at: &Index,
     ) -> Vec<KernelNode> {
-        let plan = self.plan;
-        let mut inner = scope.clone();
-        let mut around: i64 = slices.lengths.iter().skip(1).product();
-        for (depth, l) in slices.loops.iter().enumerate() {
-            let mut count = Index::FloorDiv(Box::new(q.clone()), around);
-            if depth > 0 {
-                count = Index::Mod(Box::new(count), slices.lengths[depth]);
-            }
-            let lookup = |n: &str| inner.renamed.get(n).cloned();
-            let value = add(replace(&l.lower, &lookup), simplify(&count));
-            inner.renamed.insert(l.var.clone(), value);
-            around /= slices.lengths.get(depth + 1).copied().unwrap_or(1);
-        }
+        let (plan, inner) = (self.plan, slices.scope(scope, q));
         let mut body = Vec::new();
         for store in &slices.works {
             let values = self.values(&inner, store);
@@ -374,6 +400,18 @@ impl<'a> Program<'a> {
             }
         }
         body
+    }
+
+    /// The slot of slice `q`, whose fragments are loaded.
+    fn taken_slot(&self, slices: &Slices<'_>, scope: &Scope, q: &Index) -> Slot {
+        let product = |s: &&&Store<Index>| {
+            work_of(s).is_some_and(|w| matches!(self.plan.works[w], Work::Product))
+        };
+        let masks = self.product().operands.iter().any(|o| o.mask.is_some());
+        let found = slices.works.iter().find(product).filter(|_| masks);
+        let inner = slices.scope(scope, q);
+        let coordinates = found.map_or_else(Vec::new, |s| self.values(&inner, s));
+        Slot { at: self.slot_of(q), coordinates }
     }
 
     /// What is to be done for slice `q`, where there is such a slice.

@@ -4,8 +4,8 @@
 //! `l { X }` -> `l { Ap.0 { Ap.1 { Ap: Ap[…] = A[…] } } X' }`, where X' reads `Ap`. The buffer has
 //! the size of the fixed box around what X touches (along dimensions of which X touches every
 //! second element, say, without those between), its rows `pad` elements more. Only elements
-//! that X reads are copied; all of the box that is in bounds where the exact set is no conjunction
-//! and every element is defined.
+//! that X reads are copied; all of the box that is in bounds where every element is defined and the
+//! exact set is no conjunction, or a copy before all loops is of most of the array anyway.
 //! Where X writes the array too, X' does so in the buffer: copied in first is what X reads before
 //! it writes it (often nothing), copied back last, by `Ap_back`, is what X writes. A temporary that
 //! nothing outside an iteration touches is not copied back: the buffer takes its place. Where all
@@ -493,6 +493,17 @@ impl Copy<'_> {
         Ok(Some((statement, loops)))
     }
 
+    /// Whether a copy before all loops is of an array of which the box around what is touched is at
+    /// least half: then all of it is there, and no bounds are to be kept.
+    fn most(&self, box_: &Box_, touched: &Map) -> Answer<bool> {
+        if !self.iterations.loops.is_empty() {
+            return Ok(false);
+        }
+        let count = |extent: &[i64]| extent.iter().map(|n| i128::from(*n)).product::<i128>();
+        let own = self.iterations.bounding_box(touched)?;
+        Ok(own.is_some_and(|own| 2 * count(&own.extent) >= count(&box_.extent)))
+    }
+
     /// What is copied, over the coordinates and the buffer's indices.
     fn domain(
         &self,
@@ -505,7 +516,13 @@ impl Copy<'_> {
         // which equalities isl knows depends on what it was asked before, and so does the order of
         // bounds where those of several indices are of each other
         let touched = &touched.detect_equalities()?;
-        if let Some(mut exact) = self.iterations.constraints(touched, &places)? {
+        let defined = match self.array.role {
+            Role::In | Role::InOut | Role::Const(_) => true,
+            Role::Out | Role::Temp => false,
+        };
+        let most = defined && direction == Direction::In && self.most(box_, touched)?;
+        let exact = if most { None } else { self.iterations.constraints(touched, &places)? };
+        if let Some(mut exact) = exact {
             let both =
                 |c: &Constraint| places.iter().filter(|p| c.expr.vars().contains(*p)).count() > 1;
             if exact.iter().any(both) {
@@ -520,10 +537,6 @@ impl Copy<'_> {
             };
             return exact.iter().map(moved).collect::<Answer<_>>().map(Some);
         }
-        let defined = match self.array.role {
-            Role::In | Role::InOut | Role::Const(_) => true,
-            Role::Out | Role::Temp => false,
-        };
         if !defined || direction == Direction::Back {
             return Ok(None);
         }

@@ -161,6 +161,94 @@ fn triangles_of_an_array_with_itself() {
     }
 }
 
+/// `A[r, q, :] = A[r, q, :] C4`, with a temporary row.
+fn in_place(add: &str, [r, q, p]: [i64; 3]) -> String {
+    format!(
+        "inout A: f64[{r}, {q}, {p}]  in C4: f64[{p}, {p}]\ntemp total: f64[{p}]\n\
+         for r in 0..{r}, q in 0..{q} {{\nfor p in 0..{p} {{\nS0: total[p] = 0\n\
+         for s in 0..{p} {{ S1: total[p] {add} }}\n}}\n\
+         for p in 0..{p} {{ S2: A[r, q, p] = total[p] }}\n}}\n"
+    )
+}
+
+#[test]
+fn rows_that_iterations_share_by_name_are_results() {
+    for target in GPUS {
+        for shape in [[20, 3, 24], [17, 4, 33]] {
+            let plain = in_place("+= A[r, q, s] * C4[s, p]", shape);
+            let fused = in_place("= fma(A[r, q, s], C4[s, p], total[p])", shape);
+            automatic(&plain, &fused, target, 1);
+        }
+    }
+}
+
+/// `B = alpha A' B`, in place, where `A` is triangular: the sum has the rows of these bounds.
+fn triangular(add: &str, k: &str, [m, n]: [i64; 2]) -> String {
+    format!(
+        "in alpha: f64  in A: f64[{m}, {m}]  inout B: f64[{m}, {n}]\n\
+         for i in 0..{m}, j in 0..{n} {{\nfor k in {k} {{ S0: {add} }}\n\
+         S1: B[i, j] = alpha * B[i, j]\n}}\n"
+    )
+}
+
+#[test]
+fn sums_are_as_long_as_a_triangle_says() {
+    for target in GPUS {
+        for [m, n] in [[64, 48], [70, 29], [65, 24], [49, 40], [97, 17]] {
+            let k = format!("i + 1..{m}");
+            let plain = triangular("B[i, j] += A[k, i] * B[k, j]", &k, [m, n]);
+            let fused = triangular("B[i, j] = fma(A[k, i], B[k, j], B[i, j])", &k, [m, n]);
+            automatic(&plain, &fused, target, 1);
+        }
+    }
+}
+
+/// `C = alpha A B + beta C`, where the lower triangle of a symmetric `A` is read.
+fn symmetric_factor([first, second]: [&str; 2], [m, n]: [i64; 2]) -> String {
+    format!(
+        "in alpha: f64  in beta: f64  in A: f64[{m}, {m}]  in B: f64[{m}, {n}]\n\
+         inout C: f64[{m}, {n}]\ntemp total: f64\n\
+         for i in 0..{m}, j in 0..{n} {{\nS0: total = 0\n\
+         for k in 0..i {{\nS1: C[k, j] {first}\nS2: total {second}\n}}\n\
+         S3: C[i, j] = beta * C[i, j] + alpha * B[i, j] * A[i, i] + alpha * total\n}}\n"
+    )
+}
+
+#[test]
+fn two_triangular_sums_have_a_program_each() {
+    for target in GPUS {
+        for shape in [[50, 24], [65, 33]] {
+            let plain = ["+= alpha * B[i, j] * A[i, k]", "+= B[k, j] * A[i, k]"];
+            let fused =
+                ["= fma(alpha * B[i, j], A[i, k], C[k, j])", "= fma(B[k, j], A[i, k], total)"];
+            let [plain, fused] = [plain, fused].map(|adds| symmetric_factor(adds, shape));
+            automatic(&plain, &fused, target, 2);
+        }
+    }
+}
+
+#[test]
+fn elements_are_worked_on_where_no_terms_are() {
+    let some = |add: &str, rows: i64, guard: &str, last: &str| {
+        format!(
+            "in A: f64[64, 32]  in B: f64[32, 24]  out C: f64[{rows}, 24]\n\
+             inout D: f64[{rows}, 24]\nfor i in 0..{rows}, j in 0..24 {{\nS0: C[i, j] = 0\n\
+             for k in 0..32 {{ {guard} {{ S1: C[i, j] {add} }} }}\n{last}\n}}\n"
+        )
+    };
+    let (plain, fused) = ("+= A[i, k] * B[k, j]", "= fma(A[i, k], B[k, j], C[i, j])");
+    for target in GPUS {
+        // tiles without terms, and a statement in some of the tiles
+        for (rows, guard, last) in [
+            (170, "if i < 64", "S2: D[i, j] = C[i, j] + 1"),
+            (64, "if 0 <= i", "if i < 10 { S2: D[i, j] = C[i, j] }"),
+        ] {
+            let [plain, fused] = [plain, fused].map(|add| some(add, rows, guard, last));
+            automatic(&plain, &fused, target, 1);
+        }
+    }
+}
+
 #[test]
 fn threads_multiply_factors_of_other_types_by_numbers() {
     let text = "in s: f32  in A: f32[40, 48]  in B: bf16[48, 24]  out C: f32[40, 24]\n\
@@ -205,6 +293,62 @@ fn scripts_keep_the_order() {
     let fused = "C[m, n] = fma(A[m, k], B[k, n], C[m, n])";
     let whole = text.replace("C[m, n] += A[m, k] * B[k, n]", fused);
     same_bits(&schedule, &whole);
+}
+
+/// A sum as long as its row says.
+fn rows_of_terms(add: &str, k: &str, dtype: &str) -> String {
+    product(add, k, dtype).replace("A: f64[40, 36]", "A: f64[36, 40]")
+}
+
+#[test]
+fn boxes_hold_terms_of_other_rows() {
+    // from the row on, and up to it; 36 terms in slices of 16
+    for k in ["m..36", "0..m"] {
+        let text = |add: &str| rows_of_terms(add, k, "f64").replace("0..40", "0..36");
+        let (_, schedule) = replayed(&text("A[k, m] * B[k, n]"), &script("", F64));
+        let kernel = same_bits(
+            &schedule,
+            &text("A[k, m] * B[k, n]").replace(
+                "C[m, n] += A[k, m] * B[k, n]",
+                "C[m, n] = fma(A[k, m], B[k, n], C[m, n])",
+            ),
+        );
+        assert!(kernel.to_string().contains("select.f64("), "{kernel}");
+    }
+    // elements of 32 bits are loaded as matrices: threads put zeros there
+    let text = product("A[m, k] * B[k, n] order any", "m..36", "tf32").replace("0..40", "0..36");
+    let copied = script("", "mma.m16n8k8.f32.tf32.tf32");
+    refused(&text, &copied, "E0731", "holds elements of `A` that it does not touch");
+    let filled = copied.replace("map As.0 to async", "map As.0 to thread.x");
+    let (nest, schedule) = replayed(&text, &filled);
+    let kernel = agrees_on(&nest, &schedule, Target::Sm80).0;
+    assert!(kernel.contains("over 32, 16 by"), "{kernel}");
+}
+
+#[test]
+fn boxes_of_temporaries_hold_what_was_written() {
+    // the box of the first slice holds elements that nothing writes
+    let text = |first: &str| {
+        format!(
+            "in A: f64[48, 48]  in B: f64[48, 24]  inout C: f64[48, 24]  temp T: f64[48, 48]\n\
+             for k in {first}..48, m in 0..48 {{ S0: T[k, m] = A[k, m] + 1 }}\n\
+             for m in 0..48, n in 0..24 {{ for k in m + 1..48 {{\n\
+             S1: C[m, n] += T[k, m] * B[k, n] }} }}\n"
+        )
+    };
+    let own = "tile S1.m, n by 32, 16\nsplit S1.k by 16\nreorder S1.k.0, S1.m.1, n.1, S1.k.1\n\
+               split S1.m.1 by 16\nsplit n.1 by 8\nsplit S1.k.1 by 8\n\
+               reorder S1.k.0, S1.m.1.0, S1.k.1.0, n.1.0, S1.m.1.1, n.1.1, S1.k.1.1\n\
+               stage C at n.0 as acc\nstage T at S1.k.0 as Ts pad 4\n\
+               stage B at S1.k.0 as Bs pad 4\nmap Ts.0 to async\nmap Bs.0 to async\n\
+               map S1.m.1.0 to warp\ntensorize S1.m.1.1, n.1.1, S1.k.1.1 with \
+               mma.m16n8k8.f64.f64.f64\nring S1.k.0 by 3\n\
+               map n.0 to block.x\nmap S1.m.0 to block.y\n";
+    let (_, schedule) = replayed(&text("0"), own);
+    let fused = text("0")
+        .replace("C[m, n] += T[k, m] * B[k, n]", "C[m, n] = fma(T[k, m], B[k, n], C[m, n])");
+    same_bits(&schedule, &fused);
+    refused(&text("1"), own, "E0731", "holds elements of `T` that it does not touch");
 }
 
 #[test]
