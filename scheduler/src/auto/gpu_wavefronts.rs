@@ -22,8 +22,10 @@ use super::host::{LAUNCH, UNKNOWN};
 use super::order::{children, own};
 use super::tiles::{Stride, stride};
 
-/// Iterations of a tile along each of its loops where there are two and three.
+/// Iterations of a tile along each of its loops where there are two and three, and along all of them
+/// where it runs over diagonals.
 const SIDES: [&[i64]; 2] = [&[32, 128], &[16, 16, 16]];
+const SQUARE: [i64; 2] = [32, 16];
 /// Nanoseconds of a statement in an iteration of a tile's first loop: its loads, and a meeting; from
 /// 400 to 650 on an H200.
 const PHASE: f64 = 500.0;
@@ -44,15 +46,18 @@ impl Auto {
     pub(super) fn wavefront_of_tiles(&mut self, names: &[Name]) -> Result<Option<f64>> {
         let Some(Tree::Loop(top)) = own(self.at.tree(), names) else { return Ok(None) };
         let band = nested(&top);
-        let Some(sides) = band.len().checked_sub(2).and_then(|n| SIDES.get(n)) else {
+        let Some(more) = band.len().checked_sub(2).filter(|more| *more < SIDES.len()) else {
             return Ok(None);
         };
-        let others = [sides.iter().map(|n| n / 2).collect(), sides.iter().map(|n| n * 2).collect()];
-        let words = &["first", "second", "third"][..band.len()];
-        let hole = Hole::new(&top.name, "wavefront", words, sides.to_vec(), others);
-        let sides = self.choose(hole);
         let before = self.at.clone();
         for diagonals in [false, true] {
+            let usual =
+                if diagonals { vec![SQUARE[more]; band.len()] } else { SIDES[more].to_vec() };
+            let others =
+                [usual.iter().map(|n| n / 2).collect(), usual.iter().map(|n| n * 2).collect()];
+            let words = &["first", "second", "third"][..band.len()];
+            let hole = Hole::new(&top.name, "wavefront", words, usual, others);
+            let sides = self.choose(hole);
             let time = self.tiles_on_blocks(names, &band, &sides, diagonals)?;
             if time.is_some() {
                 return Ok(time);
@@ -87,7 +92,7 @@ impl Auto {
         };
         let phases = children(&inside.body);
         for phase in &phases {
-            if !self.points_on_threads(&inside, phase)? {
+            if !self.points_on_threads(&band[0], phase)? {
                 return Ok(None);
             }
         }
@@ -103,9 +108,9 @@ impl Auto {
         Ok(Some(launches * (LAUNCH + tile) + instances as f64 * CACHED))
     }
 
-    /// The points of a statement in a tile on the block's threads, inside the tile's first loop.
-    fn points_on_threads(&mut self, inside: &TreeLoop, phase: &Tree) -> Result<bool> {
-        let Some(mut points) = self.points(inside, phase)? else { return Ok(false) };
+    /// The points of a statement in a tile on the block's threads, inside the band's first loop.
+    fn points_on_threads(&mut self, first: &Name, phase: &Tree) -> Result<bool> {
+        let Some(mut points) = self.points(first, phase)? else { return Ok(false) };
         points.sort_by_key(|p| -p.contiguous);
         let names: Vec<Name> = points.into_iter().map(|p| p.name).collect();
         Ok(self.places(&[], &names))
@@ -113,13 +118,15 @@ impl Auto {
 
     /// The loops of a statement in a tile along which its instances differ, outermost first; nothing
     /// where their iterations depend on each other.
-    fn points(&mut self, inside: &TreeLoop, phase: &Tree) -> Result<Option<Vec<Points>>> {
+    fn points(&mut self, first: &Name, phase: &Tree) -> Result<Option<Vec<Points>>> {
         let tree = self.at.tree().clone();
         let statements = phase.statements();
-        let [statement] = statements.as_slice() else { return Ok(None) };
+        let ([statement], Some(tiles)) = (statements.as_slice(), tree.find(&part(first, 0))) else {
+            return Ok(None);
+        };
         let poly = self.at.poly().clone();
         let Some(s) = poly.statement(statement) else { return Ok(None) };
-        let mut told: BTreeSet<Name> = inside.rows[statement].vars();
+        let mut told: BTreeSet<Name> = tiles.rows[statement].vars();
         let mut out = Vec::new();
         for l in phase.loops() {
             let iters = l.rows[statement].vars();
@@ -168,8 +175,14 @@ fn tiled(band: &[Name], sides: &[i64], diagonals: bool) -> StepKind {
     for (l, side) in band.iter().zip(sides).skip(1) {
         steps.push(skew(to_ref(l, 1), -side, to_ref(l, 0)));
     }
-    if diagonals {
-        steps.extend(band[1..].iter().map(|l| skew(to_ref(&band[0], 1), 1, to_ref(l, 1))));
+    if let ([first, rest @ ..], true) = (band, diagonals) {
+        // a row gains those of loops around it
+        let points = |order: Vec<&Name>| StepKind::Reorder {
+            loops: order.into_iter().map(|l| to_ref(l, 1)).collect(),
+        };
+        steps.push(points(rest.iter().chain([first]).collect()));
+        steps.extend(rest.iter().map(|l| skew(to_ref(first, 1), 1, to_ref(l, 1))));
+        steps.push(points(band.iter().collect()));
     }
     if let [others @ .., last] = band {
         steps.extend(others.iter().map(|l| skew(to_ref(last, 0), 1, to_ref(l, 0))));

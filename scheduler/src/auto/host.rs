@@ -155,9 +155,9 @@ impl Auto {
         };
         if tiles_only {
             let bands = solve_with(deps, &chosen, &ScheduleOptions::default(), QUOTA);
-            return Ok(
-                parts(bands.into_iter().filter(|b| permutable(b)).collect(), Kind::Tiles).collect()
-            );
+            let mut tiles: Vec<_> = bands.into_iter().filter(|b| permutable(b)).collect();
+            tiles.extend(self.sweeps(part)?.band);
+            return Ok(parts(tiles, Kind::Tiles).collect());
         }
         let (mut found, mut tiles): (Vec<Vec<Solved>>, Vec<Vec<Solved>>) = Default::default();
         for apart in [false, true] {

@@ -250,15 +250,12 @@ impl Sweep<'_> {
         let depth = |n: usize| statements[self.chosen[n]].iters.len();
         let most = (0..first.len()).map(depth).max()?;
         let mut band: Vec<&Steps> = vec![first];
-        for steps in found {
-            let new = |n: &usize| band.iter().all(|other| other[*n].vars() != steps[*n].vars());
-            if band.len() < most
-                && (0..steps.len()).filter(|n| depth(*n) > band.len()).all(|n| new(&n))
-            {
-                band.push(steps);
-            }
+        while band.len() < most {
+            let deep: Vec<usize> = (0..first.len()).filter(|n| depth(*n) > band.len()).collect();
+            let told = |n: usize, by: &Steps| band.iter().any(|b| b[n].vars() == by[n].vars());
+            band.push(found.iter().find(|steps| !deep.iter().any(|n| told(*n, steps)))?);
         }
-        if band.len() < most.max(2) {
+        if band.len() < 2 {
             return None;
         }
         // those that follow others in a step, then in the order of the text

@@ -114,6 +114,6 @@ fn a_table_whose_elements_follow_two_neighbours() {
 for i in 1..N + 1, j in 1..N + 1 { S: L[i, j] = max(max(L[i - 1, j], L[i, j - 1]),
   L[i - 1, j - 1] + select(A[i - 1] == B[j - 1], 1, 0)) }\n",
         [128, 150],
-        &[32, 128],
+        &[32, 32],
     );
 }
