@@ -199,8 +199,8 @@ fn swap_loops(tree: &Tree) -> Tree {
     }
 }
 
-/// Puts a subtree at a leaf, which is inside a loop over blocks or threads or not; the answer stands
-/// at its top.
+/// Puts a subtree at a leaf, which is inside a loop over blocks or threads or not; the answer
+/// stands at its top.
 fn insert(
     model: &Model,
     at: ScheduleNode,

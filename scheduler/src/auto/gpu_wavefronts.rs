@@ -1,9 +1,8 @@
 //! Wavefronts of tiles for a GPU: factorisations, triangular systems, dynamic programming.
 //!
-//! In: a nest in an order whose loops may be permuted (`sweeps`), where the first leaves nothing to
-//! be done in order within an iteration. Out: the nest in tiles, those of a wavefront in one launch;
-//! a block runs a tile: the first loop in order, and what each statement does in an iteration of it
-//! on its threads, which meet before the next.
+//! In: a nest in an order whose loops may be permuted (`sweeps`). Out: the nest in tiles, those of a
+//! wavefront in one launch; a block runs a tile: its first loop in order, or its diagonals, and what
+//! each statement does in an iteration of that on its threads, which meet before the next.
 //! Keeps: the host starts as many launches as there are wavefronts, not as the loop has iterations.
 //! Every choice is a step that may be refused.
 //! Source: tiles and their wavefronts from U. Bondhugula et al., A Practical Automatic Polyhedral
@@ -22,12 +21,12 @@ use super::host::{LAUNCH, UNKNOWN};
 use super::order::{children, own};
 use super::tiles::{Stride, stride};
 
-/// Iterations of a tile along each of its loops where there are two and three, and along all of them
-/// where it runs over diagonals.
+/// Iterations of a tile along each of its loops where there are two and three, and along all of
+/// them where it runs over diagonals.
 const SIDES: [&[i64]; 2] = [&[32, 128], &[16, 16, 16]];
 const SQUARE: [i64; 2] = [32, 16];
-/// Nanoseconds of a statement in an iteration of a tile's first loop: its loads, and a meeting; from
-/// 400 to 650 on an H200.
+/// Nanoseconds of a statement in an iteration of a tile's first loop: its loads, and a meeting;
+/// from 400 to 650 on an H200.
 const PHASE: f64 = 500.0;
 /// Nanoseconds of an instance where all blocks have work: what a tile touches is in the first-level
 /// cache.
@@ -116,8 +115,8 @@ impl Auto {
         Ok(self.places(&[], &names))
     }
 
-    /// The loops of a statement in a tile along which its instances differ, outermost first; nothing
-    /// where their iterations depend on each other.
+    /// The loops of a statement in a tile along which its instances differ, outermost first;
+    /// nothing where their iterations depend on each other.
     fn points(&mut self, first: &Name, phase: &Tree) -> Result<Option<Vec<Points>>> {
         let tree = self.at.tree().clone();
         let statements = phase.statements();

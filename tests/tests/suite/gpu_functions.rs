@@ -45,7 +45,7 @@ fn run(text: &str, inputs: &[(&str, &Tensor)]) -> Option<BTreeMap<String, Tensor
 
 fn floats(values: impl Iterator<Item = f32>) -> Tensor {
     let bytes: Vec<u8> = values.flat_map(f32::to_le_bytes).collect();
-    Tensor::from_bytes(DType::F32, &[bytes.len() / 4], &bytes).unwrap()
+    Tensor::from_bytes(DType::F32, &[bytes.len() / 4], &bytes).unwrap_or_else(|e| panic!("{e}"))
 }
 
 /// Numbers of every exponent, both signs, and NaNs.

@@ -1,7 +1,7 @@
 //! Wavefronts of tiles on GPUs: recurrences in several directions, from the nest to machine code.
 //!
-//! Integer nests, fixed and symbolic: the automatic schedule has tiles where it should, computes the
-//! nest's bits in every order of blocks and threads, and assembles for every GPU.
+//! Integer nests: the automatic schedule has tiles where it should, computes the nest's bits in
+//! every order of blocks and threads, and assembles for every GPU.
 
 use std::collections::BTreeMap;
 
