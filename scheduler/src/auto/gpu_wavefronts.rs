@@ -1,8 +1,8 @@
 //! Wavefronts of tiles for a GPU: factorisations, triangular systems, dynamic programming.
 //!
-//! In: a nest in an order whose loops may be permuted (`sweeps`). Out: the nest in tiles, those of a
-//! wavefront in one launch; a block runs a tile: its first loop in order, or its diagonals, and what
-//! each statement does in an iteration of that on its threads, which meet before the next.
+//! In: a nest in an order whose loops may be permuted (`sweeps`). Out: the nest in tiles, those of
+//! a wavefront in one launch; a block runs a tile: its first loop in order, or its diagonals, and
+//! what each statement does in an iteration of that on its threads, which meet before the next.
 //! Keeps: the host starts as many launches as there are wavefronts, not as the loop has iterations.
 //! Every choice is a step that may be refused.
 //! Source: tiles and their wavefronts from U. Bondhugula et al., A Practical Automatic Polyhedral
