@@ -301,3 +301,20 @@ fn what_a_block_knows_outlives_barriers_that_nothing_writes_around() {
         assert_eq!(ptx.matches("bar.sync").count(), 3, "{ptx}");
     }
 }
+
+/// ptxas takes the carry of such a sum for a borrow (decision 0043).
+#[test]
+fn differences_of_quotients_are_of_no_high_halves_of_products() {
+    let text = "kernel parts() {
+      in A: f32[64]\n out B: f32[34]
+      for t in 0..34 block.x {
+        S0: B[t]:f32 = 0:f32 order serial
+        for p in floordiv(8 * t, 5)..floordiv(8 * t + 2, 5) + 2 {
+          S1: B[t]:f32 += A[p]:f32 order serial
+        }
+      }
+    }";
+    for (ptx, _) in assembled(text) {
+        assert!(ptx.contains("mul.wide.u32") && !ptx.contains("mul.hi"), "{ptx}");
+    }
+}

@@ -89,7 +89,7 @@ impl Auto {
         let now = self.price(&text)?;
         // then tiles alone may be better: what a block does one after another is in its cache
         let parallel = now.alone > ENOUGH * now.time;
-        if parallel && self.starts_parallel(&text)? {
+        if parallel && (names.len() == 1 || self.starts_parallel(&text)?) {
             return Ok(None);
         }
         let before = self.at.clone();

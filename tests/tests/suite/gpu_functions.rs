@@ -143,3 +143,24 @@ fn numbers_of_16_bits_are_those_of_the_interpreter() {
         }
     }
 }
+
+/// Loops between quotients, the first of which is 0 (decision 0043): which run, and how often.
+#[test]
+fn loops_between_quotients() {
+    for (factor, divisor, more) in [(8, 5, 2), (64, 33, 30), (4, 3, 1), (10, 7, 3)] {
+        let extent = (factor * 33 + more) / divisor + 2;
+        let text = format!(
+            "in A: f32[{extent}]\nout B: f32[34]\nfor t in 0..34 {{\n  S0: B[t] = 0
+  for p in floor(({factor} * t) / {divisor})..floor(({factor} * t + {more}) / {divisor}) + 2 {{
+    S1: B[t] += A[p]\n  }}\n}}\n"
+        );
+        let input = floats((0..extent).map(|p| (p * p + 1) as f32));
+        let Some(have) = run(&text, &[("A", &input)]) else { continue };
+        let sum = |t: i32| {
+            let first = factor * t / divisor;
+            let end = (factor * t + more) / divisor + 2;
+            (first..end).map(|p| f64::from(p * p + 1)).sum::<f64>()
+        };
+        assert_eq!(have["B"].to_f64s(), (0..34).map(sum).collect::<Vec<_>>(), "{text}");
+    }
+}
