@@ -40,6 +40,11 @@ const NOMINAL: i64 = 256;
 const ENOUGH: f64 = 64.0;
 /// How much slower instances are whose neighbours touch elements far from each other.
 const SCATTERED: f64 = 8.0;
+/// Statements of nests with parallel loops for which tiles are tried: a single one is a sum or a
+/// step, and finding sweeps of many takes long.
+const TILED: std::ops::RangeInclusive<usize> = 2..=4;
+/// Threads of a block.
+const ONE_BLOCK: i64 = 1024;
 /// Iterations of a loop whose length is not known.
 pub(super) const UNKNOWN: i64 = 1000;
 /// How much faster another order has to be, as a part of the time of the text's.
@@ -89,12 +94,17 @@ impl Auto {
         let now = self.price(&text)?;
         // then tiles alone may be better: what a block does one after another is in its cache
         let parallel = now.alone > ENOUGH * now.time;
-        if parallel && (names.len() == 1 || self.starts_parallel(&text)?) {
+        if parallel && !TILED.contains(&names.len()) {
+            return Ok(None);
+        }
+        let again = self.launches_again(&text)?;
+        if parallel && !again {
             return Ok(None);
         }
         let before = self.at.clone();
         let mut tried: Vec<(f64, Part, Schedule)> = Vec::new();
-        for candidate in self.candidates(part, parallel)? {
+        let candidates = self.candidates(part, parallel)?;
+        for candidate in candidates.into_iter().filter(|c| again || c.kind != Kind::Tiles) {
             if let Some(trial) = self.trial(&candidate) {
                 self.at = trial;
                 self.distribute_some(false, true);
@@ -133,17 +143,24 @@ impl Auto {
         nest.map(|nest| Ok(self.price(&nest)?.time)).transpose()
     }
 
-    /// Whether the outermost loops of a nest are independent.
-    fn starts_parallel(&mut self, nest: &Tree) -> Result<bool> {
+    /// Whether the host runs an outermost loop of a nest, with more work in an iteration than one
+    /// block's, which would run the whole loop.
+    fn launches_again(&mut self, nest: &Tree) -> Result<bool> {
         let tree = self.at.tree().clone();
         for child in children(nest) {
-            if let Tree::Loop(l) = child
-                && !self.session.deps(&self.at)?.independent(&tree, &l.name)?
-            {
-                return Ok(false);
+            let Tree::Loop(l) = child else { continue };
+            if self.session.deps(&self.at)?.independent(&tree, &l.name)? {
+                continue;
+            }
+            let times = self.length(&l)?;
+            for statement in l.body.statements() {
+                let each = self.instances(&statement)?.zip(times).map(|(all, n)| all / n.max(1));
+                if each.is_none_or(|n| n > ONE_BLOCK) {
+                    return Ok(true);
+                }
             }
         }
-        Ok(true)
+        Ok(false)
     }
 
     /// Orders that may be better than the text's; only those with tiles if asked.

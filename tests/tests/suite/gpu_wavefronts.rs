@@ -78,7 +78,7 @@ for i in 0..N {
     S1: A[i, j] = A[i, j] + A[j, j] }
   for k in 0..i { S2: A[i, i] = A[i, i] - A[i, k] * A[i, k] }
   S3: A[i, i] = abs(A[i, i]) }\n",
-        [32, 45],
+        [48, 45],
         &[16, 16, 16],
     );
 }
@@ -90,7 +90,7 @@ fn a_triangular_system() {
 for i in 0..N {
   for j in 0..i { S1: x[i] = x[i] - L[i, j] * x[j] }
   S2: x[i] = x[i] * L[i, i] + b[i] }\n",
-        [256, 203],
+        [1280, 1101],
         &[32, 128],
     );
 }
@@ -102,7 +102,7 @@ fn a_stencil_along_one_dimension_is_tiled_in_time() {
 for t in 0..40 {
   for i in 1..N - 1 { S0: B[i] = A[i - 1] + 3 * A[i] - A[i + 1] }
   for i in 1..N - 1 { S1: A[i] = B[i - 1] - B[i] + 2 * B[i + 1] } }\n",
-        [384, 301],
+        [1280, 1101],
         &[32, 128],
     );
 }
@@ -113,7 +113,7 @@ fn a_table_whose_elements_follow_two_neighbours() {
         "param N\nin A: i32[N]\nin B: i32[N]\ninout L: i32[N + 1, N + 1]
 for i in 1..N + 1, j in 1..N + 1 { S: L[i, j] = max(max(L[i - 1, j], L[i, j - 1]),
   L[i - 1, j - 1] + select(A[i - 1] == B[j - 1], 1, 0)) }\n",
-        [128, 150],
+        [1120, 1050],
         &[32, 32],
     );
 }
