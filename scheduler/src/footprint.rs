@@ -8,7 +8,7 @@
 
 mod digits;
 
-use warploom_ir::affine::{Affine, Name};
+use warploom_ir::affine::{Affine, Name, Overflow};
 use warploom_ir::diag::{Blame, Diagnostic, Span};
 use warploom_ir::nest::Constraint;
 use warploom_ir::planted::{Bug, planted};
@@ -263,6 +263,26 @@ pub(crate) struct Box_ {
 pub(crate) fn around(tree: &Tree, at: &str) -> Vec<Name> {
     let holds = |l: &&warploom_ir::schedule::TreeLoop| &*l.name == at || l.body.find(at).is_some();
     tree.loops().into_iter().filter(holds).map(|l| l.name.clone()).collect()
+}
+
+/// That each of these indices is in 0 to its extent.
+pub(crate) fn within(
+    indices: impl IntoIterator<Item = (Affine, i64)>,
+) -> std::result::Result<Vec<Constraint>, Overflow> {
+    let mut out = Vec::new();
+    for (index, extent) in indices {
+        out.push(Constraint::non_negative(index.clone()));
+        out.push(Constraint::non_negative(Affine::constant(extent - 1).sub(&index)?));
+    }
+    Ok(out)
+}
+
+/// [`within`] of variables.
+pub(crate) fn places_within(
+    places: &[Name],
+    extents: &[i64],
+) -> std::result::Result<Vec<Constraint>, Overflow> {
+    within(places.iter().cloned().map(Affine::var).zip(extents.iter().copied()))
 }
 
 /// `c0, c1, …`, none of which is taken.

@@ -6,6 +6,7 @@
 //! range, so results agree bit for bit.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 
 use warploom::{Kernel, Schedule, compile};
 use warploom_ir::affine::Name;
@@ -117,6 +118,17 @@ pub fn inputs(nest: &Nest) -> (BTreeMap<Name, i64>, BTreeMap<Name, Tensor>) {
     (sizes, inputs)
 }
 
+/// `Out[m, n] = sum over k of A[m, k] * B[n, k]`, in bf16 with results of this type.
+#[must_use]
+pub fn product(out: &str, [m, n, k]: [impl Display; 3]) -> String {
+    format!(
+        "in A: bf16[{m}, {k}]\nin B: bf16[{n}, {k}]\nout Out: {out}[{m}, {n}]\n\
+         temp Acc: f32[{m}, {n}]\nfor m in 0..{m} {{\nfor n in 0..{n} {{\nS0: Acc[m, n] = 0.0\n\
+         for k in 0..{k} {{ S1: Acc[m, n] += A[m, k] * B[n, k] order fixed }}\n\
+         S2: Out[m, n] = Acc[m, n]\n}}\n}}\n"
+    )
+}
+
 /// The kernel, and what the assembler says of its code for sm_90a.
 ///
 /// # Panics
@@ -148,4 +160,15 @@ pub fn agrees_on(nest: &Nest, schedule: &Schedule, target: Target) -> (String, S
     let report = compile::resources(&code).unwrap_or_else(|e| panic!("{e}"));
     assert!(report.contains("0 bytes spill stores"), "{report}");
     (text, report)
+}
+
+/// The kernel of [`agrees_on`], of whose code the assembler says nothing: no warning, no spill.
+///
+/// # Panics
+/// As for [`agrees`], and where it does.
+#[must_use]
+pub fn agrees_cleanly(nest: &Nest, schedule: &Schedule, target: Target) -> String {
+    let (text, report) = agrees_on(nest, schedule, target);
+    assert!(!report.contains("warning") && report.contains(" 0 bytes spill loads"), "{report}");
+    text
 }

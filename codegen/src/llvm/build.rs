@@ -224,6 +224,11 @@ impl Function {
         self.def(a.elem, a.lanes, &format!("{op} {}, {}", a.arg(), b.text))
     }
 
+    /// A float with the other sign.
+    pub(crate) fn negated(&mut self, v: &Value) -> Value {
+        self.def(v.elem, v.lanes, &format!("fneg {}", v.arg()))
+    }
+
     /// `bin` with an integer literal.
     pub(crate) fn bin_int(&mut self, op: &str, a: &Value, b: i128) -> Value {
         self.bin(op, a, &Value::int(a.elem, b))

@@ -410,16 +410,15 @@ impl Emitter<'_> {
                 self.vars.get(name).cloned().expect("verified: names resolve")
             }
             Atom::Lane => Function::lane_numbers(self.width),
-            Atom::FloorDiv(a, d) if d.count_ones() != 1 && self.few(a, *d) => {
+            Atom::FloorDiv(a, d) if self.few(a, *d) => {
                 let a = self.lin(a);
                 self.few_div(&a, *d)
             }
-            Atom::FloorDiv(a, d) | Atom::Mod(a, d) if self.few(a, *d) => {
+            Atom::Mod(a, d) if self.few(a, *d) => {
                 let a = self.lin(a);
                 let a = self.f.cast("trunc", &a, "i32");
-                let op = if matches!(atom, Atom::Mod(..)) { "urem" } else { "udiv" };
-                let value = self.f.bin_int(op, &a, (*d).into());
-                self.f.cast("zext nneg", &value, "i64")
+                let rest = self.f.bin_int("urem", &a, (*d).into());
+                self.f.cast("zext nneg", &rest, "i64")
             }
             Atom::FloorDiv(a, d) => {
                 let a = self.lin(a);
@@ -455,13 +454,17 @@ impl Emitter<'_> {
             && a.range(&self.ranges).is_some_and(|(least, most)| few(least) && few(most))
     }
 
-    /// Quotient of a number below 2^31 by a constant that is no power of two: a product shifted
-    /// right by more than 32 bits (Warren, Hacker's Delight, 10-9). LLVM makes one shifted by 32
-    /// where it can, of which ptxas (13.0) gets differences of 64 bits wrong (decision 0043).
+    /// Quotient of a number below 2^31 by a constant; where this is no power of two, a product
+    /// shifted right by more than 32 bits (Warren, Hacker's Delight, 10-9). LLVM makes one shifted
+    /// by 32 where it can, of which ptxas (13.0) gets differences of 64 bits wrong (decision 0043).
     fn few_div(&mut self, a: &Value, d: i64) -> Value {
+        let a = self.f.cast("trunc", a, "i32");
+        if d.count_ones() == 1 {
+            let quotient = self.f.bin_int("udiv", &a, d.into());
+            return self.f.cast("zext nneg", &quotient, "i64");
+        }
         let log = 63 - d.leading_zeros();
         let times = (1_u64 << (32 + log)).div_ceil(d.unsigned_abs());
-        let a = self.f.cast("trunc", a, "i32");
         let a = self.f.cast("zext nneg", &a, "i64");
         let product = self.f.bin_int("mul", &a, times.into());
         self.f.bin_int("lshr", &product, (32 + log).into())

@@ -119,7 +119,7 @@ impl Emitter<'_> {
 
     fn unary(&mut self, op: UnOp, dtype: DType, v: &Value) -> Value {
         match op {
-            UnOp::Neg if v.is_float() => self.f.def(v.elem, v.lanes, &format!("fneg {}", v.arg())),
+            UnOp::Neg if v.is_float() => self.f.negated(v),
             UnOp::Neg => self.f.bin("sub", &Value::int(v.elem, 0), v),
             UnOp::Not => self.f.bin("xor", v, &Value::int(v.elem, -1)),
             UnOp::Abs if v.is_float() => self.f.intrinsic("fabs", &[v]),

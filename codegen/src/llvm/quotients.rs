@@ -19,6 +19,7 @@ use warploom_ir::nest::AssignOp;
 use super::build::Value;
 use super::emit::{Emitter, Machine};
 use super::lin::Lin;
+use crate::ptx::math::inverse;
 
 /// Divisors are between these, quotients above the third or zero: dividends are then above 2^-100.
 const LEAST_DIVISOR: i32 = -20;
@@ -43,22 +44,21 @@ pub(crate) struct Quotients {
 fn divides(l: &KernelLoop) -> Option<&Store<Index>> {
     let [KernelNode::Store(s)] = l.body.as_slice() else { return None };
     let (mut divides, mut reads_own) = (false, false);
-    s.value.visit(&mut |t| match &t.kind {
-        TypedKind::Binary(BinOp::Div, _, y) => {
+    s.value.visit(&mut |t| {
+        if let TypedKind::Binary(BinOp::Div, _, y) = &t.kind {
             let known = matches!(y.kind, TypedKind::Literal(_));
             divides |= t.dtype == DType::F32 && !known;
         }
-        TypedKind::Read { array, .. } => reads_own |= *array == s.array,
-        TypedKind::Literal(_)
-        | TypedKind::Index(_)
-        | TypedKind::Unary(..)
-        | TypedKind::Binary(..)
-        | TypedKind::Fma(..)
-        | TypedKind::Select(..)
-        | TypedKind::Convert { .. }
-        | TypedKind::Bitcast(_) => {}
+        if let TypedKind::Read { array, .. } = &t.kind {
+            reads_own |= *array == s.array;
+        }
     });
     (divides && !reads_own && s.op == AssignOp::Set && s.guard.is_none()).then_some(s)
+}
+
+/// Two to an exponent.
+fn power(exponent: i32) -> Value {
+    Value::float("float", f64::from(exponent).exp2())
 }
 
 impl Emitter<'_> {
@@ -130,22 +130,16 @@ impl Emitter<'_> {
         let Some(mut known) = (if exact { None } else { self.quotients.take() }) else {
             return self.f.bin("fdiv", x, y);
         };
-        let c = |exponent: i32| Value::float("float", f64::from(exponent).exp2());
-        let minus = |e: &mut Self, v: &Value| e.f.def("float", 1, &format!("fneg {}", v.arg()));
-        let call = format!("call float @llvm.nvvm.rcp.approx.ftz.f({})", y.arg());
-        let near = self.f.def("float", 1, &call);
-        let less = minus(self, y);
-        let rest = self.f.intrinsic("fma", &[&less, &near, &Value::float("float", 1.0)]);
-        let r = self.f.intrinsic("fma", &[&near, &rest, &near]);
+        let r = inverse(&mut self.f, y);
         let q = self.f.bin("fmul", x, &r);
         // with these signs a zero keeps its own
-        let (less_x, less_r) = (minus(self, x), minus(self, &r));
+        let (less_x, less_r) = (self.f.negated(x), self.f.negated(&r));
         let over = self.f.intrinsic("fma", &[y, &q, &less_x]);
         let out = self.f.intrinsic("fma", &[&less_r, &over, &q]);
 
         let fits = self.divisor(y);
         let size = self.f.intrinsic("fabs", &[&out]);
-        let large = self.f.cmp("oge", &size, &c(LEAST));
+        let large = self.f.cmp("oge", &size, &power(LEAST));
         known.certain.push(self.f.bin("and", &large, &fits));
         let none = self.f.cmp("oeq", x, &Value::float("float", 0.0));
         let positive = self.f.cmp("ogt", y, &Value::float("float", 0.0));
@@ -157,10 +151,9 @@ impl Emitter<'_> {
 
     /// Whether a divisor's reciprocal may be used.
     fn divisor(&mut self, y: &Value) -> Value {
-        let c = |exponent: i32| Value::float("float", f64::from(exponent).exp2());
         let size = self.f.intrinsic("fabs", &[y]);
-        let above = self.f.cmp("oge", &size, &c(LEAST_DIVISOR));
-        let below = self.f.cmp("ole", &size, &c(MOST_DIVISOR));
+        let above = self.f.cmp("oge", &size, &power(LEAST_DIVISOR));
+        let below = self.f.cmp("ole", &size, &power(MOST_DIVISOR));
         let raw = self.f.cast("bitcast", y, "i32");
         let fraction = self.f.bin_int("and", &raw, FRACTION);
         let other = self.f.cmp_int("ne", &fraction, FRACTION);

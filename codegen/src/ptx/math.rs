@@ -20,6 +20,7 @@ use crate::llvm::build::{Function, Value};
 use crate::llvm::emit::Extern;
 
 use scalar::{Format, Scalar};
+pub(crate) use single::inverse;
 
 /// The upper bits of ln 2: its products with integers up to 2^11 are exact.
 const LN2_HIGH: f64 = f64::from_bits(0x3fe6_2e42_fee0_0000);

@@ -13,7 +13,7 @@ use warploom_ir::schedule::{Tree, TreeLoop};
 use super::Auto;
 use super::costs::{advance, in_lanes, one_by_one};
 use super::holes::Hole;
-use super::order::{Kind, Part, children};
+use super::order::{Kind, Part, children, nested};
 use crate::steps::ancestors;
 
 /// Iterations of a tile along the first, the middle and the last loop of a band of two, three and
@@ -142,14 +142,8 @@ impl Auto {
     /// Tiles the outermost loops of a nest and lets its tiles run as a wavefront; the loops inside
     /// a tile, which may be permuted.
     fn tile_band(&mut self, nest: &Tree, band: usize) -> Result<Vec<Name>> {
-        let mut loops: Vec<TreeLoop> = Vec::new();
-        let mut at = nest;
-        while let Tree::Loop(l) = at
-            && loops.len() < band
-        {
-            loops.push(l.clone());
-            at = &l.body;
-        }
+        let mut loops = nested(nest);
+        loops.truncate(band);
         let tree = self.at.tree().clone();
         let names: Vec<Name> = loops.iter().map(|l| l.name.clone()).collect();
         if loops.len() < 2 || self.free(&tree, &loops[0].name)? {

@@ -10,11 +10,10 @@ use warploom_ir::affine::Name;
 use warploom_ir::diag::Result;
 use warploom_ir::expr::Access;
 use warploom_ir::schedule::Tree;
-use warploom_ir::schedule::step::{Ref, StepKind};
 
-use super::Auto;
 use super::host::GAIN;
 use super::order::{children, own};
+use super::{Auto, copied_first};
 use crate::deps::{DepKind, Touch};
 use crate::steps::stage::accesses;
 
@@ -61,15 +60,7 @@ impl Auto {
             return Ok(());
         };
         let (now, before) = (self.price(&now)?.time, self.at.clone());
-        let step = StepKind::Stage {
-            array: Ref::from(access.array.clone()),
-            readers: vec![Ref::from(Name::from(format!("{statement}.{number}")))],
-            at: None,
-            name: None,
-            layout: Vec::new(),
-            pad: 0,
-            across: Vec::new(),
-        };
+        let step = copied_first(&access.array, statement, number);
         if !self.step(step) {
             return Ok(());
         }

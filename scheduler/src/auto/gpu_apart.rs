@@ -14,13 +14,12 @@ use warploom_ir::affine::{Affine, Name};
 use warploom_ir::diag::Result;
 use warploom_ir::expr::Access;
 use warploom_ir::nest::AssignOp;
-use warploom_ir::schedule::step::{Ref, StepKind};
 use warploom_ir::schedule::{Marks, Poly, PolyStatement, Tree};
 
-use super::Auto;
 use super::components::Order;
 use super::gpu::GpuOptions;
 use super::order::{Part, order_step};
+use super::{Auto, copied_first};
 use crate::Schedule;
 use crate::steps::ancestors;
 use crate::steps::stage::accesses;
@@ -62,15 +61,7 @@ impl Auto {
         for s in poly.statements.iter().filter(|s| free(&poly, s)).map(|s| &s.statement) {
             // the first access is the target
             for number in 1..accesses(s, &s.target.array).len() {
-                self.step(StepKind::Stage {
-                    array: Ref::from(s.target.array.clone()),
-                    readers: vec![Ref::from(Name::from(format!("{}.{number}", s.name)))],
-                    at: None,
-                    name: None,
-                    layout: Vec::new(),
-                    pad: 0,
-                    across: Vec::new(),
-                });
+                self.step(copied_first(&s.target.array, &s.name, number));
             }
         }
     }

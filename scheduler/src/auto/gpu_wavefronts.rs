@@ -18,7 +18,7 @@ use warploom_ir::schedule::{Tree, TreeLoop};
 use super::Auto;
 use super::holes::Hole;
 use super::host::{LAUNCH, UNKNOWN};
-use super::order::{children, own};
+use super::order::{children, nested, own};
 use super::tiles::{Stride, stride};
 
 /// Iterations of a tile along each of its loops where there are two and three, and along all of
@@ -43,8 +43,8 @@ impl Auto {
     /// Tiles on blocks for the nest of these statements, and its time in nanoseconds; nothing, and
     /// no step, where that cannot be. The first loop of a tile runs in order, or diagonals.
     pub(super) fn wavefront_of_tiles(&mut self, names: &[Name]) -> Result<Option<f64>> {
-        let Some(Tree::Loop(top)) = own(self.at.tree(), names) else { return Ok(None) };
-        let band = nested(&top);
+        let Some(nest) = own(self.at.tree(), names) else { return Ok(None) };
+        let band = nested(&nest);
         let Some(more) = band.len().checked_sub(2).filter(|more| *more < SIDES.len()) else {
             return Ok(None);
         };
@@ -55,7 +55,7 @@ impl Auto {
             let others =
                 [usual.iter().map(|n| n / 2).collect(), usual.iter().map(|n| n * 2).collect()];
             let words = &["first", "second", "third"][..band.len()];
-            let hole = Hole::new(&top.name, "wavefront", words, usual, others);
+            let hole = Hole::new(&band[0].name, "wavefront", words, usual, others);
             let sides = self.choose(hole);
             let time = self.tiles_on_blocks(names, &band, &sides, diagonals)?;
             if time.is_some() {
@@ -146,17 +146,6 @@ impl Auto {
         }
         Ok(Some(out))
     }
-}
-
-/// A loop and those perfectly nested in it.
-fn nested(top: &TreeLoop) -> Vec<TreeLoop> {
-    let mut out = vec![top.clone()];
-    let mut at = top;
-    while let Tree::Loop(l) = &*at.body {
-        out.push(l.clone());
-        at = l;
-    }
-    out
 }
 
 /// The loop over the tiles of a loop, or that over the points of a tile.

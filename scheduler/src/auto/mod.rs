@@ -269,6 +269,19 @@ fn stage_at(array: &Name, at: &Name) -> StepKind {
     }
 }
 
+/// `stage ARRAY for STATEMENT.NUMBER`: an access goes to a copy that is made before all loops.
+fn copied_first(array: &Name, statement: &Name, number: usize) -> StepKind {
+    StepKind::Stage {
+        array: Ref::from(array.clone()),
+        readers: vec![Ref::from(Name::from(format!("{statement}.{number}")))],
+        at: None,
+        name: None,
+        layout: Vec::new(),
+        pad: 0,
+        across: Vec::new(),
+    }
+}
+
 /// `map LOOP to tma`.
 fn to_copy_engine(name: String) -> StepKind {
     StepKind::Unit(Ref::from(Name::from(name)), Unit::CopyEngine)

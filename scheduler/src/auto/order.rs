@@ -293,6 +293,17 @@ pub(super) fn children(tree: &Tree) -> Vec<Tree> {
     }
 }
 
+/// The loops perfectly nested in each other from the top of a tree, outermost first.
+pub(super) fn nested(tree: &Tree) -> Vec<TreeLoop> {
+    let mut out = Vec::new();
+    let mut at = tree;
+    while let Tree::Loop(l) = at {
+        out.push(l.clone());
+        at = &l.body;
+    }
+    out
+}
+
 /// The part of the tree with exactly these statements.
 pub(super) fn own(tree: &Tree, names: &[Name]) -> Option<Tree> {
     let inside = |t: &Tree| t.statements().iter().all(|s| names.contains(s));

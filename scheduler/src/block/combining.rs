@@ -17,8 +17,8 @@ use warploom_ir::target::{Axis, Place};
 
 use super::Work;
 use super::digits::Digits;
-use super::elements::Elements;
-use super::epilogue::{condition, stored_at};
+use super::elements::{Elements, Instance};
+use super::epilogue::condition;
 use super::moves::Move;
 use super::roles::{Program, Scope, add, by_name, unused, var};
 use super::rounds::fixed;
@@ -56,7 +56,11 @@ fn mapped(var: &Name, count: i64, place: Place, body: Vec<KernelNode>) -> Kernel
 
 impl Program<'_> {
     /// The launch behind that of the loop `l` over tiles.
-    pub(super) fn combined_parts(mut self, division: &Division, l: &KernelLoop) -> KernelNode {
+    pub(super) fn combined_parts(
+        mut self,
+        (division, parts): (&Division, &Name),
+        l: &KernelLoop,
+    ) -> KernelNode {
         let product = self.product();
         let [rows, columns] = product.sides.each_ref().map(Digits::whole);
         let several = divisor(columns / divisor(columns, ROW), SEVERAL);
@@ -76,7 +80,7 @@ impl Program<'_> {
         let at = [add(i, var(&row)), add(add(j, ahead), var(&column))];
         let element = Element { held: [Index::Const(0), var(&next)], at };
         let each = |body| over(&next, several, LoopMode::Unroll, body);
-        let mut body = self.summed_up(division, &var(&tile), &element, &each);
+        let mut body = self.summed_up((division, parts), &var(&tile), &element, &each);
         let whole = add(var(&tile), Index::Const(division.whole));
         for node in fixed(&l.body, &l.var, &whole) {
             if let KernelNode::Store(store) = &node {
@@ -105,7 +109,7 @@ impl Program<'_> {
     /// The sums of elements' parts, in the order of the blocks that have them.
     fn summed_up(
         &mut self,
-        d: &Division,
+        (d, parts): (&Division, &Name),
         tile: &Index,
         e: &Element,
         each: &dyn Fn(Vec<KernelNode>) -> KernelNode,
@@ -128,7 +132,6 @@ impl Program<'_> {
         let near = near(product);
         indices.push(simplify(&Index::FloorDiv(Box::new(column.clone()), near)));
         indices.extend([row, simplify(&Index::Mod(Box::new(column), near))]);
-        let parts = self.plan.streamed.as_ref().map_or_else(|| sums.clone(), |s| s.parts.clone());
         let update = |op, order, kind| {
             KernelNode::Store(Store {
                 statement: "combine".into(),
@@ -143,7 +146,7 @@ impl Program<'_> {
             })
         };
         let zero = TypedKind::Literal(Literal::Int(0));
-        let read = TypedKind::Read { array: parts, indices };
+        let read = TypedKind::Read { array: parts.clone(), indices };
         let added = update(AssignOp::Add, Order::Fixed, read);
         let all = KernelLoop {
             var: part.clone(),
@@ -180,8 +183,8 @@ impl Program<'_> {
     ) -> Vec<KernelNode> {
         let values = elements.of.values(coordinates, &e.at, &e.held);
         let lookup = by_name(&elements.names, &values);
-        let one = |instance| {
-            let mut store = stored_at(instance, &lookup);
+        let one = |instance: &Instance| {
+            let mut store = instance.stored_at(&lookup);
             let target = match slabs {
                 Some(slabs) => Some(self.in_slabs(slabs, coordinates, e)),
                 None => self.drained(&store, coordinates),

@@ -75,6 +75,17 @@ impl Digits {
         self.0.iter().enumerate().map(place).collect()
     }
 
+    /// The indices of the buffer of so many dimensions for an element of each of these.
+    pub(super) fn element(sides: &[Self; 2], at: &[Index], rank: usize) -> Vec<Index> {
+        let mut out = vec![Index::Const(0); rank];
+        for (side, index) in sides.iter().zip(at) {
+            for (dim, place) in side.places(index) {
+                out[dim] = place;
+            }
+        }
+        out
+    }
+
     /// The index of the element at these indices of the buffer.
     pub(super) fn of(&self, indices: &[Affine]) -> Answer<Affine> {
         let mut sum = Affine::constant(0);

@@ -18,7 +18,7 @@ use super::determined::all_work;
 use super::product::{Product, elements};
 use super::totals::Sums;
 use super::{Answer, Site, Staged, misplaced, place_of, unfit};
-use crate::footprint::{Iterations, fresh};
+use crate::footprint::{Iterations, fresh, places_within};
 use crate::isl_affine::Names;
 use crate::poly_isl::Model;
 use crate::steps::stage::all_accesses;
@@ -309,12 +309,7 @@ fn whole(
     sums: &Sums,
     among: &Set,
 ) -> Answer<Map> {
-    let mut facts = Vec::new();
-    for (place, extent) in places.iter().zip(sums.whole()) {
-        let e = Affine::var(place.clone());
-        facts.push(Constraint::non_negative(e.clone()));
-        facts.push(Constraint::non_negative(Affine::constant(extent - 1).sub(&e)?));
-    }
+    let facts = places_within(places, &sums.whole())?;
     let all = model.relation(&iterations.names, places, &facts)?;
     Ok(all.intersect_domain(among)?)
 }

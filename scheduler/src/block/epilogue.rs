@@ -5,7 +5,7 @@
 //! was written by the team before a fence and a meeting, and is written again only when it has been
 //! read.
 
-use warploom_ir::affine::Name;
+use warploom_ir::affine::{Affine, Name};
 use warploom_ir::expr::Literal;
 use warploom_ir::kernel::device::{Across, Device, Operand, Slice};
 use warploom_ir::kernel::{
@@ -106,7 +106,7 @@ impl Program<'_> {
         let lookup = by_name(&elements.names, &values);
         let mut body = Vec::new();
         for instance in &elements.statements {
-            let mut store = stored_at(instance, &lookup);
+            let mut store = instance.stored_at(&lookup);
             let mut otherwise = Vec::new();
             if let Some((array, indices)) = into {
                 (store.array, store.indices) = (array.clone(), indices.to_vec());
@@ -290,17 +290,25 @@ impl Program<'_> {
     }
 }
 
-/// The store of an instance.
+impl Instance {
+    /// Its store, where its coordinates and places have these values.
+    pub(super) fn stored_at(&self, lookup: &dyn Fn(&str) -> Option<Index>) -> Store<Index> {
+        stored_at(&self.store, (&self.names, &self.iterators), lookup)
+    }
+}
+
+/// A store of a statement whose iterators have these names and values.
 pub(super) fn stored_at(
-    instance: &Instance,
+    store: &Store<Affine>,
+    (names, iterators): (&[Name], &[Affine]),
     lookup: &dyn Fn(&str) -> Option<Index>,
 ) -> Store<Index> {
-    let iterators: Vec<Index> = instance.iterators.iter().map(|e| substitute(e, lookup)).collect();
+    let iterators: Vec<Index> = iterators.iter().map(|e| substitute(e, lookup)).collect();
     let inner = |n: &str| {
-        let at = instance.names.iter().position(|i| &**i == n);
+        let at = names.iter().position(|i| &**i == n);
         at.map_or_else(|| lookup(n), |at| iterators.get(at).cloned())
     };
-    instance.store.map_index(&mut |e| substitute(e, &inner))
+    store.map_index(&mut |e| substitute(e, &inner))
 }
 
 pub(super) fn condition(c: &Constraint, lookup: &dyn Fn(&str) -> Option<Index>) -> Condition {

@@ -10,7 +10,7 @@
 use warploom_ir::affine::{Affine, Name};
 use warploom_ir::dtype::DType;
 use warploom_ir::expr::{BinOp, Literal, Rounding, UnOp};
-use warploom_ir::kernel::{Typed, TypedKind};
+use warploom_ir::kernel::{Index, Typed, TypedKind};
 use warploom_ir::value::float::Format;
 
 /// A factor without the conversions that widen it.
@@ -85,6 +85,12 @@ impl Factor {
     pub(crate) fn keeps_zero(&self) -> bool {
         zero(&self.value, &self.array)
     }
+}
+
+/// The zero of a type.
+pub(super) fn nothing(dtype: DType) -> Typed<Index> {
+    let literal = if dtype.is_float() { Literal::Float(0.0) } else { Literal::Int(0) };
+    Typed { dtype, kind: TypedKind::Literal(literal) }
 }
 
 /// Whether a value is zero with an element of this array.

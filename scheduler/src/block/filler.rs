@@ -8,18 +8,19 @@
 //! Neighbouring threads read neighbours in memory.
 
 use warploom_ir::affine::Name;
-use warploom_ir::expr::Literal;
 use warploom_ir::kernel::device::{Device, Share, Teams, WARP, WARPGROUP};
-use warploom_ir::kernel::{Condition, Index, KernelNode, Store, Typed, TypedKind};
+use warploom_ir::kernel::{Condition, Index, KernelNode, Store};
 
-use super::epilogue::condition;
+use super::digits::Digits;
+use super::epilogue::{condition, stored_at};
+use super::factor::nothing;
 use super::filling::Filling;
 use super::moves::Move;
 use super::operand::Operand as Factor;
 use super::product::Product;
 use super::roles::{Program, add, by_name, call, one, slot, unused, var};
 use super::scaled::Shares;
-use crate::index::{simplify, simplify_condition, substitute};
+use crate::index::{simplify, simplify_condition};
 
 /// Bytes of a chunk of shared memory, and of a word.
 const CHUNK: i64 = 16;
@@ -216,36 +217,25 @@ impl Program<'_> {
                 (dealt, Vec::new())
             }
         };
-        let mut places = vec![Index::Const(0); factor.extents.len()];
-        let mut inside = vec![at.clone()];
-        for (number, (side, place)) in factor.sides.iter().zip(&dealt.at).enumerate() {
-            let mut element = place.clone();
-            if factor.parts > 1 && number == factor.own() {
-                // the part that this block of a pair holds
-                let held = factor.shape()[number];
-                element = add(Index::Mul(held, Box::new(var(&self.cluster))), element);
-            }
-            for (d, digit) in side.places(&element) {
-                places[d] = digit;
-            }
-            inside.push(place.clone());
+        let mut elements = dealt.at.clone();
+        if factor.parts > 1 {
+            // the part that this block of a pair holds
+            let (own, held) = (factor.own(), factor.shape()[factor.own()]);
+            elements[own] =
+                add(Index::Mul(held, Box::new(var(&self.cluster))), elements[own].clone());
         }
+        let places = Digits::element(&factor.sides, &elements, factor.extents.len());
+        let mut inside = vec![at.clone()];
+        inside.extend(dealt.at.iter().cloned());
         if scales {
             inside.splice(1.., own);
         }
         let mut values = coordinates[..filling.names.len() - places.len()].to_vec();
         values.extend(places);
         let lookup = by_name(&filling.names, &values);
-        let iterators: Vec<Index> = filling.values.iter().map(|e| substitute(e, &lookup)).collect();
-        let inner = |n: &str| {
-            let at = filling.iterators.iter().position(|i| &**i == n);
-            at.map_or_else(|| lookup(n), |at| iterators.get(at).cloned())
-        };
-        let mut store: Store<Index> = filling.store.map_index(&mut |e| substitute(e, &inner));
+        let mut store = stored_at(&filling.store, (&filling.iterators, &filling.values), &lookup);
         store.indices = inside;
-        let number = if store.dtype.is_float() { Literal::Float(0.0) } else { Literal::Int(0) };
-        let value = Typed { dtype: store.dtype, kind: TypedKind::Literal(number) };
-        let zero = Store { value, ..store.clone() };
+        let zero = Store { value: nothing(store.dtype), ..store.clone() };
         let conditions = filling.guard.iter().map(|c| condition(c, &lookup)).collect();
         let store = KernelNode::Store(store);
         let body = match simplify_condition(&Condition::All(conditions)) {

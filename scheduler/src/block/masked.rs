@@ -10,17 +10,18 @@
 
 use warploom_ir::affine::{Affine, Name};
 use warploom_ir::dtype::DType;
-use warploom_ir::expr::{Access, BinOp, Literal};
+use warploom_ir::expr::{Access, BinOp};
 use warploom_ir::kernel::{Index, Typed, TypedKind};
 use warploom_ir::nest::{Constraint, Role};
 use warploom_ir::schedule::Tree;
 use warploom_isl::{Map, Set};
 
+use super::factor::nothing;
 use super::moves::Move;
 use super::operand::Operand;
 use super::product::{Product, elements};
 use super::{Answer, Plan, Site, place_of, unfit};
-use crate::footprint::{Iterations, fresh};
+use crate::footprint::{Iterations, fresh, places_within};
 use crate::index::substitute;
 use crate::poly_isl::Model;
 
@@ -39,17 +40,13 @@ impl Mask {
         lookup: &dyn Fn(&str) -> Option<Index>,
     ) -> Typed<Index> {
         let dtype = value.dtype;
-        let zero = |dtype: DType| {
-            let literal = if dtype.is_float() { Literal::Float(0.0) } else { Literal::Int(0) };
-            Typed { dtype, kind: TypedKind::Literal(literal) }
-        };
         self.guard.iter().fold(value, |value, c| {
             let kind = TypedKind::Index(substitute(&c.expr, lookup));
             let place = Box::new(Typed { dtype: DType::I64, kind });
             let op = if c.equality { BinOp::Eq } else { BinOp::Ge };
-            let kind = TypedKind::Binary(op, place, Box::new(zero(DType::I64)));
+            let kind = TypedKind::Binary(op, place, Box::new(nothing(DType::I64)));
             let inside = Box::new(Typed { dtype: DType::Bool, kind });
-            let kind = TypedKind::Select(inside, Box::new(value), Box::new(zero(dtype)));
+            let kind = TypedKind::Select(inside, Box::new(value), Box::new(nothing(dtype)));
             Typed { dtype, kind }
         })
     }
@@ -82,12 +79,7 @@ impl Product {
         (filled, among): (&Map, &Set),
         places: &[Name],
     ) -> Answer<Option<Vec<Constraint>>> {
-        let mut facts = Vec::new();
-        for (place, extent) in places.iter().zip(&operand.extents) {
-            let e = Affine::var(place.clone());
-            facts.push(Constraint::non_negative(e.clone()));
-            facts.push(Constraint::non_negative(Affine::constant(extent - 1).sub(&e)?));
-        }
+        let facts = places_within(places, &operand.extents)?;
         let all = model.relation(&self.coordinates, places, &facts)?;
         let whole = all.intersect_domain(among)?;
         let (loops, params) = (Vec::new(), model.poly.params.iter().map(|p| p.name.clone()));

@@ -15,7 +15,7 @@ use warploom_isl::{DimType, Map, Set};
 
 use super::product::{Product, elements};
 use super::{Answer, Site, misplaced, place_of, unfit};
-use crate::footprint::{Box_, Iterations, common, fresh};
+use crate::footprint::{Box_, Iterations, common, fresh, places_within};
 use crate::poly_isl::Model;
 
 /// The dimension of the array that each dimension of the buffer runs along, where it starts with
@@ -345,12 +345,7 @@ impl Move {
     /// The elements of its buffer that are elements of the array in these iterations.
     pub(super) fn held(&self, model: &Model, among: &Set) -> Answer<Map> {
         let places = fresh(&self.coordinates, "e", self.extents.len());
-        let mut facts: Vec<Constraint> = Vec::new();
-        for (place, extent) in places.iter().zip(&self.extents) {
-            let e = Affine::var(place.clone());
-            facts.push(Constraint::non_negative(e.clone()));
-            facts.push(Constraint::non_negative(Affine::constant(extent - 1).sub(&e)?));
-        }
+        let mut facts = places_within(&places, &self.extents)?;
         for (d, (start, shape)) in self.start.iter().zip(&self.shape).enumerate() {
             let inside = self.along.iter().position(|a| *a == d);
             let inside = inside.map_or(Affine::constant(0), |at| Affine::var(places[at].clone()));

@@ -423,7 +423,7 @@ pub(super) fn launches(
     if division.left() == 0 {
         return Ok((out, None));
     }
-    out.push(Program::new(plan, taken).combined_parts(&division, l));
+    out.push(Program::new(plan, taken).combined_parts((&division, &streamed.parts), l));
     let of = plan.main().own_sums();
     let members = plan.cluster.iter().map(|c| c.count);
     let (rows, columns, near) = (of.sides[0].whole(), of.sides[1].whole(), near(plan.main()));

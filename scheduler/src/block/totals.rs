@@ -52,12 +52,7 @@ impl Sums {
         held: &[Index; 2],
     ) -> Vec<Index> {
         let (own, behind) = coordinates.split_at(self.scope + 1);
-        let mut places = vec![Index::Const(0); self.rank];
-        for (side, at) in self.sides.iter().zip(at) {
-            for (dim, place) in side.places(at) {
-                places[dim] = place;
-            }
-        }
+        let places = Digits::element(&self.sides, at, self.rank);
         own.iter().chain(&places).chain(held).chain(behind).cloned().collect()
     }
 

@@ -14,6 +14,7 @@ use warploom_ir::kernel::device::{Across, Device, Fragment, Slice};
 use warploom_ir::kernel::{Index, KernelNode, Store, Typed, TypedKind};
 use warploom_ir::nest::{AssignOp, Order};
 
+use super::digits::Digits;
 use super::epilogue::unroll;
 use super::masked::Mask;
 use super::moves::divisor;
@@ -291,12 +292,7 @@ fn masked(
     slot: &Slot,
     (factor, at): (&Factor, &[Index]),
 ) -> Typed<Index> {
-    let mut places = vec![Index::Const(0); factor.extents.len()];
-    for (side, element) in factor.sides.iter().zip(at) {
-        for (d, digit) in side.places(element) {
-            places[d] = digit;
-        }
-    }
+    let places = Digits::element(&factor.sides, at, factor.extents.len());
     let values = [slot.coordinates.as_slice(), &places].concat();
     mask.applied(value, &by_name(&mask.names, &values))
 }

@@ -35,7 +35,7 @@ use warploom_isl::Map;
 
 use super::{ancestors, edit, sequence};
 use crate::deps::DepContext;
-use crate::footprint::{Box_, Iterations, fresh, no_box};
+use crate::footprint::{Box_, Iterations, fresh, no_box, within};
 use crate::layout::Layout;
 use crate::trouble::Trouble;
 
@@ -459,10 +459,7 @@ impl Copy<'_> {
         let Some(mut domain) = self.domain(box_, touched, &element, direction)? else {
             return Ok(None);
         };
-        for (index, extent) in buffer.iter().zip(&self.layout.shape) {
-            domain.push(Constraint::non_negative(index.clone()));
-            domain.push(Constraint::non_negative(Affine::constant(extent - 1).sub(index)?));
-        }
+        domain.extend(within(buffer.iter().cloned().zip(self.layout.shape.iter().copied()))?);
         let coordinates: Vec<Affine> =
             self.iterations.names.iter().cloned().map(Affine::var).collect();
         let span = Span::NONE;

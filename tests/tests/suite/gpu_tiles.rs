@@ -10,24 +10,29 @@ use warploom_tests::random_inputs;
 
 const GPUS: [Target; 3] = [Target::Sm80, Target::Sm90a, Target::Sm100a];
 
-fn nest(text: &str) -> Nest {
+pub(super) fn nest(text: &str) -> Nest {
     text.parse().unwrap_or_else(|d| panic!("{d}\n{text}"))
 }
 
-fn scheduled(nest: &Nest) -> Schedule {
+pub(super) fn scheduled(nest: &Nest) -> Schedule {
     compile::auto_for(nest, Target::Sm80).unwrap_or_else(|d| panic!("{d}"))
 }
 
 /// The text of the sealed kernel of the automatic schedule, after it was run against the nest.
 fn same(text: &str, sizes: &[(&str, i64)]) -> String {
     let nest = nest(text);
+    agrees(&nest, &scheduled(&nest), sizes)
+}
+
+/// The text of the sealed kernel of a schedule, after it was run against the nest.
+pub(super) fn agrees(nest: &Nest, schedule: &Schedule, sizes: &[(&str, i64)]) -> String {
     let mut values: BTreeMap<Name, i64> =
         nest.params.iter().filter_map(|p| Some((p.name.clone(), p.value?))).collect();
     values.extend(sizes.iter().map(|(n, v)| ((*n).into(), *v)));
-    let lowered = compile::lower(&scheduled(&nest)).unwrap_or_else(|d| panic!("{d}\n{text}"));
+    let lowered = compile::lower(schedule).unwrap_or_else(|d| panic!("{d}\n{}", schedule.script()));
     let kernel = lowered.kernel();
-    let inputs = random_inputs(&nest, &values, 5);
-    let want = interp::nest::run(&nest, &values, &inputs).expect("every access is in bounds");
+    let inputs = random_inputs(nest, &values, 5);
+    let want = interp::nest::run(nest, &values, &inputs).expect("every access is in bounds");
     for order in [ParallelOrder::Reverse, ParallelOrder::Shuffled(11)] {
         let have = run_with(kernel, &values, &inputs, order).unwrap_or_else(|d| panic!("{d}"));
         for (array, tensor) in &want {
@@ -37,9 +42,14 @@ fn same(text: &str, sizes: &[(&str, i64)]) -> String {
     kernel.to_string()
 }
 
-/// PTX for every GPU, assembled without spills and without memory of the threads.
+/// PTX of the automatic schedule for every GPU.
 fn assembled(text: &str) -> Vec<String> {
-    let lowered = compile::lower(&scheduled(&nest(text))).unwrap_or_else(|d| panic!("{d}"));
+    assembled_by(&scheduled(&nest(text)))
+}
+
+/// PTX for every GPU, assembled without spills and without memory of the threads.
+pub(super) fn assembled_by(schedule: &Schedule) -> Vec<String> {
+    let lowered = compile::lower(schedule).unwrap_or_else(|d| panic!("{d}"));
     let go = |target: &Target| {
         let code = lowered.gpu(*target).unwrap_or_else(|d| panic!("{d}"));
         let said = compile::resources(&code).unwrap_or_else(|d| panic!("{d}"));

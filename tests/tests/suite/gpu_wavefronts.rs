@@ -3,38 +3,10 @@
 //! Integer nests: the automatic schedule has tiles where it should, computes the nest's bits in
 //! every order of blocks and threads, and assembles for every GPU.
 
-use std::collections::BTreeMap;
-
-use warploom::{Name, Nest, Schedule, Target, compile};
-use warploom_ir::interp;
-use warploom_ir::interp::kernel::{ParallelOrder, run_with};
+use warploom::Schedule;
 use warploom_ir::schedule::step::{Step, StepKind};
-use warploom_tests::random_inputs;
 
-/// The automatic schedule of a nest, after its kernel was compared with it.
-fn same(text: &str, sizes: &[(&str, i64)]) -> Schedule {
-    let nest: Nest = text.parse().unwrap_or_else(|d| panic!("{d}"));
-    let schedule = compile::auto_for(&nest, Target::Sm80).unwrap_or_else(|d| panic!("{d}"));
-    let sizes: BTreeMap<Name, i64> = sizes.iter().map(|(n, v)| ((*n).into(), *v)).collect();
-    let inputs = random_inputs(&nest, &sizes, 7);
-    let want = interp::nest::run(&nest, &sizes, &inputs).unwrap_or_else(|d| panic!("{d}"));
-    let lowered =
-        compile::lower(&schedule).unwrap_or_else(|d| panic!("{d}\n{}", schedule.script()));
-    for order in [ParallelOrder::Reverse, ParallelOrder::Shuffled(3)] {
-        let have = run_with(lowered.kernel(), &sizes, &inputs, order);
-        let have = have.unwrap_or_else(|d| panic!("{d}\n{}", lowered.kernel()));
-        for (name, tensor) in &want {
-            let equal = tensor.bytes() == have[name].bytes();
-            assert!(equal, "{name}, {order:?}\n{}\n{}", schedule.script(), lowered.kernel());
-        }
-    }
-    for target in [Target::Sm80, Target::Sm90a, Target::Sm100a] {
-        let code = lowered.gpu(target).unwrap_or_else(|d| panic!("{d}"));
-        let said = compile::resources(&code).unwrap_or_else(|d| panic!("{d}"));
-        assert!(said.contains("registers"), "{said}");
-    }
-    schedule
-}
+use super::gpu_tiles::{agrees, assembled_by, nest, scheduled};
 
 /// The sizes of the tiles whose wavefronts are launches.
 fn sides(schedule: &Schedule) -> Option<Vec<i64>> {
@@ -47,11 +19,14 @@ fn sides(schedule: &Schedule) -> Option<Vec<i64>> {
     })
 }
 
-/// As [`same`], at two sizes, one of which tiles do not divide: tiles of these sides.
+/// The automatic schedule at two sizes, one of which tiles do not divide, has tiles of these sides;
+/// its kernel computes the nest's bits.
 fn in_tiles(text: &str, sizes: [i64; 2], want: &[i64]) {
     for n in sizes {
-        let fixed = text.replacen("param N", &format!("param N = {n}"), 1);
-        let schedule = same(&fixed, &[("N", n)]);
+        let nest = nest(&text.replacen("param N", &format!("param N = {n}"), 1));
+        let schedule = scheduled(&nest);
+        agrees(&nest, &schedule, &[("N", n)]);
+        assembled_by(&schedule);
         assert_eq!(sides(&schedule).as_deref(), Some(want), "{}", schedule.script());
     }
 }

@@ -6,7 +6,7 @@ use warploom::{Schedule, compile};
 use warploom_ir::nest::Nest;
 use warploom_ir::target::Target;
 use warploom_scheduler::{GpuOptions, auto_gpu};
-use warploom_tests::tensor::{agrees_on, replayed};
+use warploom_tests::tensor::{agrees_cleanly, replayed};
 
 /// `Out[m, n] = sum over k of A[m, k] * B[k, n]`, in these types and orders of the indices.
 fn product([a, b]: [&str; 2], [of, acc, out]: [&str; 3], [m, n, k]: [i64; 3]) -> String {
@@ -96,8 +96,7 @@ fn check(text: &str, script: &str) -> String {
 }
 
 fn sealed(nest: &Nest, schedule: &Schedule) -> String {
-    let (text, report) = agrees_on(nest, schedule, Target::Sm100a);
-    assert!(!report.contains("warning") && report.contains(" 0 bytes spill loads"), "{report}");
+    let text = agrees_cleanly(nest, schedule, Target::Sm100a);
     assert!(text.contains("tensor sums") && text.contains("do tcgen05.mma."), "{text}");
     text
 }

@@ -14,7 +14,7 @@ use warploom_ir::interp::kernel::run;
 use warploom_ir::kernel::{Buffer, Index, Kernel};
 use warploom_ir::nest::Role;
 use warploom_ir::tensor::Tensor;
-use warploom_tests::tensor::{replayed, values};
+use warploom_tests::tensor::{product, replayed, values};
 use warploom_tests::weaken::{Weakened, weakened};
 
 const BF16: &str = include_str!("../../../examples/kernels/gemm_wgmma_bf16.kernel");
@@ -337,13 +337,8 @@ fn by_script(
 }
 
 /// What a script makes of `Out = A B^T`.
-fn replayed_program(name: &'static str, out: &str, [m, n, k]: [usize; 3], script: &str) -> Program {
-    let nest = format!(
-        "in A: bf16[{m}, {k}]\nin B: bf16[{n}, {k}]\nout Out: {out}[{m}, {n}]\n\
-         temp Acc: f32[{m}, {n}]\nfor m in 0..{m} {{\nfor n in 0..{n} {{\nS0: Acc[m, n] = 0.0\n\
-         for k in 0..{k} {{ S1: Acc[m, n] += A[m, k] * B[n, k] order fixed }}\n\
-         S2: Out[m, n] = Acc[m, n]\n}}\n}}\n"
-    );
+fn replayed_program(name: &'static str, out: &str, sizes: [usize; 3], script: &str) -> Program {
+    let nest = product(out, sizes);
     let (_, schedule) = replayed(&nest, script);
     let lowered = compile::lower(&schedule).unwrap_or_else(|e| panic!("{e}"));
     Program { name, text: lowered.kernel().to_string() }

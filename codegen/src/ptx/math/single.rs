@@ -104,11 +104,23 @@ impl Scalar for Single {
     }
 }
 
+/// An instruction of f32 that LLVM has no name of its own for.
+fn machine(f: &mut Function, name: &str, args: &[&Value]) -> Value {
+    let list: Vec<String> = args.iter().map(|a| a.arg()).collect();
+    f.def("float", 1, &format!("call float @llvm.nvvm.{name}.f({})", list.join(", ")))
+}
+
+/// `1 / x`, off by less than a unit, for `x` and `1 / x` that are normal numbers.
+pub(crate) fn inverse(f: &mut Function, x: &Value) -> Value {
+    let y = machine(f, "rcp.approx.ftz", &[x]);
+    let minus = f.negated(x);
+    let rest = f.intrinsic("fma", &[&minus, &y, &c(1.0)]);
+    f.intrinsic("fma", &[&y, &rest, &y])
+}
+
 impl Single {
-    /// An instruction of f32 that LLVM has no name of its own for.
     fn machine(&mut self, name: &str, args: &[&Value]) -> Value {
-        let list: Vec<String> = args.iter().map(|a| a.arg()).collect();
-        self.0.def("float", 1, &format!("call float @llvm.nvvm.{name}.f({})", list.join(", ")))
+        machine(&mut self.0, name, args)
     }
 
     /// `2^n 2^r` with `r = x log2 e - n`, where `n` is the integer nearest to `x log2 e` that is
@@ -177,19 +189,11 @@ impl Single {
         let exponent = self.mul(&most, &c(2.0 * LOG2_E));
         let power = self.machine("ex2.approx.ftz", &[&exponent]);
         let under = self.add(&power, &c(1.0));
-        let inverse = self.inverse(&under);
+        let inverse = inverse(&mut self.0, &under);
         let far = self.fma(&inverse, &c(-2.0), &c(1.0));
         let is_far = self.0.cmp("ogt", &size, &c(0.8));
         let y = self.0.select(&is_far, &far, &near);
         self.0.intrinsic("copysign", &[&y, x])
-    }
-
-    /// `1 / x`, off by less than a unit, for `x` and `1 / x` that are normal numbers.
-    fn inverse(&mut self, x: &Value) -> Value {
-        let y = self.machine("rcp.approx.ftz", &[x]);
-        let minus = self.0.def("float", 1, &format!("fneg {}", x.arg()));
-        let rest = self.fma(&minus, &y, &c(1.0));
-        self.fma(&y, &rest, &y)
     }
 
     fn erf(&mut self, x: &Value) -> Value {
