@@ -161,10 +161,26 @@ fn from_shared(name: &str, m: &Matrix, layout: Layout) -> String {
     let d = format!("F[0 : {}, 0 : {}]", m.m, m.n);
     let [declared, loads, calls] = shared_operands(name, m, layout, &d);
     let declared = declared.replace("$tensor", "");
-    let body = format!(
-        "do mbarrier.wait(full[0], 0)\ndo wgmma.fence()\n{calls}do wgmma.commit()\n\
-         do wgmma.wait(0)\n"
-    );
+    let products =
+        |calls: &str| format!("do wgmma.fence()\n{calls}do wgmma.commit()\ndo wgmma.wait(0)\n");
+    let products = if m.fragment_a {
+        let [rows, cols] = m.extents(Part::A);
+        let part = format!("[0 : {rows}, 0 : {cols}]");
+        let side = if layout.transposed { " transposed" } else { "" };
+        let [down, along] = held(m, Part::A, layout);
+        let shared = format!("As[0 : {down}, 0 : {along}]{side}");
+        let calls = calls.replace(&shared, &format!("Af{part}"));
+        let at = if layout.transposed { "aj, ai" } else { "ai, aj" };
+        let t = m.dtype(Part::A);
+        format!(
+            "fragment Af: {t}[{rows}, {cols}] as {name}.a {{\nfor ai, aj across Af {{ \
+             A0: Af[ai, aj]:{t} = As[{at}]:{t} order serial }}\n{}}}\n",
+            products(&calls)
+        )
+    } else {
+        products(&calls)
+    };
+    let body = format!("do mbarrier.wait(full[0], 0)\n{products}");
     format!("{declared}role all warps 4 {{\none {{\n{loads}}}\n{}}}\n", accumulator(name, m, &body))
 }
 

@@ -85,6 +85,9 @@ pub struct Matrix {
     /// A and B come from shared memory through descriptors, and the instruction is asynchronous;
     /// else they are fragments in registers.
     pub shared: bool,
+    /// A is a fragment all the same, whose registers the asynchronous instruction reads until it is
+    /// done.
+    pub fragment_a: bool,
     /// D is in tensor memory, and one thread issues the instruction, which is `shared`; else D is a
     /// fragment.
     pub tensor: bool,
@@ -153,12 +156,22 @@ impl Matrix {
         }
     }
 
+    /// Whether an operand comes from shared memory.
+    #[must_use]
+    pub const fn from_shared(&self, part: Part) -> bool {
+        match part {
+            Part::A => self.shared && !self.fragment_a,
+            Part::B => self.shared,
+            Part::D => false,
+        }
+    }
+
     /// Where the elements of an operand lie in registers; `None` for one from shared or tensor
     /// memory.
     #[must_use]
     pub fn layout(&self, part: Part) -> Option<FragmentLayout> {
         let [rows, cols] = self.extents(part);
-        if self.tensor || (self.shared && part != Part::D) {
+        if self.tensor || self.from_shared(part) {
             return None;
         }
         // eight rows of four threads; each thread holds a run of neighbours along the columns
@@ -328,6 +341,9 @@ impl Action {
                 &[Tensor, Shared, Shared, Tensor, Tensor, Value]
             }
             Self::Matrix(Matrix { tensor: true, .. }) => &[Tensor, Shared, Shared, Value],
+            Self::Matrix(Matrix { shared: true, fragment_a: true, .. }) => {
+                &[Fragment(Some(Part::D)), Fragment(Some(Part::A)), Shared, Value]
+            }
             Self::Matrix(Matrix { shared: true, .. }) => {
                 &[Fragment(Some(Part::D)), Shared, Shared, Value]
             }

@@ -309,6 +309,9 @@ const fn ptx(dtype: DType) -> &'static str {
     }
 }
 
+/// What names of warpgroups' instructions say whose A is a fragment.
+const FRAGMENT_A: &str = "rs.";
+
 fn warp_matrix([m, n, k]: [i64; 3], acc: DType, a: DType, b: DType, adder: Adder) -> Instruction {
     let suffix = match a {
         DType::F16 => format!("{acc}.{acc}"),
@@ -333,6 +336,7 @@ fn warp_matrix([m, n, k]: [i64; 3], acc: DType, a: DType, b: DType, adder: Adder
             scales: None,
             adder,
             shared,
+            fragment_a: false,
             tensor,
             transposable,
         }),
@@ -340,22 +344,25 @@ fn warp_matrix([m, n, k]: [i64; 3], acc: DType, a: DType, b: DType, adder: Adder
     }
 }
 
-fn warpgroup_matrix(n: i64, acc: DType, a: DType, b: DType) -> Instruction {
+/// The types are those of the accumulator, of A and of B; A is a fragment or in shared memory.
+fn warpgroup_matrix(n: i64, [acc, a, b]: [DType; 3], fragment_a: bool) -> Instruction {
     let k = 32 / a.size_bytes() as i64;
     let transposable = a.size_bytes() == 2;
     let (adder, tail) = match (acc.is_float(), a.size_bytes()) {
         (false, _) => (Adder::Wrapping, ""),
         (true, 1) => (HOPPER_FP8, ", 1, 1"),
+        (true, 2) if fragment_a => (HOPPER_WIDE, ", 1, 1, {tb}"),
         (true, 2) => (HOPPER_WIDE, ", 1, 1, {ta}, {tb}"),
         (true, _) => (HOPPER_WIDE, ", 1, 1"),
     };
+    let own = if fragment_a { FRAGMENT_A } else { "" };
     let types = format!("{}.{}.{}", ptx(acc), ptx(a), ptx(b));
     let text = format!(
         "{{ .reg .pred p; setp.ne.b32 p, {{keep}}, 0; \
          wgmma.mma_async.sync.aligned.m64n{n}k{k}.{types} {{d}}, {{a}}, {{b}}, p{tail}; }}"
     );
     Instruction {
-        name: format!("wgmma.m64n{n}k{k}.{acc}.{a}.{b}"),
+        name: format!("wgmma.{own}m64n{n}k{k}.{acc}.{a}.{b}"),
         targets: HOPPER,
         issue: Issue::Warpgroup,
         action: Action::Matrix(Matrix {
@@ -369,6 +376,7 @@ fn warpgroup_matrix(n: i64, acc: DType, a: DType, b: DType) -> Instruction {
             scales: None,
             adder,
             shared: true,
+            fragment_a,
             tensor: false,
             transposable,
         }),
@@ -417,6 +425,7 @@ fn thread_matrix(
             scales,
             adder,
             shared,
+            fragment_a: false,
             tensor,
             transposable,
         }),
@@ -489,7 +498,8 @@ fn by_warpgroup(n: i64) -> Vec<Instruction> {
     let bits = [I8, U8].into_iter().flat_map(|a| [I8, U8].map(|b| (I32, a, b)));
     let integers = bits.filter(|_| n <= 32 || n % 16 == 0);
     let types = floats.into_iter().chain(bytes).chain(integers);
-    types.map(|(acc, a, b)| warpgroup_matrix(n, acc, a, b)).collect()
+    let both = |(acc, a, b)| [false, true].map(|own| warpgroup_matrix(n, [acc, a, b], own));
+    types.flat_map(both).collect()
 }
 
 /// Every matrix instruction.
@@ -507,7 +517,9 @@ pub fn find(name: &str) -> Option<Instruction> {
     if name.starts_with("mma.") {
         return by_warp().into_iter().find(|i| i.name == name);
     }
-    if let Some((n, _)) = name.strip_prefix("wgmma.m64n").and_then(|rest| rest.split_once('k')) {
+    let warpgroup = name.strip_prefix("wgmma.").map(|n| n.strip_prefix(FRAGMENT_A).unwrap_or(n));
+    let shape = warpgroup.and_then(|rest| rest.strip_prefix("m64n"));
+    if let Some((n, _)) = shape.and_then(|rest| rest.split_once('k')) {
         return by_warpgroup(n.parse().ok()?).into_iter().find(|i| i.name == name);
     }
     for (blocks, prefix) in [(1, "tcgen05.mma.m128n"), (PAIR, "tcgen05.mma.pair.m256n")] {

@@ -28,13 +28,23 @@ fn every_element_of_a_fragment_has_one_place() {
     }
 }
 
-/// The formulas of the PTX manual for three fragments.
+/// The formulas of the PTX manual for some fragments.
 #[test]
 fn fragments_are_those_of_the_manual() {
     let d = layout("wgmma.m64n256k16.f32.bf16.bf16.d").unwrap();
     let a = layout("mma.m16n8k16.f32.bf16.bf16.a").unwrap();
     let b = layout("mma.m16n8k32.i32.i8.i8.b").unwrap();
+    let wide = layout("wgmma.rs.m64n8k8.f32.tf32.tf32.a").unwrap();
+    let narrow = layout("wgmma.rs.m64n8k32.f32.e4m3.e5m2.a").unwrap();
     for t in 0..128 {
+        let row = |i| 16 * (t / 32) + t % 32 / 4 + 8 * (i % 2);
+        for i in 0..4 {
+            assert_eq!(wide.element(t, i), [row(i), t % 4 + 4 * (i / 2)]);
+        }
+        for i in 0..16 {
+            let col = 4 * (t % 4) + i % 4 + 16 * (i / 8);
+            assert_eq!(narrow.element(t, i), [row(i / 4), col]);
+        }
         for i in 0..128 {
             let row = 16 * (t / 32) + t % 32 / 4 + 8 * (i / 2 % 2);
             assert_eq!(d.element(t, i), [row, 8 * (i / 4) + 2 * (t % 4) + i % 2]);

@@ -113,7 +113,7 @@ impl Auto {
     fn boxes(&self, p: &Product, options: &GpuOptions, parts: i64) -> Option<(i64, bool, Boxes)> {
         let several = p.more.iter().any(|lines| !lines.is_empty()) || !p.others.is_empty();
         let threads = [0, 1].map(|f| !self.as_it_is(p, f));
-        if !p.matrix.shared || p.partial.is_some() || !several {
+        if !p.matrix.shared || p.loaded.is_some() || p.partial.is_some() || !several {
             return None;
         }
         let main = [&p.row, &p.column, &p.sum];

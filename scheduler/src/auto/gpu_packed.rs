@@ -11,6 +11,7 @@
 
 use warploom_ir::affine::Name;
 use warploom_ir::expr::Access;
+use warploom_ir::instruction::Matrix;
 use warploom_ir::schedule::TreeLoop;
 use warploom_ir::schedule::step::{LayoutTerm, Ref, StepKind};
 
@@ -480,6 +481,8 @@ impl<'p> Indices<'p> {
             outer: loops.outer,
             threads: [0; 2],
             turned: [false; 2],
+            matrix: Matrix { fragment_a: false, ..p.matrix },
+            swapped: None,
             stored,
             staged,
             kept: staged && results.array == p.target.array,

@@ -151,6 +151,7 @@ impl Auto {
             target: s.statement.target.clone(),
             by: p.by,
             matrix: p.matrix,
+            loaded: p.loaded,
             partial: p.partial,
             chosen: p.chosen,
             in_order: p.in_order,

@@ -281,19 +281,20 @@ impl Auto {
         let Some(((statement, out), width)) = p.out.as_ref().zip(tiles.slab) else {
             return Some(());
         };
-        let whole = width == if tiles.swapped { tiles.rows } else { tiles.columns };
+        let whole = width == tiles.columns;
+        let [own, other] = if tiles.swapped { [&p.row, &p.column] } else { [&p.column, &p.row] };
         let at = match statement {
             _ if whole => at.clone(),
             Some(statement) => {
-                let row = self.loop_of(statement, &p.row.iter)?;
-                let column = self.loop_of(statement, &p.column.iter)?;
+                let row = self.loop_of(statement, &other.iter)?;
+                let column = self.loop_of(statement, &own.iter)?;
                 self.slabs(vec![row], &column, width)?
             }
             // the copy back has a loop for each dimension
             None => {
                 let back = format!("{}_back", local_name(out, at));
-                let own = |e: &Affine| e.as_var() == Some(&p.column.iter);
-                let column = p.target.indices.iter().position(own)?;
+                let along = |e: &Affine| e.as_var() == Some(&own.iter);
+                let column = p.target.indices.iter().position(along)?;
                 let dim = |at: usize| Name::from(format!("{back}.{at}"));
                 let others = (0..p.target.indices.len()).filter(|at| *at != column);
                 self.slabs(others.map(dim).collect(), &dim(column), width)?
@@ -366,6 +367,7 @@ impl Auto {
             multiprocessors: options.multiprocessors,
             machine: options.machine()?,
             matrix: p.matrix,
+            swapped: p.loaded.map(|factor| factor == 1),
             scales: self.scales_near(p),
             blocked: blocked(p),
             deep: p.matrix.m,

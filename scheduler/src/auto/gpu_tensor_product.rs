@@ -9,7 +9,7 @@ use warploom_ir::affine::{Affine, Name};
 use warploom_ir::dtype::DType;
 use warploom_ir::expr::Access;
 use warploom_ir::instruction::numerics::Adder;
-use warploom_ir::instruction::{Action, Matrix, matrix_instructions};
+use warploom_ir::instruction::{Action, Instruction, Matrix, matrix_instructions};
 use warploom_ir::nest::{Order, Role as ArrayRole};
 use warploom_ir::schedule::{Poly, PolyStatement, TreeLoop};
 use warploom_ir::target::Target;
@@ -52,6 +52,8 @@ pub(super) struct Product {
     pub(super) by: By,
     /// An instruction of the right types, of any number of columns.
     pub(super) matrix: Matrix,
+    /// The factor that is the instruction's A, where threads load its fragments.
+    pub(super) loaded: Option<usize>,
     /// Most terms of partial sums, where the instruction's sums are to be added to others.
     pub(super) partial: Option<i64>,
     /// Data may leave out tiles.
@@ -96,6 +98,13 @@ pub(super) enum Filler {
     /// Threads, with the array's dimensions in this order: those of the array, or the sum's last
     /// where the instruction cannot take it otherwise.
     Threads(Vec<usize>),
+}
+
+/// The instruction for a product, who fills its operands, and whether it takes them as they are.
+struct Brought {
+    matrix: Matrix,
+    fillers: [Filler; 2],
+    plain: [bool; 2],
 }
 
 /// What multiplies, and who brings factors.
@@ -150,8 +159,17 @@ impl Auto {
         }
         let Chosen { row, column, sum, batch, more, others } =
             Chosen::of(lines, &factors, &target)?;
-        let (matrix, fillers, plain) =
-            self.brought((s, &product), &factors, [&row, &column, &sum], (options.target, by))?;
+        let lines = [&row, &column, &sum];
+        let Brought { mut matrix, mut fillers, plain } =
+            self.brought((s, &product), &factors, lines, (options.target, by))?;
+        // boxes lie along more than a fragment's rows
+        let several = more.iter().any(|lines| !lines.is_empty()) || !others.is_empty();
+        let turning = (!several && !by.threads).then_some(&fillers);
+        let loaded = turning.and_then(|f| self.loaded(f, &factors, lines, (&matrix, options)));
+        if let Some(factor) = loaded {
+            matrix.fragment_a = true;
+            fillers[factor] = Filler::Engine;
+        }
         let whole = matrix.adder.keeps(matrix.acc.precision_bits());
         let partial = s.statement.keeps.and_then(|k| k.over).filter(|_| !whole).map(i64::from);
         let (out, leaving) = self.results_of(&names, s, [&row, &column]);
@@ -170,6 +188,7 @@ impl Auto {
             target,
             by,
             matrix,
+            loaded,
             partial,
             chosen: s.statement.guard.is_some(),
             in_order: s.statement.order == Order::Serial,
@@ -222,7 +241,7 @@ impl Auto {
         factors: &[Access; 2],
         [row, column, sum]: [&Line; 3],
         (target, by): (Target, By),
-    ) -> Option<(Matrix, [Filler; 2], [bool; 2])> {
+    ) -> Option<Brought> {
         let (poly, values) = (self.at.poly(), &product.factors);
         let matrix = instruction(poly, s, product, (target, by.warps))?;
         let plain = [values[0].plain(matrix.a), values[1].plain(matrix.b)];
@@ -236,7 +255,35 @@ impl Auto {
         });
         // no thread writes half a byte
         let whole = !matrix.a.packed() || fillers.iter().all(|f| *f == Filler::Engine);
-        whole.then_some((matrix, fillers, plain))
+        whole.then_some(Brought { matrix, fillers, plain })
+    }
+
+    /// The one factor that threads would turn around for each tile, where they can load fragments
+    /// of it as it lies: of elements of 32 bits, as those of fewer would be loaded one by one.
+    fn loaded(
+        &self,
+        fillers: &[Filler; 2],
+        factors: &[Access; 2],
+        [row, column, sum]: [&Line; 3],
+        (matrix, options): (&Matrix, &GpuOptions),
+    ) -> Option<usize> {
+        let turns = |f: &Filler| matches!(f, Filler::Threads(order) if !order.is_sorted());
+        let factor = match fillers.each_ref().map(turns) {
+            [true, false] => 0,
+            [false, true] => 1,
+            [false, false] | [true, true] => return None,
+        };
+        let any = Matrix { transposable: true, ..*matrix };
+        let own = [row, column][factor];
+        let by = By { warps: false, threads: false, pairs: false };
+        let engine = self.filler(&factors[factor], [own, sum], &any, by) == Filler::Engine;
+        let (a, b) = if factor == 0 { (matrix.a, matrix.b) } else { (matrix.b, matrix.a) };
+        let wanted = Matrix { fragment_a: true, a, b, ..*matrix };
+        let there = |i: &Instruction| {
+            i.action == Action::Matrix(wanted) && i.targets.contains(&options.target)
+        };
+        let wide = matrix.a.size_bytes() == 4;
+        (wide && engine && matrix_instructions().iter().any(there)).then_some(factor)
     }
 
     /// Whether threads can compute a factor on the way from shared memory to registers.

@@ -122,6 +122,8 @@ pub(super) struct Size {
     pub(super) machine: Machine,
     /// An instruction of the right types, of any number of columns.
     pub(super) matrix: Matrix,
+    /// Whether the instruction's rows must be the result's columns, or must not.
+    pub(super) swapped: Option<bool>,
     /// Whether scales of neighbouring rows and of neighbouring columns are neighbours in memory,
     /// where there are scales.
     pub(super) scales: Option<[bool; 2]>,
@@ -209,7 +211,7 @@ impl Size {
         let groups = if t.pingpong { GROUPS } else { 1 };
         match t.slab {
             None => 0,
-            Some(width) if !t.swapped && width < t.columns => {
+            Some(width) if width < t.columns => {
                 groups * t.rows * SLAB_BYTES * SLABS.min(t.columns / width)
             }
             Some(_) => groups * t.rows * t.columns * self.out,
@@ -240,7 +242,8 @@ impl Size {
         let (deep, wide) =
             if swapped { (self.columns, self.rows) } else { (self.rows, self.columns) };
         // no tile is much larger than what it covers
-        if columns >= wide + 8.max(wide / 4)
+        if self.swapped.is_some_and(|only| only != swapped)
+            || columns >= wide + 8.max(wide / 4)
             || rows >= 2 * deep.max(self.deep)
             || rows % self.deep != 0
             || (self.tensor && columns % 16 != 0)
@@ -264,15 +267,15 @@ impl Size {
             (false, None) => REGISTERS,
             (false, Some(_)) => PARTIAL_SUMS,
         };
-        // a tile leaves in slabs where the instruction's columns are the results'
+        // a tile leaves in slabs of the instruction's columns, whole matrices of 16-bit elements
         let width = SLAB_BYTES / self.out;
-        let parts = columns % width == 0 && columns > width && [2, 4].contains(&self.out);
-        let slab = match (self.staged, swapped, parts) {
-            (false, _, _) => None,
-            (true, false, true) => Some(width),
-            (true, _, _) if self.kept => None,
-            (true, false, false) => Some(columns),
-            (true, true, _) => Some(rows),
+        let each = self.out == 4 && !self.tensor;
+        let stored = if swapped { each } else { [2, 4].contains(&self.out) };
+        let slab = match (self.staged, columns % width == 0 && columns > width && stored) {
+            (false, _) => None,
+            (true, true) => Some(width),
+            (true, false) if self.kept => None,
+            (true, false) => Some(columns),
         };
         if slice <= 0 || held > room {
             return None;
@@ -342,8 +345,9 @@ impl Size {
     fn leaves(&self, t: &Tiles, out: i64) -> Results {
         match t.slab {
             Some(width) if t.part.is_none() => {
-                let boxes = if t.swapped { 1 } else { t.columns / width };
-                let row = (width * out).min(SLAB_BYTES);
+                let boxes = t.columns / width;
+                let line = if t.swapped { t.rows / t.teams } else { width };
+                let row = (line * out).min(SLAB_BYTES);
                 // wide rows without panels begin in the same banks
                 let plain = !t.swapped && width == t.columns && width * out > SLAB_BYTES;
                 let written = if plain { CLASHING } else { self.machine.shared / out as f64 };
@@ -499,6 +503,7 @@ pub(super) mod tests {
             multiprocessors: 132,
             machine: crate::model::H200,
             matrix,
+            swapped: None,
             scales: None,
             blocked: false,
             deep: 64,

@@ -4,7 +4,8 @@
 //! with the sums of each product in registers where nothing further outside uses them; the loops of
 //! its ring; and the pieces that use sums, in the tree's order.
 //! Keeps: a slot is released once the instructions that read it are done. Where nothing else stands
-//! in a ring's loop, those of one iteration run while the next ones start; else they end first.
+//! in a ring's loop, those of one iteration run while the next ones start; else they end first, as
+//! do those that read a fragment which the next iteration loads again.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,11 +15,11 @@ use warploom_ir::kernel::{Condition, Index, KernelNode, Store, TypedKind};
 
 use super::elements::{Elements, Instance};
 use super::roles::{
-    Program, Scope, Tiles, add, call, conditional, iteration, number, one, slot, stored, tile,
-    unused,
+    Program, Scope, Tiles, add, call, conditional, iteration, number, one, slot, stored, unused,
 };
 use super::skeleton::{holds, work_of};
 use super::totals::begins;
+use super::warp_steps::Slot;
 use super::{Work, misplaced};
 use crate::index::{replace, simplify};
 
@@ -215,7 +216,9 @@ impl<'a> Program<'a> {
         let mut out = self.turn_begins(scope)?;
         out.extend(self.products(std::slice::from_ref(node), scope, [from, level])?);
         out.extend(self.turn_ends(scope)?);
-        out.push(call("wgmma.wait", vec![number(0)]));
+        if !self.product().matrix.fragment_a {
+            out.push(call("wgmma.wait", vec![number(0)]));
+        }
         out.extend(self.release_last(node, scope)?);
         Ok(out)
     }
@@ -335,16 +338,13 @@ impl<'a> Program<'a> {
             out.push(self.partial_sum(at, coordinates));
             return Ok(out);
         }
-        out.push(call("wgmma.fence", Vec::new()));
-        let fragment = self.fragment();
-        out.extend(self.unrolled(&at, coordinates, &first, &|at| tile(&fragment, at, false)));
-        out.push(call("wgmma.commit", Vec::new()));
-        let stages = self.product().stages;
-        if stages == 1 {
-            out.push(call("wgmma.wait", vec![number(0)]));
-            out.push(self.release(Index::Const(0)));
+        let (stages, fragment) = (self.product().stages, self.fragment());
+        if stages == 1 || self.product().matrix.fragment_a {
+            out.extend(self.products_done(&fragment, (at, coordinates), &first, Vec::new()));
             return Ok(out);
         }
+        let slot = Slot { at, coordinates: coordinates.to_vec() };
+        out.extend(self.products_into(&fragment, &slot, &first, None));
         if scope.around.len() > level {
             out.push(call("wgmma.wait", vec![number(1)]));
             let before = self.slot_of(&add(q, Index::Const(stages - 1)));
@@ -388,7 +388,9 @@ impl<'a> Program<'a> {
 
     /// The release of the last slot of a tile, where another tile follows.
     fn release_last(&mut self, node: &KernelNode, scope: &Scope) -> Result<Option<KernelNode>> {
-        if scope.around.is_empty() || self.product().stages == 1 || self.product().partial {
+        let product = self.product();
+        let released = product.stages == 1 || product.partial || product.matrix.fragment_a;
+        if scope.around.is_empty() || released {
             return Ok(None);
         }
         let inner = self.last(std::slice::from_ref(node), scope);

@@ -162,7 +162,8 @@ impl Program<'_> {
             self.matrices(slabs, &slot, &start, &results)
         } else {
             let column = add(column.clone(), Index::Mul(-1, Box::new(start.clone())));
-            let place = [self.own_place(), slot.clone(), row.clone(), simplify(&column)];
+            let [down, along] = slabs.laid([row.clone(), simplify(&column)]);
+            let place = [self.own_place(), slot.clone(), down, along];
             let columns = Slice { start, extent: Some(slabs.width), step: 1 };
             let part = vec![whole(fragment[0]), columns];
             let held = Held { vars: vars.clone(), first: first.clone(), part };
@@ -192,7 +193,8 @@ impl Program<'_> {
     /// Rows and columns of a slab in a slot.
     fn slab_tile(&self, slabs: &Slabs, slot: &Index, [rows, columns]: [Slice; 2]) -> Operand {
         let one = |start| Slice { start, extent: None, step: 1 };
-        let at = vec![one(self.own_place()), one(slot.clone()), rows, columns];
+        let [down, along] = slabs.laid([rows, columns]);
+        let at = vec![one(self.own_place()), one(slot.clone()), down, along];
         tile(&slabs.copy.buffer, at, false)
     }
 

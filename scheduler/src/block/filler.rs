@@ -102,7 +102,8 @@ impl Program<'_> {
                 (true, true) => 3,
             };
             let words: i64 = product.totals.iter().map(|t| t.dtype.size_bytes() as i64 / 4).sum();
-            (sums + words) * product.sums_of_thread()
+            let factor = if product.matrix.fragment_a { product.factor_of_thread() } else { 0 };
+            (sums + words) * product.sums_of_thread() + factor
         };
         self.plan.products.iter().map(of).sum()
     }
@@ -146,10 +147,12 @@ impl Program<'_> {
         self.plan.fills.iter().filter(|f| product.operand(&f.buffer).is_some())
     }
 
-    /// Warps of a warpgroup that release a slot: one for all, or each where threads fill it.
+    /// Warps of a warpgroup that release a slot: one for all, or each where threads fill it or read
+    /// it.
     pub(super) fn releasers(&self) -> i64 {
-        let threads = self.fills_ring() || self.copies_ring();
-        if threads && !self.product().matrix.tensor { WARPGROUP } else { 1 }
+        let matrix = &self.product().matrix;
+        let threads = self.fills_ring() || self.copies_ring() || matrix.fragment_a;
+        if threads && !matrix.tensor { WARPGROUP } else { 1 }
     }
 
     /// Arrivals at `full` in each phase.

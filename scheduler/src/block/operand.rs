@@ -170,7 +170,7 @@ impl Question<'_> {
             parts,
         };
         self.parted(&mut operand)?;
-        self.laid_out(&operand)?;
+        self.laid_out(&operand, part)?;
         Ok(operand)
     }
 
@@ -198,12 +198,17 @@ impl Question<'_> {
     }
 
     /// Whether an instruction's tile of several dimensions is one that a descriptor stands for.
-    fn laid_out(&self, operand: &Operand) -> Answer<()> {
+    fn laid_out(&self, operand: &Operand, part: Part) -> Answer<()> {
         let [rows, columns] = &operand.sides;
         if rows.alone().is_some() && columns.alone().is_some() {
             return Ok(());
         }
         let name = &operand.buffer;
+        if part == Part::A && self.matrix.fragment_a {
+            let text = format!("threads load the fragments of `{name}`, and it is a box");
+            let help = "take an instruction that reads both factors from shared memory";
+            return Err(Box::new(unfit(text).help(help)).into());
+        }
         if operand.shape()[0] % GROUP != 0 {
             let text =
                 format!("a box of `{name}` has {} rows, no multiple of 8", operand.shape()[0]);
@@ -238,14 +243,16 @@ impl Question<'_> {
             ))
             .into());
         }
-        if transposed && !self.matrix.transposable {
+        let loaded = part == Part::A && self.matrix.fragment_a;
+        if transposed && !self.matrix.transposable && !loaded {
             let refusal = unfit(format!(
                 "the loop that is summed over does not run along the last dimension of `{}`: \
                  operands of type {dtype} cannot lie transposed in shared memory",
                 array.name
             ));
-            let help = "only operands of 16 bits may lie either way: threads can turn it around, \
-                        as `stage A at k.0 as As layout 1, 0` and `map As.0 to thread.x`";
+            let help = "only operands of 16 bits may lie either way: threads can load the first \
+                        one's fragments, as with `wgmma.rs.m64n256k8.f32.tf32.tf32`, or turn it \
+                        around, as `stage A at k.0 as As layout 1, 0` and `map As.0 to thread.x`";
             return Err(Box::new(refusal.help(help)).into());
         }
         Ok(())

@@ -16,6 +16,7 @@ use super::Work;
 use super::product::Product;
 use super::roles::{Program, Scope, add, call, number, unused, var};
 use super::skeleton::holds;
+use super::warp_steps::Slot;
 use crate::index::{difference, replace, simplify};
 
 /// Most registers of a thread that sums and partial sums may take together.
@@ -36,9 +37,18 @@ impl Product {
         self.fragment.iter().product::<i64>() / (WARPGROUP * WARP)
     }
 
+    /// Registers of a thread of a warpgroup for the first factor's fragments of a slice.
+    pub(super) fn factor_of_thread(&self) -> i64 {
+        let elements = self.fragment[0] * self.matrix.k * self.steps() / (WARPGROUP * WARP);
+        elements * self.matrix.a.size_bytes() as i64 / 4
+    }
+
     /// Whether registers hold the accumulator and two partial sums, and the ring both slices.
     pub(super) fn parts_in_turn(&self) -> bool {
-        self.partial && self.stages >= 2 && 3 * self.sums_of_thread() <= MOST
+        self.partial
+            && !self.matrix.fragment_a
+            && self.stages >= 2
+            && 3 * self.sums_of_thread() <= MOST
     }
 }
 
@@ -97,7 +107,8 @@ impl Program<'_> {
         let scope = self.slice_at(slices, i);
         let coordinates = self.values(&scope, slices.store);
         let (mut out, at) = self.slot_there(&scope)?;
-        out.extend(self.products_into(sum, &at, &coordinates));
+        let slot = Slot { at, coordinates };
+        out.extend(self.products_into(sum, &slot, &Index::Const(0), None));
         Ok(out)
     }
 

@@ -308,7 +308,8 @@ impl<'a> Program<'a> {
             let (Some(slabs), product) = (work.slabs(), &self.plan.products[*owner]) else {
                 continue;
             };
-            let shape = vec![self.multipliers(), slabs.stages, product.fragment[0], slabs.width];
+            let [rows, columns] = slabs.laid([product.fragment[0], slabs.width]);
+            let shape = vec![self.multipliers(), slabs.stages, rows, columns];
             let panel = Move::panel(&shape, slabs.dtype.size_bytes() as i64);
             out.push(panelled(&slabs.copy.buffer, slabs.dtype, shape, panel)?);
         }

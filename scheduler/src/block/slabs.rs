@@ -5,7 +5,8 @@
 //! copy, and how the slabs lie in the accumulator.
 //! Keeps: a slab is all rows of the accumulator and the same number of columns, the next slab the
 //! next columns. Elements of 16 bits are stored by an instruction for matrices of them, those of 32
-//! bits by the threads that hold them.
+//! bits by the threads that hold them, also where the accumulator's columns are rows of the
+//! results.
 //! Why here: shared memory for a whole tile of results would cost the operands' ring a stage.
 
 use warploom_ir::affine::{Affine, Name};
@@ -31,11 +32,18 @@ pub(super) struct Slabs {
     pub(super) count: i64,
     /// Columns of a slab.
     pub(super) width: i64,
+    /// They are rows of the results.
+    pub(super) transposed: bool,
     /// Slabs in shared memory at once.
     pub(super) stages: i64,
 }
 
 impl Slabs {
+    /// Rows and columns of the accumulator as the results have them.
+    pub(super) fn laid<T>(&self, [rows, columns]: [T; 2]) -> [T; 2] {
+        if self.transposed { [columns, rows] } else { [rows, columns] }
+    }
+
     pub(super) fn of(
         site: &Site<'_>,
         model: &Model,
@@ -62,7 +70,10 @@ impl Slabs {
             let why = "does not store elements of 16 or 32 bits to the buffer it copies";
             return Err(misfit(why).into());
         }
-        if product.dims() != Some([product.rank - 2, product.rank - 1]) {
+        let last = [product.rank - 2, product.rank - 1];
+        let transposed = product.dims() == Some([last[1], last[0]]);
+        let each = array.dtype.size_bytes() == 4 && !product.matrix.tensor;
+        if product.dims() != Some(last) && !(transposed && each) {
             let why = "stores transposed, or boxes: stage the results of whole tiles";
             return Err(misfit(why).into());
         }
@@ -76,14 +87,16 @@ impl Slabs {
         };
         let var: Name = "@slab".into();
         let number = offset[0].add(&Affine::var(var.clone()))?;
-        let width = Self::width(site, model, statement, l, product, &moved, &number)?;
+        let along = last[usize::from(!transposed)];
+        let places = (product, along, &number);
+        let width = Self::width(site, model, statement, l, places, &moved)?;
         let columns = product.sides[1].whole();
         let below = product.team_first[1].as_constant() == Some(0);
         if width * extent[0] < columns || width % 16 != 0 || !below {
             return Err(misfit("has slabs that are no equal parts of 16 columns or more").into());
         }
         let mut extents = product.whole();
-        extents[product.rank - 1] = width;
+        extents[along] = width;
         let mut copy = moved.draining(site, model, extents, product)?;
         let inner = copy.coordinates.pop().expect("the loop is a coordinate");
         for start in &mut copy.start {
@@ -91,19 +104,18 @@ impl Slabs {
         }
         let (dtype, count) = (array.dtype, extent[0]);
         let stages = l.marks.ring.unwrap_or(1).min(count);
-        Ok(Self { elements: at, copy, dtype, var, count, width, stages })
+        Ok(Self { elements: at, copy, dtype, var, count, width, transposed, stages })
     }
 
-    /// Columns of a slab; the accumulator's element of a place in slab `number` is that place,
-    /// `number` times the width to the right.
+    /// Columns of a slab, which are along this dimension; the accumulator's element of a place in
+    /// slab `number` is that place, `number` times the width further on.
     fn width(
         site: &Site<'_>,
         model: &Model,
         statement: usize,
         l: &TreeLoop,
-        product: &Product,
+        (product, along, number): (&Product, usize, &Affine),
         moved: &Move,
-        number: &Affine,
     ) -> Answer<i64> {
         let s = &site.poly.statements[statement].statement;
         let inside = Iterations::of(site.poly, site.tree, &l.name);
@@ -123,12 +135,12 @@ impl Slabs {
         for (d, (held, stored)) in held.iter().zip(stored).enumerate() {
             let first = inside.at_rows(&box_.offset[d], &rows)?;
             let place = put(&box_.offset[d], &last, std::slice::from_ref(number))?;
-            let step = if d + 1 == product.rank { box_.extent[d] } else { 0 };
+            let step = if d == along { box_.extent[d] } else { 0 };
             let wanted = Affine::var("@slab").scale(step)?;
             if held.sub(&first)? != *stored || place != wanted {
                 return Err(odd().into());
             }
         }
-        Ok(box_.extent[product.rank - 1])
+        Ok(box_.extent[along])
     }
 }

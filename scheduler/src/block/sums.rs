@@ -17,8 +17,9 @@ use warploom_ir::nest::{AssignOp, Order};
 use super::epilogue::unroll;
 use super::product::Product;
 use super::roles::{Program, add, by_name, call, number, tile, unused, var};
+use super::warp_steps::Slot;
 use super::{Answer, Site, unfit};
-use crate::index::substitute;
+use crate::index::{simplify, substitute};
 
 impl Product {
     /// Whether iterations of the ring have sums of their own: the adder keeps fewer bits than the
@@ -77,22 +78,50 @@ impl Program<'_> {
     /// As [`Self::instructions`], into a sum of its own that is then added to the accumulator.
     pub(super) fn partial_sum(&mut self, at: Index, coordinates: &[Index]) -> KernelNode {
         let sum = unused("partial", self.taken);
-        let mut body = self.products_into(&sum, &at, coordinates);
-        body.push(call("wgmma.wait", vec![number(0)]));
-        body.push(self.release(at));
-        body.push(self.added(&sum));
+        let added = self.added(&sum);
+        let none = Index::Const(0);
+        let body = self.products_done(&sum, (at, coordinates), &none, vec![added]);
         self.fragment_of_sums(&sum, body)
     }
 
-    /// Starts the products of a slot, into a sum of their own.
+    /// The products of a slot until they are done and it is released, and what follows then. The
+    /// first factor's fragments, if it has some, are loaded before, those of all steps.
+    pub(super) fn products_done(
+        &mut self,
+        sum: &Name,
+        (at, coordinates): (Index, &[Index]),
+        first: &Index,
+        then: Vec<KernelNode>,
+    ) -> Vec<KernelNode> {
+        let steps = self.product().steps();
+        let factors = self.product().matrix.fragment_a.then(|| self.factors(steps));
+        let slot = Slot { at, coordinates: coordinates.to_vec() };
+        let mut body = match &factors {
+            Some(factors) => self.first_factor(factors, &slot),
+            None => Vec::new(),
+        };
+        let fragment_a = factors.as_ref().map(|f| &f.names[0]);
+        body.extend(self.products_into(sum, &slot, first, fragment_a));
+        body.push(call("wgmma.wait", vec![number(0)]));
+        body.push(self.release(slot.at));
+        body.extend(then);
+        match factors {
+            Some(factors) => vec![self.with_factor(0, &factors, body)],
+            None => body,
+        }
+    }
+
+    /// Starts the products of a slot.
     pub(super) fn products_into(
         &mut self,
         sum: &Name,
-        at: &Index,
-        coordinates: &[Index],
+        slot: &Slot,
+        first: &Index,
+        fragment_a: Option<&Name>,
     ) -> Vec<KernelNode> {
         let mut out = vec![call("wgmma.fence", Vec::new())];
-        out.extend(self.unrolled(at, coordinates, &Index::Const(0), &|at| tile(sum, at, false)));
+        let sums = |at| tile(sum, at, false);
+        out.extend(self.unrolled(&slot.at, &slot.coordinates, first, (&sums, fragment_a)));
         out.push(call("wgmma.commit", Vec::new()));
         out
     }
@@ -146,18 +175,20 @@ impl Program<'_> {
     }
 
     /// The instructions of an iteration of the ring at these coordinates, all loops unrolled; an
-    /// accumulator's tile is the operand for rows and columns of what a team holds.
+    /// accumulator's tile is the operand for rows and columns of what a team holds. The fragment of
+    /// the first factor, if it has one, has the tiles of one step behind those of another.
     pub(super) fn unrolled(
         &mut self,
         at: &Index,
         coordinates: &[Index],
         first: &Index,
-        accumulator: &dyn Fn(Vec<Slice>) -> Operand,
+        (accumulator, fragment_a): (&dyn Fn(Vec<Slice>) -> Operand, Option<&Name>),
     ) -> Vec<KernelNode> {
         let product = self.product();
         let mut values: BTreeMap<Name, Index> = self.team_counters().into_iter().collect();
         let mut loops = Vec::new();
         let mut later = first.clone();
+        let mut step = Index::Const(0);
         for counter in &product.counters {
             if counter.team {
                 continue;
@@ -170,7 +201,9 @@ impl Program<'_> {
                 loops.push((name, counter.extent));
             }
             if counter.reduction && !counter.team {
-                later = add(later, values[&counter.var].clone());
+                let value = &values[&counter.var];
+                later = add(later, value.clone());
+                step = add(Index::Mul(counter.extent, Box::new(step)), value.clone());
             }
         }
         let place = by_name(&product.coordinates, coordinates);
@@ -187,7 +220,16 @@ impl Program<'_> {
             step: 1,
         });
         let mut operands = vec![accumulator(d.collect())];
-        for factor in &product.operands {
+        for (side, factor) in product.operands.iter().enumerate() {
+            if let (0, Some(name)) = (side, fragment_a) {
+                let rows = Index::Mul(product.fragment[0], Box::new(step.clone()));
+                let rows = add(substitute(&product.tile[0], &lookup), rows);
+                let [size, terms] = product.matrix.extents(Part::A);
+                let at = [(simplify(&rows), size), (Index::Const(0), terms)];
+                let part = at.map(|(start, n)| Slice { start, extent: Some(n), step: 1 });
+                operands.push(tile(name, part.to_vec(), false));
+                continue;
+            }
             // a held operand has no slots; what is before its rows and columns is one
             let outer = if factor.on_chip { factor.extents.len() - 2 } else { 1 };
             let start = if factor.on_chip { Index::Const(0) } else { at.clone() };

@@ -276,7 +276,7 @@ impl<'a> Program<'a> {
         let mut out = vec![call("mbarrier.wait", wait)];
         out.push(call("tcgen05.fence.after", Vec::new()));
         out.extend(self.scales_copied(&at));
-        out.extend(self.unrolled(&at, &[], &first, &accumulator));
+        out.extend(self.unrolled(&at, &[], &first, (&accumulator, None)));
         let empty = slot(self.empty(), at);
         out.push(self.committed(empty));
         Ok(out)

@@ -1,8 +1,9 @@
-//! What a warp does with a slot of the ring: fragments of the factors, and their products.
+//! What a warp, or a warpgroup whose first factor is a fragment, does with a slot of the ring:
+//! fragments of the factors, and their products.
 //!
 //! In: the slot, and which step of the slice. Out: loads of a step's fragments and products of
 //! fragments that are there.
-//! Requires: rows in shared memory without permutation.
+//! Requires: rows in shared memory without permutation, where both factors are fragments.
 //! Keeps: fragments of two steps lie below each other, so that those of the next step are loaded
 //! while these are multiplied.
 
@@ -19,7 +20,7 @@ use super::epilogue::unroll;
 use super::masked::Mask;
 use super::moves::divisor;
 use super::operand::Operand as Factor;
-use super::product::{Counter, is_counter};
+use super::product::{Counter, Product, is_counter};
 use super::roles::{Program, add, by_name, call, number, tile, unused, var};
 use crate::index::substitute;
 
@@ -31,7 +32,7 @@ const MATRICES: i64 = 4;
 
 /// Fragments of both factors, in parts: those of one step each.
 pub(super) struct Factors {
-    names: [Name; 2],
+    pub(super) names: [Name; 2],
     parts: i64,
 }
 
@@ -57,19 +58,33 @@ impl Program<'_> {
 
     /// A body in which they are there.
     pub(super) fn with_factors(&self, factors: &Factors, body: Vec<KernelNode>) -> KernelNode {
+        let inner = self.with_factor(1, factors, body);
+        self.with_factor(0, factors, vec![inner])
+    }
+
+    /// A body in which one of them is there.
+    pub(super) fn with_factor(
+        &self,
+        side: usize,
+        factors: &Factors,
+        body: Vec<KernelNode>,
+    ) -> KernelNode {
         let product = self.product();
-        let fragment = |side: usize, body| {
-            let part = [Part::A, Part::B][side];
-            let letter = ["a", "b"][side];
-            Device::Fragment(Fragment {
-                name: factors.names[side].clone(),
-                dtype: product.matrix.dtype(part),
-                shape: [factors.parts * product.fragment[side], product.matrix.k],
-                layout: format!("{}.{letter}", product.instruction).into(),
-                body,
-            })
+        let letter = ["a", "b"][side];
+        let fragment = Fragment {
+            name: factors.names[side].clone(),
+            dtype: product.matrix.dtype([Part::A, Part::B][side]),
+            shape: [factors.parts * product.fragment[side], product.matrix.k],
+            layout: format!("{}.{letter}", product.instruction).into(),
+            body,
         };
-        fragment(0, vec![fragment(1, body).into()]).into()
+        Device::Fragment(fragment).into()
+    }
+
+    /// Loads the first factor's fragments of all steps.
+    pub(super) fn first_factor(&mut self, factors: &Factors, slot: &Slot) -> Vec<KernelNode> {
+        let steps = self.steps(factors.parts);
+        steps.iter().flat_map(|step| self.taken_by_warp(0, factors, step, slot)).collect()
     }
 
     /// How many instructions of a warp a step has.
@@ -81,8 +96,8 @@ impl Program<'_> {
 
     /// The steps of a slice, where they take parts of fragments in turn.
     pub(super) fn steps(&self, parts: i64) -> Vec<Step> {
-        let sums: Vec<&Counter> = self.product().counters.iter().filter(|c| is_sum(c)).collect();
-        let count: i64 = sums.iter().map(|c| c.extent).product();
+        let product = self.product();
+        let sums: Vec<&Counter> = product.counters.iter().filter(|c| is_sum(c)).collect();
         let step = |number: i64| {
             let mut rest = number;
             let digit = |c: &&Counter| {
@@ -92,7 +107,7 @@ impl Program<'_> {
             };
             Step { sums: sums.iter().rev().map(digit).collect(), part: number.rem_euclid(parts) }
         };
-        (0..count).map(step).collect()
+        (0..product.steps()).map(step).collect()
     }
 
     /// The products of a slot, by one warp, each step's fragments loaded before.
@@ -281,6 +296,13 @@ impl Program<'_> {
         let body = vec![KernelNode::Store(store)];
         let (fragment, reduce) = (name.clone(), false);
         Device::Across(Across { vars, fragment, part, reduce, body }).into()
+    }
+}
+
+impl Product {
+    /// Steps of the sum in a slice.
+    pub(super) fn steps(&self) -> i64 {
+        self.counters.iter().filter(|c| is_sum(c)).map(|c| c.extent).product()
     }
 }
 

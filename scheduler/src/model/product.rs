@@ -24,6 +24,11 @@ const ADDED: f64 = 8192.0;
 const GROUP: f64 = 128.0;
 /// Bytes that a warpgroup turns around in a clock: `mk,kn->mn` of tf32, 4096, took 657 us.
 const TURNED: f64 = 6.5;
+/// Accesses for one of fragments that threads load from rows along the other index: two of four
+/// rows begin in the same banks.
+const CLASHES: f64 = 2.0;
+/// Clocks until what threads load from shared memory is there (an estimate).
+const ARRIVES: f64 = 40.0;
 /// Loads of a thread that are on their way at once.
 pub(crate) const FLYING: f64 = 16.0;
 
@@ -136,12 +141,19 @@ impl Tiled {
         }
         w.copy(&Rows::aligned(slices * self.scales, HELD), 1.0, m);
         let tensor = w.multiply(&self.matrix, slices * self.instructions, m);
+        let fragments = if self.matrix.fragment_a { self.operands[0].bytes } else { 0.0 };
+        w.shared += slices * fragments * CLASHES;
         let bytes: f64 = self.operands.iter().map(|o| o.bytes).sum();
         let ring = Ring { slices, bytes, stages: self.stages };
         let filled: f64 = self.operands.iter().map(|o| o.filled).sum();
         let turned: f64 = self.operands.iter().map(|o| o.turned).sum();
         let filled = slices * ((filled / FLYING).ceil() * f.load).max(turned * GROUP / TURNED);
-        let alone = slices * f.slice + tensor;
+        // one warpgroup loads fragments while the other one multiplies
+        let loads = match fragments > 0.0 && self.teams == 1.0 {
+            true => fragments * CLASHES / m.shared + ARRIVES,
+            false => 0.0,
+        };
+        let alone = slices * (f.slice + loads) + tensor;
         let main = alone.max(ring.clocks(m)).max(filled);
         let whole = if even { mine.floor() } else { mine };
         let each = self.epilogue(self.results, m);

@@ -193,13 +193,13 @@ fn products(matrix: &Matrix) -> f64 {
     (matrix.m / matrix.blocks * matrix.n * matrix.k) as f64
 }
 
-/// Bytes of the factors of a matrix instruction in one multiprocessor.
+/// Bytes of the factors that a matrix instruction reads from shared memory in one multiprocessor.
 fn operand_bytes(matrix: &Matrix) -> f64 {
     let bytes = |part: Part| {
         let [rows, columns] = matrix.held(part);
         rows * columns * matrix.dtype(part).bits() as i64 / 8
     };
-    (bytes(Part::A) + bytes(Part::B)) as f64
+    [Part::A, Part::B].into_iter().filter(|p| matrix.from_shared(*p)).map(bytes).sum::<i64>() as f64
 }
 
 /// Clocks of a matrix instruction that follows others.

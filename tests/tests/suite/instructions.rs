@@ -27,7 +27,7 @@ fn instructions(widths: &[i64]) -> Vec<(Instruction, Matrix)> {
 #[test]
 fn instructions_alone_compute_what_they_declare() {
     let all = instructions(&[8, 24, 64]);
-    assert_eq!(all.len(), 11 + 3 * 12 + 2 * 17 + 2 * 6, "every combination of types");
+    assert_eq!(all.len(), 11 + 3 * 2 * 12 + 2 * 17 + 2 * 6, "every combination of types");
     for (instruction, m) in all {
         for layout in one::layouts(&m) {
             let text = one::kernel(&instruction, &m, layout);

@@ -22,6 +22,7 @@ mod gpu_tiles;
 mod gpu_wavefronts;
 mod instructions;
 mod isl_version;
+mod loaded_fragments;
 mod mutations;
 mod ozaki;
 mod ozaki_accuracy;

@@ -23,7 +23,7 @@ const MULTICAST: &str = include_str!("../../../examples/kernels/gemm_wgmma_multi
 const TENSOR: &str = include_str!("../../../examples/kernels/gemm_tcgen05.kernel");
 
 /// Changes that nobody can notice, as the program is right with them: the change's text, and why.
-const HARMLESS: [(&str, &str); 25] = [
+const HARMLESS: [(&str, &str); 26] = [
     ("if -32 * ahead - column + 231 >= ", "the slices that are filled first end before the sum"),
     ("do mbarrier.wait(empty[mod(k_0_2 + 1, 3)], mod(", IN_ORDER),
     ("do mbarrier.wait(empty[mod(k + 1, 3)], mod(", IN_ORDER),
@@ -31,6 +31,7 @@ const HARMLESS: [(&str, &str); 25] = [
     ("do mbarrier.wait(free[mod(t_0_4 + 1, 2)], mod(", IN_ORDER),
     ("do tcgen05.commit(empty[mod(k_0_3 + 1, 3)])", TOLD_IN_ORDER),
     ("do tcgen05.commit(empty[mod(q + 1, 4)])", TOLD_IN_ORDER),
+    ("do mbarrier.arrive(empty[mod(k_0_3 + 1, 3)])", TOLD_IN_ORDER),
     ("do mbarrier.arrive(free[mod(t_0_2 + 1, 2)])", TOLD_IN_ORDER),
     ("do mbarrier.arrive(empty_2[mod(j_0_3 + 1, 2)])", TOLD_IN_ORDER),
     ("do mbarrier.wait(empty_2[mod(j_0_2 + 1, 2)], mod(", IN_ORDER),
@@ -344,6 +345,22 @@ fn replayed_program(name: &'static str, out: &str, sizes: [usize; 3], script: &s
     Program { name, text: lowered.kernel().to_string() }
 }
 
+/// A product of tf32 whose second factor does not lie along the sum, and whose fragments a
+/// warpgroup loads.
+fn loaded(name: &'static str, [m, n, k]: [usize; 3]) -> Program {
+    let nest = product("f32", [m, n, k]).replace("bf16", "tf32");
+    let nest = nest.replace(&format!("B: tf32[{n}, {k}]"), &format!("B: tf32[{k}, {n}]"));
+    let script = "tile m, n by 16, 64\ndistribute n.1\ndistribute m.1\nsplit k by 32\n\
+         split k.1 by 8\nreorder k.0, k.1.0, S1.n.1, S1.m.1, k.1.1\nstage Acc at n.0 as acc\n\
+         stage A at k.0 as As\nstage B at k.0 as Bs\nmap As.0 to tma\nmap Bs.0 to tma\n\
+         tensorize S1.n.1, S1.m.1, k.1.1 with wgmma.rs.m64n16k8.f32.tf32.tf32\nring k.0 by 3\n\
+         stage Out at n.0 as Os\nmap Os_back.0 to tma\n\
+         map n.0 to block.x\nmap m.0 to block.y\n";
+    let (_, schedule) = replayed(&nest.replace("B[n, k]", "B[k, n]"), script);
+    let lowered = compile::lower(&schedule).unwrap_or_else(|e| panic!("{e}"));
+    Program { name, text: lowered.kernel().to_string() }
+}
+
 /// What the example's script for chained products becomes in tiles of 64 rows, 48 columns between
 /// the products and 8 results; the second product's operand comes whole, or in slices.
 fn chained(name: &'static str, [m, k, j]: [usize; 3], slices: bool) -> Program {
@@ -483,6 +500,11 @@ fn weakened_block_programs_are_noticed() {
 fn weakened_programs_whose_threads_fill_operands_are_noticed() {
     let programs = [filled("both", [64, 8, 459], "thread.x"), filled("one", [64, 8, 456], "tma")];
     all_noticed(&programs, 60);
+}
+
+#[test]
+fn weakened_programs_that_load_fragments_are_noticed() {
+    all_noticed(&[loaded("fragments", [16, 64, 136])], 40);
 }
 
 #[test]

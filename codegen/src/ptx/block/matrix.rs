@@ -1,5 +1,7 @@
 //! Matrix instructions and the loads and stores of their 8x8 matrices.
 
+use std::ops::Range;
+
 use warploom_ir::dtype::DType;
 use warploom_ir::instruction::descriptor::{Fields, Reader};
 use warploom_ir::instruction::{Action, Code, Matrix, Part, find};
@@ -102,7 +104,7 @@ impl Emitter<'_> {
         self.f.bin_int("or", &low, fields.into())
     }
 
-    /// An asynchronous product of shared memory by the assembler's text.
+    /// An asynchronous product of shared memory, or of a fragment with it, by the assembler's text.
     pub(super) fn shared_product(
         &mut self,
         m: &Matrix,
@@ -112,7 +114,7 @@ impl Emitter<'_> {
     ) {
         debug_assert_eq!(m.layout(Part::D).map(|l| l.n_threads()), Some(128));
         let at = self.tiles_of(tiles[0])[0];
-        let operands = self.shared_operands([tiles[1], tiles[2]], keep);
+        let operands = self.shared_operands(m, [tiles[1], tiles[2]], keep);
         self.shared_products(code, tiles, at, &[operands]);
     }
 
@@ -142,7 +144,7 @@ impl Emitter<'_> {
             for (value, _) in copies {
                 self.env.insert(l.var.clone(), value.clone());
                 let keep = Lin::of(number(&o[3]), &self.env);
-                operands.push(self.shared_operands([tiles[1], tiles[2]], &keep));
+                operands.push(self.shared_operands(&m, [tiles[1], tiles[2]], &keep));
             }
             self.shared_products(&instruction.code, tiles, at, &operands);
         }
@@ -150,18 +152,28 @@ impl Emitter<'_> {
         one.is_some()
     }
 
-    /// The descriptors of both factors, and whether sums are kept.
-    fn shared_operands(&mut self, factors: [&Tile; 2], keep: &Lin) -> [Value; 3] {
-        let [a, b] = factors.map(|t| self.descriptor(t, Reader::Warpgroup));
-        let keep = match keep.as_constant() {
+    /// The descriptors of both factors, or the registers of the first and the descriptor of the
+    /// second; last whether sums are kept.
+    fn shared_operands(&mut self, m: &Matrix, factors: [&Tile; 2], keep: &Lin) -> Vec<Value> {
+        let mut operands = Vec::new();
+        if m.fragment_a {
+            let at = self.tiles_of(factors[0])[0];
+            for register in self.load_registers(&factors[0].array, at) {
+                operands.push(self.f.cast("bitcast", &register, "i32"));
+            }
+        } else {
+            operands.push(self.descriptor(factors[0], Reader::Warpgroup));
+        }
+        operands.push(self.descriptor(factors[1], Reader::Warpgroup));
+        operands.push(match keep.as_constant() {
             Some(v) => Value::int("i32", i64::from(v != 0).into()),
             None => {
                 let value = self.lin(keep);
                 let kept = self.f.cmp_int("ne", &value, 0);
                 self.f.cast("zext", &kept, "i32")
             }
-        };
-        [a, b, keep]
+        });
+        operands
     }
 
     /// Asynchronous products that add to one tile, one after the other.
@@ -170,25 +182,36 @@ impl Emitter<'_> {
         code: &Code,
         tiles: [&Tile; 3],
         at: i64,
-        operands: &[[Value; 3]],
+        operands: &[Vec<Value>],
     ) {
         let Code::Assembly(text) = code else { unreachable!("there is no intrinsic for it") };
         let acc = self.load_registers(&tiles[0].array, at);
         let n = acc.len();
-        let list: Vec<String> = (0..n).map(|i| format!("${i}")).collect();
+        let list = |numbers: Range<usize>| {
+            let numbers: Vec<String> = numbers.map(|i| format!("${i}")).collect();
+            format!("{{{}}}", numbers.join(", "))
+        };
         let side = |tile: &Tile| u32::from(tile.transposed).to_string();
-        // twice as many operands as accumulators are numbered before the descriptors
-        let one = |k: usize| {
-            text.replace("{d}", &format!("{{{}}}", list.join(", ")))
-                .replace("{a}", &format!("${}", 2 * n + 3 * k))
-                .replace("{b}", &format!("${}", 2 * n + 3 * k + 1))
-                .replace("{keep}", &format!("${}", 2 * n + 3 * k + 2))
+        let one = |k: usize, operands: &[Value]| {
+            // twice as many operands as accumulators are numbered before the factors
+            let first = 2 * n + k * operands.len();
+            let [b, keep] = [2, 1].map(|back| first + operands.len() - back);
+            let a = match operands {
+                [_, _, _] => format!("${first}"),
+                _registers => list(first..b),
+            };
+            text.replace("{d}", &list(0..n))
+                .replace("{a}", &a)
+                .replace("{b}", &format!("${b}"))
+                .replace("{keep}", &format!("${keep}"))
                 .replace("{ta}", &side(tiles[1]))
                 .replace("{tb}", &side(tiles[2]))
         };
-        let text: Vec<String> = (0..operands.len()).map(one).collect();
-        let kinds = vec!["l,l,r"; operands.len()].join(",");
-        let values = self.tied(&text.join("\\0A"), &acc, operands.as_flattened(), &kinds);
+        let text: Vec<String> = operands.iter().enumerate().map(|(k, o)| one(k, o)).collect();
+        let operands = operands.concat();
+        let kind = |v: &Value| if v.elem == "i64" { "l" } else { "r" };
+        let kinds: Vec<&str> = operands.iter().map(kind).collect();
+        let values = self.tied(&text.join("\\0A"), &acc, &operands, &kinds.join(","));
         self.store_registers(&tiles[0].array, at, &values);
     }
 

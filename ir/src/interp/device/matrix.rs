@@ -36,7 +36,10 @@ pub(super) struct Pending<'k> {
     fragment: &'k str,
     tile: i64,
     keep: bool,
-    sources: [Source; 2],
+    /// A is a fragment: its name, and its elements when the instruction was issued.
+    fragment_a: Option<(&'k str, Rc<Rows>)>,
+    /// The factors from shared memory: A, if it is no fragment, and B.
+    sources: [Option<Source>; 2],
     clock: Clock,
     stamp: Stamp,
     operands: Option<[Rc<Rows>; 2]>,
@@ -77,6 +80,19 @@ fn multiply(
     Ok(())
 }
 
+/// The rows of a tile of a fragment that a warp holds: all of them, or its 16 of a warpgroup's.
+fn gather(f: &Registers, tile: i64) -> Result<Rows> {
+    let rows = f.layout.rows * WARP / f.layout.n_threads();
+    let mut out = vec![vec![Scalar::zero(f.dtype); f.layout.cols as usize]; rows as usize];
+    for lane in 0..WARP {
+        for value in 0..f.layout.n_values() {
+            let [r, c] = f.layout.element(lane, value);
+            out[r as usize][c as usize] = f.factor(f.slot(lane, tile, value))?;
+        }
+    }
+    Ok(out.into_iter().map(Some).collect())
+}
+
 impl<'k> Machine<'k, '_> {
     /// Checks the accumulator and gives its one tile.
     fn accumulator(tile: &Tile, w: &Warp<'k>, matrix: &Matrix, part: Part) -> Result<i64> {
@@ -105,20 +121,12 @@ impl<'k> Machine<'k, '_> {
         for (i, part) in [Part::D, Part::A, Part::B].into_iter().enumerate() {
             at[i] = Self::accumulator(tiles[i], w, matrix, part)?;
         }
-        let gather = |name: &str, tile: i64, part: Part| -> Result<Rows> {
-            let f = &w.fragments[name];
-            let [rows, cols] = matrix.extents(part);
-            let mut out = vec![vec![Scalar::zero(f.dtype); cols as usize]; rows as usize];
-            for lane in 0..WARP {
-                for value in 0..f.layout.n_values() {
-                    let [r, c] = f.layout.element(lane, value);
-                    out[r as usize][c as usize] = f.get(f.slot(lane, tile, value))?;
-                }
-            }
-            Ok(out.into_iter().map(Some).collect())
-        };
-        let a = gather(&tiles[1].array, at[1], Part::A)?;
-        let b = gather(&tiles[2].array, at[2], Part::B)?;
+        let a = &w.fragments[&*tiles[1].array];
+        a.idle()?;
+        let a = gather(a, at[1])?;
+        let b = &w.fragments[&*tiles[2].array];
+        b.idle()?;
+        let b = gather(b, at[2])?;
         let d = w.fragments.get_mut(&*tiles[0].array).expect("checked above");
         multiply(d, matrix, (at[0], 0, keep), &a, &b)
     }
@@ -165,7 +173,7 @@ impl<'k> Machine<'k, '_> {
         Ok(Source { descriptor, reader, transposed })
     }
 
-    /// Issues an asynchronous product of shared memory.
+    /// Issues an asynchronous product of shared memory, or of a fragment with it.
     pub(super) fn shared_product(
         &mut self,
         matrix: &Matrix,
@@ -178,8 +186,18 @@ impl<'k> Machine<'k, '_> {
             return Err(fault("E0521", text));
         }
         let tile = Self::accumulator(tiles[0], w, matrix, Part::D)?;
-        let a = self.source(tiles[1], matrix, Part::A, w)?;
-        let b = self.source(tiles[2], matrix, Part::B, w)?;
+        let mut a = None;
+        let mut fragment_a = None;
+        if matrix.fragment_a {
+            let at = Self::accumulator(tiles[1], w, matrix, Part::A)?;
+            let name: &'k str = &tiles[1].array;
+            let registers = w.fragments.get_mut(name).expect("checked above");
+            fragment_a = Some((name, Rc::new(gather(registers, at)?)));
+            registers.busy += 1;
+        } else {
+            a = Some(self.source(tiles[1], matrix, Part::A, w)?);
+        }
+        let b = Some(self.source(tiles[2], matrix, Part::B, w)?);
         let (clock, stamp) = self.fork(w);
         let fragment: &'k str = &tiles[0].array;
         w.fragments.get_mut(fragment).expect("checked above").busy += 1;
@@ -190,6 +208,7 @@ impl<'k> Machine<'k, '_> {
             fragment,
             tile,
             keep,
+            fragment_a,
             sources: [a, b],
             clock,
             stamp,
@@ -247,12 +266,15 @@ impl<'k> Machine<'k, '_> {
         let p = &group[i];
         let mate = group[..i].iter().rev().find(|o| o.sources[1] == p.sources[1]);
         let rows = (p.warp - team.first) as i64 * 16;
-        let a = self.fetch(p, 0, rows..rows + 16, p.matrix.a)?;
+        let a = match &p.fragment_a {
+            Some((_, rows)) => Rc::clone(rows),
+            None => Rc::new(self.fetch(p, 0, rows..rows + 16, p.matrix.a)?),
+        };
         let b = match mate.and_then(|mate| mate.operands.as_ref()) {
             Some([_, b]) => Rc::clone(b),
             None => Rc::new(self.fetch(p, 1, 0..p.matrix.n, p.matrix.b)?),
         };
-        Ok([Rc::new(a), b])
+        Ok([a, b])
     }
 
     fn fetch(
@@ -263,7 +285,8 @@ impl<'k> Machine<'k, '_> {
         dtype: DType,
     ) -> Result<Rows> {
         let access = Access { clock: &p.clock, stamp: p.stamp, proxy: Proxy::Async, rank: p.rank };
-        self.described(p.sources[operand], (rows, p.matrix.k), dtype, access)
+        let source = p.sources[operand].expect("a factor is a fragment or has a descriptor");
+        self.described(source, (rows, p.matrix.k), dtype, access)
     }
 
     /// The elements that a descriptor stands for: these rows, and so many of the summed index.
@@ -296,5 +319,8 @@ fn retire(p: &mut Pending<'_>, w: &mut Warp<'_>) -> Result<()> {
     let d = w.fragments.get_mut(p.fragment).expect("a fragment outlives its instructions");
     multiply(d, &p.matrix, (p.tile, first, p.keep), &a, &b)?;
     d.busy -= 1;
+    if let Some((name, _)) = &p.fragment_a {
+        w.fragments.get_mut(*name).expect("a fragment outlives its instructions").busy -= 1;
+    }
     Ok(())
 }

@@ -60,6 +60,11 @@ impl Registers {
     /// `E0516` none was written; `E0522` a matrix instruction still works on it.
     pub(super) fn get(&self, slot: usize) -> Result<Scalar> {
         self.idle()?;
+        self.factor(slot)
+    }
+
+    /// As [`Registers::get`], for instructions that read it and may not be done.
+    pub(super) fn factor(&self, slot: usize) -> Result<Scalar> {
         self.values[slot].ok_or_else(|| {
             fault("E0516", &format!("an element of `{}` is read before it is written", self.name))
         })
