@@ -162,7 +162,8 @@ pub fn agrees_on(nest: &Nest, schedule: &Schedule, target: Target) -> (String, S
     (text, report)
 }
 
-/// The kernel of [`agrees_on`], of whose code the assembler says nothing: no warning, no spill.
+/// The kernel of [`agrees_on`], of whose code the assembler says nothing: no warning, no spill, no
+/// asynchronous products that it makes wait for each other.
 ///
 /// # Panics
 /// As for [`agrees`], and where it does.
@@ -170,5 +171,6 @@ pub fn agrees_on(nest: &Nest, schedule: &Schedule, target: Target) -> (String, S
 pub fn agrees_cleanly(nest: &Nest, schedule: &Schedule, target: Target) -> String {
     let (text, report) = agrees_on(nest, schedule, target);
     assert!(!report.contains("warning") && report.contains(" 0 bytes spill loads"), "{report}");
+    assert!(!report.contains("C75"), "products wait for each other: {report}\n{text}");
     text
 }

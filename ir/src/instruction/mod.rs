@@ -412,6 +412,17 @@ pub struct Instruction {
 /// `tcgen05.ld.32x32b.x32.d`.
 #[must_use]
 pub fn layout(name: &str) -> Option<FragmentLayout> {
+    let (instruction, part) = part_of(name)?;
+    match (instruction.action, part) {
+        (Action::Matrix(matrix), _) => matrix.layout(part),
+        (Action::TensorLoad(columns), Part::D) => Some(tensor_memory::loaded(columns)),
+        _ => None,
+    }
+}
+
+/// The instruction and the operand that such a name stands for.
+#[must_use]
+pub fn part_of(name: &str) -> Option<(Instruction, Part)> {
     let (instruction, part) = name.rsplit_once('.')?;
     let part = match part {
         "a" => Part::A,
@@ -419,11 +430,7 @@ pub fn layout(name: &str) -> Option<FragmentLayout> {
         "d" => Part::D,
         _ => return None,
     };
-    match (find(instruction)?.action, part) {
-        (Action::Matrix(matrix), _) => matrix.layout(part),
-        (Action::TensorLoad(columns), Part::D) => Some(tensor_memory::loaded(columns)),
-        _ => None,
-    }
+    Some((find(instruction)?, part))
 }
 
 #[cfg(test)]

@@ -4,8 +4,7 @@
 //! with the sums of each product in registers where nothing further outside uses them; the loops of
 //! its ring; and the pieces that use sums, in the tree's order.
 //! Keeps: a slot is released once the instructions that read it are done. Where nothing else stands
-//! in a ring's loop, those of one iteration run while the next ones start; else they end first, as
-//! do those that read a fragment which the next iteration loads again.
+//! in a ring's loop, those of one iteration run while the next ones start; else they end first.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -92,6 +91,8 @@ impl<'a> Program<'a> {
             if !opened.contains_key(&p) && self.opens(p, nodes) {
                 opened.insert(p, scope.around.len());
                 new.push(p);
+                self.at = p;
+                self.opens_first_factor();
             }
         }
         let totals = self.totals_begun(nodes);
@@ -144,6 +145,9 @@ impl<'a> Program<'a> {
             let partial = self.product().partial && self.product().starts_at_zero;
             if partial || self.begins_in_part() {
                 body.insert(0, self.zeroed());
+            }
+            if let Some(factors) = self.loaded.remove(&p) {
+                body = vec![self.with_factor(0, &factors, body)];
             }
             body = vec![self.fragment_of_sums(&self.fragment(), body)];
         }
@@ -216,9 +220,7 @@ impl<'a> Program<'a> {
         let mut out = self.turn_begins(scope)?;
         out.extend(self.products(std::slice::from_ref(node), scope, [from, level])?);
         out.extend(self.turn_ends(scope)?);
-        if !self.product().matrix.fragment_a {
-            out.push(call("wgmma.wait", vec![number(0)]));
-        }
+        out.push(call("wgmma.wait", vec![number(0)]));
         out.extend(self.release_last(node, scope)?);
         Ok(out)
     }
@@ -339,17 +341,27 @@ impl<'a> Program<'a> {
             return Ok(out);
         }
         let (stages, fragment) = (self.product().stages, self.fragment());
-        if stages == 1 || self.product().matrix.fragment_a {
-            out.extend(self.products_done(&fragment, (at, coordinates), &first, Vec::new()));
+        if stages == 1 {
+            out.extend(self.products_done(&fragment, (at, coordinates), &first));
             return Ok(out);
         }
         let slot = Slot { at, coordinates: coordinates.to_vec() };
-        out.extend(self.products_into(&fragment, &slot, &first, None));
-        if scope.around.len() > level {
+        let before = match scope.around.len() > level {
+            true => {
+                let before = self.slot_of(&add(q, Index::Const(stages - 1)));
+                let later = Condition::Ge(iteration(&scope.around[level..]), Index::Const(1));
+                vec![KernelNode::If(later, vec![self.release(before)], Vec::new())]
+            }
+            false => Vec::new(),
+        };
+        if self.product().matrix.fragment_a {
+            out.extend(self.products_in_steps(&fragment, &slot, &first, before));
+            return Ok(out);
+        }
+        out.extend(self.products_into(&fragment, &slot, &first));
+        if !before.is_empty() {
             out.push(call("wgmma.wait", vec![number(1)]));
-            let before = self.slot_of(&add(q, Index::Const(stages - 1)));
-            let later = Condition::Ge(iteration(&scope.around[level..]), Index::Const(1));
-            out.push(KernelNode::If(later, vec![self.release(before)], Vec::new()));
+            out.extend(before);
         }
         Ok(out)
     }
@@ -388,9 +400,7 @@ impl<'a> Program<'a> {
 
     /// The release of the last slot of a tile, where another tile follows.
     fn release_last(&mut self, node: &KernelNode, scope: &Scope) -> Result<Option<KernelNode>> {
-        let product = self.product();
-        let released = product.stages == 1 || product.partial || product.matrix.fragment_a;
-        if scope.around.is_empty() || released {
+        if scope.around.is_empty() || self.product().stages == 1 || self.product().partial {
             return Ok(None);
         }
         let inner = self.last(std::slice::from_ref(node), scope);

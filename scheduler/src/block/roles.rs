@@ -26,6 +26,7 @@ use super::scaled::in_shared;
 use super::streaming::Division;
 use super::taking::Answers;
 use super::tensor_memory::Memory;
+use super::warp_steps::Factors;
 use super::{Cluster, Plan, Staged, misplaced};
 use crate::index::{replace, simplify, substitute};
 
@@ -57,6 +58,8 @@ pub(super) struct Program<'a> {
     pub(super) turns: Option<Turns>,
     /// How tiles and their slices are shared out, if they are.
     pub(super) division: Option<Division>,
+    /// The fragments of the first factors of products whose sums nodes around have begun.
+    pub(super) loaded: BTreeMap<usize, Factors>,
 }
 
 /// A loop of the program around a place.
@@ -163,6 +166,7 @@ impl<'a> Program<'a> {
             answers: None,
             turns: None,
             division: None,
+            loaded: BTreeMap::new(),
         }
     }
 

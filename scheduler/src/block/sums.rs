@@ -17,9 +17,12 @@ use warploom_ir::nest::{AssignOp, Order};
 use super::epilogue::unroll;
 use super::product::Product;
 use super::roles::{Program, add, by_name, call, number, tile, unused, var};
-use super::warp_steps::Slot;
+use super::warp_steps::{Factors, Slot, Step};
 use super::{Answer, Site, unfit};
-use crate::index::{simplify, substitute};
+use crate::index::substitute;
+
+/// Most groups of instructions that can be left when others are waited for.
+const MOST_LEFT: i64 = 7;
 
 impl Product {
     /// Whether iterations of the ring have sums of their own: the adder keeps fewer bits than the
@@ -78,37 +81,26 @@ impl Program<'_> {
     /// As [`Self::instructions`], into a sum of its own that is then added to the accumulator.
     pub(super) fn partial_sum(&mut self, at: Index, coordinates: &[Index]) -> KernelNode {
         let sum = unused("partial", self.taken);
-        let added = self.added(&sum);
-        let none = Index::Const(0);
-        let body = self.products_done(&sum, (at, coordinates), &none, vec![added]);
+        let mut body = self.products_done(&sum, (at, coordinates), &Index::Const(0));
+        body.push(self.added(&sum));
         self.fragment_of_sums(&sum, body)
     }
 
-    /// The products of a slot until they are done and it is released, and what follows then. The
-    /// first factor's fragments, if it has some, are loaded before, those of all steps.
+    /// The products of a slot until they are done and it is released.
     pub(super) fn products_done(
         &mut self,
         sum: &Name,
         (at, coordinates): (Index, &[Index]),
         first: &Index,
-        then: Vec<KernelNode>,
     ) -> Vec<KernelNode> {
-        let steps = self.product().steps();
-        let factors = self.product().matrix.fragment_a.then(|| self.factors(steps));
         let slot = Slot { at, coordinates: coordinates.to_vec() };
-        let mut body = match &factors {
-            Some(factors) => self.first_factor(factors, &slot),
-            None => Vec::new(),
+        let mut out = match self.product().matrix.fragment_a {
+            true => self.products_in_steps(sum, &slot, first, Vec::new()),
+            false => self.products_into(sum, &slot, first),
         };
-        let fragment_a = factors.as_ref().map(|f| &f.names[0]);
-        body.extend(self.products_into(sum, &slot, first, fragment_a));
-        body.push(call("wgmma.wait", vec![number(0)]));
-        body.push(self.release(slot.at));
-        body.extend(then);
-        match factors {
-            Some(factors) => vec![self.with_factor(0, &factors, body)],
-            None => body,
-        }
+        out.push(call("wgmma.wait", vec![number(0)]));
+        out.push(self.release(slot.at));
+        out
     }
 
     /// Starts the products of a slot.
@@ -117,12 +109,39 @@ impl Program<'_> {
         sum: &Name,
         slot: &Slot,
         first: &Index,
-        fragment_a: Option<&Name>,
     ) -> Vec<KernelNode> {
         let mut out = vec![call("wgmma.fence", Vec::new())];
         let sums = |at| tile(sum, at, false);
-        out.extend(self.unrolled(&slot.at, &slot.coordinates, first, (&sums, fragment_a)));
+        out.extend(self.unrolled(&slot.at, &slot.coordinates, first, (&sums, None)));
         out.push(call("wgmma.commit", Vec::new()));
+        out
+    }
+
+    /// Starts the products of a slot step by step: a step's fragments of the first factor are
+    /// loaded once the products of the same step of the slot before have read theirs, while those
+    /// of the other steps run. Then nobody reads the slot before, which is released.
+    pub(super) fn products_in_steps(
+        &mut self,
+        sum: &Name,
+        slot: &Slot,
+        first: &Index,
+        released: Vec<KernelNode>,
+    ) -> Vec<KernelNode> {
+        let factors = self.loaded.get(&self.at).expect("it began with the sums").clone();
+        let steps = self.steps(factors.parts);
+        let mut out = Vec::new();
+        for step in &steps {
+            let left = i64::try_from(steps.len() - 1).expect("few");
+            out.push(call("wgmma.wait", vec![number(left.min(MOST_LEFT))]));
+            out.extend(self.taken_by_warp(0, &factors, step, slot));
+            out.push(call("wgmma.fence", Vec::new()));
+            let sums = |at| tile(sum, at, false);
+            let own = Some((&factors, step));
+            out.extend(self.unrolled(&slot.at, &slot.coordinates, first, (&sums, own)));
+            out.push(call("wgmma.commit", Vec::new()));
+        }
+        // between a wait and the loads after it, a branch would make ptxas wait for all products
+        out.extend(released);
         out
     }
 
@@ -175,40 +194,39 @@ impl Program<'_> {
     }
 
     /// The instructions of an iteration of the ring at these coordinates, all loops unrolled; an
-    /// accumulator's tile is the operand for rows and columns of what a team holds. The fragment of
-    /// the first factor, if it has one, has the tiles of one step behind those of another.
+    /// accumulator's tile is the operand for rows and columns of what a team holds. Where fragments
+    /// of the first factor are loaded, the instructions of a step.
     pub(super) fn unrolled(
         &mut self,
         at: &Index,
         coordinates: &[Index],
         first: &Index,
-        (accumulator, fragment_a): (&dyn Fn(Vec<Slice>) -> Operand, Option<&Name>),
+        (accumulator, loaded): (&dyn Fn(Vec<Slice>) -> Operand, Option<(&Factors, &Step)>),
     ) -> Vec<KernelNode> {
         let product = self.product();
         let mut values: BTreeMap<Name, Index> = self.team_counters().into_iter().collect();
         let mut loops = Vec::new();
         let mut later = first.clone();
-        let mut step = Index::Const(0);
         for counter in &product.counters {
             if counter.team {
                 continue;
             }
-            if counter.extent == 1 {
-                values.insert(counter.var.clone(), Index::Const(0));
+            let known = loaded.and_then(|(_, step)| step.value(counter));
+            if let Some(value) = known.or((counter.extent == 1).then_some(Index::Const(0))) {
+                values.insert(counter.var.clone(), value);
             } else {
                 let name = unused(&counter.var, self.taken);
                 values.insert(counter.var.clone(), var(&name));
                 loops.push((name, counter.extent));
             }
             if counter.reduction && !counter.team {
-                let value = &values[&counter.var];
-                later = add(later, value.clone());
-                step = add(Index::Mul(counter.extent, Box::new(step)), value.clone());
+                later = add(later, values[&counter.var].clone());
             }
         }
         let place = by_name(&product.coordinates, coordinates);
         let lookup = |n: &str| values.get(n).cloned().or_else(|| place(n));
-        let keep = match (product.starts_at_zero || product.partial, later) {
+        let first_step = loaded.is_none_or(|(_, step)| step.is_first());
+        let keep = match (first_step && (product.starts_at_zero || product.partial), later) {
             (false, _) => Index::Const(1),
             (true, Index::Const(c)) => Index::Const(c.min(1)),
             (true, later) => Index::Min(Box::new(later), Box::new(Index::Const(1))),
@@ -221,13 +239,9 @@ impl Program<'_> {
         });
         let mut operands = vec![accumulator(d.collect())];
         for (side, factor) in product.operands.iter().enumerate() {
-            if let (0, Some(name)) = (side, fragment_a) {
-                let rows = Index::Mul(product.fragment[0], Box::new(step.clone()));
-                let rows = add(substitute(&product.tile[0], &lookup), rows);
-                let [size, terms] = product.matrix.extents(Part::A);
-                let at = [(simplify(&rows), size), (Index::Const(0), terms)];
-                let part = at.map(|(start, n)| Slice { start, extent: Some(n), step: 1 });
-                operands.push(tile(name, part.to_vec(), false));
+            if let (0, Some((factors, step))) = (side, loaded) {
+                let start = substitute(&product.tile[0], &lookup);
+                operands.push(self.taken_part(0, factors, step, &start));
                 continue;
             }
             // a held operand has no slots; what is before its rows and columns is one

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use warploom_ir::affine::{Affine, Name};
 use warploom_ir::instruction::Part;
-use warploom_ir::kernel::device::{Across, Device, Fragment, Slice};
+use warploom_ir::kernel::device::{Across, Device, Fragment, Operand, Slice};
 use warploom_ir::kernel::{Index, KernelNode, Store, Typed, TypedKind};
 use warploom_ir::nest::{AssignOp, Order};
 
@@ -31,9 +31,10 @@ const MATRIX: i64 = 128;
 const MATRICES: i64 = 4;
 
 /// Fragments of both factors, in parts: those of one step each.
+#[derive(Clone)]
 pub(super) struct Factors {
-    pub(super) names: [Name; 2],
-    parts: i64,
+    names: [Name; 2],
+    pub(super) parts: i64,
 }
 
 /// A slot of the ring, and the coordinates of the iteration whose slice is in it.
@@ -81,10 +82,14 @@ impl Program<'_> {
         Device::Fragment(fragment).into()
     }
 
-    /// Loads the first factor's fragments of all steps.
-    pub(super) fn first_factor(&mut self, factors: &Factors, slot: &Slot) -> Vec<KernelNode> {
-        let steps = self.steps(factors.parts);
-        steps.iter().flat_map(|step| self.taken_by_warp(0, factors, step, slot)).collect()
+    /// The first factor's fragments are there from now on, those of all steps of a slice, if the
+    /// instruction takes it from registers.
+    pub(super) fn opens_first_factor(&mut self) {
+        let product = self.product();
+        if product.matrix.fragment_a {
+            let factors = self.factors(product.steps());
+            self.loaded.insert(self.at, factors);
+        }
     }
 
     /// How many instructions of a warp a step has.
@@ -144,15 +149,27 @@ impl Program<'_> {
         let [rows, cols] = product.matrix.extents(Part::D);
         let slice =
             |start: &Index, n: i64| Slice { start: start.clone(), extent: Some(n), step: 1 };
-        let k = slice(&Index::Const(0), product.matrix.k);
-        let row = |side: usize, n: i64| slice(&self.row_of(side, step, &start[side]), n);
         let operands = vec![
             tile(&self.fragment(), vec![slice(&start[0], rows), slice(&start[1], cols)], false),
-            tile(&factors.names[0], vec![row(0, rows), k.clone()], false),
-            tile(&factors.names[1], vec![row(1, cols), k], false),
+            self.taken_part(0, factors, step, &start[0]),
+            self.taken_part(1, factors, step, &start[1]),
             number(1),
         ];
         nest(inner, vec![call(&product.instruction, operands)])
+    }
+
+    /// The tile of a factor's fragments whose rows have this start in what a team holds.
+    pub(super) fn taken_part(
+        &self,
+        side: usize,
+        factors: &Factors,
+        step: &Step,
+        start: &Index,
+    ) -> Operand {
+        let [rows, terms] = self.product().matrix.extents([Part::A, Part::B][side]);
+        let at = [(self.row_of(side, step, start), rows), (Index::Const(0), terms)];
+        let part = at.map(|(start, n)| Slice { start, extent: Some(n), step: 1 });
+        tile(&factors.names[side], part.to_vec(), false)
     }
 
     /// The values of the counters around a step.
@@ -188,7 +205,7 @@ impl Program<'_> {
 
     /// Loads a factor's fragment: as matrices where shared memory holds them as they are or in a
     /// way that can be transposed, else element by element.
-    fn taken_by_warp(
+    pub(super) fn taken_by_warp(
         &mut self,
         side: usize,
         factors: &Factors,
@@ -296,6 +313,18 @@ impl Program<'_> {
         let body = vec![KernelNode::Store(store)];
         let (fragment, reduce) = (name.clone(), false);
         Device::Across(Across { vars, fragment, part, reduce, body }).into()
+    }
+}
+
+impl Step {
+    /// Whether no step of its slice comes before.
+    pub(super) fn is_first(&self) -> bool {
+        self.sums.values().all(|value| *value == Index::Const(0))
+    }
+
+    /// The value of a counter of the sum.
+    pub(super) fn value(&self, counter: &Counter) -> Option<Index> {
+        self.sums.get(&counter.var).cloned()
     }
 }
 

@@ -27,8 +27,6 @@ const TURNED: f64 = 6.5;
 /// Accesses for one of fragments that threads load from rows along the other index: two of four
 /// rows begin in the same banks.
 const CLASHES: f64 = 2.0;
-/// Clocks until what threads load from shared memory is there (an estimate).
-const ARRIVES: f64 = 40.0;
 /// Loads of a thread that are on their way at once.
 pub(crate) const FLYING: f64 = 16.0;
 
@@ -148,12 +146,7 @@ impl Tiled {
         let filled: f64 = self.operands.iter().map(|o| o.filled).sum();
         let turned: f64 = self.operands.iter().map(|o| o.turned).sum();
         let filled = slices * ((filled / FLYING).ceil() * f.load).max(turned * GROUP / TURNED);
-        // one warpgroup loads fragments while the other one multiplies
-        let loads = match fragments > 0.0 && self.teams == 1.0 {
-            true => fragments * CLASHES / m.shared + ARRIVES,
-            false => 0.0,
-        };
-        let alone = slices * (f.slice + loads) + tensor;
+        let alone = slices * f.slice + tensor;
         let main = alone.max(ring.clocks(m)).max(filled);
         let whole = if even { mine.floor() } else { mine };
         let each = self.epilogue(self.results, m);

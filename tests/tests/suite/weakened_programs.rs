@@ -504,7 +504,7 @@ fn weakened_programs_whose_threads_fill_operands_are_noticed() {
 
 #[test]
 fn weakened_programs_that_load_fragments_are_noticed() {
-    all_noticed(&[loaded("fragments", [16, 64, 136])], 40);
+    all_noticed(&[loaded("fragments", [16, 64, 232])], 40);
 }
 
 #[test]

@@ -260,7 +260,7 @@ impl Emitter<'_> {
     /// so that nothing uses them before: registers of 64 bits are no results of theirs.
     pub(super) fn pass_through(&mut self, text: &str) {
         let names: Vec<_> = (self.state().fragments.iter())
-            .filter(|(_, r)| r.layout.n_threads() == 128 && r.elem != "double")
+            .filter(|(_, r)| r.layout.n_threads() == 128 && r.elem != "double" && !r.factor)
             .map(|(name, r)| (name.clone(), r.tiles[0] * r.tiles[1]))
             .collect();
         let mut all = Vec::new();

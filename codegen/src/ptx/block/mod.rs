@@ -26,7 +26,7 @@ use warploom_ir::abi::{GpuLaunch, TensorMap};
 use warploom_ir::affine::Name;
 use warploom_ir::dtype::DType;
 use warploom_ir::instruction::fragment::FragmentLayout;
-use warploom_ir::instruction::{Action, Code, find, layout};
+use warploom_ir::instruction::{Action, Code, Part, find, layout, part_of};
 use warploom_ir::kernel::device::{Block, Call, Device, Fragment, Operand, Role, Teams, WARP};
 use warploom_ir::kernel::{Kernel, KernelNode};
 use warploom_ir::target::Target;
@@ -58,6 +58,8 @@ struct Registers {
     slots: Vec<String>,
     /// LLVM's type of a register.
     elem: &'static str,
+    /// It is a factor: instructions read it only.
+    factor: bool,
 }
 
 impl Registers {
@@ -432,7 +434,8 @@ impl Emitter<'_> {
         let n = tiles[0] * tiles[1] * layout.n_values() * dtype.size_bytes() as i64;
         let n = if elem == "double" { n / 8 } else { n / 4 };
         let slots = (0..n).map(|_| self.f.alloca(elem, 1, 1, 64)).collect();
-        let registers = Registers { layout, dtype, tiles, slots, elem };
+        let factor = part_of(&f.layout).is_some_and(|(_, part)| part != Part::D);
+        let registers = Registers { layout, dtype, tiles, slots, elem, factor };
         self.state().fragments.insert(f.name.clone(), registers);
         self.nodes(&f.body);
         self.state().fragments.remove(&f.name);

@@ -329,7 +329,7 @@ impl<'k> Machine<'k, '_> {
                 let access =
                     Access { clock: &w.clock, stamp, proxy: Proxy::Ordinary, rank: w.rank };
                 if load {
-                    registers.idle()?;
+                    registers.idle_at(slot)?;
                     let found = self.shared.load(address, (dtype, 0), access)?;
                     let text = format!("undefined elements of `{}` are read", shared.array);
                     registers.set(slot, found.ok_or_else(|| fault("E0516", &text))?);

@@ -36,8 +36,8 @@ pub(super) struct Pending<'k> {
     fragment: &'k str,
     tile: i64,
     keep: bool,
-    /// A is a fragment: its name, and its elements when the instruction was issued.
-    fragment_a: Option<(&'k str, Rc<Rows>)>,
+    /// A is a fragment: its name, the tile, and its elements when the instruction was issued.
+    fragment_a: Option<(&'k str, i64, Rc<Rows>)>,
     /// The factors from shared memory: A, if it is no fragment, and B.
     sources: [Option<Source>; 2],
     clock: Clock,
@@ -80,14 +80,17 @@ fn multiply(
     Ok(())
 }
 
+/// How an element of a fragment is read.
+type Read = fn(&Registers, usize) -> Result<Scalar>;
+
 /// The rows of a tile of a fragment that a warp holds: all of them, or its 16 of a warpgroup's.
-fn gather(f: &Registers, tile: i64) -> Result<Rows> {
+fn gather(f: &Registers, tile: i64, read: Read) -> Result<Rows> {
     let rows = f.layout.rows * WARP / f.layout.n_threads();
     let mut out = vec![vec![Scalar::zero(f.dtype); f.layout.cols as usize]; rows as usize];
     for lane in 0..WARP {
         for value in 0..f.layout.n_values() {
             let [r, c] = f.layout.element(lane, value);
-            out[r as usize][c as usize] = f.factor(f.slot(lane, tile, value))?;
+            out[r as usize][c as usize] = read(f, f.slot(lane, tile, value))?;
         }
     }
     Ok(out.into_iter().map(Some).collect())
@@ -121,12 +124,8 @@ impl<'k> Machine<'k, '_> {
         for (i, part) in [Part::D, Part::A, Part::B].into_iter().enumerate() {
             at[i] = Self::accumulator(tiles[i], w, matrix, part)?;
         }
-        let a = &w.fragments[&*tiles[1].array];
-        a.idle()?;
-        let a = gather(a, at[1])?;
-        let b = &w.fragments[&*tiles[2].array];
-        b.idle()?;
-        let b = gather(b, at[2])?;
+        let a = gather(&w.fragments[&*tiles[1].array], at[1], Registers::get)?;
+        let b = gather(&w.fragments[&*tiles[2].array], at[2], Registers::get)?;
         let d = w.fragments.get_mut(&*tiles[0].array).expect("checked above");
         multiply(d, matrix, (at[0], 0, keep), &a, &b)
     }
@@ -192,8 +191,8 @@ impl<'k> Machine<'k, '_> {
             let at = Self::accumulator(tiles[1], w, matrix, Part::A)?;
             let name: &'k str = &tiles[1].array;
             let registers = w.fragments.get_mut(name).expect("checked above");
-            fragment_a = Some((name, Rc::new(gather(registers, at)?)));
-            registers.busy += 1;
+            fragment_a = Some((name, at, Rc::new(gather(registers, at, Registers::factor)?)));
+            registers.begin(at);
         } else {
             a = Some(self.source(tiles[1], matrix, Part::A, w)?);
         }
@@ -267,7 +266,7 @@ impl<'k> Machine<'k, '_> {
         let mate = group[..i].iter().rev().find(|o| o.sources[1] == p.sources[1]);
         let rows = (p.warp - team.first) as i64 * 16;
         let a = match &p.fragment_a {
-            Some((_, rows)) => Rc::clone(rows),
+            Some((_, _, rows)) => Rc::clone(rows),
             None => Rc::new(self.fetch(p, 0, rows..rows + 16, p.matrix.a)?),
         };
         let b = match mate.and_then(|mate| mate.operands.as_ref()) {
@@ -319,8 +318,8 @@ fn retire(p: &mut Pending<'_>, w: &mut Warp<'_>) -> Result<()> {
     let d = w.fragments.get_mut(p.fragment).expect("a fragment outlives its instructions");
     multiply(d, &p.matrix, (p.tile, first, p.keep), &a, &b)?;
     d.busy -= 1;
-    if let Some((name, _)) = &p.fragment_a {
-        w.fragments.get_mut(*name).expect("a fragment outlives its instructions").busy -= 1;
+    if let Some((name, tile, _)) = &p.fragment_a {
+        w.fragments.get_mut(*name).expect("a fragment outlives its instructions").end(*tile);
     }
     Ok(())
 }

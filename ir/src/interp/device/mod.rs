@@ -105,7 +105,7 @@ impl Warp<'_> {
 
     /// A fragment ends.
     fn end_fragment(&mut self, name: &str) -> Result<()> {
-        if self.fragments.remove(name).is_some_and(|r| r.busy > 0) {
+        if self.fragments.remove(name).is_some_and(|r| r.in_use()) {
             let text = format!("`{name}` ends while matrix instructions work on it");
             return Err(fault("E0525", &text));
         }

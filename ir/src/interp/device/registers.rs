@@ -17,8 +17,10 @@ pub(super) struct Registers {
     /// Tiles along rows and columns.
     pub(super) tiles: [i64; 2],
     values: Vec<Option<Scalar>>,
-    /// Matrix instructions that have not been waited for.
+    /// Instructions on all of them that have not been waited for.
     pub(super) busy: usize,
+    /// For each tile the instructions that read it and have not been waited for.
+    readers: Vec<usize>,
 }
 
 impl Registers {
@@ -40,8 +42,9 @@ impl Registers {
         let tiles = [rows / layout.rows, cols / layout.cols];
         let n = tiles[0] * tiles[1] * layout.n_values() * WARP;
         let values = vec![None; usize::try_from(n).expect("below 2^20 elements a thread")];
-        let dtype = f.dtype;
-        Ok(Self { name: f.name.to_string(), layout, dtype, tiles, values, busy: 0 })
+        let readers = vec![0; usize::try_from(tiles[0] * tiles[1]).expect("fewer than elements")];
+        let (name, dtype) = (f.name.to_string(), f.dtype);
+        Ok(Self { name, layout, dtype, tiles, values, busy: 0, readers })
     }
 
     /// Where a thread's element of a tile lies.
@@ -59,7 +62,7 @@ impl Registers {
     /// # Errors
     /// `E0516` none was written; `E0522` a matrix instruction still works on it.
     pub(super) fn get(&self, slot: usize) -> Result<Scalar> {
-        self.idle()?;
+        self.idle_at(slot)?;
         self.factor(slot)
     }
 
@@ -83,8 +86,26 @@ impl Registers {
         if self.layout.n_threads() == WARP { 0 } else { warp as i64 * WARP }
     }
 
-    pub(super) fn idle(&self) -> Result<()> {
-        if self.busy == 0 {
+    /// An instruction begins to read a tile.
+    pub(super) fn begin(&mut self, tile: i64) {
+        self.readers[usize::try_from(tile).expect("a tile that was found")] += 1;
+    }
+
+    /// An instruction that read a tile was waited for.
+    pub(super) fn end(&mut self, tile: i64) {
+        self.readers[usize::try_from(tile).expect("a tile that was found")] -= 1;
+    }
+
+    /// Whether instructions that have not been waited for work on some of it.
+    pub(super) fn in_use(&self) -> bool {
+        self.busy > 0 || self.readers.iter().any(|n| *n > 0)
+    }
+
+    /// No instruction works on an element.
+    pub(super) fn idle_at(&self, slot: usize) -> Result<()> {
+        let each = usize::try_from(self.layout.n_values()).expect("positive");
+        let read = self.readers[slot / each % self.readers.len()] > 0;
+        if self.busy == 0 && !read {
             return Ok(());
         }
         let text =

@@ -188,7 +188,7 @@ impl<'k> Machine<'k, '_> {
         if w.fragments.contains_key(array) {
             let slot = Self::own(held, &s.indices, array, w)?;
             let registers = w.fragments.get_mut(array).expect("it is there");
-            registers.idle()?;
+            registers.idle_at(slot)?;
             registers.set(slot, value);
             return Ok(());
         }
