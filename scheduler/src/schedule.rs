@@ -260,6 +260,9 @@ impl Schedule {
             let deps = session.deps(self)?;
             let poly = steps::privatise(deps, &self.tree, array, at, name.as_ref())?;
             next.remade(poly, self.tree.clone());
+        } else if let StepKind::Recall { array, at } = &step.kind {
+            let (poly, tree) = steps::recall(session.deps(self)?, &self.tree, array, at)?;
+            next.remade(poly, tree);
         } else {
             next.tree = self.rewrite_tree(session, step)?;
         }
@@ -326,6 +329,7 @@ impl Schedule {
             | StepKind::FuseAt { .. }
             | StepKind::SplitReduction { .. }
             | StepKind::Privatise { .. }
+            | StepKind::Recall { .. }
             // there is no code yet
             | StepKind::RequireCode(_) => tree.clone(),
             StepKind::Require(property, l) => {
@@ -401,6 +405,7 @@ const fn affected(kind: &StepKind) -> Affected<'_> {
         | StepKind::FuseAt { .. }
         | StepKind::SplitReduction { .. }
         | StepKind::Privatise { .. }
+        | StepKind::Recall { .. }
         | StepKind::Atomically(_) => Affected::Order,
     }
 }

@@ -66,6 +66,7 @@ pub(crate) fn nearest(
         | StepKind::Stream { .. }
         | StepKind::Ring { .. }
         | StepKind::Privatise { .. }
+        | StepKind::Recall { .. }
         | StepKind::Distribute { .. }
         | StepKind::Skew { .. }
         | StepKind::Shift { .. }

@@ -148,6 +148,7 @@ fn write_step(f: &mut fmt::Formatter<'_>, kind: &StepKind, depth: usize) -> fmt:
         StepKind::Privatise { array, at, name } => {
             write!(f, "privatise {array} at {at}{}", named(name.as_slice()))
         }
+        StepKind::Recall { array, at } => write!(f, "recall {array} at {at}"),
         StepKind::Atomically(steps) => {
             writeln!(f, "atomically {{")?;
             for step in steps {

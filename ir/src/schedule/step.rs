@@ -282,6 +282,14 @@ pub enum StepKind {
         /// The name of the array of copies.
         name: Option<Ref>,
     },
+    /// `recall A at l`: what an iteration reads of `A` is what was there when it began; what it has
+    /// written itself by then is computed again.
+    Recall {
+        /// The array.
+        array: Ref,
+        /// The loop.
+        at: Ref,
+    },
     /// `atomically { … }`: only the order after the last step must be legal.
     Atomically(Vec<Step>),
     /// `require parallel l`: refuses the schedule where it does not hold.
@@ -299,7 +307,8 @@ impl StepKind {
             | Self::Fold { .. }
             | Self::FuseAt { .. }
             | Self::SplitReduction { .. }
-            | Self::Privatise { .. } => true,
+            | Self::Privatise { .. }
+            | Self::Recall { .. } => true,
             Self::Tile { .. }
             | Self::Split { .. }
             | Self::Reorder { .. }

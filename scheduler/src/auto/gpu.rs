@@ -200,6 +200,7 @@ impl Auto {
         if !self.mapped() {
             self.components()?;
             self.copies()?;
+            self.recalls(options)?;
         }
         self.parts_on_blocks()?;
         self.rows_on_blocks()?;

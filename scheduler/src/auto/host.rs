@@ -69,7 +69,7 @@ impl Auto {
         for part in self.parts()? {
             let late = start.elapsed() > BUDGET;
             let better = if late { None } else { self.better(&part, options)? };
-            chosen.push(better.unwrap_or(part));
+            chosen.push(better.map_or(part, |(_, better)| better));
         }
         if chosen.iter().all(|p| p.kind == Kind::Text) {
             return Ok(false);
@@ -84,8 +84,12 @@ impl Auto {
         Ok(changed)
     }
 
-    /// The order of a nest that takes the least time, where that is not the text's.
-    fn better(&mut self, part: &Part, options: &GpuOptions) -> Result<Option<Part>> {
+    /// The order of a nest that takes the least time, and that time, where that is not the text's.
+    pub(super) fn better(
+        &mut self,
+        part: &Part,
+        options: &GpuOptions,
+    ) -> Result<Option<(f64, Part)>> {
         if !depends_on_itself(self.session.deps(&self.at)?, &part.statements()) {
             return Ok(None);
         }
@@ -116,7 +120,7 @@ impl Auto {
             }
         }
         tried.sort_by(|a, b| a.0.total_cmp(&b.0));
-        for (_, candidate, trial) in tried {
+        for (time, candidate, trial) in tried {
             self.at = trial;
             if let Some(nest) = own(self.at.tree(), &names) {
                 self.map_tree(&nest, options)?;
@@ -124,7 +128,7 @@ impl Auto {
             let good = self.launchable();
             self.at = before.clone();
             if good {
-                return Ok(Some(candidate));
+                return Ok(Some((time, candidate)));
             }
         }
         Ok(None)

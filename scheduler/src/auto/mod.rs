@@ -52,6 +52,7 @@ mod host;
 mod order;
 mod partial;
 mod private;
+mod recalls;
 mod solver;
 mod sweeps;
 mod threads;

@@ -14,7 +14,7 @@ use super::Auto;
 use super::gpu::tensorized;
 
 /// Elements of an array of fixed size.
-fn elements(array: &Array, poly: &Poly) -> Option<i64> {
+pub(super) fn elements(array: &Array, poly: &Poly) -> Option<i64> {
     array.shape.iter().try_fold(1_i64, |n, e| n.checked_mul(poly.fixed(e)?.max(0)))
 }
 

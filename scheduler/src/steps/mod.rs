@@ -3,8 +3,8 @@
 //! In: a tree and a step's operands. Out: the new tree, or the reason why the tree has not the
 //! shape the step needs. Whether the new order keeps the dependences is not asked here: the caller
 //! ([`crate::Schedule`]) asks it after each step.
-//! `stage`, `fold`, `fuse-at`, `split-reduction` and `privatise` also change the working nest: they
-//! take the dependences' poly and give a new one with the tree.
+//! `stage`, `fold`, `fuse-at`, `split-reduction`, `privatise` and `recall` also change the working
+//! nest: they take the dependences' poly and give a new one with the tree.
 //! Keeps: every loop has a row for exactly the statements below it; names are unique; a sequence
 //! holds no sequence directly. Marks follow their loop.
 
@@ -21,6 +21,7 @@ mod order;
 mod order_by;
 mod privatise;
 mod raster;
+mod recall;
 mod reorder;
 mod reverse;
 mod shift;
@@ -48,6 +49,7 @@ pub(crate) use order::order;
 pub(crate) use order_by::order_by;
 pub(crate) use privatise::privatise;
 pub(crate) use raster::raster;
+pub(crate) use recall::recall;
 pub(crate) use reorder::reorder;
 pub(crate) use reverse::reverse;
 pub(crate) use shift::shift;

@@ -107,7 +107,7 @@ fn redirect(poly: &mut Poly, k: usize, old: &Name, new: &Name, first: &[Affine])
 }
 
 /// Least and greatest values of the rows of the loops; nothing where they are not known.
-fn bounds(
+pub(super) fn bounds(
     deps: &DepContext,
     tree: &Tree,
     iterations: &Iterations,

@@ -552,7 +552,7 @@ impl Copy<'_> {
 }
 
 /// `Ap.0 { Ap.1 { Ap } }`.
-fn loops(name: &Name, inside: &[Name]) -> Tree {
+pub(super) fn loops(name: &Name, inside: &[Name]) -> Tree {
     let leaf = Tree::Statement(name.clone());
     inside.iter().enumerate().rev().fold(leaf, |body, (k, index)| {
         Tree::Loop(TreeLoop {

@@ -186,6 +186,7 @@ fn tree_after(tree: &Tree, step: &StepKind) -> Option<Tree> {
         | StepKind::FuseAt { .. }
         | StepKind::SplitReduction { .. }
         | StepKind::Privatise { .. }
+        | StepKind::Recall { .. }
         | StepKind::OrderBy(_) => return None,
     })
 }

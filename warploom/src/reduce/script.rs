@@ -131,6 +131,7 @@ fn simpler(kind: &StepKind) -> Vec<StepKind> {
         | StepKind::Raster { .. }
         | StepKind::SplitReduction { .. }
         | StepKind::Privatise { .. }
+        | StepKind::Recall { .. }
         | StepKind::Unroll(_)
         | StepKind::Vectorize(_)
         | StepKind::Parallel(_)

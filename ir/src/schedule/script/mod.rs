@@ -23,8 +23,8 @@ pub const MAX_DEPTH: usize = 64;
 
 const STEPS: &str = "a step (tile, split, reorder, fuse, distribute, skew, shift, coalesce, \
                      raster, unroll, vectorize, parallel, map, take, stream, tensorize, ring, \
-                     reverse, order, stage, fuse-at, split-reduction, privatise, atomically, \
-                     require)";
+                     reverse, order, stage, fuse-at, split-reduction, privatise, recall, \
+                     atomically, require)";
 
 const PLACES: &str = "a place (block.x, block.y, block.z, thread.x, thread.y, thread.z)";
 const UNITS: &str =
@@ -94,6 +94,7 @@ fn step(r: &mut Reader, depth: usize) -> Result<StepKind> {
         "tile" => tile(r, at),
         "split" if r.eat('-') => split_reduction(r),
         "privatise" => privatise(r),
+        "recall" => recall(r),
         "split" => split(r, at),
         "reorder" => Ok(StepKind::Reorder { loops: several(r, at, "reorder")? }),
         "fuse" if r.eat('-') => {
@@ -392,6 +393,12 @@ fn privatise(r: &mut Reader) -> Result<StepKind> {
     let array = name(r)?;
     r.expect_word("at")?;
     Ok(StepKind::Privatise { array, at: name(r)?, name: one_name(r)? })
+}
+
+fn recall(r: &mut Reader) -> Result<StepKind> {
+    let array = name(r)?;
+    r.expect_word("at")?;
+    Ok(StepKind::Recall { array, at: name(r)? })
 }
 
 fn tile(r: &mut Reader, at: Span) -> Result<StepKind> {

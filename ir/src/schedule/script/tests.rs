@@ -36,6 +36,7 @@ const GOOD: &[&str] = &[
     "split-reduction S1.k.1 at i as P",
     "privatise w at S0.j",
     "privatise w at S0.j as P",
+    "recall A at k",
     "require parallel m",
     "require vector n",
     "require tensor_core",
