@@ -194,7 +194,7 @@ impl Auto {
         for name in innermost(self.at.tree(), names) {
             let tree = self.at.tree().clone();
             if self.has_lanes(&tree, &name)? {
-                self.lanes_of(&name);
+                self.lanes_of(&name)?;
                 continue;
             }
             let before = self.at.clone();
@@ -209,7 +209,7 @@ impl Auto {
             for part in innermost(self.at.tree(), &below) {
                 let tree = self.at.tree().clone();
                 if self.has_lanes(&tree, &part)? {
-                    self.lanes_of(&part);
+                    self.lanes_of(&part)?;
                     any = true;
                 }
             }
@@ -234,13 +234,14 @@ impl Auto {
         Ok(l.body.statements().iter().all(|s| good(s) == Some(true)) && self.free(tree, name)?)
     }
 
-    /// Makes a loop's iterations lanes: all within a tile, else a few registers at a time.
-    fn lanes_of(&mut self, name: &Name) {
+    /// Makes a loop's iterations lanes: all within a tile and where the loop is too short for
+    /// threads, else a few registers at a time, so that threads may share the strips out.
+    fn lanes_of(&mut self, name: &Name) -> Result<()> {
         let poly = self.at.poly().clone();
-        let Some(l) = self.at.tree().find(name) else { return };
-        if in_tile(self.at.tree(), l) {
+        let Some(l) = self.at.tree().find(name).cloned() else { return Ok(()) };
+        if in_tile(self.at.tree(), &l) || !self.worth(&l)? {
             self.step(StepKind::Vectorize(Ref::from(name.clone())));
-            return;
+            return Ok(());
         }
         let statements = l.body.statements();
         let width = statements.iter().map(|s| self.register(&poly, s)).min().unwrap_or(1)
@@ -253,6 +254,7 @@ impl Auto {
         if !done {
             self.at = before;
         }
+        Ok(())
     }
 }
 

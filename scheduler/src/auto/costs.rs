@@ -30,8 +30,9 @@ enum Motion {
 
 /// A cycle.
 pub(super) const CYCLE: i64 = 16;
-/// Cycles until the sum of two floats can be added to.
+/// Cycles until the sum of two floats can be added to, and until what was stored can be read.
 const LATENCY: i64 = 4;
+const STORED: i64 = 5;
 /// Cycles in which no other division can begin, of an element or of a register, and until its
 /// result is there.
 const DIVISION: i64 = 5;
@@ -117,7 +118,9 @@ pub(super) fn one_by_one(s: &PolyStatement, advance: &Advance, chain: bool) -> i
     let accesses = i64::try_from(reads(s).into_iter().filter(moving).count()).unwrap_or(0);
     let store = if moving(&&s.statement.target) { CYCLE } else { 0 };
     let work = store + (accesses + quick) * CYCLE / 2 + slow * DIVISION * CYCLE;
-    let waits = if chain { LATENCY + slow.min(1) * SLOW_DIVISION } else { 0 };
+    // what stays in place is in a register
+    let through = if moving(&&s.statement.target) { STORED } else { 0 };
+    let waits = if chain { LATENCY + through + slow.min(1) * SLOW_DIVISION } else { 0 };
     work.max(waits * CYCLE)
 }
 

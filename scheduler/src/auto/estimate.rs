@@ -5,8 +5,11 @@
 //! Keeps: it rests on loops' extents and on `costs`; it serves to compare two schedules of the same
 //! statements and to tell work for which it pays to wake threads.
 
+use std::collections::BTreeSet;
+
 use warploom_ir::affine::{Affine, Atom, Name};
 use warploom_ir::diag::Result;
+use warploom_ir::nest::Constraint;
 use warploom_ir::schedule::{Tree, TreeLoop};
 
 use super::Auto;
@@ -19,6 +22,9 @@ pub(super) const MEETING: i64 = 6000 * CYCLE;
 /// Threads that are counted on.
 const THREADS: i64 = 2;
 
+/// Bytes that stay in the cache of one core: half of what is usual.
+const CACHED: i64 = 256 << 10;
+
 /// An instance about which nothing is known.
 const UNKNOWN: i64 = 4 * CYCLE;
 
@@ -28,8 +34,8 @@ impl Auto {
         let tree = self.at.tree().clone();
         let mut total = 0_i64;
         for name in names {
-            let Some(instances) = self.instances(name)? else { return Ok(None) };
-            let time = instances.saturating_mul(self.cost(&tree, name)?);
+            let Some(all) = self.about(name)? else { return Ok(None) };
+            let time = all.saturating_mul(self.cost(&tree, name)?);
             let parallel = ancestors(&tree, name).iter().any(|l| l.marks.parallel);
             total = total.saturating_add(if parallel { time / THREADS } else { time });
         }
@@ -43,12 +49,30 @@ impl Auto {
         Ok(Some(total))
     }
 
+    /// Whether all arrays that these statements touch fit the cache of one core.
+    pub(super) fn in_cache(&self, names: &[Name]) -> bool {
+        let poly = self.at.poly();
+        let mut arrays: BTreeSet<&Name> = BTreeSet::new();
+        for s in poly.statements.iter().map(|s| &s.statement).filter(|s| names.contains(&s.name)) {
+            arrays.insert(&s.target.array);
+            arrays.extend(s.reads().into_iter().map(|a| &a.array));
+        }
+        let bytes = |name: &Name| {
+            let array = poly.array(name)?;
+            let extents = array.shape.iter().map(|e| poly.fixed(e));
+            let elements = extents.reduce(|a, b| a?.checked_mul(b?)).unwrap_or(Some(1))?;
+            elements.checked_mul(i64::try_from(array.dtype.size_bytes()).ok()?)
+        };
+        let all = arrays.into_iter().map(bytes).reduce(|a, b| a?.checked_add(b?));
+        all.flatten().is_some_and(|all| all <= CACHED)
+    }
+
     /// The time of one run of a loop by one thread.
     pub(super) fn one_run(&mut self, l: &TreeLoop) -> Result<Option<i64>> {
         let tree = self.at.tree().clone();
         let mut total = 0_i64;
         for name in l.body.statements() {
-            let all = self.instances(&name)?;
+            let all = self.about(&name)?;
             let Some((all, runs)) = all.zip(self.runs(&tree, &name, l)?) else { return Ok(None) };
             let time = all.saturating_mul(self.cost(&tree, &name)?);
             total = total.saturating_add(time / runs.max(1));
@@ -61,6 +85,19 @@ impl Auto {
         let iters = self.at.poly().statement(name).map(|s| s.iters.clone()).unwrap_or_default();
         let rows: Vec<Affine> = iters.into_iter().map(Affine::var).collect();
         self.box_of(name, &rows.iter().collect::<Vec<_>>())
+    }
+
+    /// Instances of a statement, about: each bound of an iterator by another halves the box.
+    fn about(&mut self, name: &Name) -> Result<Option<i64>> {
+        let poly = self.at.poly();
+        let Some(s) = poly.statement(name) else { return Ok(None) };
+        let bounds = |c: &&Constraint| {
+            let several = s.iters.iter().filter(|i| c.expr.coefficient(i) != 0).count() > 1;
+            several && !c.equality
+        };
+        let most = s.iters.len().saturating_sub(1);
+        let halves = s.domain.iter().filter(bounds).count().min(most);
+        Ok(self.instances(name)?.map(|n| n >> halves.min(62)))
     }
 
     /// How often a loop around a statement runs.

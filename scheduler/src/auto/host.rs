@@ -6,8 +6,8 @@
 //! Keeps: the candidates are isl's orders ([Bondhugula08], and [Feautrier92], whose outer loops
 //! carry all dependences they can), the former's wavefronts and with another loop of a band
 //! outermost, sweeps over single iterators (`sweeps`), several of these in tiles
-//! (`gpu_wavefronts`), and the order of the text with the phases before, at and after a pivot. Each
-//! is checked as any other order is.
+//! (`gpu_wavefronts`), and the order of the text in `phases` before, at and after a pivot. Each is
+//! checked as any other order is.
 
 use std::time::{Duration, Instant};
 
@@ -199,33 +199,6 @@ impl Auto {
         Ok(parts(found, Kind::Bands).chain(parts(tiles, Kind::Tiles)).collect())
     }
 
-    /// The order of the text where the iterations of inner loops before, at and after that of the
-    /// outermost one run in phases: what others read is then written between phases. A loop over
-    /// phases, then one over the side of each inner loop but the last, whose side they tell.
-    fn phases(&mut self, part: &Part) -> Result<Option<Vec<Solved>>> {
-        let mut out = part.solved.clone();
-        for s in &mut out {
-            let poly = self.at.poly().clone();
-            let name = &poly.statements[s.statement].statement.name;
-            let Some(pivot) = s.rows.first().cloned() else { return Ok(None) };
-            let (mut phase, mut apart_by) = (Affine::constant(0), Vec::new());
-            for row in s.rows.iter().skip(1).filter(|r| r.as_constant().is_none()) {
-                let Ok(apart) = row.sub(&pivot) else { return Ok(None) };
-                let deps = self.session.deps(&self.at)?;
-                let Some((low, high)) = deps.row_bounds(name, &apart)? else { return Ok(None) };
-                let size = low.saturating_abs().max(high.saturating_abs()).saturating_add(2);
-                // -2 before the pivot, -1 at it, 0 after
-                let Some(side) = sides(&apart, size) else { return Ok(None) };
-                let Ok(next) = phase.add(&side) else { return Ok(None) };
-                phase = next;
-                apart_by.push(side);
-            }
-            apart_by.pop();
-            s.rows.splice(1..1, std::iter::once(phase).chain(apart_by));
-        }
-        Ok(Some(out))
-    }
-
     /// What the children of a sequence cost one after another.
     pub(super) fn price(&mut self, tree: &Tree) -> Result<Price> {
         let mut all = Price { time: 0.0, alone: 0.0, mapped: false };
@@ -344,11 +317,4 @@ fn wavefront(solved: &[Solved]) -> Option<Vec<Solved>> {
         s.rows.insert(0, sum);
     }
     Some(out)
-}
-
-/// -2, -1 or 0 where `apart`, in `-size..size`, is negative, zero or positive.
-fn sides(apart: &Affine, size: i64) -> Option<Affine> {
-    let before = apart.floor_div(size).ok()?;
-    let one_less = apart.sub(&Affine::constant(1)).ok()?;
-    before.add(&one_less.floor_div(size).ok()?).ok()
 }

@@ -8,13 +8,14 @@
 //!
 //! Where the outermost loop of a nest carries a dependence, and where neighbouring elementwise
 //! statements can share their loops, isl's scheduler is asked for the order (one `order` step);
-//! permutable bands become tiles that run as wavefronts, with the best lanes inside.
+//! permutable bands become tiles that run as wavefronts, with the best lanes inside. Where neither
+//! isl nor the text has independent iterations, the sides of a pivot run apart (`phases`).
 //! For each other statement, on its own where its loops can be distributed: the loop along which
 //! accesses cost least becomes lanes; for a reduction with reuse in two directions, `contraction`
 //! makes register tiles, cache tiles and packed operands; the outermost loop without a carried
 //! dependence runs on threads where that is worth their meeting.
 //! Where sizes are fixed, a nest is planned in isl's order and in the text's, and `estimate`
-//! chooses.
+//! chooses: the text's where isl's gains nothing and its tiles need not keep data in a cache.
 
 mod bands;
 mod components;
@@ -51,6 +52,7 @@ mod holes;
 mod host;
 mod order;
 mod partial;
+mod phases;
 mod private;
 mod recalls;
 mod solver;
@@ -177,9 +179,11 @@ impl Auto {
         self.textual = banded.iter().flatten().cloned().collect();
         self.plan()?;
         let by_text = self.estimates(&banded)?;
+        // tiles also keep in a cache what does not fit it
+        let small: Vec<bool> = banded.iter().map(|names| self.in_cache(names)).collect();
         let worse = |k: usize| {
             let times = by_isl[k].zip(by_text[k]);
-            times.is_some_and(|(isl, text)| text < isl / 4 * 3)
+            times.is_some_and(|(isl, text)| text < isl / 4 * 3 || small[k] && text <= isl)
         };
         let chosen: Vec<usize> = (0..banded.len()).filter(|k| worse(*k)).collect();
         if chosen.len() < banded.len() {

@@ -165,7 +165,22 @@ impl Auto {
                 best = (grade, Some(candidate));
             }
         }
+        if best.0 == Grade::Serial {
+            return self.beside_pivot(part);
+        }
         Ok(best.1)
+    }
+
+    /// A nest without independent iterations, in the order of the text with the sides of a pivot
+    /// apart, if that gives its inner loops some.
+    fn beside_pivot(&mut self, part: &Part) -> Result<Option<Part>> {
+        let Some(solved) = self.sides(part)? else { return Ok(None) };
+        let candidate = Part { solved, kind: Kind::Bands };
+        let names = part.names(self.at.poly());
+        let Some(trial) = self.trial(&candidate) else { return Ok(None) };
+        let Some(nest) = own(trial.tree(), &names) else { return Ok(None) };
+        let grade = self.grade(trial.tree(), &nest, &|_| 0)?;
+        Ok((grade > Grade::Serial).then_some(candidate))
     }
 
     /// The worst grade of the nests in a subtree.

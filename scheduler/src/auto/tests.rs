@@ -108,7 +108,7 @@ for x in 0..d, y in 0..c, z in 0..b, w in 0..a { for u in 0..e, v in 0..f {
     let s = chosen(text, &[("a", 20), ("b", 3), ("c", 7), ("d", 2), ("e", 5), ("f", 9)]);
     let (parallel, lanes, rows) = marked(&s, "S");
     assert_eq!((lanes, rows), (vec!["w".into()], vec!["y".into()]));
-    assert!(!parallel.is_empty(), "{}", s.script());
+    assert!(parallel.is_empty(), "too little work for threads\n{}", s.script());
 }
 
 #[test]
@@ -286,4 +286,65 @@ fn short_loops_inside_others_wake_no_threads() {
     assert!(marked(&short, "S").0.is_empty(), "{}", short.script());
     let open = chosen(&text("N"), &[("N", 24)]);
     assert_eq!(marked(&open, "S").0, vec![Name::from("i")], "{}", open.script());
+}
+
+fn steps(s: &Schedule, wanted: fn(&StepKind) -> bool) -> usize {
+    s.script().steps.iter().filter(|step| wanted(&step.kind)).count()
+}
+
+const PATHS: &str = "param N = 11\ninout P: i32[N, N]
+for k in 0..N, i in 0..N, j in 0..N { S: P[i, j] = min(P[i, j], P[i, k] + P[k, j]) }\n";
+
+#[test]
+fn what_reads_row_and_column_of_a_pivot_runs_beside_it() {
+    // in the order of the text no loop has independent iterations
+    let s = chosen(PATHS, &[("N", 11)]);
+    assert_eq!(marked(&s, "S").1, vec![Name::from("j")], "{}", s.script());
+    assert!(!parallel(&s), "too little work for threads\n{}", s.script());
+    let large: Nest = PATHS.replace("N = 11", "N = 1200").parse().unwrap();
+    let s = auto_cpu(&Schedule::new(&large).unwrap(), &CpuOptions::default()).unwrap();
+    let (threads, lanes, _) = marked(&s, "S");
+    assert_eq!((threads, lanes), (vec!["i".into()], vec!["j".into()]), "{}", s.script());
+}
+
+#[test]
+fn a_small_stencil_stays_in_the_order_of_its_text() {
+    let text = "param T = 20, N = 400\ninout A: f64[N]\ninout B: f64[N]
+for t in 0..T {
+  for i in 1..N - 1 { S0: B[i] = (A[i - 1] + A[i] + A[i + 1]) * 0.25 }
+  for i in 1..N - 1 { S1: A[i] = (B[i - 1] + B[i] + B[i + 1]) * 0.25 } }\n";
+    let s = chosen(text, &[("T", 20), ("N", 400)]);
+    assert!(!parallel(&s) && !tiled(&s), "{}", s.script());
+    // all of a short loop is lanes: strips would only cost
+    for name in ["S0", "S1"] {
+        assert_eq!(marked(&s, name).1, vec![Name::from("i")], "{}", s.script());
+    }
+    assert_eq!(steps(&s, |k| matches!(k, StepKind::Split { .. })), 0, "{}", s.script());
+}
+
+#[test]
+fn rows_that_wait_for_their_last_element_run_side_by_side() {
+    let text = "param N = 40\ninout A: f64[N, N]\nin B: f64[N, N]
+for i in 0..N, j in 1..N { S: A[i, j] = A[i, j - 1] * 0.5 + B[i, j] }\n";
+    let s = chosen(text, &[("N", 40)]);
+    assert_eq!(marked(&s, "S").1, vec![Name::from("i")], "{}", s.script());
+}
+
+#[test]
+fn a_triangle_counts_as_half_of_its_box() {
+    // a run of the loop over i: some 14 microseconds of the square's work, half of the triangle's
+    let text = |upper: &str| {
+        format!(
+            "param N = 200\ninout A: f64[N, N]\nfor t in 0..N {{
+  for i in 0..N, j in 0..{upper} {{ S: A[i, j] = A[i, j] * A[i, j] * A[i, j] + t * A[i, j] }}
+  for i in 1..N {{ R: A[0, 0] = A[0, 0] + A[i, 0] }} }}\n"
+        )
+    };
+    let made = |upper: &str| {
+        let nest: Nest = text(upper).parse().unwrap();
+        auto_cpu(&Schedule::new(&nest).unwrap(), &CpuOptions::default()).unwrap()
+    };
+    let [square, triangle] = ["N", "i"].map(made);
+    assert!(!marked(&square, "S").0.is_empty(), "{}", square.script());
+    assert!(marked(&triangle, "S").0.is_empty(), "{}", triangle.script());
 }

@@ -2,7 +2,7 @@
 //!
 //! In: a schedule whose loops have their final places. Out: the same schedule with the outermost
 //! loop without carried dependences of each nest marked `parallel`, where one run of it is worth
-//! the threads' meeting at its end.
+//! several times the threads' meeting at its end.
 
 use warploom_ir::diag::Result;
 use warploom_ir::schedule::step::{Ref, StepKind};
@@ -10,6 +10,10 @@ use warploom_ir::schedule::{Tree, TreeLoop};
 
 use super::Auto;
 use super::estimate::MEETING;
+
+/// How many meetings one run of a loop has to take: two threads then save as much again as they
+/// lose, also where one of them begins late.
+const WORTH: i64 = 4;
 
 impl Auto {
     /// The outermost loop without carried dependences of each nest runs on threads.
@@ -38,9 +42,9 @@ impl Auto {
         Ok(())
     }
 
-    /// Whether one run of a loop takes longer than threads to meet; sizes that are not known may be
-    /// large.
-    fn worth(&mut self, l: &TreeLoop) -> Result<bool> {
-        Ok(self.one_run(l)?.is_none_or(|time| time >= MEETING))
+    /// Whether one run of a loop takes so long that it pays to wake threads; sizes that are not
+    /// known may be large.
+    pub(super) fn worth(&mut self, l: &TreeLoop) -> Result<bool> {
+        Ok(self.one_run(l)?.is_none_or(|time| time >= WORTH * MEETING))
     }
 }

@@ -43,23 +43,29 @@ impl Auto {
         };
         let before = self.at.clone();
         if let Some((parts, inside)) = self.parts_of_sum(name, &roles) {
-            self.arrange(name, &poly, s, &inside);
+            self.arrange(name, &poly, s, &inside)?;
             if self.partial_results(parts) {
                 return Ok(());
             }
         }
         self.at = before;
-        self.arrange(name, &poly, s, &roles);
-        Ok(())
+        self.arrange(name, &poly, s, &roles)
     }
 
     /// Lanes, rows and tiles from what the loops are.
-    fn arrange(&mut self, name: &Name, poly: &Poly, s: &PolyStatement, roles: &[Role]) {
+    fn arrange(
+        &mut self,
+        name: &Name,
+        poly: &Poly,
+        s: &PolyStatement,
+        roles: &[Role],
+    ) -> Result<()> {
         if let Some(contraction) = Contraction::of(s, roles) {
             self.contraction(name, poly, &contraction);
         } else if let Some(lanes) = lanes(s, roles, self.register(poly, name)).cloned() {
-            self.lanes_alone(name, poly, roles, &lanes);
+            self.lanes_alone(name, poly, roles, &lanes)?;
         }
+        Ok(())
     }
 
     /// What each of a statement's own loops is, if each runs over one iterator.
@@ -135,8 +141,25 @@ impl Auto {
 
     /// Lanes for a statement without reuse: strips of a few registers, innermost. Where a loop
     /// carries a dependence it stands inside the loop over strips, so that what it updates stays
-    /// in registers; the strips are then several cache lines wide where they are contiguous.
-    fn lanes_alone(&mut self, name: &Name, poly: &Poly, roles: &[Role], lanes: &Role) {
+    /// in registers; the strips are then several cache lines wide where they are contiguous. A loop
+    /// that is innermost and too short for threads needs no strips.
+    fn lanes_alone(
+        &mut self,
+        name: &Name,
+        poly: &Poly,
+        roles: &[Role],
+        lanes: &Role,
+    ) -> Result<()> {
+        let whole = roles.last().is_some_and(|r| r.name == lanes.name && r.free);
+        let inner = self.at.tree().find(&lanes.name).cloned();
+        if whole
+            && let Some(l) = inner
+            && roles.iter().all(|r| r.free)
+            && !self.worth(&l)?
+        {
+            self.step(StepKind::Vectorize(Ref::from(lanes.name.clone())));
+            return Ok(());
+        }
         let serial: Vec<Name> = roles.iter().filter(|r| !r.free).map(|r| r.name.clone()).collect();
         let register = self.register(poly, name);
         let reads = poly.statement(name).map(|s| s.statement.reads()).unwrap_or_default();
@@ -146,12 +169,13 @@ impl Auto {
         let registers = self.choose_one(name, "lanes", &["registers"], usual, &[1, 2, 4, 8, 16]);
         let width = register * registers;
         let Some((_, inner)) = self.split(name, lanes, width) else {
-            return;
+            return Ok(());
         };
         let mut last = if lanes.free { serial } else { Vec::new() };
         last.push(inner.clone());
         self.innermost(name, &last);
         self.step(StepKind::Vectorize(Ref::from(inner)));
+        Ok(())
     }
 
     /// Moves these loops of a statement to the inside, in this order.

@@ -62,7 +62,7 @@ const fn kernel(
 ///
 /// What is not parallel: in `ludcmp` a single scalar holds every sum in turn, and `floyd-warshall`
 /// reads row and column k while it writes them: its loops over i and j are parallel only apart from
-/// i = k and j = k.
+/// i = k and j = k, which schedules tell apart where sizes are known.
 pub static KERNELS: [PolyBench; 30] = [
     kernel(
         "2mm",

@@ -46,7 +46,7 @@ for t in 0..T { for i in 1..N - 1, j in 1..N - 1 {
 #[test]
 fn jacobi_in_two_dimensions() {
     parallel(
-        "param T = 19, N = 71\ninout A: i32[N, N]\ninout B: i32[N, N]
+        "param T = 19, N = 151\ninout A: i32[N, N]\ninout B: i32[N, N]
 for t in 0..T {
   for i in 1..N - 1, j in 1..N - 1 { S0: B[i, j] = A[i, j - 1] + A[i, j + 1] * 3 - A[i + 1, j] }
   for i in 1..N - 1, j in 1..N - 1 { S1: A[i, j] = B[i, j - 1] - B[i - 1, j] + B[i + 1, j] } }\n",
@@ -56,7 +56,7 @@ for t in 0..T {
 #[test]
 fn heat_in_three_dimensions() {
     parallel(
-        "param T = 9, N = 21\ninout A: i32[2, N, N, N]
+        "param T = 9, N = 41\ninout A: i32[2, N, N, N]
 for t in 0..T { for i in 1..N - 1, j in 1..N - 1, k in 1..N - 1 {
   S: A[(t + 1) mod 2, i, j, k] = A[t mod 2, i, j, k] * 3 - A[t mod 2, i - 1, j, k]
     + A[t mod 2, i, j + 1, k] - A[t mod 2, i, j, k - 1] + A[t mod 2, i, j, k + 1] } }\n",
@@ -80,13 +80,13 @@ for t in 0..T {
 #[test]
 fn factorisations_and_a_triangular_system() {
     parallel(
-        "param N = 67\ninout A: i32[N, N]
+        "param N = 161\ninout A: i32[N, N]
 for k in 0..N {
   for i in k + 1..N { S0: A[i, k] = A[i, k] - A[k, k] }
   for i in k + 1..N, j in k + 1..N { S1: A[i, j] = A[i, j] - A[i, k] * A[k, j] } }\n",
     );
     parallel(
-        "param N = 45\ninout A: i32[N, N]
+        "param N = 121\ninout A: i32[N, N]
 for i in 0..N {
   for j in 0..i {
     for k in 0..j { S0: A[i, j] = A[i, j] - A[i, k] * A[j, k] }
@@ -106,7 +106,7 @@ for i in 0..N {
 #[test]
 fn sweeps_in_alternating_directions_and_a_table() {
     parallel(
-        "param T = 7, N = 53\ninout U: i32[N, N]\ninout V: i32[N, N]
+        "param T = 7, N = 173\ninout U: i32[N, N]\ninout V: i32[N, N]
 for t in 0..T {
   for i in 1..N - 1, j in 1..N - 1 { S0: V[j, i] = V[j - 1, i] * 3 + U[i, j] }
   for i in 1..N - 1, j in 1..N - 1 { S1: U[i, j] = U[i, j - 1] - V[i, j] } }\n",
