@@ -87,11 +87,8 @@ pub(crate) fn stage(deps: &DepContext, tree: &Tree, step: &Stage<'_>) -> Result<
     if !deps.ask("comparing accesses", || below.apart(&uses, &others))? {
         return Err(seen_by_others(poly, step, &part, (&uses, &others)));
     }
-    let (moved, box_, ragged) = deps.ask("finding what a loop touches", || {
-        let (moved, box_) = (below.moved(&uses)?, below.box_of(array, &part, &uses)?);
-        let ragged = part.at.is_some() && moved.ragged(array, &iterations)?;
-        Ok((moved, box_.map(|b| if ragged { rounded(b) } else { b }), ragged))
-    })?;
+    let (moved, box_, ragged) =
+        deps.ask("finding what a loop touches", || below.found(array, &part, &uses))?;
     let Some(box_) = box_ else {
         let at = part.at.as_deref().unwrap_or("of the nest");
         return Err(no_box("stage", &array.name, at, step.array.span));
@@ -164,6 +161,18 @@ struct Below<'a> {
 }
 
 impl Below<'_> {
+    /// What is copied, the box around what is staged, and whether all of that is copied in.
+    fn found(
+        &self,
+        array: &Array,
+        part: &Part,
+        uses: &Uses,
+    ) -> Answer<(Moved, Option<Box_>, bool)> {
+        let (moved, box_) = (self.moved(uses)?, self.box_of(array, part, uses)?);
+        let ragged = part.at.is_some() && moved.ragged(array, self.iterations)?;
+        Ok((moved, box_.map(|b| if ragged { rounded(b) } else { b }), ragged))
+    }
+
     /// The box around what is staged; a copy before all loops has the indices of its array.
     fn box_of(&self, array: &Array, part: &Part, uses: &Uses) -> Answer<Option<Box_>> {
         match whole_array(self.deps.poly(), array).filter(|_| part.at.is_none()) {
