@@ -154,7 +154,10 @@ pub(crate) fn typed(poly: &Poly, source: &Source, s: &PolyStatement) -> Result<S
     };
     statement.visit_accesses_mut(&mut inside);
     let mut store = type_statement_in(&poly.arrays, source, &statement)?;
-    if let (None, AssignOp::Set, Expr::Read(from)) = (&s.origin, statement.op, &statement.value) {
+    let same = |a: &Access| poly.array(&a.array).is_some_and(|a| a.dtype == store.dtype);
+    if let (AssignOp::Set, Expr::Read(from)) = (statement.op, &statement.value)
+        && (s.origin.is_none() || same(from))
+    {
         // A copy moves bits: there is no type in which it is evaluated.
         let (array, indices) = (from.array.clone(), from.indices.clone());
         store.value = Typed { dtype: store.dtype, kind: TypedKind::Read { array, indices } };

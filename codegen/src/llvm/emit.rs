@@ -142,6 +142,8 @@ pub(crate) struct Emitter<'k> {
     pub(crate) structures: Vec<String>,
     /// Quotients that are being made together.
     pub(super) quotients: Option<Quotients>,
+    /// What the expression that is being written reads, where that is loaded already.
+    pub(super) ahead: Option<Value>,
 }
 
 impl<'k> Emitter<'k> {
@@ -165,6 +167,7 @@ impl<'k> Emitter<'k> {
             externs: BTreeSet::new(),
             structures: Vec::new(),
             quotients: None,
+            ahead: None,
         }
     }
 }
@@ -249,7 +252,10 @@ impl Emitter<'_> {
         }
         match self.expand(l, &self.env, self.width) {
             Expansion::Copies(copies) => {
-                if self.products_in_a_row(l, &copies) || self.quotients_together(l, &copies) {
+                if self.products_in_a_row(l, &copies)
+                    || self.quotients_together(l, &copies)
+                    || self.moves_together(l, &copies)
+                {
                     return;
                 }
                 let outside = self.width;

@@ -103,6 +103,11 @@ impl Emitter<'_> {
         }
         let first: Vec<Lin> = dims.iter().map(|d| d.in_lane(0)).collect();
         let p = self.address(array, &first);
+        self.load_from(array, &p, width)
+    }
+
+    /// Elements of an array at this address.
+    pub(super) fn load_from(&mut self, array: &Name, p: &str, width: u32) -> Value {
         let regs = &self.buffers[array];
         let (elem, stack, space) = (mem_elem(regs.dtype), regs.stack, regs.pointer.elem);
         let (align, alias) = (regs.dtype.size_bytes(), alias(regs.class));
@@ -184,6 +189,9 @@ impl Emitter<'_> {
 
     /// An array element as an expression sees it, in all lanes.
     pub(crate) fn read(&mut self, array: &Name, indices: &[Index]) -> Value {
+        if let Some(raw) = self.ahead.take() {
+            return self.loaded(self.buffers[array].dtype, raw);
+        }
         let dims: Vec<Lin> = indices.iter().map(|i| Lin::of(i, &self.env)).collect();
         if let Some(value) = self.constant(array, &dims) {
             return value;

@@ -11,6 +11,7 @@ pub(crate) mod expr;
 mod guards;
 pub(crate) mod lin;
 pub(crate) mod memory;
+mod moves;
 mod quotients;
 pub(crate) mod range;
 pub(crate) mod storage;

@@ -19,26 +19,29 @@ use warploom_ir::target::{Axis, Place};
 use super::Auto;
 use super::gpu::fitting;
 use super::gpu_lines::{Elementwise, THREADS, bytes, piece};
+use super::gpu_slant::Slant;
 use super::tiles::{Role, Stride, own_chain, stride};
 
 /// Most lines and columns of a tile.
 const TILE: i64 = 64;
 /// Threads along a line of the tile: a warp.
 const WARP: i64 = 32;
+/// Bytes of a tile's line that are written together.
+const LINE_BYTES: i64 = 256;
 /// Bytes of a bank of shared memory.
-const BANK: i64 = 4;
+pub(super) const BANK: i64 = 4;
 
 /// What is transposed.
-struct Crossed {
+pub(super) struct Crossed {
     /// Along which the target is contiguous.
-    line: Role,
+    pub(super) line: Role,
     /// Along which the reads are.
-    column: Role,
-    batch: Vec<Role>,
+    pub(super) column: Role,
+    pub(super) batch: Vec<Role>,
     /// Short loops that move the target alone.
-    results: Vec<Role>,
+    pub(super) results: Vec<Role>,
     /// The reads to stage, with the dimension that moves with `line`.
-    reads: Vec<(Access, usize)>,
+    pub(super) reads: Vec<(Access, usize)>,
 }
 
 /// The parts of a transposition.
@@ -102,6 +105,14 @@ impl Auto {
             return Ok(false);
         };
         let before = self.at.clone();
+        let slant = match self.pieces(name, &crossed) {
+            Pieces::None => Slant::of(&poly, s, &crossed),
+            Pieces::All(_) | Pieces::Written(_) => None,
+        };
+        if slant.is_some_and(|slant| self.slanted(name, &crossed, slant).is_some()) {
+            return Ok(true);
+        }
+        self.at = before.clone();
         if self.tile_and_stage(name, &crossed).is_some() {
             return Ok(true);
         }
@@ -126,7 +137,7 @@ impl Auto {
     }
 
     /// Lines and columns of a tile: warps write whole tiles' lines.
-    fn tile_of(&self, c: &Crossed, pieces: Pieces) -> (i64, i64, Pieces) {
+    fn tile_of(&self, name: &Name, c: &Crossed, pieces: Pieces) -> (i64, i64, Pieces) {
         let widths = c.reads.iter().map(|(a, _)| bytes(self.at.poly(), &a.array));
         let most = if widths.max().unwrap_or(BANK) > BANK { TILE / 2 } else { TILE };
         let size = |r: &Role, most: i64| r.extent.map_or(most, |n| fitting(most, n));
@@ -134,7 +145,10 @@ impl Auto {
         match pieces {
             Pieces::Written(each) => (size(&c.line, WARP * each), columns, pieces),
             Pieces::All(each) => {
-                let lines = size(&c.line, most);
+                // memory takes few long pieces faster than many short ones
+                let own = self.at.poly().statement(name).map(|s| s.statement.target.array.clone());
+                let own = own.map_or(BANK, |array| bytes(self.at.poly(), &array));
+                let lines = size(&c.line, most.max(LINE_BYTES / own).min(2 * TILE));
                 let whole = lines % each == 0 && columns % each == 0;
                 (lines, columns, if whole { pieces } else { Pieces::None })
             }
@@ -144,7 +158,7 @@ impl Auto {
 
     /// Carries it out; `None` where a step is refused.
     fn tile_and_stage(&mut self, name: &Name, c: &Crossed) -> Option<()> {
-        let (lines, columns, pieces) = self.tile_of(c, self.pieces(name, c));
+        let (lines, columns, pieces) = self.tile_of(name, c, self.pieces(name, c));
         let mut order: Vec<Name> = c.batch.iter().map(|r| r.name.clone()).collect();
         order.extend([c.line.name.clone(), c.column.name.clone()]);
         let results: Vec<Name> = c.results.iter().map(|r| r.name.clone()).collect();
@@ -216,21 +230,33 @@ impl Auto {
         (across, lines): (&Name, i64),
         inside: &Inside,
     ) -> Option<()> {
-        let (mine_along, x) = match piece {
+        // wide pieces side by side for more than a tile would meet in the same banks
+        let most = |piece: i64| if piece > BANK { TILE / piece } else { WARP };
+        let wide = piece.map_or(WARP, |piece| (length / piece).min(most(piece)));
+        let mut order_inside = inside.loops.clone();
+        let x = match piece {
             Some(piece) => {
-                let (x, mine) = self.halves(along, piece)?;
-                (mine, x)
+                let mut strip = along.clone();
+                if length > wide * piece {
+                    let (mine, inner) = self.strips_of(along, wide * piece)?;
+                    order_inside.push(mine);
+                    strip = inner;
+                }
+                let (x, mine) = self.halves(&strip, piece)?;
+                order_inside.push(mine);
+                x
             }
-            None => self.strips_of(along, WARP)?,
+            None => {
+                let (mine, x) = self.strips_of(along, WARP)?;
+                order_inside.push(mine);
+                x
+            }
         };
-        let wide = piece.map_or(WARP, |piece| length / piece);
         let each = (lines * wide / THREADS).max(1);
         let (y, mine_across) = self.halves(across, each)?;
         let mut order = vec![y.clone(), x.clone(), mine_across.clone()];
-        order.extend(inside.loops.iter().cloned());
-        order.push(mine_along.clone());
-        let mut unrolled = inside.loops.clone();
-        unrolled.push(mine_along);
+        order.extend(order_inside.iter().cloned());
+        let mut unrolled = order_inside;
         if !inside.long {
             unrolled.push(mine_across);
         }

@@ -37,6 +37,7 @@ mod gpu_parts;
 mod gpu_rare;
 mod gpu_reduce;
 mod gpu_scaled;
+mod gpu_slant;
 mod gpu_tensor;
 mod gpu_tensor_choices;
 mod gpu_tensor_loops;

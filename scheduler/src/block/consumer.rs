@@ -91,8 +91,7 @@ impl<'a> Program<'a> {
             if !opened.contains_key(&p) && self.opens(p, nodes) {
                 opened.insert(p, scope.around.len());
                 new.push(p);
-                self.at = p;
-                self.opens_first_factor();
+                self.opens_first_factor(p);
             }
         }
         let totals = self.totals_begun(nodes);
@@ -146,9 +145,7 @@ impl<'a> Program<'a> {
             if partial || self.begins_in_part() {
                 body.insert(0, self.zeroed());
             }
-            if let Some(factors) = self.loaded.remove(&p) {
-                body = vec![self.with_factor(0, &factors, body)];
-            }
+            body = self.with_first_factor(body);
             body = vec![self.fragment_of_sums(&self.fragment(), body)];
         }
         for total in totals {

@@ -24,6 +24,9 @@ use crate::index::substitute;
 /// Most groups of instructions that can be left when others are waited for.
 const MOST_LEFT: i64 = 7;
 
+/// Fragments of the first factor, and the step whose they are, where instructions take some.
+type Loaded<'f> = Option<(&'f Factors, &'f Step)>;
+
 impl Product {
     /// Whether iterations of the ring have sums of their own: the adder keeps fewer bits than the
     /// accumulator's type, and the statement allows that in partial sums only.
@@ -201,7 +204,7 @@ impl Program<'_> {
         at: &Index,
         coordinates: &[Index],
         first: &Index,
-        (accumulator, loaded): (&dyn Fn(Vec<Slice>) -> Operand, Option<(&Factors, &Step)>),
+        (accumulator, loaded): (&dyn Fn(Vec<Slice>) -> Operand, Loaded<'_>),
     ) -> Vec<KernelNode> {
         let product = self.product();
         let mut values: BTreeMap<Name, Index> = self.team_counters().into_iter().collect();

@@ -64,12 +64,7 @@ impl Program<'_> {
     }
 
     /// A body in which one of them is there.
-    pub(super) fn with_factor(
-        &self,
-        side: usize,
-        factors: &Factors,
-        body: Vec<KernelNode>,
-    ) -> KernelNode {
+    fn with_factor(&self, side: usize, factors: &Factors, body: Vec<KernelNode>) -> KernelNode {
         let product = self.product();
         let letter = ["a", "b"][side];
         let fragment = Fragment {
@@ -82,13 +77,22 @@ impl Program<'_> {
         Device::Fragment(fragment).into()
     }
 
-    /// The first factor's fragments are there from now on, those of all steps of a slice, if the
-    /// instruction takes it from registers.
-    pub(super) fn opens_first_factor(&mut self) {
+    /// The fragments of a product's first factor, those of all steps of a slice, are there from
+    /// now on, if the instruction takes it from registers.
+    pub(super) fn opens_first_factor(&mut self, p: usize) {
+        self.at = p;
         let product = self.product();
         if product.matrix.fragment_a {
             let factors = self.factors(product.steps());
-            self.loaded.insert(self.at, factors);
+            self.loaded.insert(p, factors);
+        }
+    }
+
+    /// A body in which the first factor's fragments are there, if it has some.
+    pub(super) fn with_first_factor(&mut self, body: Vec<KernelNode>) -> Vec<KernelNode> {
+        match self.loaded.remove(&self.at) {
+            Some(factors) => vec![self.with_factor(0, &factors, body)],
+            None => body,
         }
     }
 

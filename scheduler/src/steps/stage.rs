@@ -24,7 +24,7 @@
 
 use std::collections::BTreeMap;
 
-use warploom_ir::affine::{Affine, Name};
+use warploom_ir::affine::{Affine, Atom, Name};
 use warploom_ir::diag::{Blame, Diagnostic, Result, Span};
 use warploom_ir::expr::{Access, Expr};
 use warploom_ir::nest::{Array, AssignOp, Constraint, Order, Role, Statement};
@@ -46,6 +46,9 @@ mod written;
 
 pub(crate) use uses::accesses;
 use uses::{Part, Use, Uses, seen_by_others, unknown, uses};
+
+/// Rows of a box that is copied whole come in so many.
+const ROWS: i64 = 8;
 
 /// The operands of the step.
 pub(crate) struct Stage<'a> {
@@ -84,9 +87,8 @@ pub(crate) fn stage(deps: &DepContext, tree: &Tree, step: &Stage<'_>) -> Result<
     if !deps.ask("comparing accesses", || below.apart(&uses, &others))? {
         return Err(seen_by_others(poly, step, &part, (&uses, &others)));
     }
-    let (moved, box_) = deps.ask("finding what a loop touches", || {
-        Ok((below.moved(&uses)?, below.box_of(array, &part, &uses)?))
-    })?;
+    let (moved, box_, ragged) =
+        deps.ask("finding what a loop touches", || below.found(array, &part, &uses))?;
     let Some(box_) = box_ else {
         let at = part.at.as_deref().unwrap_or("of the nest");
         return Err(no_box("stage", &array.name, at, step.array.span));
@@ -94,7 +96,8 @@ pub(crate) fn stage(deps: &DepContext, tree: &Tree, step: &Stage<'_>) -> Result<
     let layout = Layout::new(step.layout, &box_.extent, step.array.span)?;
     let name = buffer_name(poly, tree, step, &part)?;
     let made = deps.ask("making the copies", || {
-        let copy = Copy { name: &name, array, own, iterations: &iterations, layout: &layout };
+        let (iterations, layout) = (&iterations, &layout);
+        let copy = Copy { name: &name, array, own, iterations, layout, ragged };
         let Some(copies) = moved.copies(&copy, &box_)? else { return Ok(None) };
         let mut poly = poly.clone();
         for (k, access) in uses.all() {
@@ -158,6 +161,18 @@ struct Below<'a> {
 }
 
 impl Below<'_> {
+    /// What is copied, the box around what is staged, and whether all of that is copied in.
+    fn found(
+        &self,
+        array: &Array,
+        part: &Part,
+        uses: &Uses,
+    ) -> Answer<(Moved, Option<Box_>, bool)> {
+        let (moved, box_) = (self.moved(uses)?, self.box_of(array, part, uses)?);
+        let ragged = part.at.is_some() && moved.ragged(array, self.iterations)?;
+        Ok((moved, box_.map(|b| if ragged { rounded(b) } else { b }), ragged))
+    }
+
     /// The box around what is staged; a copy before all loops has the indices of its array.
     fn box_of(&self, array: &Array, part: &Part, uses: &Uses) -> Answer<Option<Box_>> {
         match whole_array(self.deps.poly(), array).filter(|_| part.at.is_none()) {
@@ -252,6 +267,20 @@ struct Moved {
 }
 
 impl Moved {
+    /// Whether the edges of what is copied in follow the elements' own remainders, in an array that
+    /// nothing writes: to copy all of the box costs less than a test for each element.
+    fn ragged(&self, array: &Array, iterations: &Iterations) -> Answer<bool> {
+        let (Role::In, Some(before)) = (&array.role, &self.before) else { return Ok(false) };
+        let places = places(array.shape.len());
+        let exact = iterations.constraints(&before.detect_equalities()?, &places)?;
+        let own = |(a, _): (&Atom, i64)| match a {
+            Atom::Var(_) => false,
+            Atom::FloorDiv(e, _) | Atom::Mod(e, _) => e.vars().iter().any(|v| places.contains(v)),
+        };
+        let follows = |c: &Constraint| !c.equality && c.expr.terms().any(own);
+        Ok(exact.is_some_and(|exact| exact.iter().any(follows)))
+    }
+
     /// The copies in and back; `None` if undefined elements would be copied.
     fn copies(&self, copy: &Copy<'_>, box_: &Box_) -> Answer<Option<[Option<Made>; 2]>> {
         let mut out = [None, None];
@@ -266,6 +295,19 @@ impl Moved {
         }
         Ok(Some(out))
     }
+}
+
+/// Rows of a box in eights, which threads share evenly.
+fn rounded(mut box_: Box_) -> Box_ {
+    for n in box_.extent.iter_mut().rev().skip(1).filter(|n| **n > ROWS) {
+        *n = (*n + ROWS - 1) / ROWS * ROWS;
+    }
+    box_
+}
+
+/// Names for the indices of an element.
+fn places(rank: usize) -> Vec<Name> {
+    (0..rank).map(|k| format!("@{k}").into()).collect()
 }
 
 /// A copying statement and its loops.
@@ -430,6 +472,8 @@ struct Copy<'a> {
     own: usize,
     iterations: &'a Iterations,
     layout: &'a Layout,
+    /// All of the box is copied in where that is in bounds.
+    ragged: bool,
 }
 
 impl Copy<'_> {
@@ -509,7 +553,7 @@ impl Copy<'_> {
         element: &[Affine],
         direction: Direction,
     ) -> Answer<Option<Vec<Constraint>>> {
-        let places: Vec<Name> = (0..element.len()).map(|k| format!("@{k}").into()).collect();
+        let places = places(element.len());
         // which equalities isl knows depends on what it was asked before, and so does the order of
         // bounds where those of several indices are of each other
         let touched = &touched.detect_equalities()?;
@@ -518,7 +562,8 @@ impl Copy<'_> {
             Role::Out | Role::Temp => false,
         };
         let most = defined && direction == Direction::In && self.most(box_, touched)?;
-        let exact = if most { None } else { self.iterations.constraints(touched, &places)? };
+        let all = most || self.ragged && direction == Direction::In;
+        let exact = if all { None } else { self.iterations.constraints(touched, &places)? };
         if let Some(mut exact) = exact {
             let both =
                 |c: &Constraint| places.iter().filter(|p| c.expr.vars().contains(*p)).count() > 1;

@@ -19,7 +19,7 @@ pub(super) fn scheduled(nest: &Nest) -> Schedule {
 }
 
 /// The text of the sealed kernel of the automatic schedule, after it was run against the nest.
-fn same(text: &str, sizes: &[(&str, i64)]) -> String {
+pub(super) fn same(text: &str, sizes: &[(&str, i64)]) -> String {
     let nest = nest(text);
     agrees(&nest, &scheduled(&nest), sizes)
 }
@@ -43,7 +43,7 @@ pub(super) fn agrees(nest: &Nest, schedule: &Schedule, sizes: &[(&str, i64)]) ->
 }
 
 /// PTX of the automatic schedule for every GPU.
-fn assembled(text: &str) -> Vec<String> {
+pub(super) fn assembled(text: &str) -> Vec<String> {
     assembled_by(&scheduled(&nest(text)))
 }
 

@@ -18,6 +18,7 @@ mod gpu_block_programs;
 mod gpu_functions;
 mod gpu_kernels;
 mod gpu_polybench;
+mod gpu_slants;
 mod gpu_tiles;
 mod gpu_wavefronts;
 mod instructions;
