@@ -85,7 +85,7 @@ pub(crate) fn addable(poly: &Poly, s: &PolyStatement) -> bool {
     let statement = &s.statement;
     let free = statement.order != Order::Serial || {
         let acc = poly.array(&statement.target.array).map(|a| a.dtype);
-        let all = matrix_instructions().into_iter();
+        let all = matrix_instructions().iter();
         let mut all = all.filter_map(|i| match i.action {
             Action::Matrix(m) => Some(m),
             _other => None,
@@ -222,8 +222,8 @@ fn obstacle(poly: &Poly, source: &Source, s: &PolyStatement, target: Target) -> 
 
 /// The matrix instructions of a target.
 fn matrices(target: Target) -> Vec<Matrix> {
-    let all = matrix_instructions().into_iter().filter(|i| i.targets.contains(&target));
-    let matrix = |i: Instruction| match i.action {
+    let all = matrix_instructions().iter().filter(|i| i.targets.contains(&target));
+    let matrix = |i: &Instruction| match i.action {
         Action::Matrix(m) => Some(m),
         _other => None,
     };

@@ -422,7 +422,7 @@ pub fn layout(name: &str) -> Option<FragmentLayout> {
 
 /// The instruction and the operand that such a name stands for.
 #[must_use]
-pub fn part_of(name: &str) -> Option<(Instruction, Part)> {
+pub fn part_of(name: &str) -> Option<(&'static Instruction, Part)> {
     let (instruction, part) = name.rsplit_once('.')?;
     let part = match part {
         "a" => Part::A,

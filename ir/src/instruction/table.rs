@@ -3,6 +3,9 @@
 //! Sources: PTX ISA 8.8; the names of LLVM 22's intrinsics are those of `IntrinsicsNVVM.td`.
 //! Why here: the one place with opcodes.
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
 use super::numerics::Adder;
 use super::{Action, Code, Instruction, Issue, Matrix, PAIR, Scaling, tensor_memory};
 use crate::dtype::DType;
@@ -460,18 +463,16 @@ fn by_thread(blocks: i64, n: i64) -> Vec<Instruction> {
     plain.chain(scaled).collect()
 }
 
-/// The loads of tensor memory by their columns: powers of two.
-fn load(name: &str) -> Option<Instruction> {
-    let columns: i64 = name.strip_prefix("tcgen05.ld.32x32b.x")?.parse().ok()?;
-    let known = (1..=128).contains(&columns) && columns.count_ones() == 1;
-    let same = name == format!("tcgen05.ld.32x32b.x{columns}");
-    (known && same).then(|| Instruction {
-        name: name.to_owned(),
+/// The load of so many columns of tensor memory, a power of two up to 128.
+fn load(columns: i64) -> Instruction {
+    let name = format!("tcgen05.ld.32x32b.x{columns}");
+    Instruction {
         targets: BLACKWELL,
         issue: Issue::Warpgroup,
         action: Action::TensorLoad(columns),
         code: Code::Intrinsic(format!("llvm.nvvm.{name}")),
-    })
+        name,
+    }
 }
 
 /// The matrix instructions of one warp. Those of f64 with 16 rows came with Hopper.
@@ -502,35 +503,31 @@ fn by_warpgroup(n: i64) -> Vec<Instruction> {
     types.flat_map(both).collect()
 }
 
-/// Every matrix instruction.
-#[must_use]
-pub fn matrix_instructions() -> Vec<Instruction> {
+/// Entries by their names.
+type Names = HashMap<&'static str, &'static Instruction>;
+
+/// The matrix instructions, made once: their names and codes are many texts.
+static MATRICES: LazyLock<Vec<Instruction>> = LazyLock::new(|| {
     let widths = || (8..=256).step_by(8);
     let all = by_warp().into_iter().chain(widths().flat_map(by_warpgroup));
     let by_threads = |blocks| widths().flat_map(move |n| by_thread(blocks, n));
     all.chain(by_threads(1)).chain(by_threads(PAIR)).collect()
+});
+static MATRICES_BY_NAME: LazyLock<Names> = LazyLock::new(|| names(&MATRICES));
+
+/// All others.
+static OTHERS: LazyLock<Vec<Instruction>> = LazyLock::new(|| {
+    let row = |row: &Row| other(*row);
+    ROWS.iter().map(row).chain((0..8).map(|power| load(1 << power))).collect()
+});
+static OTHERS_BY_NAME: LazyLock<Names> = LazyLock::new(|| names(&OTHERS));
+
+fn names(of: &'static [Instruction]) -> Names {
+    of.iter().map(|i| (i.name.as_str(), i)).collect()
 }
 
-/// The entry of this name.
-#[must_use]
-pub fn find(name: &str) -> Option<Instruction> {
-    if name.starts_with("mma.") {
-        return by_warp().into_iter().find(|i| i.name == name);
-    }
-    let warpgroup = name.strip_prefix("wgmma.").map(|n| n.strip_prefix(FRAGMENT_A).unwrap_or(n));
-    let shape = warpgroup.and_then(|rest| rest.strip_prefix("m64n"));
-    if let Some((n, _)) = shape.and_then(|rest| rest.split_once('k')) {
-        return by_warpgroup(n.parse().ok()?).into_iter().find(|i| i.name == name);
-    }
-    for (blocks, prefix) in [(1, "tcgen05.mma.m128n"), (PAIR, "tcgen05.mma.pair.m256n")] {
-        if let Some((n, _)) = name.strip_prefix(prefix).and_then(|rest| rest.split_once('k')) {
-            return by_thread(blocks, n.parse().ok()?).into_iter().find(|i| i.name == name);
-        }
-    }
-    if name.starts_with("tcgen05.ld.") {
-        return load(name);
-    }
-    let &(name, targets, issue, action, intrinsic) = ROWS.iter().find(|row| row.0 == name)?;
+/// An entry of [`ROWS`].
+fn other((name, targets, issue, action, intrinsic): Row) -> Instruction {
     let code = match action {
         // the accumulators go through the wait, so that nothing reads them before it
         Action::MatrixWait => Code::Assembly(format!("{intrinsic} {{n}};")),
@@ -538,5 +535,18 @@ pub fn find(name: &str) -> Option<Instruction> {
         Action::TensorWait => Code::Assembly(format!("{intrinsic};")),
         _ => Code::Intrinsic(format!("llvm.nvvm.{intrinsic}")),
     };
-    Some(Instruction { name: name.to_owned(), targets, issue, action, code })
+    Instruction { name: name.to_owned(), targets, issue, action, code }
+}
+
+/// Every matrix instruction.
+#[must_use]
+pub fn matrix_instructions() -> &'static [Instruction] {
+    &MATRICES
+}
+
+/// The entry of this name.
+#[must_use]
+pub fn find(name: &str) -> Option<&'static Instruction> {
+    // who asks for a fence need not wait until all products are named
+    OTHERS_BY_NAME.get(name).or_else(|| MATRICES_BY_NAME.get(name)).copied()
 }

@@ -322,7 +322,7 @@ mod tests {
 
     #[test]
     fn instruction_descriptors_decode_to_what_they_were_made_for() {
-        let all = matrix_instructions().into_iter().filter_map(|i| match i.action {
+        let all = matrix_instructions().iter().filter_map(|i| match i.action {
             Action::Matrix(m) if m.tensor => Some(m),
             _other => None,
         });

@@ -66,8 +66,8 @@ fn names_are_unique_and_found() {
     let all = matrix_instructions();
     let names: BTreeSet<_> = all.iter().map(|i| i.name.clone()).collect();
     assert_eq!(names.len(), all.len());
-    for instruction in &all {
-        assert_eq!(find(&instruction.name).as_ref(), Some(instruction));
+    for instruction in all {
+        assert_eq!(find(&instruction.name), Some(instruction));
     }
     for gone in ["wgmma.m64n200k32.i32.i8.i8", "wgmma.m64n260k16.f32.f16.f16", "mma", "rcp"] {
         assert_eq!(find(gone), None, "{gone}");

@@ -320,8 +320,8 @@ impl Auto {
     pub(super) fn named(&self, matrix: &Matrix, columns: i64, swapped: bool) -> Option<Name> {
         let (a, b) = if swapped { (matrix.b, matrix.a) } else { (matrix.a, matrix.b) };
         let wanted = Matrix { n: columns, a, b, ..*matrix };
-        matrix_instructions().into_iter().find_map(|i| match i.action {
-            Action::Matrix(m) if m == wanted => Some(i.name.into()),
+        matrix_instructions().iter().find_map(|i| match i.action {
+            Action::Matrix(m) if m == wanted => Some(i.name.as_str().into()),
             _other => None,
         })
     }

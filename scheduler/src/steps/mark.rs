@@ -112,7 +112,7 @@ fn alone(marks: &Marks, name: &Name, target: &Ref) -> Result<()> {
 pub(crate) fn tensorize(tree: &Tree, loops: &[Ref; 3], instruction: &Ref) -> Result<Tree> {
     let known = find(&instruction.name).map(|i| i.action);
     if !matches!(known, Some(Action::Matrix(_))) {
-        let names: Vec<String> = matrix_instructions().into_iter().map(|i| i.name).collect();
+        let names: Vec<&str> = matrix_instructions().iter().map(|i| i.name.as_str()).collect();
         let message = format!("there is no matrix instruction `{instruction}`");
         let help = format!(
             "there are {}, …",

@@ -236,7 +236,7 @@ fn instructions_are_what_they_declare() {
             continue;
         }
         for layout in one::layouts(&m) {
-            let program = load(&device, target, &one::kernel(&instruction, &m, layout));
+            let program = load(&device, target, &one::kernel(instruction, &m, layout));
             let inputs = one::inputs(&m, layout, 3);
             let found = program.run(&inputs, &BTreeMap::new()).unwrap_or_else(|e| panic!("{e}"));
             let found = &found["D"];
@@ -285,7 +285,7 @@ fn sums_of_f64_are_chains_of_fused_multiply_adds() {
             continue;
         }
         let layout = one::layouts(&m)[0];
-        let program = load(&device, target, &one::kernel(&instruction, &m, layout));
+        let program = load(&device, target, &one::kernel(instruction, &m, layout));
         let (mut elements, mut backwards) = (0_usize, 0_usize);
         for seed in 0..200 {
             let mut inputs = one::inputs(&m, layout, 3);

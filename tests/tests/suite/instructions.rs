@@ -13,15 +13,15 @@ use warploom_ir::tensor::Tensor;
 use warploom_tests::instructions as one;
 
 /// Every instruction of the widths that are tried.
-fn instructions(widths: &[i64]) -> Vec<(Instruction, Matrix)> {
-    let matrix = |i: Instruction| match i.action {
+fn instructions(widths: &[i64]) -> Vec<(&'static Instruction, Matrix)> {
+    let matrix = |i: &'static Instruction| match i.action {
         Action::Matrix(m) => (i, m),
         other => panic!("{other:?} is no matrix instruction"),
     };
     // scales of more than one block of rows
     let blocks = |m: &Matrix| m.scales.is_some() && m.n == 160;
-    let wide = |(_, m): &(Instruction, Matrix)| !m.shared || widths.contains(&m.n) || blocks(m);
-    matrix_instructions().into_iter().map(matrix).filter(wide).collect()
+    let wide = |(_, m): &(&Instruction, Matrix)| !m.shared || widths.contains(&m.n) || blocks(m);
+    matrix_instructions().iter().map(matrix).filter(wide).collect()
 }
 
 #[test]
@@ -30,7 +30,7 @@ fn instructions_alone_compute_what_they_declare() {
     assert_eq!(all.len(), 11 + 3 * 2 * 12 + 2 * 17 + 2 * 6, "every combination of types");
     for (instruction, m) in all {
         for layout in one::layouts(&m) {
-            let text = one::kernel(&instruction, &m, layout);
+            let text = one::kernel(instruction, &m, layout);
             let kernel: Kernel = text.parse().unwrap_or_else(|e| panic!("{e}\n{text}"));
             let sealed = compile::kernel(kernel).unwrap_or_else(|e| panic!("{e}\n{text}"));
             let inputs = one::inputs(&m, layout, 3);
@@ -48,7 +48,7 @@ fn instructions_alone_compute_what_they_declare() {
 fn instructions_alone_assemble() {
     for (instruction, m) in instructions(&[8, 256]) {
         let layout = one::layouts(&m).pop().expect("at least one");
-        let kernel: Kernel = one::kernel(&instruction, &m, layout).parse().unwrap();
+        let kernel: Kernel = one::kernel(instruction, &m, layout).parse().unwrap();
         let sealed = compile::kernel(kernel).unwrap_or_else(|e| panic!("{e}"));
         for target in instruction.targets {
             let code = sealed.gpu(*target).unwrap_or_else(|e| panic!("{}: {e}", instruction.name));

@@ -80,8 +80,7 @@ impl Checker {
             let text = format!("there is no instruction `{}`", call.instruction);
             return self.fault("E1015", text);
         };
-        if let Err(why) = self.issue(&instruction).and_then(|()| self.operands(&instruction, call))
-        {
+        if let Err(why) = self.issue(instruction).and_then(|()| self.operands(instruction, call)) {
             self.fault("E1015", format!("{place}: {why}"));
         }
     }

@@ -98,7 +98,7 @@ impl Emitter<'_> {
             }
             Action::Take | Action::TakeMulticast => self.ask(code, tile(&o[0]), tile(&o[1])),
             Action::Answer => self.read_answer(code, tile(&o[0])),
-            Action::Wait => self.wait(&instruction, tile(&o[0]), number(&o[1])),
+            Action::Wait => self.wait(instruction, tile(&o[0]), number(&o[1])),
             Action::CopyCommit
             | Action::BoxCommit
             | Action::MatrixFence
