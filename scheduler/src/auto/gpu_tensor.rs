@@ -281,10 +281,9 @@ impl Auto {
         let Some(((statement, out), width)) = p.out.as_ref().zip(tiles.slab) else {
             return Some(());
         };
-        let whole = width == tiles.columns;
         let [own, other] = if tiles.swapped { [&p.row, &p.column] } else { [&p.column, &p.row] };
         let at = match statement {
-            _ if whole => at.clone(),
+            _ if tiles.leaves_whole() => at.clone(),
             Some(statement) => {
                 let row = self.loop_of(statement, &other.iter)?;
                 let column = self.loop_of(statement, &own.iter)?;

@@ -61,8 +61,8 @@ pub(super) struct Tiles {
     pub(super) swapped: bool,
     /// Slices in flight.
     pub(super) stages: i64,
-    /// Columns of the results that are written to shared memory at once; none where threads write
-    /// to memory themselves.
+    /// Columns of the tile that are written to shared memory at once, or of the results where that
+    /// is the whole tile; none where threads write to memory themselves.
     pub(super) slab: Option<i64>,
     /// Iterations of the sum, or of the outermost of several, that a block takes where others take
     /// the rest.
@@ -71,6 +71,13 @@ pub(super) struct Tiles {
     pub(super) paired: bool,
     /// Two groups of so many warpgroups take tiles in turn.
     pub(super) pingpong: bool,
+}
+
+impl Tiles {
+    /// Whether all results are written to shared memory before they leave.
+    pub(super) fn leaves_whole(&self) -> bool {
+        self.slab == Some(if self.swapped { self.rows } else { self.columns })
+    }
 }
 
 /// How a factor lies in memory.
@@ -211,7 +218,7 @@ impl Size {
         let groups = if t.pingpong { GROUPS } else { 1 };
         match t.slab {
             None => 0,
-            Some(width) if width < t.columns => {
+            Some(width) if !t.leaves_whole() => {
                 groups * t.rows * SLAB_BYTES * SLABS.min(t.columns / width)
             }
             Some(_) => groups * t.rows * t.columns * self.out,
@@ -275,7 +282,7 @@ impl Size {
             (false, _) => None,
             (true, true) => Some(width),
             (true, false) if self.kept => None,
-            (true, false) => Some(columns),
+            (true, false) => Some(if swapped { rows } else { columns }),
         };
         if slice <= 0 || held > room {
             return None;
@@ -345,7 +352,7 @@ impl Size {
     fn leaves(&self, t: &Tiles, out: i64) -> Results {
         match t.slab {
             Some(width) if t.part.is_none() => {
-                let boxes = t.columns / width;
+                let boxes = if t.leaves_whole() { 1 } else { t.columns / width };
                 let line = if t.swapped { t.rows / t.teams } else { width };
                 let row = (line * out).min(SLAB_BYTES);
                 // wide rows without panels begin in the same banks
