@@ -3,7 +3,7 @@
 //! Sources: PTX ISA 8.8; the names of LLVM 22's intrinsics are those of `IntrinsicsNVVM.td`.
 //! Why here: the one place with opcodes.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use super::numerics::Adder;
@@ -504,7 +504,7 @@ fn by_warpgroup(n: i64) -> Vec<Instruction> {
 }
 
 /// Entries by their names.
-type Names = HashMap<&'static str, &'static Instruction>;
+type Names = BTreeMap<&'static str, &'static Instruction>;
 
 /// The matrix instructions, made once: their names and codes are many texts.
 static MATRICES: LazyLock<Vec<Instruction>> = LazyLock::new(|| {
