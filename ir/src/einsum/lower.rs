@@ -236,16 +236,11 @@ impl Builder<'_> {
         let target_access = Access { array: target.array.clone(), indices, span: self.span };
         let default = target.dtype.compute_type();
         Node::Statement(Statement {
-            name,
-            target: target_access,
-            op,
-            value,
-            guard: None,
             acc: acc.filter(|&acc| acc != default),
             keeps: self.keeps.filter(|_| op == AssignOp::Add),
             order: if op.is_update() { self.order } else { Order::Serial },
-            strict: false,
             span: self.span,
+            ..Statement::plain(name, target_access, op, value)
         })
     }
 

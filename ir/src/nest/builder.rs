@@ -4,9 +4,7 @@
 //! ([`Nest::validate`]). Statements without a name are named S0, S1, …
 
 use super::names::name_statements;
-use super::{
-    Array, AssignOp, Constraint, Loop, Nest, Node, Order, Param, Role, Statement, ValueRange,
-};
+use super::{Array, AssignOp, Constraint, Loop, Nest, Node, Param, Role, Statement, ValueRange};
 use crate::affine::{Affine, Name};
 use crate::diag::{Result, Source, Span};
 use crate::dtype::DType;
@@ -108,16 +106,5 @@ pub fn count(var: impl Into<Name>, upper: Affine, body: Vec<Node>) -> Node {
 /// An unnamed statement `target op value` with every clause at its default.
 #[must_use]
 pub fn assign(target: Access, op: AssignOp, value: Expr) -> Node {
-    Node::Statement(Statement {
-        name: "".into(),
-        target,
-        op,
-        value,
-        guard: None,
-        acc: None,
-        keeps: None,
-        order: Order::Serial,
-        strict: false,
-        span: Span::NONE,
-    })
+    Node::Statement(Statement::plain("".into(), target, op, value))
 }

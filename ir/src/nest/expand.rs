@@ -130,18 +130,7 @@ pub(super) fn expand_over(
 }
 
 fn assign(name: Name, target: Access, value: Expr, span: Span) -> Statement {
-    Statement {
-        name,
-        target,
-        op: AssignOp::Set,
-        value,
-        guard: None,
-        acc: None,
-        keeps: None,
-        order: Order::Serial,
-        strict: false,
-        span,
-    }
+    Statement { span, ..Statement::plain(name, target, AssignOp::Set, value) }
 }
 
 fn nested(dims: Vec<Dim>, body: Vec<Node>) -> Vec<Node> {

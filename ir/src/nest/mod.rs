@@ -330,6 +330,23 @@ impl PartialEq for Statement {
 impl Eq for Statement {}
 
 impl Statement {
+    /// `target op value` with every clause at its default, written nowhere.
+    #[must_use]
+    pub fn plain(name: Name, target: Access, op: AssignOp, value: Expr) -> Self {
+        Self {
+            name,
+            target,
+            op,
+            value,
+            guard: None,
+            acc: None,
+            keeps: None,
+            order: Order::default(),
+            strict: false,
+            span: Span::NONE,
+        }
+    }
+
     /// Every element read, each once: the right-hand side's, the guard's and, for an update, the
     /// target.
     #[must_use]

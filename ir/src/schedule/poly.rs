@@ -201,22 +201,12 @@ impl Builder<'_> {
 mod tests {
     use super::*;
     use crate::expr::{Access, Expr, Literal};
-    use crate::nest::{AssignOp, Order};
+    use crate::nest::AssignOp;
 
     fn statement(name: &str) -> Node {
         let target = Access { array: "A".into(), indices: Vec::new(), span: Span::NONE };
-        Node::Statement(Statement {
-            name: name.into(),
-            target,
-            op: AssignOp::Set,
-            value: Expr::Literal(Literal::Int(0)),
-            guard: None,
-            acc: None,
-            keeps: None,
-            order: Order::Serial,
-            strict: false,
-            span: Span::NONE,
-        })
+        let zero = Expr::Literal(Literal::Int(0));
+        Node::Statement(Statement::plain(name.into(), target, AssignOp::Set, zero))
     }
 
     fn over(var: &str, step: i64, descending: bool, body: Vec<Node>) -> Node {

@@ -57,18 +57,7 @@ fn cast(to: DType, value: Expr) -> Expr {
 }
 
 fn typed(target: DType, op: AssignOp, acc: Option<DType>, value: Expr) -> Result<Store<Affine>> {
-    let statement = Statement {
-        name: "S".into(),
-        target: access("OUT"),
-        op,
-        value,
-        guard: None,
-        acc,
-        keeps: None,
-        order: crate::nest::Order::Serial,
-        strict: false,
-        span: Span::NONE,
-    };
+    let statement = Statement { acc, ..Statement::plain("S".into(), access("OUT"), op, value) };
     type_statement_in(&arrays(target), &Source::default(), &statement)
 }
 

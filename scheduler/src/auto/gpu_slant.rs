@@ -16,15 +16,14 @@ use warploom_ir::target::{Axis, Place};
 
 use super::Auto;
 use super::gpu_lines::{self, bytes};
-use super::gpu_transpose::{BANK, Crossed};
+use super::gpu_transpose::{BANK, Crossed, LINE_BYTES};
 use super::tiles::own_chain;
 
 /// Bytes that memory writes at once, and the least that are worth following.
 const SECTORS: [i64; 2] = [32, 16];
 /// Most lines that the edge of a tile moves by.
 const HALO: i64 = 16;
-/// Bytes of a tile along the target's lines, and its most and fewest elements.
-const LINE_BYTES: i64 = 256;
+/// Fewest and most elements of a tile along the target's lines.
 const LINES: (i64, i64) = (32, 128);
 
 /// Elements of a tile for each thread, which are on their way at once.
@@ -118,7 +117,8 @@ impl Auto {
             self.rows_of_tile(name, read, &column_block, (lines + halo, columns, threads))?;
         }
         let (y, more) = self.halves(&group, columns / period * lines / threads)?;
-        self.tile_on_threads(&y, &line, &[more, mine])?;
+        let inside = [more, mine];
+        self.tile_on_threads((&y, &line), &inside, &inside)?;
         let count = |n: Option<i64>, more: i64, size: i64| n.map(|n| (n + more) / size + 1);
         let mut blocks = vec![
             (column_block, count(c.column.extent, 0, columns)),
@@ -146,17 +146,23 @@ impl Auto {
         let mut inside: Vec<Name> =
             all.into_iter().filter(|l| *l != along && *l != across).collect();
         inside.insert(0, mine);
-        self.tile_on_threads(&y, &along, &inside)
+        self.tile_on_threads((&y, &along), &inside, &inside)
     }
 
-    /// Runs two loops on a block's threads and others inside, unrolled.
-    fn tile_on_threads(&mut self, y: &Name, x: &Name, inside: &[Name]) -> Option<()> {
+    /// Runs two loops on a block's threads and others inside, of which some are unrolled.
+    pub(super) fn tile_on_threads(
+        &mut self,
+        (y, x): (&Name, &Name),
+        inside: &[Name],
+        unrolled: &[Name],
+    ) -> Option<()> {
         let order: Vec<Name> = [y, x].into_iter().chain(inside).cloned().collect();
         let places = [(y, Place::Thread(Axis::Y)), (x, Place::Thread(Axis::X))];
         let mut places = places.into_iter();
         let mapped = self.ordered(&order)
             && places.all(|(l, place)| self.step(StepKind::Map(Ref::from(l.clone()), place)));
-        let mut inside = inside.iter();
-        (mapped && inside.all(|l| self.step(StepKind::Unroll(Ref::from(l.clone()))))).then_some(())
+        let mut unrolled = unrolled.iter();
+        (mapped && unrolled.all(|l| self.step(StepKind::Unroll(Ref::from(l.clone())))))
+            .then_some(())
     }
 }

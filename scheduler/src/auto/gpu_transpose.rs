@@ -14,7 +14,6 @@ use warploom_ir::affine::Name;
 use warploom_ir::diag::Result;
 use warploom_ir::expr::Access;
 use warploom_ir::schedule::step::{LayoutTerm, Ref, StepKind};
-use warploom_ir::target::{Axis, Place};
 
 use super::Auto;
 use super::gpu::fitting;
@@ -27,7 +26,7 @@ const TILE: i64 = 64;
 /// Threads along a line of the tile: a warp.
 const WARP: i64 = 32;
 /// Bytes of a tile's line that are written together.
-const LINE_BYTES: i64 = 256;
+pub(super) const LINE_BYTES: i64 = 256;
 /// Bytes of a bank of shared memory.
 pub(super) const BANK: i64 = 4;
 
@@ -254,16 +253,11 @@ impl Auto {
         };
         let each = (lines * wide / THREADS).max(1);
         let (y, mine_across) = self.halves(across, each)?;
-        let mut order = vec![y.clone(), x.clone(), mine_across.clone()];
-        order.extend(order_inside.iter().cloned());
+        let order = [vec![mine_across.clone()], order_inside.clone()].concat();
         let mut unrolled = order_inside;
         if !inside.long {
             unrolled.push(mine_across);
         }
-        let places = [(y, Place::Thread(Axis::Y)), (x, Place::Thread(Axis::X))];
-        let done = self.ordered(&order)
-            && places.into_iter().all(|(l, place)| self.step(StepKind::Map(Ref::from(l), place)));
-        (done && unrolled.into_iter().all(|l| self.step(StepKind::Unroll(Ref::from(l)))))
-            .then_some(())
+        self.tile_on_threads((&y, &x), &order, &unrolled)
     }
 }

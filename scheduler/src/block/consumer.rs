@@ -355,7 +355,7 @@ impl<'a> Program<'a> {
             out.extend(self.products_in_steps(&fragment, &slot, &first, before));
             return Ok(out);
         }
-        out.extend(self.products_into(&fragment, &slot, &first));
+        out.extend(self.products_into(&fragment, &slot, &first, None));
         if !before.is_empty() {
             out.push(call("wgmma.wait", vec![number(1)]));
             out.extend(before);

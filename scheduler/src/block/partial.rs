@@ -108,7 +108,7 @@ impl Program<'_> {
         let coordinates = self.values(&scope, slices.store);
         let (mut out, at) = self.slot_there(&scope)?;
         let slot = Slot { at, coordinates };
-        out.extend(self.products_into(sum, &slot, &Index::Const(0)));
+        out.extend(self.products_into(sum, &slot, &Index::Const(0), None));
         Ok(out)
     }
 

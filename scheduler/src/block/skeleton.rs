@@ -13,7 +13,7 @@ use warploom_ir::diag::{Result, Span};
 use warploom_ir::dtype::DType;
 use warploom_ir::expr::{Access, Expr, Literal};
 use warploom_ir::kernel::{Buffer, Index, Kernel, KernelLoop, KernelNode, LoopMode, Store};
-use warploom_ir::nest::{Array, AssignOp, Order, Role, Statement};
+use warploom_ir::nest::{Array, AssignOp, Role, Statement};
 use warploom_ir::schedule::{Poly, PolyStatement, Tree, TreeLoop};
 use warploom_ir::target::{Axis, Place};
 
@@ -89,18 +89,8 @@ fn statement(plan: &Plan, product: &Product, number: usize, depth: usize) -> Res
     let inner: BTreeSet<&Name> = product.coordinates[depth..].iter().collect();
     domain.retain(|c| c.expr.vars().iter().all(|v| !inner.contains(v)));
     let target = Access { array: name.clone(), indices, span: Span::NONE };
-    let statement = Statement {
-        name,
-        target,
-        op: AssignOp::Set,
-        value: Expr::Literal(Literal::Int(0)),
-        guard: None,
-        acc: None,
-        keeps: None,
-        order: Order::Serial,
-        strict: false,
-        span: Span::NONE,
-    };
+    let zero = Expr::Literal(Literal::Int(0));
+    let statement = Statement::plain(name, target, AssignOp::Set, zero);
     Ok(PolyStatement { statement, iters, domain, origin: None })
 }
 

@@ -99,7 +99,7 @@ impl Program<'_> {
         let slot = Slot { at, coordinates: coordinates.to_vec() };
         let mut out = match self.product().matrix.fragment_a {
             true => self.products_in_steps(sum, &slot, first, Vec::new()),
-            false => self.products_into(sum, &slot, first),
+            false => self.products_into(sum, &slot, first, None),
         };
         out.push(call("wgmma.wait", vec![number(0)]));
         out.push(self.release(slot.at));
@@ -112,10 +112,11 @@ impl Program<'_> {
         sum: &Name,
         slot: &Slot,
         first: &Index,
+        loaded: Loaded<'_>,
     ) -> Vec<KernelNode> {
         let mut out = vec![call("wgmma.fence", Vec::new())];
         let sums = |at| tile(sum, at, false);
-        out.extend(self.unrolled(&slot.at, &slot.coordinates, first, (&sums, None)));
+        out.extend(self.unrolled(&slot.at, &slot.coordinates, first, (&sums, loaded)));
         out.push(call("wgmma.commit", Vec::new()));
         out
     }
@@ -137,11 +138,7 @@ impl Program<'_> {
             let left = i64::try_from(steps.len() - 1).expect("few");
             out.push(call("wgmma.wait", vec![number(left.min(MOST_LEFT))]));
             out.extend(self.taken_by_warp(0, &factors, step, slot));
-            out.push(call("wgmma.fence", Vec::new()));
-            let sums = |at| tile(sum, at, false);
-            let own = Some((&factors, step));
-            out.extend(self.unrolled(&slot.at, &slot.coordinates, first, (&sums, own)));
-            out.push(call("wgmma.commit", Vec::new()));
+            out.extend(self.products_into(sum, slot, first, Some((&factors, step))));
         }
         // between a wait and the loads after it, a branch would make ptxas wait for all products
         out.extend(released);

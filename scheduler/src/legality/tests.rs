@@ -20,18 +20,8 @@ fn access(array: &str, indices: &[Affine]) -> Access {
 }
 
 fn set(name: &str, target: Access, op: AssignOp, value: Expr) -> Node {
-    Node::Statement(Statement {
-        name: name.into(),
-        target,
-        op,
-        value,
-        guard: None,
-        acc: None,
-        keeps: None,
-        order: Order::Fixed,
-        strict: false,
-        span: Span::NONE,
-    })
+    let order = Order::Fixed;
+    Node::Statement(Statement { order, ..Statement::plain(name.into(), target, op, value) })
 }
 
 fn over(var: &str, lower: i64, upper: &str, body: Vec<Node>) -> Node {

@@ -420,18 +420,8 @@ impl<'a> Reduction<'a> {
         let places = acc.places()?;
         let mut whole = coordinates[..self.own].to_vec();
         whole.extend(places.iter().cloned());
-        let init = Statement {
-            name: init_name(name),
-            target: read.clone(),
-            op: AssignOp::Set,
-            value: identity(old.statement.op, dtype),
-            guard: None,
-            acc: None,
-            keeps: None,
-            order: Order::Serial,
-            strict: false,
-            span: Span::NONE,
-        };
+        let neutral = identity(old.statement.op, dtype);
+        let init = Statement::plain(init_name(name), read.clone(), AssignOp::Set, neutral);
         let finish = Statement {
             name: finish_name(name),
             target: Access { indices: whole, ..old.statement.target.clone() },

@@ -27,7 +27,7 @@ use std::collections::BTreeMap;
 use warploom_ir::affine::{Affine, Atom, Name};
 use warploom_ir::diag::{Blame, Diagnostic, Result, Span};
 use warploom_ir::expr::{Access, Expr};
-use warploom_ir::nest::{Array, AssignOp, Constraint, Order, Role, Statement};
+use warploom_ir::nest::{Array, AssignOp, Constraint, Role, Statement};
 use warploom_ir::schedule::step::{LayoutTerm, Ref};
 use warploom_ir::schedule::{Marks, Poly, PolyStatement, Scope, Tree, TreeLoop};
 use warploom_ir::target::Place;
@@ -517,18 +517,7 @@ impl Copy<'_> {
             Direction::Back => (format!("{}_back", self.name).into(), theirs, ours),
         };
         let loops = loops(&name, &inside);
-        let statement = Statement {
-            name,
-            target,
-            op: AssignOp::Set,
-            value: Expr::Read(read),
-            guard: None,
-            acc: None,
-            keeps: None,
-            order: Order::Serial,
-            strict: false,
-            span,
-        };
+        let statement = Statement::plain(name, target, AssignOp::Set, Expr::Read(read));
         let iters = self.iterations.names.iter().chain(&inside).cloned().collect();
         let statement = PolyStatement { statement, iters, domain, origin: None };
         Ok(Some((statement, loops)))

@@ -209,10 +209,7 @@ fn boxed_pairs(name: &'static str, out: &str, [a, b, n, k]: [usize; 4]) -> Progr
          tensorize deep.1, S1.n.1, k.1.1 with tcgen05.mma.pair.m256n32k16.f32.bf16.bf16\n\
          ring k.0 by 3\nmap a.0.0 to block.y\nmap n.0 to block.x\nmap a.0.1 to cluster\n"
     );
-    let (_, schedule) = replayed(&text, &script);
-    let lowered = compile::lower(&schedule).unwrap_or_else(|e| panic!("{e}"));
-    let text = lowered.kernel().to_string();
-    Program { name, text }
+    replayed_nest(name, &text, &script)
 }
 
 /// A product of factors with scales in tiles of 128 rows and these columns, by blocks of their own
@@ -273,9 +270,7 @@ fn scaled_by(
          tcgen05.mma.{instruction}n{columns}k{depth}.f32.{of}.{of}.{by}\n\
          ring k.0 by {stages}\n{places}{cluster}"
     );
-    let (_, schedule) = replayed(&nest, &script);
-    let lowered = compile::lower(&schedule).unwrap_or_else(|e| panic!("{e}"));
-    let text = lowered.kernel().to_string();
+    let Program { text, .. } = replayed_nest(name, &nest, &script);
     // that the threads of a warp meet before one arrives nobody can notice, as in `filled`
     let (before, after) = text.split_once("warps 1 {").expect("warps arrive by themselves");
     let text = format!("{before}warps 1 {{{}", after.replacen("do sync()", "", 1));
@@ -339,8 +334,12 @@ fn by_script(
 
 /// What a script makes of `Out = A B^T`.
 fn replayed_program(name: &'static str, out: &str, sizes: [usize; 3], script: &str) -> Program {
-    let nest = product(out, sizes);
-    let (_, schedule) = replayed(&nest, script);
+    replayed_nest(name, &product(out, sizes), script)
+}
+
+/// The program of a nest with a script.
+fn replayed_nest(name: &'static str, nest: &str, script: &str) -> Program {
+    let (_, schedule) = replayed(nest, script);
     let lowered = compile::lower(&schedule).unwrap_or_else(|e| panic!("{e}"));
     Program { name, text: lowered.kernel().to_string() }
 }
@@ -356,9 +355,7 @@ fn loaded(name: &'static str, [m, n, k]: [usize; 3]) -> Program {
          tensorize S1.n.1, S1.m.1, k.1.1 with wgmma.rs.m64n16k8.f32.tf32.tf32\nring k.0 by 3\n\
          stage Out at n.0 as Os\nmap Os_back.0 to tma\n\
          map n.0 to block.x\nmap m.0 to block.y\n";
-    let (_, schedule) = replayed(&nest.replace("B[n, k]", "B[k, n]"), script);
-    let lowered = compile::lower(&schedule).unwrap_or_else(|e| panic!("{e}"));
-    Program { name, text: lowered.kernel().to_string() }
+    replayed_nest(name, &nest.replace("B[n, k]", "B[k, n]"), script)
 }
 
 /// What the example's script for chained products becomes in tiles of 64 rows, 48 columns between
@@ -386,9 +383,7 @@ fn chained(name: &'static str, [m, k, j]: [usize; 3], slices: bool) -> Program {
          tensorize S1.m.1.1, S1.n, S1.j.1.1 with wgmma.m64n8k16.f32.bf16.bf16\n\
          ring k.0 by 3\nring {at} by {slots}\nmap m.0 to block.x\n"
     );
-    let (_, schedule) = replayed(&nest, &script);
-    let lowered = compile::lower(&schedule).unwrap_or_else(|e| panic!("{e}"));
-    Program { name, text: lowered.kernel().to_string() }
+    replayed_nest(name, &nest, &script)
 }
 
 /// Two blocks that load 8 rows of B each for both.

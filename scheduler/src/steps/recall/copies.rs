@@ -6,7 +6,7 @@
 use warploom_ir::affine::{Affine, Name};
 use warploom_ir::diag::{Result, Span};
 use warploom_ir::expr::{Access, Expr};
-use warploom_ir::nest::{Array, AssignOp, Constraint, Order, Role, Statement};
+use warploom_ir::nest::{Array, AssignOp, Constraint, Role, Statement};
 use warploom_ir::schedule::{Poly, PolyStatement, Tree};
 use warploom_isl::Map;
 
@@ -46,17 +46,13 @@ impl Recall<'_> {
         }
         let mut kept: Vec<Copied> = Vec::new();
         for mut copy in out {
-            let mut rest = Vec::new();
-            let mut home: Option<usize> = None;
-            for (n, other) in kept.iter().enumerate() {
-                if home.is_none() && copy.touched.is_subset(&other.touched)? {
-                    home = Some(n);
-                }
-            }
-            if let Some(n) = home {
-                kept[n].uses.append(&mut copy.uses);
+            let homes = kept.iter().map(|other| copy.touched.is_subset(&other.touched));
+            let homes = homes.collect::<std::result::Result<Vec<_>, _>>()?;
+            if let Some(home) = homes.iter().position(|is| *is) {
+                kept[home].uses.append(&mut copy.uses);
                 continue;
             }
+            let mut rest = Vec::new();
             for mut other in kept {
                 if other.touched.is_subset(&copy.touched)? {
                     copy.uses.append(&mut other.uses);
@@ -142,7 +138,8 @@ impl Recall<'_> {
         let read = Access { array: array.clone(), indices, span: Span::NONE };
         let inside: Vec<Name> = room.kept.iter().map(|d| places[*d].clone()).collect();
         let iters = its.names.iter().chain(&inside).cloned().collect();
-        let statement = assignment(room.name, target, read);
+        let statement =
+            Statement::plain(room.name.clone(), target, AssignOp::Set, Expr::Read(read));
         Ok(Some((PolyStatement { statement, iters, domain, origin: None }, inside)))
     }
 }
@@ -171,21 +168,5 @@ impl Room<'_> {
             indices.push(element[*d].sub(&offset)?);
         }
         Ok(Access { array: self.name.clone(), indices, span: Span::NONE })
-    }
-}
-
-/// `TARGET = READ`.
-fn assignment(name: &Name, target: Access, read: Access) -> Statement {
-    Statement {
-        name: name.clone(),
-        target,
-        op: AssignOp::Set,
-        value: Expr::Read(read),
-        guard: None,
-        acc: None,
-        keeps: None,
-        order: Order::Serial,
-        strict: false,
-        span: Span::NONE,
     }
 }
