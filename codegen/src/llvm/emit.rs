@@ -209,7 +209,7 @@ impl Emitter<'_> {
             KernelNode::Loop(l) => self.run_loop(l),
             KernelNode::If(c, then, otherwise) => {
                 let c = Cond::of(c, &self.env);
-                self.branch(&c, then, otherwise);
+                self.branch(&c, |e| e.nodes(then), |e| e.nodes(otherwise));
             }
             KernelNode::Store(s) => self.store(s),
             KernelNode::Local(l) => self.local(l),
@@ -217,10 +217,16 @@ impl Emitter<'_> {
         }
     }
 
-    fn branch(&mut self, c: &Cond, then: &[KernelNode], otherwise: &[KernelNode]) {
+    /// Emits what runs where a condition holds, and what runs elsewhere.
+    pub(crate) fn branch(
+        &mut self,
+        c: &Cond,
+        then: impl FnOnce(&mut Self),
+        otherwise: impl FnOnce(&mut Self),
+    ) {
         match c.as_constant() {
-            Some(true) => return self.nodes(then),
-            Some(false) => return self.nodes(otherwise),
+            Some(true) => return then(self),
+            Some(false) => return otherwise(self),
             None => {}
         }
         let test = self.cond(c);
@@ -229,11 +235,11 @@ impl Emitter<'_> {
         self.f.start(&yes);
         let around = std::mem::take(&mut self.ranges);
         self.ranges = c.within(&around);
-        self.nodes(then);
+        then(self);
         self.ranges = around;
         self.f.br(&end);
         self.f.start(&no);
-        self.nodes(otherwise);
+        otherwise(self);
         self.f.br(&end);
         self.f.start(&end);
     }

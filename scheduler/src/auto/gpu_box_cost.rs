@@ -52,6 +52,8 @@ const HELD: [[i64; 3]; 2] = [[128, 128, 96], [128, 48, 24]];
 /// Most slices in flight, and as few as still hide the memory's latency.
 const STAGES: i64 = 8;
 const ENOUGH: i64 = 4;
+/// No operand stays where it is.
+const NONE: [bool; 2] = [false; 2];
 /// Banks of shared memory, bytes of each, and threads of a warp.
 const BANKS: usize = 32;
 const BANK: i64 = 4;
@@ -190,17 +192,51 @@ impl Space {
         rows * rate / 4 + ends
     }
 
-    /// Slices in flight of operands that come in these ways.
-    pub(super) fn stages(&self, [d, w, s]: [&Plan; 3], way: Way, comes: [Comes; 2]) -> Option<i64> {
+    /// Slices in flight.
+    pub(super) fn stages(&self, plans: [&Plan; 3], way: Way) -> Option<i64> {
+        let comes = self.loads(plans, way)?.map(|(comes, _)| comes);
+        self.slots(plans, way, comes)
+    }
+
+    /// Slots of the ring where the operands of rows and of columns come in these ways.
+    fn slots(&self, plans: [&Plan; 3], way: Way, comes: [Comes; 2]) -> Option<i64> {
+        let lasting = self.lasting(plans, way, comes);
+        let with = self.slots_with(plans, way, (comes, lasting))?;
+        // what lasts has no more room than a ring's
+        if plans[2].count <= with { Some(with) } else { self.slots_with(plans, way, (comes, NONE)) }
+    }
+
+    /// The same where some of the operands stay where they are.
+    fn slots_with(
+        &self,
+        [d, w, s]: [&Plan; 3],
+        way: Way,
+        (comes, lasting): ([Comes; 2], [bool; 2]),
+    ) -> Option<i64> {
         let results = match self.leaves(&[d, w], way.swapped) {
             Leaving::Scattered => 0,
             Leaving::Threads | Leaving::Engine => d.whole * w.whole * self.out,
         };
-        let each = (d.whole + w.whole / way.members()) * s.whole * self.factor;
+        let sizes = [d.whole, w.whole / way.members()].map(|own| own * s.whole * self.factor);
+        let sum = |lasts: bool| -> i64 {
+            sizes.iter().zip(lasting).filter(|(_, l)| *l == lasts).map(|(size, _)| size).sum()
+        };
+        let (once, each) = (s.count * sum(true), sum(false));
         let cache = if comes.contains(&Comes::Copied) { CACHE } else { 0 };
         let room = (self.shared - cache) / way.resident;
-        let stages = ((room - results - 4096) / each).min(STAGES);
+        let stages = ((room - results - once - 4096) / each).min(STAGES);
         (stages >= 2).then_some(stages)
+    }
+
+    /// Whether the operands of rows and of columns stay where they are, as all tiles of a block
+    /// have the same (`block::lasting`).
+    fn lasting(&self, [d, w, _sums]: [&Plan; 3], way: Way, comes: [Comes; 2]) -> [bool; 2] {
+        let several = d.count * w.count > self.multiprocessors * way.resident;
+        let block = !self.tensor && !way.paired && self.batch == 1;
+        let one = |plan: &Plan, comes: Comes| {
+            block && several && plan.count == 1 && comes != Comes::Turned
+        };
+        [one(d, comes[0]), one(w, comes[1])]
     }
 
     /// Whether threads fill a factor's operand: also where what is contiguous in it is a sum, and
@@ -283,11 +319,17 @@ impl Space {
             return None;
         }
         let loads = self.loads([d, w, s], way)?;
-        let stages = self.stages([d, w, s], way, loads.map(|(comes, _)| comes))?;
+        let comes = loads.map(|(comes, _)| comes);
+        let stages = self.slots([d, w, s], way, comes)?;
         let groups = groups(held, teams, stages);
-        let [deep, wide] = loads.map(|(comes, clocks)| match comes {
-            Comes::Turned => clocks / groups,
-            Comes::Engine | Comes::Copied => clocks,
+        let lasting = match s.count <= stages {
+            true => self.lasting([d, w, s], way, comes),
+            false => NONE,
+        };
+        let [deep, wide] = [0, 1].map(|side| match loads[side] {
+            _none if lasting[side] => 0,
+            (Comes::Turned, clocks) => clocks / groups,
+            (Comes::Engine | Comes::Copied, clocks) => clocks,
         });
         let loads = deep + wide / way.members();
         let tiles = d.count * w.count * self.batch;

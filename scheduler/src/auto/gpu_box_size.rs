@@ -205,7 +205,7 @@ impl Space {
         }
         let (time, [d, w, s], way) = best?;
         let comes = self.comes([&d, &w, &s], way)?;
-        let stages = self.stages([&d, &w, &s], way, comes)?;
+        let stages = self.stages([&d, &w, &s], way)?;
         let sides = [(&d, 0), (&w, 1), (&s, 2)].map(|(plan, side)| {
             let lines = self.lines(side, way.swapped);
             let cut = |(l, size): (&Side, &i64)| Cut { line: l.line.clone(), size: *size };

@@ -122,8 +122,8 @@ impl Program<'_> {
             // of what is outside the results, nothing leaves the staging buffer
             let plain =
                 self.plan.staging.contains_key(&store.array) && reads_only(&store, &of.buffer);
-            let guard = instance.guard.iter().filter(|_| !plain);
-            let conditions = guard.map(|c| condition(c, &lookup)).collect();
+            let guards = instance.guard.iter().map(|c| condition(c, &lookup));
+            let conditions = guards.filter(|c| !plain || self.of_rows(c, &vars[0])).collect();
             if let Some(target) = &instance.row {
                 store.indices = target.iter().map(|e| substitute(e, &lookup)).collect();
                 body.push(by_rows(conditions, &vars[1], KernelNode::Store(store)));
@@ -138,6 +138,13 @@ impl Program<'_> {
         let reduce = elements.statements.iter().any(|i| i.row.is_some());
         let fragment = of.buffer.clone();
         Device::Across(Across { vars, fragment, part, reduce, body }).into()
+    }
+
+    /// Whether a condition is one on the rows of a team alone, the same in all tiles: what it
+    /// leaves out nobody has to write.
+    fn of_rows(&self, condition: &Condition, row: &Name) -> bool {
+        let known = |name: &str| (*name == **row || *name == *self.team).then_some(0);
+        condition.uses(row) && condition.holds(&known).is_some()
     }
 
     /// Results that leave in slabs of columns; so many slabs left `before`. Those of 16 bits are

@@ -30,6 +30,7 @@ pub(crate) mod filler;
 mod filling;
 mod held;
 mod joint;
+mod lasting;
 mod leaving;
 mod masked;
 mod moves;

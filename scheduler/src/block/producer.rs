@@ -70,8 +70,7 @@ impl Program<'_> {
         let plan = self.plan;
         let q = self.count(scope)?;
         let at = self.slot_of(&q);
-        let mut bytes = 0;
-        let (mut loads, mut by_threads) = (Vec::new(), Vec::new());
+        let (mut loads, mut by_threads) = (Loads::default(), Loads::default());
         let mut fillings = Vec::new();
         for store in fills {
             let values = self.values(scope, store);
@@ -80,13 +79,11 @@ impl Program<'_> {
                     let copy = &plan.fills[*f];
                     let factor = self.product().operand(&copy.buffer);
                     let factor = factor.expect("fills are of operands");
-                    let load = self.load(copy, factor, &at, &values);
-                    if copy.asynchronous() {
-                        by_threads.push(load);
-                        continue;
-                    }
-                    bytes += factor.shape().iter().product::<i64>() * factor.bits() / 8;
-                    loads.push(load);
+                    let own = self.own_slot(&copy.buffer, &at, &values);
+                    let load = self.load(copy, factor, &own, &values);
+                    let to = if copy.asynchronous() { &mut by_threads } else { &mut loads };
+                    let bytes = factor.shape().iter().product::<i64>() * factor.bits() / 8;
+                    to.take(load, bytes, self.lasting.contains_key(&copy.buffer));
                 }
                 Some(Work::Threads(f)) => fillings.push((f, values)),
                 Some(
@@ -101,11 +98,15 @@ impl Program<'_> {
         }
         let wait = vec![slot(self.empty(), at.clone()), self.parity(&q, 1)];
         let mut out = vec![call("mbarrier.wait", wait)];
-        if bytes > 0 {
+        let split = |first, others| self.in_first_tile(&q, first, others);
+        let loads = loads.told(split, |bytes| {
+            if bytes == 0 {
+                return vec![call("mbarrier.arrive", vec![slot(self.full(), at.clone())])];
+            }
             let bytes = number(bytes * self.product().matrix.blocks);
             let expect = call("mbarrier.expect", vec![slot(self.full(), at.clone()), bytes]);
-            loads.insert(0, self.by_first(vec![expect]).remove(0));
-        }
+            self.by_first(vec![expect])
+        });
         if !self.fills_itself() {
             out.extend(loads);
             return Ok(out);
@@ -113,13 +114,49 @@ impl Program<'_> {
         if !loads.is_empty() {
             out.push(one(loads));
         }
-        if !by_threads.is_empty() {
-            out.append(&mut by_threads);
+        if self.copies_ring() {
+            out.extend(by_threads.told(split, |_bytes| Vec::new()));
             out.push(call("cp.async.arrive", vec![slot(self.full(), at.clone())]));
         }
         if !fillings.is_empty() {
             out.extend(self.filled(&fillings, &at));
         }
         Ok(self.in_turn(out, &q))
+    }
+}
+
+/// Copies that begin in an iteration of the ring.
+#[derive(Default)]
+struct Loads {
+    /// Those of each iteration, and their bytes.
+    each: (Vec<KernelNode>, i64),
+    /// Those of the first tile alone.
+    first: (Vec<KernelNode>, i64),
+}
+
+impl Loads {
+    fn take(&mut self, load: KernelNode, bytes: i64, lasting: bool) {
+        let (loads, all) = if lasting { &mut self.first } else { &mut self.each };
+        loads.push(load);
+        *all += bytes;
+    }
+
+    /// What begins, behind what tells how many bytes come; `split` takes what the first tile does
+    /// and what others do.
+    fn told(
+        self,
+        split: impl FnOnce(Vec<KernelNode>, Vec<KernelNode>) -> Vec<KernelNode>,
+        tell: impl Fn(i64) -> Vec<KernelNode>,
+    ) -> Vec<KernelNode> {
+        let Self { each: (each, bytes), first: (first, more) } = self;
+        if first.is_empty() && each.is_empty() {
+            return Vec::new();
+        }
+        let mut out = match first.is_empty() {
+            true => tell(bytes),
+            false => split([tell(bytes + more), first].concat(), tell(bytes)),
+        };
+        out.extend(each);
+        out
     }
 }

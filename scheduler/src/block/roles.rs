@@ -60,6 +60,9 @@ pub(super) struct Program<'a> {
     pub(super) division: Option<Division>,
     /// The fragments of the first factors of products whose sums nodes around have begun.
     pub(super) loaded: BTreeMap<usize, Factors>,
+    /// The buffers of operands that only the first tile's iterations of the ring fill, with how
+    /// many these are.
+    pub(super) lasting: BTreeMap<Name, i64>,
 }
 
 /// A loop of the program around a place.
@@ -167,6 +170,7 @@ impl<'a> Program<'a> {
             turns: None,
             division: None,
             loaded: BTreeMap::new(),
+            lasting: BTreeMap::new(),
         }
     }
 
@@ -201,6 +205,7 @@ impl<'a> Program<'a> {
             return self.with_warps(&nodes);
         }
         self.name_turns(&nodes)?;
+        self.lasting = self.found_lasting(&nodes);
         let loads =
             self.in_chosen(&nodes, |p, nodes, scope| Ok([p.loading(nodes, scope)?, Vec::new()]))?;
         let warps = WARPGROUP * self.multipliers();
@@ -285,9 +290,10 @@ impl<'a> Program<'a> {
         for product in &self.plan.products {
             for factor in &product.operands {
                 let [rows, columns] = factor.shape();
+                let slots = self.lasting.get(&factor.buffer).copied().unwrap_or(product.stages);
                 let shape = match factor.on_chip {
                     true => factor.extents.clone(),
-                    false => vec![product.stages, rows, columns],
+                    false => vec![slots, rows, columns],
                 };
                 let copied = |f: &Move| f.buffer == factor.buffer && f.asynchronous();
                 let panel = match self.plan.fills.iter().any(copied) {

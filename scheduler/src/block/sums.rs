@@ -246,7 +246,10 @@ impl Program<'_> {
             }
             // a held operand has no slots; what is before its rows and columns is one
             let outer = if factor.on_chip { factor.extents.len() - 2 } else { 1 };
-            let start = if factor.on_chip { Index::Const(0) } else { at.clone() };
+            let start = match factor.on_chip {
+                true => Index::Const(0),
+                false => self.own_slot(&factor.buffer, at, coordinates),
+            };
             let slot = Slice { start, extent: None, step: 1 };
             let dims = factor.tile.iter().map(|(start, extent)| Slice {
                 start: substitute(start, &lookup),

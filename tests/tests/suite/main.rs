@@ -23,6 +23,7 @@ mod gpu_tiles;
 mod gpu_wavefronts;
 mod instructions;
 mod isl_version;
+mod lasting_operands;
 mod loaded_fragments;
 mod mutations;
 mod ozaki;

@@ -503,6 +503,20 @@ fn weakened_programs_that_load_fragments_are_noticed() {
 }
 
 #[test]
+fn weakened_programs_whose_operands_last_are_noticed() {
+    let script = "tile m, n by 64, 16\nraster m.0, n.0 as t\nsplit t by 2\nskew t.1 by -2*t.0\n\
+         reorder t.1, t.0\ndistribute n.1\ndistribute m.1\nsplit k by 64\n\
+         reorder k.0, S1.m.1, S1.n.1, k.1\nsplit k.1 by 16\n\
+         reorder k.0, k.1.0, S1.m.1, S1.n.1, k.1.1\nstage Acc at n.0 as acc\n\
+         stage A at k.0 as As\nstage B at k.0 as Bs\nmap As.0 to tma\nmap Bs.0 to tma\n\
+         tensorize S1.m.1, S1.n.1, k.1.1 with wgmma.m64n16k16.f32.bf16.bf16\nring k.0 by 3\n\
+         map t.1 to block.x\n";
+    let lasting = replayed_program("an operand that lasts", "f32", [400, 16, 120], script);
+    assert!(lasting.text.contains("Bs: bf16[2, 16, 64]"), "{}", lasting.text);
+    all_noticed(&[lasting], 40);
+}
+
+#[test]
 fn weakened_programs_that_take_turns_are_noticed() {
     let programs = [
         in_turns("boxes", "bf16", [256, 16, 136], 1),

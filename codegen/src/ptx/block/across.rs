@@ -9,13 +9,13 @@ use std::ops::Range;
 use warploom_ir::affine::Name;
 use warploom_ir::instruction::fragment::Digit;
 use warploom_ir::kernel::device::{Across, Slice};
-use warploom_ir::kernel::{Index, KernelNode};
+use warploom_ir::kernel::{Condition, Index, KernelNode};
 
 use super::{Pairing, Registers};
 use crate::llvm::build::Value;
 use crate::llvm::convert::half_elem;
 use crate::llvm::emit::{BufferRegs, Emitter};
-use crate::llvm::lin::Lin;
+use crate::llvm::lin::{Cond, Lin};
 use crate::llvm::memory::mem_elem;
 use crate::llvm::tile::{Tile, TileKey};
 
@@ -116,14 +116,54 @@ impl Emitter<'_> {
         if a.reduce {
             return self.reduce_rows(a);
         }
+        if let [KernelNode::If(holds, body, otherwise)] = a.body.as_slice()
+            && otherwise.is_empty()
+            && !holds.uses(&a.vars[1])
+        {
+            let inside = Across { body: body.clone(), ..a.clone() };
+            return self.across_rows(&inside, holds);
+        }
         let r = self.state().fragments[&a.fragment].clone();
         let (bases, names) = self.first_element(a, &r.layout.threads);
+        let elements = self.elements_of(a, &r);
+        self.across_elements(a, (&r, &bases), &elements);
+        for name in &names {
+            self.vars.remove(name);
+        }
+    }
+
+    /// The body where a condition on the row holds, which is asked once for all elements of a row
+    /// that a thread has: those of others cost nothing.
+    fn across_rows(&mut self, a: &Across, holds: &Condition) {
+        let r = self.state().fragments[&a.fragment].clone();
+        let (bases, names) = self.first_element(a, &r.layout.threads);
+        let mut rows: BTreeMap<i64, Vec<(i64, [i64; 2])>> = BTreeMap::new();
+        for element in self.elements_of(a, &r) {
+            rows.entry(element.1[0]).or_default().push(element);
+        }
+        for (row, elements) in rows {
+            self.env.insert(a.vars[0].clone(), bases[0].offset(row));
+            let holds = Cond::of(holds, &self.env);
+            let stored = |e: &mut Self| e.across_elements(a, (&r, &bases), &elements);
+            self.branch(&holds, stored, |_| {});
+        }
+        for name in &names {
+            self.vars.remove(name);
+        }
+    }
+
+    /// The body for these elements of a thread, whose first one has this row and column.
+    fn across_elements(
+        &mut self,
+        a: &Across,
+        (r, bases): (&Registers, &[Lin; 2]),
+        elements: &[(i64, [i64; 2])],
+    ) {
         // fragments of this layout hold the same element in the same place
         let mut same: Vec<_> = self.state().fragments.clone().into_iter().collect();
         same.retain(|(_, other)| other.layout == r.layout && other.tiles == r.tiles);
-        let pairs = self.stores_pairs(a, &r.layout, &bases);
+        let pairs = self.stores_pairs(a, &r.layout, bases);
         let mut parts = Parts::new();
-        let elements = self.elements_of(a, &r);
         let dims: Vec<[Lin; 2]> = elements
             .iter()
             .map(|(_, at)| [0, 1].map(|side| bases[side].offset(at[side])))
@@ -155,9 +195,6 @@ impl Emitter<'_> {
         }
         for var in &a.vars {
             self.env.remove(var);
-        }
-        for name in &names {
-            self.vars.remove(name);
         }
     }
 
