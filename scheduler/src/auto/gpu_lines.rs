@@ -11,7 +11,7 @@
 
 use warploom_ir::affine::{Affine, Atom, Name};
 use warploom_ir::diag::Result;
-use warploom_ir::expr::Access;
+use warploom_ir::expr::{Access, BinOp, Expr, UnOp};
 use warploom_ir::nest::Role as ArrayRole;
 use warploom_ir::schedule::step::{LayoutTerm, Ref, StepKind};
 use warploom_ir::schedule::{Poly, PolyStatement};
@@ -32,6 +32,9 @@ const WIDE_OF_MIXED: i64 = 32;
 const NARROW: i64 = 4;
 /// Lines of which a thread runs a piece.
 const LINES: i64 = 2;
+/// Threads of a block whose elements take more instructions than memory leaves time for: blocks end
+/// apart, and while some compute, others load.
+pub(super) const BUSY_THREADS: i64 = 128;
 /// Most results of the same elements that a thread computes.
 const RESULTS: i64 = 32;
 
@@ -120,6 +123,45 @@ pub(super) fn piece(poly: &Poly, s: &PolyStatement, line: &Role) -> Option<i64> 
     (line.extent.is_some_and(|n| n % piece == 0) && moving().all(aligned)).then_some(piece)
 }
 
+/// Whether a statement computes so much of elements of 16 bits or less that instructions take as
+/// long as memory does: exponentials and other functions that are sums of many terms. `piece` is
+/// how many neighbours a thread takes at once.
+pub(super) fn busy(s: &PolyStatement, piece: i64) -> bool {
+    let mut found = false;
+    s.statement.value.visit(&mut |e| {
+        found |= match e {
+            Expr::Unary(op, _) => long(*op),
+            Expr::Binary(op, ..) => *op == BinOp::Pow,
+            Expr::Literal(_)
+            | Expr::Index(_)
+            | Expr::Read(_)
+            | Expr::Fma(..)
+            | Expr::Select(..)
+            | Expr::Cast { .. }
+            | Expr::Bitcast(..) => false,
+        };
+    });
+    found && 2 * piece >= WIDE
+}
+
+/// Whether a function is a sum of many terms.
+const fn long(op: UnOp) -> bool {
+    match op {
+        UnOp::Exp | UnOp::Exp2 | UnOp::Log | UnOp::Log2 | UnOp::Tanh | UnOp::Erf => true,
+        UnOp::Neg
+        | UnOp::Not
+        | UnOp::Abs
+        | UnOp::Rint
+        | UnOp::Floor
+        | UnOp::Ceil
+        | UnOp::Trunc
+        | UnOp::Exponent
+        | UnOp::IsFinite
+        | UnOp::Sqrt
+        | UnOp::Rsqrt => false,
+    }
+}
+
 impl Auto {
     /// Maps a statement that moves whole lines; says whether it is one.
     pub(super) fn lines(&mut self, name: &Name) -> Result<bool> {
@@ -133,19 +175,22 @@ impl Auto {
         }
         let before = self.at.clone();
         let piece = piece(&poly, s, &e.line);
-        if self.line_blocks(&e, piece).is_some() {
+        let busy = e.rest.is_empty() && piece.is_some_and(|piece| busy(s, piece));
+        if self.line_blocks(&e, piece, busy).is_some() {
             return Ok(true);
         }
         self.at = before;
         Ok(false)
     }
 
-    /// Carries it out; `None` where a step is refused.
-    fn line_blocks(&mut self, e: &Elementwise, piece: Option<i64>) -> Option<()> {
+    /// Carries it out; `None` where a step is refused. Threads of a single line that are busy take
+    /// two pieces, the second of which is on its way while the first is computed.
+    fn line_blocks(&mut self, e: &Elementwise, piece: Option<i64>, busy: bool) -> Option<()> {
         // without wide accesses a thread's elements are not neighbours: those of a warp are
         let each = piece.unwrap_or(4);
-        let line = |n: i64| fitting(THREADS, (n + each - 1) / each);
-        let wide = e.line.extent.map_or(THREADS, line);
+        let threads = if busy { BUSY_THREADS } else { THREADS };
+        let line = |n: i64| fitting(threads, (n + each - 1) / each);
+        let wide = e.line.extent.map_or(threads, line);
         let mut rest = e.rest.clone();
         let lines = rest.pop();
         let mut order = vec![e.line.clone()];
@@ -153,17 +198,26 @@ impl Auto {
         order.extend(e.results.iter().cloned());
         self.ordered(&order.iter().map(|r| r.name.clone()).collect::<Vec<_>>()).then_some(())?;
         let batch = self.one_loop(&rest)?;
-        let (block, inside) = self.halves(&e.line.name, wide * each)?;
+        let size = if busy { LINES } else { 1 } * wide * each;
+        let (block, inside) = self.halves(&e.line.name, size)?;
         let (thread, mine) = match piece {
-            Some(_) => self.halves(&inside, each)?,
+            Some(_) if busy => {
+                let (pieces, mine) = self.halves(&inside, each)?;
+                let (strip, thread) = self.strips_of(&pieces, wide)?;
+                (thread, vec![strip, mine])
+            }
+            Some(_) => {
+                let (thread, mine) = self.halves(&inside, each)?;
+                (thread, vec![mine])
+            }
             None => {
                 let (mine, thread) = self.strips_of(&inside, wide)?;
-                (thread, mine)
+                (thread, vec![mine])
             }
         };
         let count = |n: Option<i64>, size: i64| n.map(|n| (n + size - 1) / size);
-        let mut blocks = vec![(block, count(e.line.extent, wide * each))];
-        let (mut threads, mut unrolled) = (vec![thread], vec![mine]);
+        let mut blocks = vec![(block, count(e.line.extent, size))];
+        let (mut threads, mut unrolled) = (vec![thread], mine);
         unrolled.splice(0..0, e.results.iter().map(|r| r.name.clone()));
         if let Some(lines) = lines {
             let high = THREADS / wide;

@@ -19,7 +19,7 @@ use warploom_ir::schedule::step::{Ref, StepKind};
 use warploom_ir::schedule::{PolyStatement, Tree, TreeLoop};
 use warploom_ir::target::{Axis, Place};
 
-use super::gpu_lines::piece;
+use super::gpu_lines::{BUSY_THREADS, busy, piece};
 use super::tiles::{Role, Stride, extent, own_chain, stride};
 use super::{Auto, children, stage_at};
 use crate::footprint::around;
@@ -36,8 +36,10 @@ const LARGE_SHARE: i64 = 16;
 const AHEAD: i64 = 4;
 const LEAST_AHEAD: i64 = 2;
 /// Elements of a row that a thread takes all at once at most: what several statements of the row
-/// compute of them stays in registers.
+/// compute of them stays in registers. More where threads are busy (`gpu_lines::busy`): what there
+/// is beside the elements' own instructions then counts less.
 const KEPT: i64 = 16;
+const BUSY_KEPT: i64 = 32;
 /// Rows that are too few to keep a GPU busy.
 const FEW: i64 = 96;
 /// Blocks that keep a large GPU busy.
@@ -81,6 +83,8 @@ struct Part {
     reduces: bool,
     /// Neighbouring elements that a thread takes at once, where lines of them are aligned.
     piece: i64,
+    /// It computes as long as memory takes.
+    busy: bool,
 }
 
 /// The loops outside what a block runs, and its shape.
@@ -104,7 +108,7 @@ impl Block {
         let least = (AHEAD / piece).max(LEAST_AHEAD);
         let step = self.shape.threads * piece;
         let whole = self.length.filter(|n| !self.columns && n % step == 0);
-        let kept = whole.map(|n| n / step).filter(|n| n * piece <= KEPT);
+        let kept = whole.map(|n| n / step).filter(|n| n * piece <= self.shape.kept);
         kept.map_or(least, |n| n.max(least))
     }
 }
@@ -114,19 +118,35 @@ impl Block {
 struct Shape {
     threads: i64,
     rows: i64,
+    /// Elements of a row that a thread takes all at once at most.
+    kept: i64,
+    /// Partial results that are left after the first step of combining.
+    left: i64,
 }
 
 impl Shape {
-    fn of(length: Option<i64>, rows: Option<i64>) -> Self {
+    /// For rows of this length, so many of them; what a row runs.
+    fn of(length: Option<i64>, rows: Option<i64>, parts: &[Part]) -> Self {
         let elements = length.zip(rows).map(|(n, rows)| n.saturating_mul(rows));
         let many = elements.is_some_and(|n| n / LARGE_SHARE >= BUSY);
-        let share = if many { LARGE_SHARE } else { SHARE };
-        let wanted = length.map_or(THREADS, |n| n / share);
+        let (block, share, kept) = match (many, parts.iter().any(|p| p.busy)) {
+            (true, true) => (BUSY_THREADS, BUSY_KEPT, BUSY_KEPT),
+            (true, false) => (THREADS, LARGE_SHARE, KEPT),
+            (false, _) => (THREADS, SHARE, KEPT),
+        };
+        let wanted = length.map_or(block, |n| n / share);
         let mut threads = WARP;
-        while threads < THREADS && threads < wanted {
+        while threads < block && threads < wanted {
             threads *= 2;
         }
-        Self { threads, rows: THREADS / threads }
+        // narrow elements come so fast that one thread's last steps are seen
+        let narrow = parts.iter().all(|p| p.lane.is_none() || p.piece >= SHARE);
+        let left = match threads {
+            ..=64 => 8,
+            THREADS if narrow => 32,
+            _more => 16,
+        };
+        Self { threads, rows: block / threads, kept, left }
     }
 
     /// For so many columns of this length: fewer neighbours in a block where blocks are few.
@@ -142,12 +162,7 @@ impl Shape {
         while threads < most && threads < wanted {
             threads *= 2;
         }
-        Self { threads, rows }
-    }
-
-    /// Partial results that are left after the first step of combining.
-    const fn left(self) -> i64 {
-        if self.threads > 64 { 16 } else { 8 }
+        Self { threads, rows, kept: KEPT, left: 1 }
     }
 }
 
@@ -260,7 +275,7 @@ impl Auto {
         let statement = statement.clone();
         let Some(role) = lane else {
             let once = nest.loops().is_empty();
-            let part = Part { statement, lane: None, reduces: false, piece: 1 };
+            let part = Part { statement, lane: None, reduces: false, piece: 1, busy: false };
             return Ok(once.then_some((part, Some(1))));
         };
         let every = |a: &&Access| outer.iter().all(|l| moves(a, &statement, l));
@@ -269,7 +284,8 @@ impl Auto {
             return Ok(None);
         }
         let piece = piece(&poly, s, &role).unwrap_or(1);
-        let part = Part { statement, lane: Some(role.name), reduces: role.reduces, piece };
+        let (lane, reduces, busy) = (Some(role.name), role.reduces, busy(s, piece));
+        let part = Part { statement, lane, reduces, piece, busy };
         Ok(Some((part, elements)))
     }
 
@@ -293,7 +309,13 @@ impl Auto {
         if strides().any(|a| stride(a, &column) == Stride::Far) {
             return Ok(None);
         }
-        let part = |lane, reduces| Part { statement: statement.clone(), lane, reduces, piece: 1 };
+        let part = |lane, reduces| Part {
+            statement: statement.clone(),
+            lane,
+            reduces,
+            piece: 1,
+            busy: false,
+        };
         let loops = nest.loops();
         let [l] = loops.as_slice() else {
             return Ok(loops.is_empty().then(|| (part(None, false), Some(1))));
@@ -322,7 +344,7 @@ impl Auto {
         let shape = if columns {
             Shape::of_columns(rows.length, rows.count)
         } else {
-            Shape::of(rows.length, rows.count)
+            Shape::of(rows.length, rows.count, &rows.parts)
         };
         let (outside, length) = (rows.outer.clone(), rows.length);
         let mut block = Block { outside, shape, columns, length };
@@ -336,7 +358,7 @@ impl Auto {
                 }
             }
             Some(row) => block.outside.push(row),
-            None => block.shape = Shape { threads: THREADS, rows: 1 },
+            None => block.shape = Shape { threads: THREADS, rows: 1, ..block.shape },
         }
         if let Some(at) = block.outside.last().cloned() {
             self.results_of_rows(&at);
@@ -410,7 +432,7 @@ impl Auto {
         let mut end = finish;
         if !block.columns {
             let last = self.inside(&end, block).pop()?;
-            let (steps, left) = self.strided(&last, block.shape.left())?;
+            let (steps, left) = self.strided(&last, block.shape.left)?;
             let mut order = self.inside(&end, block);
             order.retain(|l| ![&steps, &left].contains(&l));
             order.extend([left.clone(), steps.clone()]);

@@ -77,3 +77,18 @@ fn guarded_sums_look_at_many_elements() {
     let (script, _) = chosen(&each, &[("M", 70), ("N", 40), ("K", 24)]);
     assert!(!script.contains("split m by 32\n"), "{script}");
 }
+
+/// One line of elements of 16 bits, of which a function takes long: two pieces for a thread.
+#[test]
+fn threads_that_are_busy_load_a_piece_ahead() {
+    let text = "param N\nin X: bf16[N]  out Y: bf16[N]\nfor i in 0..N { S: Y[i] = erf(X[i]) }\n";
+    let (script, _) = chosen(text, &[("N", 4096)]);
+    for step in ["split i by 2048\n", "split i.1.0 by 128\n", "unroll i.1.0.0\n"] {
+        assert!(script.contains(step), "{step}{script}");
+    }
+    // products of neighbours take no time, and elements of 32 bits come half as fast
+    for other in [text.replace("erf(X[i])", "2 * X[i]"), text.replace("bf16", "f32")] {
+        let (script, _) = chosen(&other, &[("N", 4096)]);
+        assert!(!script.contains("i.1.0.0"), "{script}");
+    }
+}

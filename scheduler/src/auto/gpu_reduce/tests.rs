@@ -135,3 +135,29 @@ for i in 0..40 {
     let (s, _) = chosen(&text.replace("40", "3"), &[]);
     assert!(!s.script().to_string().contains("map l.1 to thread.y"), "{}", s.script());
 }
+
+/// Rows of many elements of 16 bits under a function that takes long: four pieces for each thread,
+/// 128 threads in a block, one row or four.
+#[test]
+fn busy_threads_take_more_of_a_row() {
+    let text = "param M, N\nin X: bf16[M, N]  out Y: bf16[M, N]\ntemp s: f32[M]
+for i in 0..M {\n  S0: s[i] = 0\n  for j in 0..N { S1: s[i] += exp(X[i, j]) order fixed }
+  for j in 0..N { S2: Y[i, j] = exp(X[i, j]) / s[i] }\n}\n";
+    let script = |text: &str, m: &str, n: &str| {
+        let text = text.replace("param M, N", &format!("param M = {m}\nparam N = {n}"));
+        let start = Schedule::new(&text.parse().unwrap()).unwrap();
+        auto_gpu(&start, &GpuOptions::default()).unwrap().script().to_string()
+    };
+    let long = script(text, "6144", "4096");
+    assert!(long.contains("split S1.j.0 by 128\n"), "{long}");
+    assert!(long.contains("split S1.j.0.0 by 4\n"), "{long}");
+    let short = script(text, "24576", "1024");
+    assert!(short.contains("split i by 4\n") && short.contains("split S1.j.0 by 32\n"), "{short}");
+    // without the function, and with 32 bits, registers for more blocks are worth more
+    let plain = script(&text.replace("exp(X[i, j])", "X[i, j]"), "6144", "4096");
+    assert!(plain.contains("split S1.j.0 by 256\n"), "{plain}");
+    assert!(plain.contains("finish.j.0.1 by 32\n"), "{plain}");
+    let wide = script(&text.replace("bf16", "f32"), "3072", "4096");
+    assert!(wide.contains("split S1.j.0 by 256\n"), "{wide}");
+    assert!(wide.contains("finish.j.0.1 by 16\n"), "{wide}");
+}
