@@ -203,14 +203,20 @@ impl System {
     /// Whether it is proved that no integers meet all constraints.
     #[must_use]
     pub fn never(&self) -> bool {
-        Refutation::of(self).found()
+        self.never_with(&[])
     }
 
-    /// Whether integers were found that meet all constraints: variable by variable the smallest
-    /// value that the ranges leave, or the largest.
+    /// [`Self::never`] with more constraints.
     #[must_use]
-    pub fn sometimes(&self) -> bool {
-        let Some(values) = Refutation::of(self).guess() else { return false };
+    pub fn never_with(&self, more: &[(Linear, Range)]) -> bool {
+        Refutation::of(self, more).found()
+    }
+
+    /// Whether integers were found that meet all constraints and these: variable by variable the
+    /// smallest value that the ranges leave, or the largest.
+    #[must_use]
+    pub fn sometimes_with(&self, more: &[(Linear, Range)]) -> bool {
+        let Some(values) = Refutation::of(self, more).guess() else { return false };
         let value = |sum: &Linear| {
             let start = Some(sum.constant);
             sum.terms.iter().fold(start, |s, (v, c)| s?.checked_add(values[*v].checked_mul(*c)?))
@@ -218,7 +224,7 @@ impl System {
         let meets = |(sum, range): &(Linear, Range)| {
             value(sum).is_some_and(|v| !range.meet(Range::only(v)).is_empty())
         };
-        self.constraints.iter().all(meets)
+        self.constraints.iter().chain(more).all(meets)
     }
 }
 
