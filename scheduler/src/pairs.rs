@@ -163,6 +163,27 @@ impl Pair {
         ask() == Some(true)
     }
 
+    /// Whether instances of two statements with the same values of `indices` have the same values of
+    /// `rows`.
+    pub(crate) fn decides(
+        poly: &Poly,
+        of: [usize; 2],
+        indices: [&[Affine]; 2],
+        rows: [&[Affine]; 2],
+    ) -> bool {
+        let ask = || {
+            let same = indices[0].iter().zip(indices[1]);
+            let mut pair = Self::with(poly, of.map(|k| &poly.statements[k]), same)?;
+            let mut against = Vec::new();
+            for (a, b) in rows[0].iter().zip(rows[1]) {
+                let apart = pair.apart(a, b)?;
+                against.extend([MORE, LESS].map(|range| vec![(apart.clone(), range)]));
+            }
+            Some(against.iter().all(|case: &Case| pair.system.never_with(case)))
+        };
+        ask() == Some(true)
+    }
+
     fn meet(&mut self, end: usize, constraints: &[Constraint]) -> Option<()> {
         for Constraint { expr, equality } in constraints {
             let value = self.value(end, expr)?;

@@ -228,9 +228,7 @@ fn row_target(
     let dims: Vec<usize> = sums.sides[0].0.iter().map(|digit| digit.dim).collect();
     let row: Vec<Affine> = dims.iter().map(|d| element[*d].clone()).collect();
     let rows = [iterations.rows(site.tree, &s.name), row].concat();
-    let known = model.rows(at, &rows)?.reverse()?;
-    let updated = known.apply_range(&model.rows(at, &s.target.indices)?)?;
-    let hull = updated.range_simple_fixed_box_hull()?;
+    let hull = model.pairs(at, &rows, &s.target.indices)?.range_simple_fixed_box_hull()?;
     if !hull.is_valid()? || hull.size()?.to_i64s()?.iter().any(|n| *n != 1) {
         return Ok(None);
     }

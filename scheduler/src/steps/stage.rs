@@ -22,6 +22,7 @@
 //! Errors: `E0721` for names, `E0722` for an array that cannot be staged, `E0723` for a box without
 //! constant size, `E0724` for a layout.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 use warploom_ir::affine::{Affine, Atom, Name};
@@ -31,7 +32,7 @@ use warploom_ir::nest::{Array, AssignOp, Constraint, Role, Statement};
 use warploom_ir::schedule::step::{LayoutTerm, Ref};
 use warploom_ir::schedule::{Marks, Poly, PolyStatement, Scope, Tree, TreeLoop};
 use warploom_ir::target::Place;
-use warploom_isl::Map;
+use warploom_isl::{DimType, Map};
 
 use super::{ancestors, edit, sequence};
 use crate::deps::DepContext;
@@ -243,8 +244,8 @@ impl Below<'_> {
     fn touched(&self, uses: &[&Use]) -> Answer<Map> {
         let mut touched: Option<Map> = None;
         for (k, access) in uses {
-            let element = self.deps.model.rows(*k, &access.indices[self.own..])?;
-            let mine = self.iterations.touched(&self.deps.model, self.tree, *k, &element)?;
+            let indices = &access.indices[self.own..];
+            let mine = self.iterations.elements(&self.deps.model, self.tree, *k, indices)?;
             touched = Some(touched.map_or(Ok(mine.clone()), |t| t.union(&mine))?);
         }
         Ok(touched.expect("there is an access to redirect").coalesce()?)
@@ -258,10 +259,34 @@ fn whole_array(poly: &Poly, array: &Array) -> Option<Box_> {
     Some(Box_ { offset, extent, step })
 }
 
+/// The elements that are copied in each iteration.
+struct Elements {
+    /// With the equalities that isl finds in them: which it knows depends on what it was asked
+    /// before, and so does the order of bounds where those of several indices are of each other.
+    all: Map,
+    exact: OnceCell<Option<Vec<Constraint>>>,
+}
+
+impl Elements {
+    fn of(all: &Map) -> Answer<Self> {
+        Ok(Self { all: all.detect_equalities()?, exact: OnceCell::new() })
+    }
+
+    /// As constraints over the coordinates and the names of their indices.
+    fn exact(&self, iterations: &Iterations) -> Answer<&Option<Vec<Constraint>>> {
+        if let Some(known) = self.exact.get() {
+            return Ok(known);
+        }
+        let places = places(self.all.dim(DimType::Out)?);
+        let found = iterations.constraints(&self.all, &places)?;
+        Ok(self.exact.get_or_init(|| found))
+    }
+}
+
 /// What is copied before and after an iteration.
 struct Moved {
-    before: Option<Map>,
-    after: Option<Map>,
+    before: Option<Elements>,
+    after: Option<Elements>,
     /// Under which condition, where not always.
     guard: Option<Expr>,
 }
@@ -272,13 +297,12 @@ impl Moved {
     fn ragged(&self, array: &Array, iterations: &Iterations) -> Answer<bool> {
         let (Role::In, Some(before)) = (&array.role, &self.before) else { return Ok(false) };
         let places = places(array.shape.len());
-        let exact = iterations.constraints(&before.detect_equalities()?, &places)?;
         let own = |(a, _): (&Atom, i64)| match a {
             Atom::Var(_) => false,
             Atom::FloorDiv(e, _) | Atom::Mod(e, _) => e.vars().iter().any(|v| places.contains(v)),
         };
         let follows = |c: &Constraint| !c.equality && c.expr.terms().any(own);
-        Ok(exact.is_some_and(|exact| exact.iter().any(follows)))
+        Ok(before.exact(iterations)?.as_ref().is_some_and(|exact| exact.iter().any(follows)))
     }
 
     /// The copies in and back; `None` if undefined elements would be copied.
@@ -493,7 +517,12 @@ impl Copy<'_> {
 
     /// The copying statement and its loops; `None` if undefined elements would be copied, or
     /// elements written back that the loop does not write.
-    fn statement(&self, box_: &Box_, touched: &Map, direction: Direction) -> Answer<Option<Made>> {
+    fn statement(
+        &self,
+        box_: &Box_,
+        touched: &Elements,
+        direction: Direction,
+    ) -> Answer<Option<Made>> {
         let inside = fresh(&self.iterations.params, "b", self.layout.shape.len());
         let buffer: Vec<Affine> = inside.iter().cloned().map(Affine::var).collect();
         let mut element = self.layout.place(&buffer)?;
@@ -538,21 +567,18 @@ impl Copy<'_> {
     fn domain(
         &self,
         box_: &Box_,
-        touched: &Map,
+        touched: &Elements,
         element: &[Affine],
         direction: Direction,
     ) -> Answer<Option<Vec<Constraint>>> {
         let places = places(element.len());
-        // which equalities isl knows depends on what it was asked before, and so does the order of
-        // bounds where those of several indices are of each other
-        let touched = &touched.detect_equalities()?;
         let defined = match self.array.role {
             Role::In | Role::InOut | Role::Const(_) => true,
             Role::Out | Role::Temp => false,
         };
-        let most = defined && direction == Direction::In && self.most(box_, touched)?;
+        let most = defined && direction == Direction::In && self.most(box_, &touched.all)?;
         let all = most || self.ragged && direction == Direction::In;
-        let exact = if all { None } else { self.iterations.constraints(touched, &places)? };
+        let exact = if all { None } else { touched.exact(self.iterations)?.clone() };
         if let Some(mut exact) = exact {
             let both =
                 |c: &Constraint| places.iter().filter(|p| c.expr.vars().contains(*p)).count() > 1;
@@ -571,7 +597,7 @@ impl Copy<'_> {
         if !defined || direction == Direction::Back {
             return Ok(None);
         }
-        let mut out = self.iterations.hull_of_domain(touched)?;
+        let mut out = self.iterations.hull_of_domain(&touched.all)?;
         let reach = box_.extent.iter().zip(&box_.step).map(|(size, step)| (size - 1) * step);
         for ((e, extent), (offset, reach)) in
             element.iter().zip(&self.array.shape).zip(box_.offset.iter().zip(reach))
