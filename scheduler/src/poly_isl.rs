@@ -173,7 +173,8 @@ impl Model {
         let local = LocalSpace::from_space(space)?;
         for fact in others {
             let value = self.aff(&local, &fact.expr, &place)?;
-            let make = if fact.equality { Row::equality_from_aff } else { Row::inequality_from_aff };
+            let make =
+                if fact.equality { Row::equality_from_aff } else { Row::inequality_from_aff };
             out = out.add_constraint(&make(&value)?)?;
         }
         Ok(out)
@@ -296,10 +297,9 @@ impl Model {
         if let Some(known) = self.known.values.borrow().get(&key) {
             return Ok(known.clone());
         }
-        let zero = [Affine::constant(0)];
         let mut out: Option<Set> = None;
         for (k, rows) in of {
-            let own = self.pairs(*k, rows, &zero)?.domain()?;
+            let own = self.rows(*k, rows)?.range()?;
             out = Some(match out {
                 Some(others) if own.is_subset(&others)? => others,
                 Some(others) => others.union(&own)?,

@@ -41,6 +41,14 @@ impl Linear {
         Self { terms: vec![(number, 1)], constant: 0 }
     }
 
+    /// The sum of all variables, each with its coefficient, and a constant.
+    #[must_use]
+    pub fn row(coefficients: &[i64], constant: i64) -> Self {
+        let terms = coefficients.iter().enumerate().filter(|(_, c)| **c != 0);
+        let terms = terms.map(|(variable, c)| (variable, i128::from(*c))).collect();
+        Self { terms, constant: constant.into() }
+    }
+
     /// `self + factor · other`; `None` where a number gets too large.
     #[must_use]
     pub fn plus(&self, factor: i128, other: &Self) -> Option<Self> {
@@ -200,13 +208,7 @@ impl System {
         Some(quotient)
     }
 
-    /// Whether it is proved that no integers meet all constraints.
-    #[must_use]
-    pub fn never(&self) -> bool {
-        self.never_with(&[])
-    }
-
-    /// [`Self::never`] with more constraints.
+    /// Whether it is proved that no integers meet all constraints and these.
     #[must_use]
     pub fn never_with(&self, more: &[(Linear, Range)]) -> bool {
         Refutation::of(self, more).found()

@@ -10,6 +10,7 @@
 //! at last two rows are added so that a variable goes away.
 //! A row is looked at again only where one of its variables has another range than it had then.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Linear, Range, System, Terms};
@@ -299,28 +300,36 @@ impl<'s> Refutation<'s> {
     fn insert(&mut self, sum: &Linear, range: Range) -> Step<bool> {
         let Linear { terms, constant } = sum;
         let range = large(difference(range, Range::only(*constant)))?;
-        let divisor = terms.iter().fold(0, |d, t| gcd(d, t.1));
-        if divisor == 0 {
+        let Some((_, first)) = terms.first() else {
             let holds = !range.meet(Range::only(0)).is_empty();
             return if holds { Ok(false) } else { Err(End::Proved) };
-        }
-        let sign = if terms[0].1 < 0 { -1 } else { 1 };
-        let range = divided(large(scaled(range, sign))?, divisor);
+        };
+        let common = |d: i128, t: &(usize, i128)| if d == 1 { d } else { gcd(d, t.1) };
+        let divisor = terms.iter().fold(0, common) * first.signum();
+        let range = divided(large(scaled(range, divisor.signum()))?, divisor.abs());
         if let [(variable, _)] = terms[..] {
             return self.bound(variable, range);
         }
-        let terms: Terms = terms.iter().map(|(v, c)| (*v, sign * c / divisor)).collect();
-        let known = self.rows.get(&terms).map(|row| row.range);
-        let met = known.unwrap_or_default().meet(range);
+        let terms = match divisor {
+            1 => terms.clone(),
+            _other => terms.iter().map(|(v, c)| (*v, c / divisor)).collect(),
+        };
+        let full = self.rows.len() >= ROWS;
+        let slot = self.rows.entry(terms);
+        let known = match &slot {
+            Entry::Occupied(row) => row.get().range,
+            Entry::Vacant(_) => Range::default(),
+        };
+        let met = known.meet(range);
         if met.is_empty() {
             return Err(End::Proved);
         }
-        if self.rows.len() >= ROWS {
+        if full {
             return Err(End::Unknown);
         }
-        let new = known != Some(met) && met != Range::default();
+        let new = known != met;
         if new {
-            self.rows.insert(terms, Row { range: met, told: 0 });
+            slot.insert_entry(Row { range: met, told: 0 });
         }
         Ok(new)
     }
@@ -375,11 +384,9 @@ impl<'s> Refutation<'s> {
     fn merge(&mut self) -> Step<bool> {
         let mut any = false;
         loop {
-            let fixed = self
-                .rows
-                .keys()
-                .flatten()
-                .find_map(|(variable, _)| Some((*variable, self.bounds[*variable].range.single()?)));
+            let fixed = self.rows.keys().flatten().find_map(|(variable, _)| {
+                Some((*variable, self.bounds[*variable].range.single()?))
+            });
             if let Some((variable, value)) = fixed {
                 self.substitute(variable, &Linear { terms: Terms::new(), constant: value })?;
                 any = true;
