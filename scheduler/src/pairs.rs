@@ -163,8 +163,8 @@ impl Pair {
         ask() == Some(true)
     }
 
-    /// Whether instances of two statements with the same values of `indices` have the same values of
-    /// `rows`.
+    /// Whether instances of two statements with the same values of `indices` have the same values
+    /// of `rows`.
     pub(crate) fn decides(
         poly: &Poly,
         of: [usize; 2],

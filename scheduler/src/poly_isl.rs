@@ -23,6 +23,9 @@ use crate::trouble::Trouble;
 /// A function of a statement's instances: the domain's number, the range's name, the values.
 type Function = (usize, String, Vec<Affine>);
 
+/// Lists of expressions, each over the instances of a domain of this number.
+type Lists = Vec<(usize, Vec<Affine>)>;
+
 /// What isl calls a variable: its kind and position.
 type Place = (DimType, usize);
 
@@ -34,9 +37,9 @@ struct Known {
     /// Functions of their instances.
     maps: RefCell<BTreeMap<Function, Map>>,
     /// Pairs of values of two functions of one instance.
-    pairs: RefCell<BTreeMap<(usize, [Vec<Affine>; 2]), Map>>,
+    pairs: RefCell<BTreeMap<Lists, Map>>,
     /// Values of functions, each of the instances of one domain.
-    values: RefCell<BTreeMap<Vec<(usize, Vec<Affine>)>, Set>>,
+    values: RefCell<BTreeMap<Lists, Set>>,
 }
 
 impl Known {
@@ -255,7 +258,7 @@ impl Model {
             [params.add_unnamed_tuple(from.len())?, params.add_unnamed_tuple(to.len())?];
         let space = first.map_from_domain_and_range(&second)?.wrap()?;
         let dimension = |v: &str| from.iter().chain(to).position(|n| &**n == v);
-        let pairs = self.points(&space, &dimension, facts)?.unwrap()?;
+        let pairs = Set::unwrap(&self.points(&space, &dimension, facts)?)?;
         Ok(pairs.intersect_params(&self.context)?)
     }
 
@@ -281,7 +284,7 @@ impl Model {
         first: &[Affine],
         second: &[Affine],
     ) -> Result<Map, Trouble> {
-        let key = (self.numbers[k], [first.to_vec(), second.to_vec()]);
+        let key = [first, second].map(|list| (self.numbers[k], list.to_vec())).to_vec();
         if let Some(known) = self.known.pairs.borrow().get(&key) {
             return Ok(known.clone());
         }
@@ -293,7 +296,7 @@ impl Model {
     /// The values that lists of expressions have, each at the instances of a statement; there is at
     /// least one.
     pub(crate) fn values(&self, of: &[(usize, Vec<Affine>)]) -> Result<Set, Trouble> {
-        let key: Vec<_> = of.iter().map(|(k, rows)| (self.numbers[*k], rows.clone())).collect();
+        let key: Lists = of.iter().map(|(k, rows)| (self.numbers[*k], rows.clone())).collect();
         if let Some(known) = self.known.values.borrow().get(&key) {
             return Ok(known.clone());
         }

@@ -22,7 +22,6 @@
 //! Errors: `E0721` for names, `E0722` for an array that cannot be staged, `E0723` for a box without
 //! constant size, `E0724` for a layout.
 
-use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 use warploom_ir::affine::{Affine, Atom, Name};
@@ -32,7 +31,7 @@ use warploom_ir::nest::{Array, AssignOp, Constraint, Role, Statement};
 use warploom_ir::schedule::step::{LayoutTerm, Ref};
 use warploom_ir::schedule::{Marks, Poly, PolyStatement, Scope, Tree, TreeLoop};
 use warploom_ir::target::Place;
-use warploom_isl::{DimType, Map};
+use warploom_isl::Map;
 
 use super::{ancestors, edit, sequence};
 use crate::deps::DepContext;
@@ -47,6 +46,7 @@ mod written;
 
 pub(crate) use uses::accesses;
 use uses::{Part, Use, Uses, seen_by_others, unknown, uses};
+use written::Elements;
 
 /// Rows of a box that is copied whole come in so many.
 const ROWS: i64 = 8;
@@ -257,30 +257,6 @@ fn whole_array(poly: &Poly, array: &Array) -> Option<Box_> {
     let extent = array.shape.iter().map(|e| poly.fixed(e)).collect::<Option<Vec<i64>>>()?;
     let (offset, step) = (vec![Affine::constant(0); extent.len()], vec![1; extent.len()]);
     Some(Box_ { offset, extent, step })
-}
-
-/// The elements that are copied in each iteration.
-struct Elements {
-    /// With the equalities that isl finds in them: which it knows depends on what it was asked
-    /// before, and so does the order of bounds where those of several indices are of each other.
-    all: Map,
-    exact: OnceCell<Option<Vec<Constraint>>>,
-}
-
-impl Elements {
-    fn of(all: &Map) -> Answer<Self> {
-        Ok(Self { all: all.detect_equalities()?, exact: OnceCell::new() })
-    }
-
-    /// As constraints over the coordinates and the names of their indices.
-    fn exact(&self, iterations: &Iterations) -> Answer<&Option<Vec<Constraint>>> {
-        if let Some(known) = self.exact.get() {
-            return Ok(known);
-        }
-        let places = places(self.all.dim(DimType::Out)?);
-        let found = iterations.constraints(&self.all, &places)?;
-        Ok(self.exact.get_or_init(|| found))
-    }
 }
 
 /// What is copied before and after an iteration.

@@ -8,16 +8,43 @@
 //! copied back; but where all that touches the array is under one guard, which is the same for the
 //! whole iteration, it happens or nothing does, and the copies are under that guard.
 
+use std::cell::OnceCell;
+
 use warploom_ir::affine::Name;
 use warploom_ir::expr::{Access, Expr};
-use warploom_ir::nest::Role;
+use warploom_ir::nest::{Constraint, Role};
 use warploom_ir::schedule::PolyStatement;
-use warploom_isl::{Map, Set};
+use warploom_isl::{DimType, Map, Set};
 
-use super::{Answer, Below, Elements, Moved, Use, Uses, all_accesses};
+use super::{Answer, Below, Moved, Use, Uses, all_accesses, places};
 use crate::flow::{flow, runs};
+use crate::footprint::Iterations;
 use crate::pairs::Pair;
 use crate::times::times;
+
+/// The elements that are copied in each iteration.
+pub(super) struct Elements {
+    /// With the equalities that isl finds in them: which it knows depends on what it was asked
+    /// before, and so does the order of bounds where those of several indices are of each other.
+    pub(super) all: Map,
+    exact: OnceCell<Option<Vec<Constraint>>>,
+}
+
+impl Elements {
+    pub(super) fn of(all: &Map) -> Answer<Self> {
+        Ok(Self { all: all.detect_equalities()?, exact: OnceCell::new() })
+    }
+
+    /// As constraints over the coordinates and the names of their indices.
+    pub(super) fn exact(&self, iterations: &Iterations) -> Answer<&Option<Vec<Constraint>>> {
+        if let Some(known) = self.exact.get() {
+            return Ok(known);
+        }
+        let places = places(self.all.dim(DimType::Out)?);
+        let found = iterations.constraints(&self.all, &places)?;
+        Ok(self.exact.get_or_init(|| found))
+    }
+}
 
 impl Below<'_> {
     /// What is copied around each iteration.
