@@ -399,3 +399,52 @@ fn prefix(params: usize) -> String {
     let names: Vec<String> = (0..params).map(|k| format!("p{k}")).collect();
     format!("[{}] -> ", names.join(", "))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use warploom_ir::schedule::Tree;
+
+    fn poly(text: &str) -> (Poly, Tree) {
+        Poly::from_nest(&text.parse().unwrap()).unwrap()
+    }
+
+    const NEST: &str = "param N assume N >= 3 in A: f32[N, 16] out B: f32[N, 16]
+for i in 0..N, j in 0..16 { if i + j >= 4 and j mod 3 == 1 { S: B[i, j] = A[i, j] } }";
+
+    #[test]
+    fn sets_made_of_numbers_are_those_of_the_text() {
+        let model = Model::new(&poly(NEST).0).unwrap();
+        let text = "[p0] -> { s0[i, j] : p0 >= 3 and 0 <= i < p0 and 0 <= j < 16 and i + j >= 4 \
+                    and j mod 3 = 1 }";
+        let expected = Set::parse(&model.ctx, text).unwrap();
+        assert!(model.domains[0].is_equal(&expected).unwrap());
+        let context = Set::parse(&model.ctx, "[p0] -> { : p0 >= 3 }").unwrap();
+        assert!(model.context.is_equal(&context).unwrap());
+        let names = ["a", "b"].map(Name::from);
+        let [a, b] = names.each_ref().map(|n| Affine::var(n.clone()));
+        let facts = [
+            Constraint::zero(b.floor_div(2).unwrap().sub(&a).unwrap()),
+            Constraint::non_negative(Affine::var("N").sub(&b).unwrap()),
+        ];
+        let found = model.relation(&names[..1], &names[1..], &facts).unwrap();
+        let text = "[p0] -> { [a] -> [b] : p0 >= 3 and a = floor(b/2) and b <= p0 }";
+        assert!(found.is_equal(&Map::parse(&model.ctx, text).unwrap()).unwrap());
+    }
+
+    #[test]
+    fn a_model_knows_what_those_before_it_were_asked_of_the_domains_that_stay() {
+        let (mut before, _tree) = poly(NEST);
+        let model = Model::new(&before).unwrap();
+        let [i, j] = ["i", "j"].map(Affine::var);
+        let (i, j) = (std::slice::from_ref(&i), std::slice::from_ref(&j));
+        let own = model.pairs(0, i, j).unwrap();
+        let after = Model::after(&model, &Arc::new(before.clone())).unwrap();
+        assert_eq!(after.numbers, model.numbers);
+        assert!(after.pairs(0, i, j).unwrap().is_equal(&own).unwrap());
+        before.statements[0].domain.push(Constraint::non_negative(j[0].add_const(-8).unwrap()));
+        let other = Model::after(&model, &Arc::new(before)).unwrap();
+        assert_ne!(other.numbers, model.numbers);
+        assert!(!other.pairs(0, i, j).unwrap().is_equal(&own).unwrap());
+    }
+}
