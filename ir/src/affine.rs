@@ -4,8 +4,10 @@
 //! division or a remainder by a positive constant. Two expressions that differ only in the order
 //! or grouping of their terms are equal values.
 //! Keeps: arithmetic never wraps; what does not fit `i64` is an [`Overflow`].
+//! Clones share their terms: schedules are copied at each step, and expressions hardly ever change.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cmp::Ordering;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -31,26 +33,57 @@ pub enum Atom {
 /// A quasi-affine expression (see the module's page).
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Affine {
-    terms: BTreeMap<Atom, i64>,
+    /// In increasing order of the atoms, none with coefficient 0.
+    terms: Arc<[(Atom, i64)]>,
     constant: i64,
+}
+
+/// The terms of a sum.
+fn merged(a: &[(Atom, i64)], b: &[(Atom, i64)]) -> Result<Vec<(Atom, i64)>, Overflow> {
+    let mut out = Vec::with_capacity(a.len() + b.len());
+    let (mut a, mut b) = (a.iter().peekable(), b.iter().peekable());
+    while let (Some((mine, c)), Some((theirs, d))) = (a.peek(), b.peek()) {
+        let order = mine.cmp(theirs);
+        let sum = match order {
+            Ordering::Less => Some((mine, *c)),
+            Ordering::Greater => Some((theirs, *d)),
+            Ordering::Equal => {
+                let sum = c.checked_add(*d).ok_or(Overflow)?;
+                (sum != 0).then_some((mine, sum))
+            }
+        };
+        out.extend(sum.map(|(atom, c)| (atom.clone(), c)));
+        if order.is_le() {
+            a.next();
+        }
+        if order.is_ge() {
+            b.next();
+        }
+    }
+    out.extend(a.chain(b).cloned());
+    Ok(out)
 }
 
 impl Affine {
     /// The constant `value`.
     #[must_use]
     pub fn constant(value: i64) -> Self {
-        Self { terms: BTreeMap::new(), constant: value }
+        Self { terms: Arc::default(), constant: value }
     }
 
     /// The variable `name`.
     #[must_use]
     pub fn var(name: impl Into<Name>) -> Self {
-        Self { terms: BTreeMap::from([(Atom::Var(name.into()), 1)]), constant: 0 }
+        Self::atom(Atom::Var(name.into()))
+    }
+
+    fn atom(atom: Atom) -> Self {
+        Self { terms: Arc::new([(atom, 1)]), constant: 0 }
     }
 
     /// The terms, none with coefficient 0, in canonical order.
     pub fn terms(&self) -> impl Iterator<Item = (&Atom, i64)> {
-        self.terms.iter().map(|(a, &c)| (a, c))
+        self.terms.iter().map(|(a, c)| (a, *c))
     }
 
     /// The constant part.
@@ -68,8 +101,8 @@ impl Affine {
     /// The variable, if the expression is one variable with coefficient 1 and nothing else.
     #[must_use]
     pub fn as_var(&self) -> Option<&Name> {
-        match (self.terms.len(), self.constant, self.terms.first_key_value()) {
-            (1, 0, Some((Atom::Var(name), 1))) => Some(name),
+        match (&*self.terms, self.constant) {
+            ([(Atom::Var(name), 1)], 0) => Some(name),
             _ => None,
         }
     }
@@ -77,7 +110,8 @@ impl Affine {
     /// The coefficient of a variable outside any division; 0 where it does not occur.
     #[must_use]
     pub fn coefficient(&self, name: &str) -> i64 {
-        self.terms.get(&Atom::Var(name.into())).copied().unwrap_or(0)
+        let own = |(atom, _): &&(Atom, i64)| matches!(atom, Atom::Var(own) if &**own == name);
+        self.terms.iter().find(own).map_or(0, |(_, c)| *c)
     }
 
     /// All variables that occur, inside divisions too.
@@ -89,7 +123,7 @@ impl Affine {
     }
 
     fn collect_vars(&self, out: &mut BTreeSet<Name>) {
-        for atom in self.terms.keys() {
+        for (atom, _) in &*self.terms {
             match atom {
                 Atom::Var(name) => {
                     out.insert(name.clone());
@@ -99,25 +133,15 @@ impl Affine {
         }
     }
 
-    fn add_term(&mut self, atom: Atom, coefficient: i64) -> Result<(), Overflow> {
-        let sum =
-            self.terms.get(&atom).copied().unwrap_or(0).checked_add(coefficient).ok_or(Overflow)?;
-        if sum == 0 {
-            self.terms.remove(&atom);
-        } else {
-            self.terms.insert(atom, sum);
-        }
-        Ok(())
-    }
-
     /// `self + other`.
     pub fn add(&self, other: &Self) -> Result<Self, Overflow> {
-        let mut out = self.clone();
-        out.constant = out.constant.checked_add(other.constant).ok_or(Overflow)?;
-        for (atom, coefficient) in other.terms() {
-            out.add_term(atom.clone(), coefficient)?;
-        }
-        Ok(out)
+        let constant = self.constant.checked_add(other.constant).ok_or(Overflow)?;
+        let terms = match (self.terms.is_empty(), other.terms.is_empty()) {
+            (_, true) => self.terms.clone(),
+            (true, false) => other.terms.clone(),
+            (false, false) => merged(&self.terms, &other.terms)?.into(),
+        };
+        Ok(Self { terms, constant })
     }
 
     /// `self + value`.
@@ -129,11 +153,17 @@ impl Affine {
 
     /// `factor * self`.
     pub fn scale(&self, factor: i64) -> Result<Self, Overflow> {
-        let mut out = Self::constant(self.constant.checked_mul(factor).ok_or(Overflow)?);
-        for (atom, coefficient) in self.terms() {
-            out.add_term(atom.clone(), coefficient.checked_mul(factor).ok_or(Overflow)?)?;
-        }
-        Ok(out)
+        let times = |c: i64| c.checked_mul(factor).ok_or(Overflow);
+        let constant = times(self.constant)?;
+        let terms = match factor {
+            0 => Arc::default(),
+            1 => self.terms.clone(),
+            _other => self
+                .terms()
+                .map(|(atom, c)| Ok((atom.clone(), times(c)?)))
+                .collect::<Result<_, Overflow>>()?,
+        };
+        Ok(Self { terms, constant })
     }
 
     /// `self - other`.
@@ -145,8 +175,8 @@ impl Affine {
     #[must_use]
     pub fn exact_div(&self, divisor: i64) -> Option<Self> {
         let whole = |c: i64| (divisor > 0 && c % divisor == 0).then(|| c / divisor);
-        let term = |(atom, c): (&Atom, &i64)| Some((atom.clone(), whole(*c)?));
-        let terms = self.terms.iter().map(term).collect::<Option<_>>()?;
+        let term = |(atom, c): (&Atom, i64)| Some((atom.clone(), whole(c)?));
+        let terms = self.terms().map(term).collect::<Option<_>>()?;
         Some(Self { terms, constant: whole(self.constant)? })
     }
 
@@ -161,10 +191,7 @@ impl Affine {
         match (divisor, self.as_constant()) {
             (1, _) => Ok(self.clone()),
             (_, Some(value)) => Ok(Self::constant(value.div_euclid(divisor))),
-            (_, None) => Ok(Self {
-                terms: BTreeMap::from([(Atom::FloorDiv(Box::new(self.clone()), divisor), 1)]),
-                constant: 0,
-            }),
+            (_, None) => Ok(Self::atom(Atom::FloorDiv(Box::new(self.clone()), divisor))),
         }
     }
 
@@ -179,10 +206,7 @@ impl Affine {
         match (divisor, self.as_constant()) {
             (1, _) => Ok(Self::constant(0)),
             (_, Some(value)) => Ok(Self::constant(value.rem_euclid(divisor))),
-            (_, None) => Ok(Self {
-                terms: BTreeMap::from([(Atom::Mod(Box::new(self.clone()), divisor), 1)]),
-                constant: 0,
-            }),
+            (_, None) => Ok(Self::atom(Atom::Mod(Box::new(self.clone()), divisor))),
         }
     }
 

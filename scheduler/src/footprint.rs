@@ -84,6 +84,18 @@ impl Iterations {
         Ok(model.rows(statement, &rows)?.reverse()?.apply_range(access)?)
     }
 
+    /// Coordinates to what indices of a statement are.
+    pub(crate) fn elements(
+        &self,
+        model: &Model,
+        tree: &Tree,
+        statement: usize,
+        indices: &[Affine],
+    ) -> Answer<Map> {
+        let rows = self.rows(tree, &model.poly.statements[statement].statement.name);
+        model.pairs(statement, &rows, indices)
+    }
+
     /// Coordinates to what indices are, as if no guard left out iterations of the statement; none
     /// where none does.
     pub(crate) fn unguarded(
@@ -110,8 +122,7 @@ impl Iterations {
         if let Some(seen) = self.seen_box(model, tree, statement, indices) {
             return Ok(Some(seen));
         }
-        let element = model.rows(statement, indices)?;
-        self.bounding_box(&self.touched(model, tree, statement, &element)?)
+        self.bounding_box(&self.elements(model, tree, statement, indices)?)
     }
 
     /// The one value that an index of a statement has in each iteration; none where it has several.

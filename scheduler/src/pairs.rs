@@ -158,7 +158,28 @@ impl Pair {
             }
             let later = pair.later(times[0], times[1])?;
             against.extend(later.cases(MORE, later.end.is_ge()));
-            Some(against.iter().all(|case| pair.within(case).never()))
+            Some(against.iter().all(|case| pair.system.never_with(case)))
+        };
+        ask() == Some(true)
+    }
+
+    /// Whether instances of two statements with the same values of `indices` have the same values
+    /// of `rows`.
+    pub(crate) fn decides(
+        poly: &Poly,
+        of: [usize; 2],
+        indices: [&[Affine]; 2],
+        rows: [&[Affine]; 2],
+    ) -> bool {
+        let ask = || {
+            let same = indices[0].iter().zip(indices[1]);
+            let mut pair = Self::with(poly, of.map(|k| &poly.statements[k]), same)?;
+            let mut against = Vec::new();
+            for (a, b) in rows[0].iter().zip(rows[1]) {
+                let apart = pair.apart(a, b)?;
+                against.extend([MORE, LESS].map(|range| vec![(apart.clone(), range)]));
+            }
+            Some(against.iter().all(|case: &Case| pair.system.never_with(case)))
         };
         ask() == Some(true)
     }
@@ -198,15 +219,6 @@ impl Pair {
         Some(later)
     }
 
-    /// The pairs of one case.
-    fn within(&self, case: &Case) -> System {
-        let mut system = self.system.clone();
-        for (sum, range) in case {
-            system.require(sum.clone(), *range);
-        }
-        system
-    }
-
     /// Whether no pair is in one of these cases and, where that is not enough, in one of those that
     /// `also` gives.
     fn never(
@@ -214,22 +226,22 @@ impl Pair {
         cases: Vec<Case>,
         also: impl FnOnce(&mut Self) -> Option<Vec<Case>>,
     ) -> Option<bool> {
-        let left: Vec<Case> = cases.into_iter().filter(|c| !self.within(c).never()).collect();
+        let left: Vec<Case> = cases.into_iter().filter(|c| !self.system.never_with(c)).collect();
         if left.is_empty() {
             return Some(true);
         }
         let more = also(self)?;
-        let both = |(a, b): (&Case, &Case)| self.within(&[a.as_slice(), b].concat()).never();
+        let both = |(a, b): (&Case, &Case)| self.system.never_with(&[a.as_slice(), b].concat());
         Some(left.iter().all(|a| more.iter().all(|b| both((a, b)))))
     }
 
     /// Whether the second runs later in some pair, in the order of these time vectors.
     pub(crate) fn ordered(&mut self, [first, second]: [&[Affine]; 2]) -> Option<bool> {
         let later = self.later(first, second)?.yes();
-        if later.iter().any(|case| self.within(case).sometimes()) {
+        if later.iter().any(|case| self.system.sometimes_with(case)) {
             return Some(true);
         }
-        later.iter().all(|case| self.within(case).never()).then_some(false)
+        later.iter().all(|case| self.system.never_with(case)).then_some(false)
     }
 
     /// Whether every pair whose second is later by the `old` time vectors is so by the `new` ones.
@@ -279,7 +291,7 @@ impl Pair {
                 // the second may be taken for the first
                 apart.push(vec![(self.apart(&iter, &iter)?, MORE)]);
             }
-            Some(apart.iter().all(|case| self.within(case).never()))
+            Some(apart.iter().all(|case| self.system.never_with(case)))
         };
         ask() == Some(true)
     }

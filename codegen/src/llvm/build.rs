@@ -4,7 +4,7 @@
 //! `emit --stage llvm` shows is what was compiled.
 //! Keeps: every operand knows its element type and its lanes; mixing lanes broadcasts scalars.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 /// An operand: a register or a literal, of `lanes` elements (1 is a scalar).
 #[derive(Clone, Debug)]
@@ -47,7 +47,12 @@ impl Value {
 
     /// `type text`.
     pub(crate) fn arg(&self) -> String {
-        format!("{} {}", self.ty(), self.text)
+        self.typed().to_string()
+    }
+
+    /// The same as a part of a text.
+    const fn typed(&self) -> Typed<'_> {
+        Typed(self)
     }
 
     /// True for a scalar literal.
@@ -58,6 +63,21 @@ impl Value {
     /// True for `float` and `double`.
     pub(crate) fn is_float(&self) -> bool {
         is_float(self.elem)
+    }
+}
+
+/// An operand with its type.
+struct Typed<'v>(&'v Value);
+
+impl fmt::Display for Typed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Value { text, elem, lanes, .. } = self.0;
+        if *lanes != 1 {
+            return write!(f, "<{lanes} x {elem}> {text}");
+        }
+        f.write_str(elem)?;
+        f.write_str(" ")?;
+        f.write_str(text)
     }
 }
 
@@ -160,13 +180,20 @@ impl Function {
 
     /// Adds a line.
     pub(crate) fn line(&mut self, text: &str) {
-        writeln!(self.body, "  {text}").expect("writing to a String");
+        self.body.push_str("  ");
+        self.body.push_str(text);
+        self.body.push('\n');
     }
 
     /// Adds an instruction with a result.
     pub(crate) fn def(&mut self, elem: &'static str, lanes: u32, text: &str) -> Value {
+        self.put(elem, lanes, format_args!("{text}"))
+    }
+
+    /// [`Self::def`] of a text that is made where it goes.
+    fn put(&mut self, elem: &'static str, lanes: u32, text: fmt::Arguments<'_>) -> Value {
         let name = self.fresh();
-        self.line(&format!("{name} = {text}"));
+        writeln!(self.body, "  {name} = {text}").expect("writing to a String");
         Value { text: name, elem, lanes, literal: false }
     }
 
@@ -221,12 +248,12 @@ impl Function {
     pub(crate) fn bin(&mut self, op: &str, a: &Value, b: &Value) -> Value {
         let (a, b) = self.same_lanes(a, b);
         assert_eq!(a.elem, b.elem, "operands of `{op}`");
-        self.def(a.elem, a.lanes, &format!("{op} {}, {}", a.arg(), b.text))
+        self.put(a.elem, a.lanes, format_args!("{op} {}, {}", a.typed(), b.text))
     }
 
     /// A float with the other sign.
     pub(crate) fn negated(&mut self, v: &Value) -> Value {
-        self.def(v.elem, v.lanes, &format!("fneg {}", v.arg()))
+        self.put(v.elem, v.lanes, format_args!("fneg {}", v.typed()))
     }
 
     /// `bin` with an integer literal.
@@ -239,7 +266,7 @@ impl Function {
         let (a, b) = self.same_lanes(a, b);
         assert_eq!(a.elem, b.elem, "operands of `{predicate}`");
         let op = if a.is_float() { "fcmp" } else { "icmp" };
-        self.def("i1", a.lanes, &format!("{op} {predicate} {}, {}", a.arg(), b.text))
+        self.put("i1", a.lanes, format_args!("{op} {predicate} {}, {}", a.typed(), b.text))
     }
 
     /// `cmp` with an integer literal.
@@ -252,7 +279,8 @@ impl Function {
         let lanes = c.lanes.max(a.lanes).max(b.lanes);
         let (c, a, b) = (self.splat(c, lanes), self.splat(a, lanes), self.splat(b, lanes));
         assert_eq!(a.elem, b.elem, "operands of select");
-        self.def(a.elem, lanes, &format!("select {}, {}, {}", c.arg(), a.arg(), b.arg()))
+        let text = format_args!("select {}, {}, {}", c.typed(), a.typed(), b.typed());
+        self.put(a.elem, lanes, text)
     }
 
     /// A conversion instruction; equal types give the operand.
@@ -260,7 +288,7 @@ impl Function {
         if v.elem == elem {
             return v.clone();
         }
-        self.def(elem, v.lanes, &format!("{op} {} to {}", v.arg(), ty(elem, v.lanes)))
+        self.put(elem, v.lanes, format_args!("{op} {} to {}", v.typed(), ty(elem, v.lanes)))
     }
 
     /// Widens (zeros or sign) or truncates an integer.

@@ -213,30 +213,46 @@ impl Tree {
     /// The statements below, in order.
     #[must_use]
     pub fn statements(&self) -> Vec<Name> {
+        let mut out = Vec::new();
+        self.collect_statements(&mut out);
+        out
+    }
+
+    fn collect_statements(&self, out: &mut Vec<Name>) {
         match self {
-            Self::Loop(l) => l.body.statements(),
-            Self::Sequence(children) => children.iter().flat_map(Self::statements).collect(),
-            Self::Statement(name) => vec![name.clone()],
+            Self::Loop(l) => l.body.collect_statements(out),
+            Self::Sequence(children) => children.iter().for_each(|c| c.collect_statements(out)),
+            Self::Statement(name) => out.push(name.clone()),
         }
     }
 
     /// Every loop, outer before inner.
     #[must_use]
     pub fn loops(&self) -> Vec<&TreeLoop> {
+        let mut out = Vec::new();
+        self.collect_loops(&mut out);
+        out
+    }
+
+    fn collect_loops<'t>(&'t self, out: &mut Vec<&'t TreeLoop>) {
         match self {
             Self::Loop(l) => {
-                let mut out = vec![l];
-                out.extend(l.body.loops());
-                out
+                out.push(l);
+                l.body.collect_loops(out);
             }
-            Self::Sequence(children) => children.iter().flat_map(Self::loops).collect(),
-            Self::Statement(_) => Vec::new(),
+            Self::Sequence(children) => children.iter().for_each(|c| c.collect_loops(out)),
+            Self::Statement(_) => {}
         }
     }
 
     /// The loop of this name.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<&TreeLoop> {
-        self.loops().into_iter().find(|l| &*l.name == name)
+        match self {
+            Self::Loop(l) if &*l.name == name => Some(l),
+            Self::Loop(l) => l.body.find(name),
+            Self::Sequence(children) => children.iter().find_map(|c| c.find(name)),
+            Self::Statement(_) => None,
+        }
     }
 }

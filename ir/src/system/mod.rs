@@ -41,6 +41,14 @@ impl Linear {
         Self { terms: vec![(number, 1)], constant: 0 }
     }
 
+    /// The sum of all variables, each with its coefficient, and a constant.
+    #[must_use]
+    pub fn row(coefficients: &[i64], constant: i64) -> Self {
+        let terms = coefficients.iter().enumerate().filter(|(_, c)| **c != 0);
+        let terms = terms.map(|(variable, c)| (variable, i128::from(*c))).collect();
+        Self { terms, constant: constant.into() }
+    }
+
     /// `self + factor · other`; `None` where a number gets too large.
     #[must_use]
     pub fn plus(&self, factor: i128, other: &Self) -> Option<Self> {
@@ -200,17 +208,17 @@ impl System {
         Some(quotient)
     }
 
-    /// Whether it is proved that no integers meet all constraints.
+    /// Whether it is proved that no integers meet all constraints and these.
     #[must_use]
-    pub fn never(&self) -> bool {
-        Refutation::of(self).found()
+    pub fn never_with(&self, more: &[(Linear, Range)]) -> bool {
+        Refutation::of(self, more).found()
     }
 
-    /// Whether integers were found that meet all constraints: variable by variable the smallest
-    /// value that the ranges leave, or the largest.
+    /// Whether integers were found that meet all constraints and these: variable by variable the
+    /// smallest value that the ranges leave, or the largest.
     #[must_use]
-    pub fn sometimes(&self) -> bool {
-        let Some(values) = Refutation::of(self).guess() else { return false };
+    pub fn sometimes_with(&self, more: &[(Linear, Range)]) -> bool {
+        let Some(values) = Refutation::of(self, more).guess() else { return false };
         let value = |sum: &Linear| {
             let start = Some(sum.constant);
             sum.terms.iter().fold(start, |s, (v, c)| s?.checked_add(values[*v].checked_mul(*c)?))
@@ -218,7 +226,7 @@ impl System {
         let meets = |(sum, range): &(Linear, Range)| {
             value(sum).is_some_and(|v| !range.meet(Range::only(v)).is_empty())
         };
-        self.constraints.iter().all(meets)
+        self.constraints.iter().chain(more).all(meets)
     }
 }
 

@@ -328,7 +328,7 @@ impl Device {
     ) -> Result<LaunchHandle> {
         let mut touched = buffers.lock();
         let before = touched.iter().flat_map(|(uses, access)| uses.before(*access));
-        let marks: Vec<Mark<End>> = order::latest(before);
+        let marks: Vec<&Mark<End>> = order::latest(before);
         let index = match place {
             Place::Any => {
                 let next = self.0.next.fetch_add(1, Ordering::Relaxed) % LANES;

@@ -66,13 +66,13 @@ impl<E: Clone> Uses<E> {
 
 /// The latest mark of each lane: it comes after the others of its lane.
 #[must_use]
-pub(super) fn latest<'a, E: Clone + 'a>(marks: impl Iterator<Item = &'a Mark<E>>) -> Vec<Mark<E>> {
-    let mut out: Vec<Mark<E>> = Vec::new();
+pub(super) fn latest<'a, E>(marks: impl Iterator<Item = &'a Mark<E>>) -> Vec<&'a Mark<E>> {
+    let mut out: Vec<&Mark<E>> = Vec::new();
     for mark in marks {
         match out.iter_mut().find(|m| m.lane == mark.lane) {
-            Some(known) if known.seq < mark.seq => *known = mark.clone(),
+            Some(known) if known.seq < mark.seq => *known = mark,
             Some(_) => {}
-            None => out.push(mark.clone()),
+            None => out.push(mark),
         }
     }
     out
@@ -91,7 +91,7 @@ pub(super) struct Load {
 ///
 /// It is a lane whose latest launch is waited for anyway and still runs, so that nothing else is
 /// waited for; else one of those with the least work, from `next` on.
-pub(super) fn lane<E>(marks: &[Mark<E>], loads: &[Load], next: usize) -> usize {
+pub(super) fn lane<E>(marks: &[&Mark<E>], loads: &[Load], next: usize) -> usize {
     let behind = marks.iter().find(|m| {
         let load = loads[m.lane];
         m.seq == load.launched && m.seq > load.ended
@@ -223,16 +223,16 @@ mod tests {
         let mark = |lane, seq| Mark { lane, seq, event: () };
         assert_eq!(lane::<()>(&[], &loads, 0), 1);
         assert_eq!(lane::<()>(&[], &loads, 2), 2);
-        assert_eq!(lane(&[mark(0, 5)], &loads, 2), 0, "its latest, which runs");
-        assert_eq!(lane(&[mark(0, 4)], &loads, 2), 2, "not its latest");
-        assert_eq!(lane(&[mark(1, 9)], &loads, 2), 2, "it has ended");
-        assert_eq!(lane(&[mark(0, 4), mark(3, 1)], &loads, 2), 3);
+        assert_eq!(lane(&[&mark(0, 5)], &loads, 2), 0, "its latest, which runs");
+        assert_eq!(lane(&[&mark(0, 4)], &loads, 2), 2, "not its latest");
+        assert_eq!(lane(&[&mark(1, 9)], &loads, 2), 2, "it has ended");
+        assert_eq!(lane(&[&mark(0, 4), &mark(3, 1)], &loads, 2), 3);
     }
 
     #[test]
     fn of_one_lane_only_the_latest_mark_counts() {
         let mark = |lane, seq| Mark { lane, seq, event: () };
         let marks = [mark(1, 4), mark(0, 2), mark(1, 9), mark(1, 7)];
-        assert_eq!(latest(marks.iter()), [mark(1, 9), mark(0, 2)]);
+        assert_eq!(latest(marks.iter()), [&mark(1, 9), &mark(0, 2)]);
     }
 }

@@ -34,6 +34,11 @@ impl Auto {
         start: &Schedule,
         options: &GpuOptions,
     ) -> Result<()> {
+        let updates = start.poly().statements.iter().filter(|s| s.statement.op.is_update());
+        if updates.count() <= multiplied(self.at.tree()) {
+            // no step makes another product
+            return Ok(());
+        }
         for private in [false, true] {
             let plain = std::mem::replace(&mut self.at, start.clone());
             if private {

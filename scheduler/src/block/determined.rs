@@ -105,14 +105,12 @@ impl Product {
 /// The iterations of a loop of a product's path in which some statement runs.
 pub(super) fn all_work(site: &Site<'_>, model: &Model, at: &Iterations) -> Answer<Set> {
     let l = at.loops.last().and_then(|name| site.path.iter().find(|l| l.name == *name));
-    let mut out = elements(site, model, site.statement, at, &[zero()])?.domain()?;
-    for name in l.map(|l| l.body.statements()).unwrap_or_default() {
-        let own = elements(site, model, place_of(site.poly, &name), at, &[zero()])?.domain()?;
-        if !own.is_subset(&out)? {
-            out = out.union(&own)?;
-        }
-    }
-    Ok(out)
+    let inside = l.map(|l| l.body.statements()).unwrap_or_default();
+    let others = inside.iter().map(|name| place_of(site.poly, name));
+    let others = others.filter(|k| *k != site.statement);
+    let rows = |k: usize| (k, at.rows(site.tree, &site.poly.statements[k].statement.name));
+    let all: Vec<_> = std::iter::once(site.statement).chain(others).map(rows).collect();
+    model.values(&all)
 }
 
 fn zero() -> Affine {

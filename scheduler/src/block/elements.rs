@@ -18,7 +18,7 @@ use super::determined::all_work;
 use super::product::{Product, elements};
 use super::totals::Sums;
 use super::{Answer, Site, Staged, misplaced, place_of, unfit};
-use crate::footprint::{Iterations, fresh, places_within};
+use crate::footprint::{Domain, Iterations, fresh, places_within};
 use crate::isl_affine::Names;
 use crate::poly_isl::Model;
 use crate::steps::stage::all_accesses;
@@ -228,9 +228,7 @@ fn row_target(
     let dims: Vec<usize> = sums.sides[0].0.iter().map(|digit| digit.dim).collect();
     let row: Vec<Affine> = dims.iter().map(|d| element[*d].clone()).collect();
     let rows = [iterations.rows(site.tree, &s.name), row].concat();
-    let known = model.rows(at, &rows)?.reverse()?;
-    let updated = known.apply_range(&model.rows(at, &s.target.indices)?)?;
-    let hull = updated.range_simple_fixed_box_hull()?;
+    let hull = model.pairs(at, &rows, &s.target.indices)?.range_simple_fixed_box_hull()?;
     if !hull.is_valid()? || hull.size()?.to_i64s()?.iter().any(|n| *n != 1) {
         return Ok(None);
     }
@@ -258,13 +256,19 @@ pub(super) fn iterators_of(
     places: &[Name],
     element: &[Affine],
 ) -> Answer<Option<Vec<Affine>>> {
-    let rows = iterations.rows(site.tree, &site.poly.statements[at].statement.name);
-    let known = model.rows(at, &[rows.as_slice(), element].concat())?.reverse()?;
-    let hull = known.range_simple_fixed_box_hull()?;
+    let s = &site.poly.statements[at];
+    let rows = iterations.rows(site.tree, &s.statement.name);
+    let known = [rows.as_slice(), element].concat();
+    let names: Vec<Name> = iterations.names.iter().chain(places).cloned().collect();
+    let own: Vec<Affine> = s.iters.iter().cloned().map(Affine::var).collect();
+    let seen = Domain::of(site.poly, s).and_then(|d| d.boxed(&known, &names, &own));
+    if let Some(seen) = seen {
+        return Ok(seen.extent.iter().all(|n| *n == 1).then_some(seen.offset));
+    }
+    let hull = model.rows(at, &known)?.reverse()?.range_simple_fixed_box_hull()?;
     if !hull.is_valid()? || hull.size()?.to_i64s()?.iter().any(|n| *n != 1) {
         return Ok(None);
     }
-    let names: Vec<Name> = iterations.names.iter().chain(places).cloned().collect();
     Ok(Some(Names { params: &iterations.params, dims: &names }.affines(&hull.offset()?)?))
 }
 

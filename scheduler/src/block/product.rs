@@ -489,16 +489,17 @@ impl<'a> Question<'a> {
     fn deciding(&self, e: &Affine, loops: &[usize]) -> Answer<Vec<usize>> {
         let name = &self.site.poly.statements[self.site.statement].statement.name;
         let around = self.iterations.rows(self.site.tree, name);
-        let place = self.model.rows(self.site.statement, std::slice::from_ref(e))?;
-        let known = self.model.rows(self.site.statement, &around)?.reverse()?;
-        if known.apply_range(&place)?.is_single_valued()? {
+        let decide = |rows: &[Affine]| -> Answer<bool> {
+            let place = std::slice::from_ref(e);
+            Ok(self.model.pairs(self.site.statement, rows, place)?.is_single_valued()?)
+        };
+        if decide(&around)? {
             return Ok(Vec::new());
         }
         let mut out = Vec::new();
         for i in loops {
             let rows = [around.as_slice(), &[self.tensor[*i].rows[name].clone()]].concat();
-            let known = self.model.rows(self.site.statement, &rows)?.reverse()?;
-            if known.apply_range(&place)?.is_single_valued()? {
+            if decide(&rows)? {
                 out.push(*i);
             }
         }
@@ -677,6 +678,5 @@ pub(super) fn elements(
     at: &Iterations,
     indices: &[Affine],
 ) -> Answer<Map> {
-    let element = model.rows(statement, indices)?;
-    at.touched(model, site.tree, statement, &element)
+    at.elements(model, site.tree, statement, indices)
 }

@@ -181,7 +181,7 @@ impl<'a> Domain<'a> {
     }
 
     /// The box around `indices` for each value of `rows`, which are called `names`.
-    pub(super) fn boxed(
+    pub(crate) fn boxed(
         &self,
         rows: &[Affine],
         names: &[Name],

@@ -253,8 +253,7 @@ impl<'a> Reduction<'a> {
         let indices = &s.statement.target.indices[self.own..];
         let (lane, count) = self.lane()?;
         let touched = |values: &[Affine]| {
-            let element = self.deps.model.rows(self.place, values)?;
-            self.iterations.touched(&self.deps.model, self.tree, self.place, &element)
+            self.iterations.elements(&self.deps.model, self.tree, self.place, values)
         };
         let both: Vec<Affine> = indices.iter().chain([&lane]).cloned().collect();
         let Some((mut offset, mut extent)) = self.corner(&touched(&both)?, count)? else {

@@ -46,6 +46,7 @@ mod written;
 
 pub(crate) use uses::accesses;
 use uses::{Part, Use, Uses, seen_by_others, unknown, uses};
+use written::Elements;
 
 /// Rows of a box that is copied whole come in so many.
 const ROWS: i64 = 8;
@@ -243,8 +244,8 @@ impl Below<'_> {
     fn touched(&self, uses: &[&Use]) -> Answer<Map> {
         let mut touched: Option<Map> = None;
         for (k, access) in uses {
-            let element = self.deps.model.rows(*k, &access.indices[self.own..])?;
-            let mine = self.iterations.touched(&self.deps.model, self.tree, *k, &element)?;
+            let indices = &access.indices[self.own..];
+            let mine = self.iterations.elements(&self.deps.model, self.tree, *k, indices)?;
             touched = Some(touched.map_or(Ok(mine.clone()), |t| t.union(&mine))?);
         }
         Ok(touched.expect("there is an access to redirect").coalesce()?)
@@ -260,8 +261,8 @@ fn whole_array(poly: &Poly, array: &Array) -> Option<Box_> {
 
 /// What is copied before and after an iteration.
 struct Moved {
-    before: Option<Map>,
-    after: Option<Map>,
+    before: Option<Elements>,
+    after: Option<Elements>,
     /// Under which condition, where not always.
     guard: Option<Expr>,
 }
@@ -272,13 +273,12 @@ impl Moved {
     fn ragged(&self, array: &Array, iterations: &Iterations) -> Answer<bool> {
         let (Role::In, Some(before)) = (&array.role, &self.before) else { return Ok(false) };
         let places = places(array.shape.len());
-        let exact = iterations.constraints(&before.detect_equalities()?, &places)?;
         let own = |(a, _): (&Atom, i64)| match a {
             Atom::Var(_) => false,
             Atom::FloorDiv(e, _) | Atom::Mod(e, _) => e.vars().iter().any(|v| places.contains(v)),
         };
         let follows = |c: &Constraint| !c.equality && c.expr.terms().any(own);
-        Ok(exact.is_some_and(|exact| exact.iter().any(follows)))
+        Ok(before.exact(iterations)?.as_ref().is_some_and(|exact| exact.iter().any(follows)))
     }
 
     /// The copies in and back; `None` if undefined elements would be copied.
@@ -493,7 +493,12 @@ impl Copy<'_> {
 
     /// The copying statement and its loops; `None` if undefined elements would be copied, or
     /// elements written back that the loop does not write.
-    fn statement(&self, box_: &Box_, touched: &Map, direction: Direction) -> Answer<Option<Made>> {
+    fn statement(
+        &self,
+        box_: &Box_,
+        touched: &Elements,
+        direction: Direction,
+    ) -> Answer<Option<Made>> {
         let inside = fresh(&self.iterations.params, "b", self.layout.shape.len());
         let buffer: Vec<Affine> = inside.iter().cloned().map(Affine::var).collect();
         let mut element = self.layout.place(&buffer)?;
@@ -538,21 +543,18 @@ impl Copy<'_> {
     fn domain(
         &self,
         box_: &Box_,
-        touched: &Map,
+        touched: &Elements,
         element: &[Affine],
         direction: Direction,
     ) -> Answer<Option<Vec<Constraint>>> {
         let places = places(element.len());
-        // which equalities isl knows depends on what it was asked before, and so does the order of
-        // bounds where those of several indices are of each other
-        let touched = &touched.detect_equalities()?;
         let defined = match self.array.role {
             Role::In | Role::InOut | Role::Const(_) => true,
             Role::Out | Role::Temp => false,
         };
-        let most = defined && direction == Direction::In && self.most(box_, touched)?;
+        let most = defined && direction == Direction::In && self.most(box_, &touched.all)?;
         let all = most || self.ragged && direction == Direction::In;
-        let exact = if all { None } else { self.iterations.constraints(touched, &places)? };
+        let exact = if all { None } else { touched.exact(self.iterations)?.clone() };
         if let Some(mut exact) = exact {
             let both =
                 |c: &Constraint| places.iter().filter(|p| c.expr.vars().contains(*p)).count() > 1;
@@ -571,7 +573,7 @@ impl Copy<'_> {
         if !defined || direction == Direction::Back {
             return Ok(None);
         }
-        let mut out = self.iterations.hull_of_domain(touched)?;
+        let mut out = self.iterations.hull_of_domain(&touched.all)?;
         let reach = box_.extent.iter().zip(&box_.step).map(|(size, step)| (size - 1) * step);
         for ((e, extent), (offset, reach)) in
             element.iter().zip(&self.array.shape).zip(box_.offset.iter().zip(reach))

@@ -287,25 +287,24 @@ impl Env {
         Ok(row)
     }
 
-    /// Whether it is seen without isl that no point meets all linear constraints, and that `more`
-    /// is at least 0.
-    fn refuted(&self, more: Option<&Affine>) -> Result<bool, Fault> {
+    /// All linear constraints, for what is seen without isl.
+    fn system(&self) -> Result<System, Fault> {
         let mut system = System::new();
-        let dims: Vec<usize> = (0..self.dims).map(|_| system.variable()).collect();
-        let more = more.map(|e| (e, false));
-        for (expr, equality) in self.linear.iter().map(|(e, equal)| (e, *equal)).chain(more) {
-            let row = self.row(expr)?;
-            let (constant, coefficients) = row.split_last().expect("a row ends with its constant");
-            let mut sum = Linear::constant(*constant);
-            for (d, coefficient) in dims.iter().zip(coefficients).filter(|(_, c)| **c != 0) {
-                let Some(more) = sum.plus((*coefficient).into(), &Linear::variable(*d)) else {
-                    return Ok(false);
-                };
-                sum = more;
-            }
-            system.require(sum, if equality { Range::only(0) } else { Range::from(0) });
+        for _dim in 0..self.dims {
+            system.variable();
         }
-        Ok(system.never())
+        for (expr, equality) in &self.linear {
+            system
+                .require(self.sum(expr)?, if *equality { Range::only(0) } else { Range::from(0) });
+        }
+        Ok(system)
+    }
+
+    /// An expression over the variables of [`Self::system`].
+    fn sum(&self, expr: &Affine) -> Result<Linear, Fault> {
+        let row = self.row(expr)?;
+        let (constant, coefficients) = row.split_last().expect("a row ends with its constant");
+        Ok(Linear::row(coefficients, *constant))
     }
 
     /// The points that meet all linear constraints, and that `more` is at least 0.
@@ -325,8 +324,10 @@ impl Env {
     /// Whether no point meets all constraints with some of `choices` at least 0. `false` where that
     /// is not seen at once.
     pub(super) fn never(&self, ctx: &Ctx, choices: &[Affine]) -> Result<bool, Fault> {
+        let system = self.system()?;
         for choice in choices {
-            if !self.refuted(Some(choice))? && !self.basic(ctx, Some(choice))?.is_empty()? {
+            let refuted = system.never_with(&[(self.sum(choice)?, Range::from(0))]);
+            if !refuted && !self.basic(ctx, Some(choice))?.is_empty()? {
                 return Ok(false);
             }
         }
@@ -341,7 +342,7 @@ impl Env {
 
     /// The lexicographically smallest point that meets all constraints.
     pub(super) fn smallest(&self, ctx: &Ctx) -> Result<Option<Vec<i64>>, Fault> {
-        if self.refuted(None)? {
+        if self.system()?.never_with(&[]) {
             return Ok(None);
         }
         let basic = self.basic(ctx, None)?;

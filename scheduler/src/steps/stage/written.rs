@@ -8,26 +8,53 @@
 //! copied back; but where all that touches the array is under one guard, which is the same for the
 //! whole iteration, it happens or nothing does, and the copies are under that guard.
 
+use std::cell::OnceCell;
+
 use warploom_ir::affine::Name;
 use warploom_ir::expr::{Access, Expr};
-use warploom_ir::nest::Role;
+use warploom_ir::nest::{Constraint, Role};
 use warploom_ir::schedule::PolyStatement;
-use warploom_isl::{Map, Set};
+use warploom_isl::{DimType, Map, Set};
 
-use super::{Answer, Below, Moved, Use, Uses, all_accesses};
+use super::{Answer, Below, Moved, Use, Uses, all_accesses, places};
 use crate::flow::{flow, runs};
+use crate::footprint::Iterations;
 use crate::pairs::Pair;
 use crate::times::times;
+
+/// The elements that are copied in each iteration.
+pub(super) struct Elements {
+    /// With the equalities that isl finds in them: which it knows depends on what it was asked
+    /// before, and so does the order of bounds where those of several indices are of each other.
+    pub(super) all: Map,
+    exact: OnceCell<Option<Vec<Constraint>>>,
+}
+
+impl Elements {
+    pub(super) fn of(all: &Map) -> Answer<Self> {
+        Ok(Self { all: all.detect_equalities()?, exact: OnceCell::new() })
+    }
+
+    /// As constraints over the coordinates and the names of their indices.
+    pub(super) fn exact(&self, iterations: &Iterations) -> Answer<&Option<Vec<Constraint>>> {
+        if let Some(known) = self.exact.get() {
+            return Ok(known);
+        }
+        let places = places(self.all.dim(DimType::Out)?);
+        let found = iterations.constraints(&self.all, &places)?;
+        Ok(self.exact.get_or_init(|| found))
+    }
+}
 
 impl Below<'_> {
     /// What is copied around each iteration.
     pub(super) fn moved(&self, uses: &Uses) -> Answer<Moved> {
         if uses.writes.is_empty() {
-            let before = Some(self.touched(&uses.all())?);
+            let before = Some(Elements::of(&self.touched(&uses.all())?)?);
             return Ok(Moved { before, after: None, guard: None });
         }
         let alone = self.alone(uses);
-        let after = match alone && self.touched(&uses.all())?.is_injective()? {
+        let after = match alone && self.one_each(uses)? {
             true => None,
             false => Some(self.touched(&uses.writes.iter().collect::<Vec<_>>())?),
         };
@@ -35,7 +62,9 @@ impl Below<'_> {
         let guard = self.guard(uses)?;
         let sure = |(k, _): &Use| guard.is_some() || statements[*k].statement.guard.is_none();
         if after.is_some() && !uses.writes.iter().all(sure) {
-            return Ok(Moved { before: Some(self.touched(&uses.all())?), after, guard });
+            let before = Some(Elements::of(&self.touched(&uses.all())?)?);
+            let after = after.as_ref().map(Elements::of).transpose()?;
+            return Ok(Moved { before, after, guard });
         }
         let made: Vec<Use> = uses.writes.iter().filter(|w| sure(w)).cloned().collect();
         let updates = uses.writes.iter().filter(|(k, _)| statements[*k].statement.op.is_update());
@@ -52,12 +81,26 @@ impl Below<'_> {
             before = Some(before.map_or(Ok(mine.clone()), |b| b.union(&mine))?);
         }
         let before = match before {
-            Some(elements) if !elements.is_empty()? => Some(elements.coalesce()?),
+            Some(elements) if !elements.is_empty()? => Some(Elements::of(&elements.coalesce()?)?),
             Some(_) | None => None,
         };
         // what iterations write to common elements each of them reads itself
         let after = after.filter(|_| !alone || before.is_some());
+        let after = after.as_ref().map(Elements::of).transpose()?;
         Ok(Moved { before, after, guard })
+    }
+
+    /// Whether no two iterations touch one element.
+    fn one_each(&self, uses: &Uses) -> Answer<bool> {
+        let (poly, all) = (self.deps.poly(), uses.all());
+        let rows = |k: usize| self.iterations.rows(self.tree, &poly.statements[k].statement.name);
+        let seen = all.iter().enumerate().all(|(n, (j, first))| {
+            all[..=n].iter().all(|(k, second)| {
+                let indices = [&first.indices[self.own..], &second.indices[self.own..]];
+                Pair::decides(poly, [*j, *k], indices, [&rows(*j), &rows(*k)])
+            })
+        });
+        Ok(seen || self.touched(&all)?.is_injective()?)
     }
 
     /// The guard of all that touches the array, over the coordinates, where it is the same for the
