@@ -118,7 +118,8 @@ fn moved_rows(dtype: &str, columns: i64, first: i64, params: &str) -> String {
 fn widths(ptx: &str, operation: &str) -> Vec<usize> {
     let ops = ptx.split_whitespace().filter(|word| word.starts_with(operation));
     let bytes = |op: &str| {
-        let part = |first: char| op.split('.').find_map(|part| part.strip_prefix(first)?.parse().ok());
+        let part =
+            |first: char| op.split('.').find_map(|part| part.strip_prefix(first)?.parse().ok());
         part('b').map(|bits: usize| bits / 8 * part('v').unwrap_or(1))
     };
     ops.map(|op| bytes(op).unwrap_or_else(|| panic!("{op}"))).collect()

@@ -30,8 +30,10 @@ const WIDE: i64 = 16;
 const WIDE_OF_MIXED: i64 = 32;
 /// Bytes of the narrowest array's elements that a thread takes at least.
 const NARROW: i64 = 4;
-/// Lines of which a thread runs a piece.
+/// Lines of which a thread runs a piece, or pieces of one line where there is no other.
 const LINES: i64 = 2;
+/// Threads that keep a large GPU busy.
+const BUSY: i64 = 1 << 17;
 /// Most results of the same elements that a thread computes.
 const RESULTS: i64 = 32;
 
@@ -153,17 +155,28 @@ impl Auto {
         order.extend(e.results.iter().cloned());
         self.ordered(&order.iter().map(|r| r.name.clone()).collect::<Vec<_>>()).then_some(())?;
         let batch = self.one_loop(&rest)?;
-        let (block, inside) = self.halves(&e.line.name, wide * each)?;
-        let (thread, mine) = match piece {
-            Some(_) => self.halves(&inside, each)?,
+        let long = e.line.extent.is_some_and(|n| n / (LINES * each) >= BUSY);
+        let several = piece.is_some() && lines.is_none() && e.results.is_empty() && long;
+        let length = wide * each * if several { LINES } else { 1 };
+        let (block, inside) = self.halves(&e.line.name, length)?;
+        let (thread, mut unrolled) = match piece {
+            Some(_) => {
+                let (pieces, mine) = self.halves(&inside, each)?;
+                if several {
+                    let (strip, thread) = self.strips_of(&pieces, wide)?;
+                    (thread, vec![strip, mine])
+                } else {
+                    (pieces, vec![mine])
+                }
+            }
             None => {
                 let (mine, thread) = self.strips_of(&inside, wide)?;
-                (thread, mine)
+                (thread, vec![mine])
             }
         };
         let count = |n: Option<i64>, size: i64| n.map(|n| (n + size - 1) / size);
-        let mut blocks = vec![(block, count(e.line.extent, wide * each))];
-        let (mut threads, mut unrolled) = (vec![thread], vec![mine]);
+        let mut blocks = vec![(block, count(e.line.extent, length))];
+        let mut threads = vec![thread];
         unrolled.splice(0..0, e.results.iter().map(|r| r.name.clone()));
         if let Some(lines) = lines {
             let high = THREADS / wide;

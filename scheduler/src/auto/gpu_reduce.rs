@@ -31,13 +31,12 @@ const WARP: i64 = 32;
 /// Elements of a row that a thread takes at least, where rows are short: more where there are rows
 /// enough to keep a GPU busy all the same, as each thread of a row costs what combining them does.
 const SHARE: i64 = 8;
-const LARGE_SHARE: i64 = 16;
 /// Elements that a thread loads before it uses the first, and pieces at least.
 const AHEAD: i64 = 4;
 const LEAST_AHEAD: i64 = 2;
-/// Elements of a row that a thread takes all at once at most: what several statements of the row
-/// compute of them stays in registers.
-const KEPT: i64 = 16;
+/// Elements of a row that a thread takes all at once at most, of pieces that are single and of wide
+/// ones: what several statements of the row compute of them stays in registers.
+const KEPT: (i64, i64) = (16, 32);
 /// Rows that are too few to keep a GPU busy.
 const FEW: i64 = 96;
 /// Blocks that keep a large GPU busy.
@@ -104,9 +103,14 @@ impl Block {
         let least = (AHEAD / piece).max(LEAST_AHEAD);
         let step = self.shape.threads * piece;
         let whole = self.length.filter(|n| !self.columns && n % step == 0);
-        let kept = whole.map(|n| n / step).filter(|n| n * piece <= KEPT);
+        let kept = whole.map(|n| n / step).filter(|n| n * piece <= kept(piece));
         kept.map_or(least, |n| n.max(least))
     }
+}
+
+/// Elements that a thread has in registers, where it takes pieces of so many.
+fn kept(piece: i64) -> i64 {
+    (AHEAD * piece).clamp(KEPT.0, KEPT.1)
 }
 
 /// How many threads and rows a block has.
@@ -117,16 +121,19 @@ struct Shape {
 }
 
 impl Shape {
-    fn of(length: Option<i64>, rows: Option<i64>) -> Self {
+    /// For rows of this length that threads take in pieces of so many elements.
+    fn of(length: Option<i64>, rows: Option<i64>, piece: i64) -> Self {
         let elements = length.zip(rows).map(|(n, rows)| n.saturating_mul(rows));
-        let many = elements.is_some_and(|n| n / LARGE_SHARE >= BUSY);
-        let share = if many { LARGE_SHARE } else { SHARE };
+        let busy = |share: &i64| elements.is_some_and(|n| n / share >= BUSY);
+        let share = [kept(piece), KEPT.0].into_iter().find(busy).unwrap_or(SHARE);
+        // with many registers each, threads that wait for fewer others
+        let most = if share > KEPT.0 { THREADS / 2 } else { THREADS };
         let wanted = length.map_or(THREADS, |n| n / share);
         let mut threads = WARP;
         while threads < THREADS && threads < wanted {
             threads *= 2;
         }
-        Self { threads, rows: THREADS / threads }
+        Self { threads, rows: (most / threads).max(1) }
     }
 
     /// For so many columns of this length: fewer neighbours in a block where blocks are few.
@@ -147,7 +154,7 @@ impl Shape {
 
     /// Partial results that are left after the first step of combining.
     const fn left(self) -> i64 {
-        if self.threads > 64 { 16 } else { 8 }
+        if self.threads > 128 { 16 } else { 8 }
     }
 }
 
@@ -322,7 +329,9 @@ impl Auto {
         let shape = if columns {
             Shape::of_columns(rows.length, rows.count)
         } else {
-            Shape::of(rows.length, rows.count)
+            let lanes = rows.parts.iter().filter(|p| p.lane.is_some());
+            let piece = lanes.map(|p| p.piece).min().unwrap_or(1);
+            Shape::of(rows.length, rows.count, piece)
         };
         let (outside, length) = (rows.outer.clone(), rows.length);
         let mut block = Block { outside, shape, columns, length };

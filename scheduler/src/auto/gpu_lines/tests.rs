@@ -49,6 +49,19 @@ fn a_thread_computes_all_results_of_its_elements() {
 }
 
 #[test]
+fn a_thread_takes_two_pieces_of_one_long_line() {
+    let text = "param N\nin A: i32[N]\nout B: i32[N]\nfor i in 0..N { S: B[i] = 3 * A[i] + 1 }\n";
+    // the last pieces are in the middle of a block's strip
+    let (script, kernel) = chosen(text, &[("N", (1 << 20) + 1300)]);
+    assert!(script.contains("split i by 2048\n"), "{script}");
+    assert!(script.contains("skew i.1.0.1 by -256*i.1.0.0\n"), "{script}");
+    assert!(kernel.contains("in 0..513 block.x"), "{kernel}");
+    // fewer elements than keep a GPU busy so have a thread each for their pieces
+    let (script, _) = chosen(text, &[("N", (1 << 20) - 4)]);
+    assert!(script.contains("split i by 1024\n") && !script.contains("skew"), "{script}");
+}
+
+#[test]
 fn results_of_transposed_elements_are_written_in_words() {
     let text = REMAINDERS.replace("A: i64[M, K]", "A: i64[K, M]").replace("A[m, k]", "A[k, m]");
     let (script, kernel) = chosen(&text, &[("M", 40), ("K", 144)]);

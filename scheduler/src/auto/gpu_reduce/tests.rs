@@ -3,6 +3,7 @@
 use warploom_ir::kernel::Kernel;
 use warploom_ir::nest::Nest;
 
+use super::Shape;
 use crate::steps::testing::agree;
 use crate::{GpuOptions, Schedule, auto_gpu, launches, lower};
 
@@ -44,6 +45,40 @@ fn a_chain_over_rows_is_one_launch() {
     let text = kernel.to_string();
     assert!(text.contains("i32[8, 32]") && text.contains("thread.y"), "{text}");
     assert!(!text.contains("if "), "nothing is left to guard\n{text}");
+}
+
+#[test]
+fn threads_keep_four_pieces_where_rows_are_many() {
+    let shape = |length, rows, piece| {
+        let shape = Shape::of(Some(length), Some(rows), piece);
+        [shape.threads, shape.rows]
+    };
+    assert_eq!(shape(4096, 6144, 8), [128, 1]);
+    assert_eq!(shape(1024, 24576, 8), [32, 4]);
+    assert_eq!(shape(16384, 6144, 8), [256, 1]);
+    assert_eq!(shape(4096, 3072, 4), [256, 1]);
+    assert_eq!(shape(1024, 12288, 4), [64, 4]);
+    // two pieces, and one, where threads would be few
+    assert_eq!(shape(1024, 2560, 8), [64, 4]);
+    assert_eq!(shape(1024, 1024, 8), [128, 2]);
+    // what is chosen for many rows computes the same for few of them
+    let with = |rows: i64, length: i64| {
+        let text = NORMALISED.replace("A: i32", "A: i16");
+        let text = text.replace("param M, N", &format!("param M = {rows}\nparam N = {length}"));
+        text.parse::<Nest>().unwrap()
+    };
+    for (rows, length) in [(24576, 1024), (6144, 4096)] {
+        let many = Schedule::new(&with(rows, length)).unwrap();
+        let chosen = auto_gpu(&many, &GpuOptions::default()).unwrap();
+        let nest = with(6, length);
+        let schedule = Schedule::new(&nest).unwrap().replay(chosen.script()).unwrap();
+        let kernel = lower(schedule.poly(), schedule.tree(), &nest.source).unwrap();
+        let kernel = launches(&kernel);
+        agree(&nest, &kernel, &[]);
+        let text = kernel.to_string();
+        let threads = format!("in 0..{} thread.x", length / 32);
+        assert!(text.contains(&threads) && text.contains("in 0..4 unroll"), "{text}");
+    }
 }
 
 /// The loop over a row holds two statements, one of which needs the other.
