@@ -122,6 +122,11 @@ impl Lin {
         self.constant % of == 0 && self.terms.values().all(|factor| factor % of == 0)
     }
 
+    /// The exponent of the greatest power of two that every term is a multiple of; 64 for 0.
+    pub(crate) fn zeros(&self) -> u32 {
+        self.terms.values().fold(self.constant, |bits, factor| bits | factor).trailing_zeros()
+    }
+
     /// `floor(self / divisor)`, where that is whole multiples in the terms and a constant, because
     /// what is left are digits that never reach the next multiple.
     fn quotient(&self, divisor: i64) -> Option<Self> {
@@ -350,6 +355,19 @@ mod tests {
         );
         assert_eq!(Lin::of(&a, &env), Lin::of(&b, &env));
         assert_eq!(Lin::of(&a, &env).difference(&Lin::of(&v("m"), &env)), None);
+    }
+
+    #[test]
+    fn zeros_are_those_of_every_value() {
+        let x = || Lin::var(&"x".into());
+        assert_eq!(Lin::default().zeros(), 64);
+        assert_eq!(Lin::constant(-24).zeros(), 3);
+        assert_eq!(Lin::default().plus(-8, &x()).zeros(), 3);
+        assert_eq!(Lin::default().plus(8, &x()).offset(4).zeros(), 2);
+        assert_eq!(Lin::default().plus(8, &x()).offset(-1).zeros(), 0);
+        // a quotient of eights is any number
+        assert_eq!(Lin::default().plus(8, &x()).floor_div(24).zeros(), 0);
+        assert_eq!(Lin::default().plus(8, &x()).modulo(24).zeros(), 3);
     }
 
     #[test]

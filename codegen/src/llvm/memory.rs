@@ -1,7 +1,8 @@
 //! Array elements in memory and in register tiles: addresses, loads, stores, reductions.
 //!
 //! Keeps: values here have their type in memory (`bool` is i8, narrow floats are their bits); of
-//! elements that share bytes each is loaded by itself.
+//! elements that share bytes each is loaded by itself; an access states the alignment that its
+//! address has for all values of its variables, and no more.
 
 use warploom_ir::affine::Name;
 use warploom_ir::dtype::DType;
@@ -35,7 +36,41 @@ pub(crate) const fn mem_elem(dtype: DType) -> &'static str {
     }
 }
 
+/// LLVM's type of addresses in a GPU's memory.
+pub(crate) const GLOBAL: &str = "ptr addrspace(1)";
+/// Bytes that arrays there start at multiples of (`warploom_ir::abi`): a power of two.
+pub(crate) const ALIGNMENT: usize = 16;
+
+/// Where an element is.
+pub(super) struct Place {
+    /// Its address.
+    pointer: String,
+    /// Bytes that this is a multiple of.
+    align: usize,
+}
+
 impl Emitter<'_> {
+    /// Where an element is; indices do not depend on the lane.
+    pub(super) fn place_of(&mut self, array: &Name, dims: &[Lin]) -> Place {
+        Place { align: self.alignment(array, dims), pointer: self.address(array, dims) }
+    }
+
+    /// Bytes that an element's address is a multiple of. LLVM finds those of few terms alone, and
+    /// makes one access of neighbours only where it knows.
+    fn alignment(&self, array: &Name, dims: &[Lin]) -> usize {
+        let regs = &self.buffers[array];
+        let own = regs.dtype.size_bytes();
+        let theirs = self.kernel.buffers.iter().find(|b| b.name == *array);
+        let Some(buffer) = theirs.filter(|_| regs.pointer.elem == GLOBAL) else { return own };
+        // of 0 or more elements between neighbours, and of the element's place
+        let (mut between, mut zeros) = (0, ALIGNMENT.trailing_zeros());
+        for (dim, extent) in dims.iter().zip(&buffer.shape).rev() {
+            zeros = zeros.min(dim.zeros() + between);
+            between += Lin::of(extent, &self.env).zeros();
+        }
+        (own << zeros).min(ALIGNMENT)
+    }
+
     /// The address of an element; indices do not depend on the lane.
     pub(crate) fn address(&mut self, array: &Name, dims: &[Lin]) -> String {
         if let Some(pointer) = self.shared_address(array, dims) {
@@ -102,15 +137,15 @@ impl Emitter<'_> {
             return self.load_half(array, dims);
         }
         let first: Vec<Lin> = dims.iter().map(|d| d.in_lane(0)).collect();
-        let p = self.address(array, &first);
-        self.load_from(array, &p, width)
+        let place = self.place_of(array, &first);
+        self.load_from(array, &place, width)
     }
 
     /// Elements of an array at this address.
-    pub(super) fn load_from(&mut self, array: &Name, p: &str, width: u32) -> Value {
+    pub(super) fn load_from(&mut self, array: &Name, place: &Place, width: u32) -> Value {
         let regs = &self.buffers[array];
         let (elem, stack, space) = (mem_elem(regs.dtype), regs.stack, regs.pointer.elem);
-        let (align, alias) = (regs.dtype.size_bytes(), alias(regs.class));
+        let (Place { pointer: p, align }, alias) = (place, alias(regs.class));
         let ty = ty(elem, width);
         let raw = self.f.def(elem, width, &format!("load {ty}, {space} {p}, align {align}{alias}"));
         // an element without a value must be some value, or LLVM could assume anything
@@ -129,10 +164,9 @@ impl Emitter<'_> {
             return;
         }
         let first: Vec<Lin> = dims.iter().map(|d| d.in_lane(0)).collect();
-        let p = self.address(array, &first);
+        let Place { pointer: p, align } = self.place_of(array, &first);
         let regs = &self.buffers[array];
-        let (align, alias) = (regs.dtype.size_bytes(), alias(regs.class));
-        let space = regs.pointer.elem;
+        let (space, alias) = (regs.pointer.elem, alias(regs.class));
         match mask {
             None => {
                 self.f.line(&format!("store {}, {space} {p}, align {align}{alias}", value.arg()))

@@ -184,7 +184,7 @@ impl Emitter<'_> {
     fn loaded_under(&mut self, m: &Move<'_>) -> Option<Value> {
         let (array, indices) = moved(m.store)?;
         let dims: Vec<Lin> = indices.iter().map(|i| Lin::of(i, &m.env)).collect();
-        let at = self.address(array, &dims);
+        let at = self.place_of(array, &dims);
         let Some(guard) = &m.guard else { return Some(self.load_from(array, &at, 1)) };
         let from = self.f.current_block();
         let end = self.when(guard);

@@ -21,10 +21,9 @@ use super::{block, math};
 use crate::llvm::build::{Function, Value};
 use crate::llvm::emit::{Emitter, Machine};
 use crate::llvm::lin::{Env, Lin};
+use crate::llvm::memory::{ALIGNMENT, GLOBAL};
 use crate::llvm::team::{SHARED, Team, thread_loops, trip};
 
-/// The type of a pointer to global memory.
-const GLOBAL: &str = "ptr addrspace(1)";
 /// The type of a tensor map; without the attribute LLVM copies it to memory of the thread.
 const TENSOR_MAP: &str = "ptr byval([16 x i64]) align 64 \"nvvm.grid_constant\"";
 
@@ -150,7 +149,7 @@ fn function(
             [] => format!("dereferenceable({}) ", b.dtype.size_bytes()),
             [..] => String::new(),
         };
-        arguments.push(format!("{GLOBAL} {access}{whole}align 16 %b{i}"));
+        arguments.push(format!("{GLOBAL} {access}{whole}align {ALIGNMENT} %b{i}"));
     }
     let known: Vec<&Name> = kernel.params.iter().chain(host).collect();
     arguments.extend((0..known.len()).map(|i| format!("i64 %p{i}")));

@@ -89,6 +89,77 @@ fn a_product_runs_on_the_grid_that_its_loops_say() {
     assert!(code.ptx.contains("ld.global.nc"), "inputs are read-only:\n{}", code.ptx);
 }
 
+/// Eight neighbours of four rows that each thread moves, over five indices of an array.
+fn moved_rows(dtype: &str, columns: i64, first: i64, params: &str) -> String {
+    let width = if params.is_empty() { "192" } else { params };
+    let at = format!("[mod(b, 8), floordiv(b, 8), 4 * y + r, n, 8 * x + e + {first}]:{dtype}");
+    format!(
+        "kernel rows({params}) {{
+  in X: {dtype}[8, 3, 16, {width}, {columns}]
+  out Y: {dtype}[8, 3, 16, {width}, {columns}]
+  for b in 0..24 block.x {{
+    for n in 0..{width} block.y {{
+      for y in 0..4 thread.y {{
+        for x in 0..8 thread.x {{
+          for r in 0..4 unroll {{
+            for e in 0..8 unroll {{
+              S: Y{at} = X{at} order serial
+            }}
+          }}
+        }}
+      }}
+    }}
+  }}
+}}"
+    )
+}
+
+/// The bytes of each access of an operation.
+fn widths(ptx: &str, operation: &str) -> Vec<usize> {
+    let ops = ptx.split_whitespace().filter(|word| word.starts_with(operation));
+    let bytes = |op: &str| {
+        let part =
+            |first: char| op.split('.').find_map(|part| part.strip_prefix(first)?.parse().ok());
+        part('b').map(|bits: usize| bits / 8 * part('v').unwrap_or(1))
+    };
+    ops.map(|op| bytes(op).unwrap_or_else(|| panic!("{op}"))).collect()
+}
+
+#[test]
+fn neighbours_are_one_access_where_all_their_addresses_start_there() {
+    // elements, the first of a row, and the bytes of each access to eight neighbours
+    let cases: [(&str, i64, i64, &[usize]); 11] = [
+        ("bf16", 64, 0, &[16]),
+        ("f32", 64, 0, &[16, 16]),
+        ("i8", 64, 0, &[8]),
+        // rows that start at multiples of 8, 4 and 2 bytes
+        ("bf16", 68, 0, &[8, 8]),
+        ("f32", 66, 0, &[8; 4]),
+        ("bf16", 66, 0, &[4; 4]),
+        ("f32", 65, 0, &[4; 8]),
+        ("bf16", 65, 0, &[2; 8]),
+        // rows of 16 bytes, entered at 8, 4 and 2
+        ("bf16", 72, 4, &[8, 8]),
+        ("bf16", 72, 2, &[4, 8, 4]),
+        ("bf16", 72, 1, &[2; 8]),
+    ];
+    for (dtype, columns, first, row) in cases {
+        // after an extent that is not known, too
+        for params in ["", "N"] {
+            for (ptx, _) in assembled(&moved_rows(dtype, columns, first, params)) {
+                for operation in ["ld.global", "st.global"] {
+                    let case = format!("{operation} {dtype} {columns} {first} {params}");
+                    let mut have = widths(&ptx, operation);
+                    let mut want = row.repeat(4);
+                    have.sort_unstable();
+                    want.sort_unstable();
+                    assert_eq!(have, want, "{case}\n{ptx}");
+                }
+            }
+        }
+    }
+}
+
 /// A kernel of one thread per element that stores each expression over `A[i]`, `B[i]` and `I[i]` in
 /// a row of the output of its type.
 fn elementwise(dtype: DType, values: &[(DType, String)]) -> String {

@@ -23,11 +23,13 @@ use super::tiles::own_chain;
 const SECTORS: [i64; 2] = [32, 16];
 /// Most lines that the edge of a tile moves by.
 const HALO: i64 = 16;
-/// Fewest and most elements of a tile along the target's lines.
-const LINES: (i64, i64) = (32, 128);
+/// Elements of a tile along the target's lines, of wide ones and of others, and bytes at least:
+/// more elements are fewer blocks on a multiprocessor at a time.
+const LINES: (i64, i64) = (32, 64);
+const LEAST_BYTES: i64 = 128;
 
-/// Elements of a tile for each thread, which are on their way at once.
-const EACH: i64 = 16;
+/// Bytes of a tile for each thread, which are on their way at once.
+const EACH: i64 = 32;
 
 /// How a tile's edge follows the target's lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,11 +38,12 @@ pub(super) struct Slant {
     period: i64,
     /// Elements by which the edge moves from one to the next.
     factor: i64,
-    /// Elements of a tile along the target's lines and along those read.
+    /// Elements of a tile along the target's lines and along those read, which are no more.
     lines: i64,
     columns: i64,
-    /// Threads of a block.
-    threads: i64,
+    /// Rows of a block's threads, each of so many as the tile has columns: of those, the same
+    /// read and write.
+    high: i64,
 }
 
 /// The place of an access in its array, where extents are known.
@@ -82,20 +85,21 @@ impl Slant {
         let found = units.map(|unit| following(&flat, &c.line.iter, &c.column.iter, unit));
         let (period, factor) = found.flatten().next()?;
         let widest = c.reads.iter().map(|(a, _)| bytes(poly, &a.array)).max()?.max(own);
-        let lines = (LINE_BYTES / own).clamp(LINES.0, LINES.1);
-        let columns = if widest > BANK { LINES.0 } else { 2 * LINES.0 };
-        let threads = (lines * columns / EACH).max(gpu_lines::THREADS);
-        let shared = columns % (period * (threads / lines)) == 0;
+        let lines = (LINE_BYTES / own).clamp(LINES.0, LINES.1).max(LEAST_BYTES / own);
+        let columns = if widest > BANK { LINES.0 } else { LINES.1 };
+        let threads = (lines * columns * own / EACH).max(gpu_lines::THREADS);
+        // powers of two, all of them
+        let high = (threads / columns).min(columns / period);
         let long = c.line.extent? >= lines && c.column.extent? >= columns;
-        let plain = shared && long && c.results.is_empty();
-        plain.then_some(Self { period, factor, lines, columns, threads })
+        let plain = long && c.results.is_empty();
+        plain.then_some(Self { period, factor, lines, columns, high })
     }
 }
 
 impl Auto {
     /// Tiles that follow the target's lines; `None` where a step is refused.
     pub(super) fn slanted(&mut self, name: &Name, c: &Crossed, slant: Slant) -> Option<()> {
-        let Slant { period, factor, lines, columns, threads } = slant;
+        let Slant { period, factor, lines, columns, high } = slant;
         let (groups, mine) = self.halves(&c.column.name, period)?;
         self.counted_from(&mine, period, &groups).then_some(())?;
         let mut order: Vec<Name> = c.batch.iter().map(|r| r.name.clone()).collect();
@@ -114,11 +118,17 @@ impl Auto {
         self.ordered(&order).then_some(())?;
         let halo = factor.abs() * (period - 1);
         for read in &c.reads {
-            self.rows_of_tile(name, read, &column_block, (lines + halo, columns, threads))?;
+            self.rows_of_tile(name, read, &column_block, high)?;
         }
-        let (y, more) = self.halves(&group, columns / period * lines / threads)?;
-        let inside = [more, mine];
-        self.tile_on_threads((&y, &line), &inside, &inside)?;
+        let (y, more) = self.halves(&group, columns / period / high)?;
+        let mut inside = vec![more, mine];
+        let mut x = line;
+        if lines > columns {
+            let (strip, inner) = self.strips_of(&x, columns)?;
+            inside.push(strip);
+            x = inner;
+        }
+        self.tile_on_threads((&y, &x), &inside, &inside)?;
         let count = |n: Option<i64>, more: i64, size: i64| n.map(|n| (n + more) / size + 1);
         let mut blocks = vec![
             (column_block, count(c.column.extent, 0, columns)),
@@ -134,14 +144,15 @@ impl Auto {
         name: &Name,
         (read, dimension): &(Access, usize),
         at: &Name,
-        (rows, columns, threads): (i64, i64, i64),
+        high: i64,
     ) -> Option<()> {
         let pad = (BANK / bytes(self.at.poly(), &read.array)).max(1);
         let copies = self.stage_new((name, read), at, Vec::new(), pad, Vec::new())?;
         let [copy] = <[Name; 1]>::try_from(copies).ok()?;
         let all: Vec<Name> = own_chain(self.at.tree(), &copy).into_iter().map(|l| l.name).collect();
         let (along, across) = (all.last()?.clone(), all.get(*dimension)?.clone());
-        let high = threads / columns;
+        let poly = self.at.poly();
+        let rows = poly.fixed(poly.array(&copy)?.shape.get(*dimension)?)?;
         let (y, mine) = self.halves(&across, (rows + high - 1) / high)?;
         let mut inside: Vec<Name> =
             all.into_iter().filter(|l| *l != along && *l != across).collect();

@@ -168,12 +168,13 @@ impl Auto {
         self.step(StepKind::Tile { loops, sizes, names: Vec::new() }).then_some(())?;
         let half = |r: &Role, k: u8| Name::from(format!("{}.{k}", r.name));
         let count = |r: &Role, size: i64| r.extent.map(|n| (n + size - 1) / size);
+        // blocks that start one after the other write what continues each other
         let mut blocks = vec![
-            (half(&c.column, 0), count(&c.column, columns)),
             (half(&c.line, 0), count(&c.line, lines)),
+            (half(&c.column, 0), count(&c.column, columns)),
         ];
-        self.ordered(&[half(&c.line, 0), half(&c.column, 0)]).then_some(())?;
-        let at = half(&c.column, 0);
+        self.ordered(&[half(&c.column, 0), half(&c.line, 0)]).then_some(())?;
+        let at = half(&c.line, 0);
         for read in &c.reads {
             self.staged_tile(name, read, &at, (lines, columns, pieces))?;
         }

@@ -2,7 +2,9 @@
 //! follow them are sealed, compute what the nests say in every order of threads, and assemble
 //! without spills; what moves under guards is on its way together.
 
-use super::gpu_tiles::{assembled, same};
+use warploom::compile;
+
+use super::gpu_tiles::{assembled, assembled_by, nest, same, scheduled};
 
 /// `Y[j, i] = X[i, j]`.
 fn transposed(dtype: &str, m: i64, n: i64) -> String {
@@ -107,7 +109,8 @@ for i in 0..70, j in 0..70 { S: X[j, 70 + i] = X[i, j] }\n";
 
 #[test]
 fn what_moves_under_guards_is_loaded_before_it_is_stored() {
-    for (dtype, load) in [("f32", "ld.global.nc.b32"), ("bf16", "ld.global.nc.b16")] {
+    let cases = [("f32", "ld.global.nc.b32", 8), ("bf16", "ld.global.nc.b16", 16)];
+    for (dtype, load, least) in cases {
         for ptx in assembled(&transposed(dtype, 3071, 4099)) {
             let kind = |l: &str| match l.trim_start() {
                 l if l.starts_with(load) => Some('L'),
@@ -115,9 +118,51 @@ fn what_moves_under_guards_is_loaded_before_it_is_stored() {
                 _ => None,
             };
             let moves: String = ptx.lines().filter_map(kind).collect();
-            // one after the other without guards, and all 18 of a thread under guards
-            let together = ["L".repeat(18), "S".repeat(18)].concat();
-            assert!(moves.contains(&together), "{moves}\n{ptx}");
+            // one after the other without guards, and all of a thread's under guards
+            let guarded = moves.trim_start_matches("LS");
+            let together = ["L".repeat(least), "S".repeat(least)].concat();
+            assert!(guarded.contains(&together), "{moves}\n{ptx}");
+            assert!(!guarded.contains("SL"), "{moves}\n{ptx}");
+        }
+    }
+}
+
+/// The threads of a block along x and y in each part of a kernel.
+fn threads(kernel: &str, axis: &str) -> Vec<i64> {
+    let all = kernel.lines().filter(|l| l.contains(&format!(" thread.{axis} ")));
+    let count = |l: &str| {
+        let (from, to) = l.split_once(" in ")?.1.split_once(' ')?.0.split_once("..")?;
+        Some(to.parse::<i64>().ok()? - from.parse::<i64>().ok()?)
+    };
+    all.map(|l| count(l).unwrap_or_else(|| panic!("{l}"))).collect()
+}
+
+#[test]
+fn the_threads_that_read_a_tile_are_those_that_write_it() {
+    // lines that start like the first after 2, 4, 8 and 16, and boxes of 68 to 143 rows: a thread
+    // has 32 bytes of a tile, or more where it has fewer groups of lines than rows of threads
+    for (dtype, m, n, shape) in [
+        ("f32", 3071, 4099, [64, 8]),
+        ("f32", 12284, 4099, [64, 8]),
+        ("i32", 70, 67, [64, 8]),
+        ("bf16", 24568, 4099, [64, 4]),
+        ("bf16", 6142, 4099, [64, 4]),
+        ("f16", 3076, 4099, [64, 4]),
+        ("bf16", 3071, 4099, [64, 4]),
+        ("u8", 143, 65, [64, 4]),
+        ("f64", 35, 33, [32, 8]),
+    ] {
+        let text = transposed(dtype, m, n);
+        let schedule = scheduled(&nest(&text));
+        let lowered = compile::lower(&schedule).unwrap_or_else(|d| panic!("{d}"));
+        let kernel = lowered.kernel().to_string();
+        assert!(slanted(&kernel), "{kernel}");
+        for (axis, want) in ["x", "y"].into_iter().zip(shape) {
+            assert_eq!(threads(&kernel, axis), [want; 2], "{dtype} {m} {n}\n{kernel}");
+        }
+        for ptx in assembled_by(&schedule) {
+            let block = format!(".reqntid {}, {}, 1", shape[0], shape[1]);
+            assert!(ptx.contains(&block), "{block}\n{ptx}");
         }
     }
 }

@@ -319,6 +319,19 @@ for i in 0..N {
 }
 
 #[test]
+fn blocks_that_follow_each_other_write_lines_that_continue() {
+    for (dtype, tiles) in [("i32", 3), ("i16", 2)] {
+        let text = format!(
+            "in X: {dtype}[192, 320]\nout Y: {dtype}[320, 192]
+for i in 0..192, j in 0..320 {{ S: Y[j, i] = X[i, j] }}\n"
+        );
+        let kernel = same(&text, &[]);
+        let along = format!("for i_0 in 0..{tiles} block.x");
+        assert!(kernel.contains(&along) && kernel.contains("for j_0 in 0..5 block.y"), "{kernel}");
+    }
+}
+
+#[test]
 fn narrow_elements_are_transposed_in_pieces() {
     for order in [[3, 2, 1, 0], [0, 1, 3, 2], [3, 0, 1, 2]] {
         for extents in [[8, 3, 16, 24], [64, 2, 72, 64], [8, 3, 16, 8]] {
@@ -326,9 +339,16 @@ fn narrow_elements_are_transposed_in_pieces() {
             assert!(kernel.contains("in 0..8 unroll"), "{kernel}");
         }
         same(&permuted(order, "i16", [5, 3, 34, 37]), &[]);
-        for ptx in assembled(&permuted(order, "bf16", [64, 64, 64, 64])) {
-            assert!(ptx.contains("ld.global.nc.v4") && ptx.contains("st.global.v4"), "{ptx}");
-            assert!(!ptx.contains("ld.global.nc.b16"), "{ptx}");
+        for extent in [64, 192, 384] {
+            for ptx in assembled(&permuted(order, "bf16", [extent, 64, 64, 64])) {
+                let (loads, stores) = ("ld.global.nc.v4.b32", "st.global.v4.b32");
+                for (all, wide) in [("ld.global", loads), ("st.global", stores)] {
+                    let count = ptx.matches(all).count();
+                    // of whole tiles and, at most, of those at an edge
+                    assert!((1..=8).contains(&count), "{count} {all}\n{ptx}");
+                    assert_eq!(ptx.matches(wide).count(), count, "{ptx}");
+                }
+            }
         }
     }
 }
