@@ -340,6 +340,11 @@ impl Cursor {
     pub fn leave(&mut self) {
         self.depth = self.depth.saturating_sub(1);
     }
+
+    /// Counts levels from here on, for what may nest as deep wherever it stands; the levels so far.
+    pub const fn count_from(&mut self, depth: u32) -> u32 {
+        std::mem::replace(&mut self.depth, depth)
+    }
 }
 
 /// The text between backquotes.

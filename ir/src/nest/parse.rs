@@ -16,7 +16,10 @@ use crate::affine::{Affine, Name};
 use crate::diag::{Diagnostic, Result, Source, Span};
 use crate::dtype::DType;
 use crate::expr::Literal;
-use crate::lex::{Cursor, Tok, nearest};
+use crate::lex::{Cursor, MAX_DEPTH, Tok, nearest};
+
+/// Most indices of a formula: the loops that it stands for are two levels each.
+const MOST_INDICES: usize = MAX_DEPTH as usize / 2;
 
 /// The state of parsing one text.
 pub(super) struct Parser {
@@ -325,7 +328,10 @@ impl Parser {
             return Err(self.cur.error("E0105", message, self.cur.span(), help));
         }
         self.free = top.then(Vec::new);
+        // a formula is printed inside the loops that it stands for
+        let around = self.cur.count_from(0);
         let raw = self.statement()?;
+        self.cur.count_from(around);
         self.free = None;
         let written = !self.written.insert(raw.target.array.clone());
         if raw.free.is_empty() {
@@ -509,6 +515,11 @@ impl Parser {
         while self.clause(&mut raw)? {}
         raw.span = from.to(self.cur.last_span());
         raw.free = self.free.take().unwrap_or_default();
+        if let Some((name, span)) = raw.free.get(MOST_INDICES) {
+            let message =
+                format!("`{name}` is one index more than the {MOST_INDICES} of a formula");
+            return Err(self.cur.error("E0104", message, *span, "use temporaries to split it"));
+        }
         for (name, span) in &raw.free {
             self.iterators.entry(name.clone()).or_insert(*span);
         }

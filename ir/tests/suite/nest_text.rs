@@ -353,3 +353,23 @@ fn deep_texts_are_refused() {
         assert!(matches!(e.code, "E0104" | "E0103"), "{} {}", e.code, e.message);
     }
 }
+
+/// Found by fuzzing: a formula is printed inside the loops that it stands for.
+#[test]
+fn formulas_may_be_as_deep_as_statements_in_loops() {
+    let declared = "param N\nin X: f32[N, N]\nout Z: f16[N]\n";
+    for depth in [100, 118, 125] {
+        round_trip(
+            &format!("{declared}Z[a] += {}X[a, e]", "-".repeat(depth)).parse().expect("a nest"),
+        );
+    }
+    let indices = |count: usize| {
+        let names: Vec<String> = (0..count).map(|i| format!("i{i}")).collect();
+        let (shape, at) = (vec!["1"; count].join(", "), names.join(", "));
+        format!("in X: f32[{shape}]\nout Z: f32[{shape}]\nZ[{at}] = X[{at}]")
+    };
+    round_trip(&indices(64).parse().expect("a nest"));
+    let refused = indices(65).parse::<Nest>().expect_err("too many");
+    assert_eq!(refused.code, "E0104");
+    assert!(refused.message.contains("`i64` is one index more"), "{}", refused.message);
+}

@@ -139,13 +139,7 @@ impl Shape {
         while threads < block && threads < wanted {
             threads *= 2;
         }
-        // narrow elements come so fast that one thread's last steps are seen
-        let narrow = parts.iter().all(|p| p.lane.is_none() || p.piece >= SHARE);
-        let left = match threads {
-            ..=64 => 8,
-            THREADS if narrow => 32,
-            _more => 16,
-        };
+        let left = if threads > 64 { 16 } else { 8 };
         Self { threads, rows: block / threads, kept, left }
     }
 
