@@ -195,15 +195,19 @@ impl Space {
     /// Slices in flight.
     pub(super) fn stages(&self, plans: [&Plan; 3], way: Way) -> Option<i64> {
         let comes = self.loads(plans, way)?.map(|(comes, _)| comes);
-        self.slots(plans, way, comes)
+        Some(self.slots(plans, way, comes)?.0)
     }
 
-    /// Slots of the ring where the operands of rows and of columns come in these ways.
-    fn slots(&self, plans: [&Plan; 3], way: Way, comes: [Comes; 2]) -> Option<i64> {
+    /// Slots of the ring where the operands of rows and of columns come in these ways, and which of
+    /// the two stay where they are.
+    fn slots(&self, plans: [&Plan; 3], way: Way, comes: [Comes; 2]) -> Option<(i64, [bool; 2])> {
         let lasting = self.lasting(plans, way, comes);
         let with = self.slots_with(plans, way, (comes, lasting))?;
         // what lasts has no more room than a ring's
-        if plans[2].count <= with { Some(with) } else { self.slots_with(plans, way, (comes, NONE)) }
+        if plans[2].count <= with {
+            return Some((with, lasting));
+        }
+        Some((self.slots_with(plans, way, (comes, NONE))?, NONE))
     }
 
     /// The same where some of the operands stay where they are.
@@ -320,12 +324,8 @@ impl Space {
         }
         let loads = self.loads([d, w, s], way)?;
         let comes = loads.map(|(comes, _)| comes);
-        let stages = self.slots([d, w, s], way, comes)?;
+        let (stages, lasting) = self.slots([d, w, s], way, comes)?;
         let groups = groups(held, teams, stages);
-        let lasting = match s.count <= stages {
-            true => self.lasting([d, w, s], way, comes),
-            false => NONE,
-        };
         let [deep, wide] = [0, 1].map(|side| match loads[side] {
             _none if lasting[side] => 0,
             (Comes::Turned, clocks) => clocks / groups,

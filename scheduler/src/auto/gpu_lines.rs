@@ -201,14 +201,14 @@ impl Auto {
         let size = if busy { LINES } else { 1 } * wide * each;
         let (block, inside) = self.halves(&e.line.name, size)?;
         let (thread, mine) = match piece {
-            Some(_) if busy => {
-                let (pieces, mine) = self.halves(&inside, each)?;
-                let (strip, thread) = self.strips_of(&pieces, wide)?;
-                (thread, vec![strip, mine])
-            }
             Some(_) => {
-                let (thread, mine) = self.halves(&inside, each)?;
-                (thread, vec![mine])
+                let (pieces, mine) = self.halves(&inside, each)?;
+                if busy {
+                    let (strip, thread) = self.strips_of(&pieces, wide)?;
+                    (thread, vec![strip, mine])
+                } else {
+                    (pieces, vec![mine])
+                }
             }
             None => {
                 let (mine, thread) = self.strips_of(&inside, wide)?;

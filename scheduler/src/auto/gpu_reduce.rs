@@ -120,8 +120,6 @@ struct Shape {
     rows: i64,
     /// Elements of a row that a thread takes all at once at most.
     kept: i64,
-    /// Partial results that are left after the first step of combining.
-    left: i64,
 }
 
 impl Shape {
@@ -139,8 +137,7 @@ impl Shape {
         while threads < block && threads < wanted {
             threads *= 2;
         }
-        let left = if threads > 64 { 16 } else { 8 };
-        Self { threads, rows: block / threads, kept, left }
+        Self { threads, rows: block / threads, kept }
     }
 
     /// For so many columns of this length: fewer neighbours in a block where blocks are few.
@@ -156,7 +153,12 @@ impl Shape {
         while threads < most && threads < wanted {
             threads *= 2;
         }
-        Self { threads, rows, kept: KEPT, left: 1 }
+        Self { threads, rows, kept: KEPT }
+    }
+
+    /// Partial results that are left after the first step of combining.
+    const fn left(self) -> i64 {
+        if self.threads > 64 { 16 } else { 8 }
     }
 }
 
@@ -426,7 +428,7 @@ impl Auto {
         let mut end = finish;
         if !block.columns {
             let last = self.inside(&end, block).pop()?;
-            let (steps, left) = self.strided(&last, block.shape.left)?;
+            let (steps, left) = self.strided(&last, block.shape.left())?;
             let mut order = self.inside(&end, block);
             order.retain(|l| ![&steps, &left].contains(&l));
             order.extend([left.clone(), steps.clone()]);

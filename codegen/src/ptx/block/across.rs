@@ -9,7 +9,7 @@ use std::ops::Range;
 use warploom_ir::affine::Name;
 use warploom_ir::instruction::fragment::Digit;
 use warploom_ir::kernel::device::{Across, Slice};
-use warploom_ir::kernel::{Condition, Index, KernelNode};
+use warploom_ir::kernel::{Index, KernelNode};
 
 use super::{Pairing, Registers};
 use crate::llvm::build::Value;
@@ -116,36 +116,34 @@ impl Emitter<'_> {
         if a.reduce {
             return self.reduce_rows(a);
         }
-        if let [KernelNode::If(holds, body, otherwise)] = a.body.as_slice()
-            && otherwise.is_empty()
-            && !holds.uses(&a.vars[1])
-        {
-            let inside = Across { body: body.clone(), ..a.clone() };
-            return self.across_rows(&inside, holds);
-        }
+        // a condition on the row is asked once for all elements of a row that a thread has: those
+        // of others cost nothing
+        let guarded = match a.body.as_slice() {
+            [KernelNode::If(holds, body, otherwise)]
+                if otherwise.is_empty() && !holds.uses(&a.vars[1]) =>
+            {
+                Some((holds, Across { body: body.clone(), ..a.clone() }))
+            }
+            _others => None,
+        };
+        let inside = guarded.as_ref().map_or(a, |(_, inside)| inside);
         let r = self.state().fragments[&a.fragment].clone();
-        let (bases, names) = self.first_element(a, &r.layout.threads);
+        let (bases, names) = self.first_element(inside, &r.layout.threads);
         let elements = self.elements_of(a, &r);
-        self.across_elements(a, (&r, &bases), &elements);
-        for name in &names {
-            self.vars.remove(name);
-        }
-    }
-
-    /// The body where a condition on the row holds, which is asked once for all elements of a row
-    /// that a thread has: those of others cost nothing.
-    fn across_rows(&mut self, a: &Across, holds: &Condition) {
-        let r = self.state().fragments[&a.fragment].clone();
-        let (bases, names) = self.first_element(a, &r.layout.threads);
-        let mut rows: BTreeMap<i64, Vec<(i64, [i64; 2])>> = BTreeMap::new();
-        for element in self.elements_of(a, &r) {
-            rows.entry(element.1[0]).or_default().push(element);
-        }
-        for (row, elements) in rows {
-            self.env.insert(a.vars[0].clone(), bases[0].offset(row));
-            let holds = Cond::of(holds, &self.env);
-            let stored = |e: &mut Self| e.across_elements(a, (&r, &bases), &elements);
-            self.branch(&holds, stored, |_| {});
+        match &guarded {
+            None => self.across_elements(inside, (&r, &bases), &elements),
+            Some((holds, _)) => {
+                let mut rows: BTreeMap<i64, Vec<(i64, [i64; 2])>> = BTreeMap::new();
+                for element in elements {
+                    rows.entry(element.1[0]).or_default().push(element);
+                }
+                for (row, elements) in rows {
+                    self.env.insert(a.vars[0].clone(), bases[0].offset(row));
+                    let holds = Cond::of(holds, &self.env);
+                    let stored = |e: &mut Self| e.across_elements(inside, (&r, &bases), &elements);
+                    self.branch(&holds, stored, |_| {});
+                }
+            }
         }
         for name in &names {
             self.vars.remove(name);
